@@ -1,0 +1,96 @@
+/**
+ * What is the case now: one value that answers every question about a persistent connection.
+ *
+ * The legal transitions, `*` being the start:
+ *
+ * | from         | to           | when                                                                          |
+ * | ------------ | ------------ | ----------------------------------------------------------------------------- |
+ * | `*`          | `Connecting` | it is made (C1)                                                                |
+ * | `Connecting` | `Connecting` | an attempt begins; the look-up has answered                                    |
+ * | `Connecting` | `Connected`  | an attempt succeeded (A1)                                                      |
+ * | `Connecting` | `Waiting`    | an attempt failed (C3, C6, D9)                                                 |
+ * | `Connecting` | `Closing`    | `close`, `closeWhenCurrentConnectionIsClosed` or abort (D1, D2)                |
+ * | `Connected`  | `Connected`  | `closeWhenCurrentConnectionIsClosed` or abort: it will be the last (X4, X5)    |
+ * | `Connected`  | `Waiting`    | the connection is lost (A2)                                                    |
+ * | `Connected`  | `Closing`    | `close` (X3)                                                                   |
+ * | `Waiting`    | `Connecting` | the delay has passed (T1, T2)                                                  |
+ * | `Waiting`    | `Closing`    | `close`, `closeWhenCurrentConnectionIsClosed`, abort (X2), or there is no next attempt (X4, X5, D11) |
+ * | `Closing`    | `Closing`    | the first abort after a close replaces the reason (X5)                         |
+ * | `Closing`    | `Closed`     | the last connection has been closed (X1)                                       |
+ * | `Closed`     | `Closed`     | the first abort after a close replaces the reason (X5)                         |
+ *
+ * @since 0.1.0
+ */
+import type * as Cause from "effect/Cause"
+import * as Data from "effect/Data"
+import * as Option from "effect/Option"
+import type { ClosedReason } from "./ConnectionError.js"
+import type { AttemptFailure } from "./Connector.js"
+
+/**
+ * What every phase has to say.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Common<E> {
+  /** When this phase began, in ms of the `Clock`. */
+  readonly since: number
+  /** How many connections have been established so far: the number of the current or the last one, 0 before the first. */
+  readonly generation: number
+  /** The number of the attempt under way, or of the last one made, within its cycle; from 1. */
+  readonly attempt: number
+  /** The address obtained last. Its type is the look-up's business (E3). */
+  readonly address: Option.Option<unknown>
+  /** Why the last attempt failed or the last connection was lost (empty if closed without an error); none before that. */
+  readonly lastCause: Option.Option<Cause.Cause<AttemptFailure<E>>>
+}
+
+/**
+ * - `Connecting`: the `AttemptingToConnect` handler is running, or an attempt is under way. `deadline` is when the
+ *   attempt will fail if it has not ended (D9), in ms of the `Clock`; none without one or before the attempt begins.
+ * - `Connected`: there is a current connection. `isLast` once no other will follow it (X4, X5).
+ * - `Waiting`: for the next attempt at `nextAttemptAt`, in ms of the `Clock`; none if there will be no other and only
+ *   the handler of the last event is still awaited (X4, X5, D11).
+ * - `Closing`: no other connection will be established; the last one, if there is one, is being closed.
+ * - `Closed`: for good.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ConnectionState<Connection, E> = Data.TaggedEnum<{
+  Connecting: Common<E> & { readonly deadline: Option.Option<number> }
+  Connected: Common<E> & { readonly connection: Connection; readonly isLast: boolean }
+  Waiting: Common<E> & { readonly nextAttemptAt: Option.Option<number> }
+  Closing: Common<E> & { readonly connection: Option.Option<Connection>; readonly reason: ClosedReason<E> }
+  Closed: Common<E> & { readonly reason: ClosedReason<E> }
+}>
+
+interface Definition extends Data.TaggedEnum.WithGenerics<2> {
+  readonly taggedEnum: ConnectionState<this["A"], this["B"]>
+}
+
+/**
+ * Constructors of the states, with `$is` and `$match`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const { $is, $match, Closed, Closing, Connected, Connecting, Waiting } = Data.taggedEnum<Definition>()
+
+/**
+ * The current connection, if there is one now. It may be known to be closed (A2, A6).
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const connection = <Connection, E>(state: ConnectionState<Connection, E>): Option.Option<Connection> => {
+  switch (state._tag) {
+    case "Connected":
+      return Option.some(state.connection)
+    case "Closing":
+      return state.connection
+    default:
+      return Option.none()
+  }
+}

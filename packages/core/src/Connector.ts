@@ -1,0 +1,374 @@
+/**
+ * How one kind of connection is opened, and how one knows that it is lost; and what changes how one connection
+ * behaves: combinators from connector to connector.
+ *
+ * @since 0.1.0
+ */
+import type * as Cause from "effect/Cause"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import type { Pipeable } from "effect/Pipeable"
+import type * as Scope from "effect/Scope"
+import type { ConnectionLost } from "./ConnectionError.js"
+import * as internal from "./internal/connector.js"
+
+/**
+ * @since 0.1.0
+ * @category symbols
+ */
+export const TypeId: "~persistent-connection/Connector" = internal.TypeId
+
+/**
+ * @since 0.1.0
+ * @category symbols
+ */
+export type TypeId = typeof TypeId
+
+/**
+ * What an attempt can fail with: the errors of the look-up and of the connector, and the deadline for both together
+ * (D9).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type AttemptFailure<E> = E | Cause.TimeoutException
+
+/**
+ * What the look-up and `connect` may know about, and do to, the attempt that they are part of.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Attempt<out Address, in E> {
+  /** The name of the server, as given to `PersistentConnection.make`. */
+  readonly serverName: string
+  /**
+   * Stands for the persistent connection: the same object at each of its attempts, and another one for any other. A key
+   * for what a look-up or a connector remembers from one attempt to the next.
+   */
+  readonly key: object
+  /** The number of the connection that this attempt would establish, from 1. */
+  readonly generation: number
+  /** The number of the attempt within its cycle, from 1. */
+  readonly number: number
+  /** Why the previous attempt failed or the previous connection was lost; none at the very first attempt. */
+  readonly lastCause: Option.Option<Cause.Cause<unknown>>
+  /** The address that the previous look-up to succeed gave, in this cycle or before; none if there was none. */
+  readonly previousAddress: Option.Option<Address>
+  /** The number of consecutive failed attempts as of now, not as of this attempt: a success resets it (C7). */
+  readonly failedAttempts: Effect.Effect<number>
+  /**
+   * Ends the persistent connection for good with this error, as `closeWhenCurrentConnectionIsClosed` would: an attempt
+   * under way is interrupted, an established connection is kept until it ends (X5, D2). Everyone who waits in or
+   * later calls `connectedOrFailedToConnect` gets the error. Only the first abort counts.
+   */
+  readonly abort: (error: E) => Effect.Effect<void>
+  /**
+   * Runs an effect whose time does not count against the deadline of the attempt (D9): waiting for one's turn, or for
+   * a person.
+   */
+  readonly untimed: <A, E2, R>(effect: Effect.Effect<A, E2, R>) => Effect.Effect<A, E2, R>
+}
+
+/**
+ * How to open a connection and how to know that it is lost: all that a transport has to supply.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Connector<in Address, in out Connection, out E = never, out R = never> extends Pipeable {
+  readonly [TypeId]: TypeId
+  /**
+   * Opens a connection. What it acquires belongs to the given `Scope`, which is the connection's own: it is closed
+   * exactly once, when the attempt fails or is interrupted, or when the connection is lost or closed (D4).
+   */
+  readonly connect: (
+    address: Address,
+    attempt: Attempt<Address, E>
+  ) => Effect.Effect<Connection, E, R | Scope.Scope>
+  /**
+   * Ends when the connection is lost: successfully if the peer closed it without an error, failing with the reason
+   * otherwise. Either is a loss (D5). It is interrupted when nobody needs to know any more, and may be run more than
+   * once, also at the same time: it watches the connection and does nothing to it.
+   */
+  readonly closed: (connection: Connection) => Effect.Effect<unknown, E>
+  /**
+   * Is the connection known to be closed already? Used so that nobody is handed a dead connection (A4). Without it a
+   * connection counts as open until `closed` has ended.
+   */
+  readonly isClosed?: ((connection: Connection) => boolean) | undefined
+}
+
+/**
+ * Makes a connector from its functions.
+ *
+ * @example
+ * ```ts
+ * import * as Connector from "@persistent-connection/core/Connector"
+ * import * as Data from "effect/Data"
+ * import * as Deferred from "effect/Deferred"
+ * import * as Effect from "effect/Effect"
+ *
+ * class LineError extends Data.TaggedError("LineError")<{ readonly reason: string }> {}
+ *
+ * interface Line {
+ *   readonly say: (words: string) => void
+ *   readonly lost: Deferred.Deferred<void, LineError>
+ * }
+ *
+ * // A transport with callbacks, as many a client library has it.
+ * declare const dial: (
+ *   number: string,
+ *   on: { readonly hangUp: () => void; readonly error: (reason: string) => void }
+ * ) => { readonly say: (words: string) => void; readonly hangUp: () => void }
+ *
+ * export const telephone = Connector.make({
+ *   connect: (number: string) =>
+ *     Effect.gen(function*() {
+ *       const lost = yield* Deferred.make<void, LineError>()
+ *       const { say } = yield* Effect.acquireRelease(
+ *         Effect.sync(() =>
+ *           dial(number, {
+ *             hangUp: () => Deferred.unsafeDone(lost, Effect.void),
+ *             error: (reason) => Deferred.unsafeDone(lost, Effect.fail(new LineError({ reason })))
+ *           })
+ *         ),
+ *         (line) => Effect.sync(() => line.hangUp())
+ *       )
+ *       return { say, lost }
+ *     }),
+ *   closed: (line: Line) => Deferred.await(line.lost)
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make: <Address, Connection, E = never, E2 = never, R = never>(options: {
+  readonly connect: (
+    address: Address,
+    attempt: Attempt<Address, NoInfer<E | E2>>
+  ) => Effect.Effect<Connection, E, R>
+  readonly closed: (connection: NoInfer<Connection>) => Effect.Effect<unknown, E2>
+  readonly isClosed?: ((connection: NoInfer<Connection>) => boolean) | undefined
+}) => Connector<Address, Connection, E | E2, Exclude<R, Scope.Scope>> = internal.make
+
+/**
+ * Limits the time that `connect` may take. An attempt that takes longer is interrupted, and fails with a
+ * `TimeoutException` at once, even if it cannot be interrupted: what it acquires meanwhile, or an established
+ * connection, is released when it ends at last. The deadline of `PersistentConnection.make` covers the look-up as well;
+ * this one is for the connect alone, or for a part of it. What is `untimed` does not count.
+ *
+ * Throws an `IllegalArgumentException` for a negative duration.
+ *
+ * @example
+ * ```ts
+ * import * as Connector from "@persistent-connection/core/Connector"
+ * import type * as Effect from "effect/Effect"
+ *
+ * declare const transport: Connector.Connector<URL, { readonly send: (text: string) => void }, Error>
+ * declare const authenticate: (connection: { readonly send: (text: string) => void }) => Effect.Effect<object, Error>
+ *
+ * // 2 seconds to open the connection, and 5 seconds until it may be used.
+ * export const connector = transport.pipe(
+ *   Connector.openTimeout("2 seconds"),
+ *   Connector.setup(authenticate),
+ *   Connector.openTimeout("5 seconds")
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const openTimeout: {
+  (duration: Duration.DurationInput): <Address, Connection, E, R>(
+    self: Connector<Address, Connection, E, R>
+  ) => Connector<Address, Connection, E | Cause.TimeoutException, R>
+  <Address, Connection, E, R>(
+    self: Connector<Address, Connection, E, R>,
+    duration: Duration.DurationInput
+  ): Connector<Address, Connection, E | Cause.TimeoutException, R>
+} = internal.openTimeout
+
+/**
+ * Prepares every connection before anyone sees it: authenticates, subscribes, wraps it in a client. It is part of the
+ * attempt: if it fails the attempt has failed and the connection is released. So it is if the connection is lost
+ * meanwhile: the set-up is interrupted, and the attempt fails with the cause of the loss, or with `ConnectionLost` if
+ * there is none but that the peer closed it.
+ *
+ * What the set-up acquires belongs to the connection's scope. It must give each connection an object of its own; that
+ * may be the connection itself.
+ *
+ * @example
+ * ```ts
+ * import * as Connector from "@persistent-connection/core/Connector"
+ * import * as Data from "effect/Data"
+ * import * as Duration from "effect/Duration"
+ * import * as Effect from "effect/Effect"
+ *
+ * class Refused extends Data.TaggedError("Refused")<{ readonly status: number }> {}
+ *
+ * interface Line {
+ *   readonly ask: (question: string) => Effect.Effect<string, Refused>
+ * }
+ *
+ * interface Login {
+ *   readonly url: URL
+ *   readonly token: string
+ * }
+ *
+ * declare const transport: Connector.Connector<Login, Line, Error>
+ *
+ * export const connector = transport.pipe(
+ *   Connector.setup((line: Line, { token }: Login) =>
+ *     Effect.gen(function*() {
+ *       const user = yield* line.ask(`login ${token}`)
+ *       // Lives and dies with the connection.
+ *       yield* line.ask("ping").pipe(Effect.delay(Duration.seconds(20)), Effect.forever, Effect.forkScoped)
+ *       return { user, price: (of: string) => line.ask(`price ${of}`) }
+ *     })
+ *   )
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const setup: {
+  <Connection, Address, Connection2 extends object, E, E2, R2>(
+    f: (
+      connection: Connection,
+      address: Address,
+      attempt: Attempt<Address, E | E2>
+    ) => Effect.Effect<Connection2, E2, R2>
+  ): <R>(
+    self: Connector<Address, Connection, E, R>
+  ) => Connector<Address, Connection2, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
+  <Address, Connection, E, R, Connection2 extends object, E2, R2>(
+    self: Connector<Address, Connection, E, R>,
+    f: (
+      connection: Connection,
+      address: Address,
+      attempt: Attempt<Address, E | E2>
+    ) => Effect.Effect<Connection2, E2, R2>
+  ): Connector<Address, Connection2, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
+} = internal.setup
+
+/**
+ * Lets only as many attempts be under way at once as the semaphore has permits, over all connectors that share it. The
+ * permit is held while `connect` runs, not while the connection lives; waiting for it is `untimed`, it does not count
+ * against the deadline of the attempt or an `openTimeout` put on later.
+ *
+ * @example
+ * ```ts
+ * import * as Connector from "@persistent-connection/core/Connector"
+ * import * as Effect from "effect/Effect"
+ *
+ * declare const feed: Connector.Connector<URL, object, Error>
+ * declare const orders: Connector.Connector<string, object>
+ *
+ * // However many connections a process has, it opens four at a time.
+ * const attempts = Effect.unsafeMakeSemaphore(4)
+ *
+ * export const politeFeed = feed.pipe(Connector.limitAttempts(attempts))
+ * export const politeOrders = orders.pipe(Connector.limitAttempts(attempts))
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const limitAttempts: {
+  (semaphore: Effect.Semaphore): <Address, Connection, E, R>(
+    self: Connector<Address, Connection, E, R>
+  ) => Connector<Address, Connection, E, R>
+  <Address, Connection, E, R>(
+    self: Connector<Address, Connection, E, R>,
+    semaphore: Effect.Semaphore
+  ): Connector<Address, Connection, E, R>
+} = internal.limitAttempts
+
+/**
+ * Changes the connection that users see, by a pure function; `setup` is its effectful form. It must give each
+ * connection an object of its own; that may be the connection itself.
+ *
+ * @example
+ * ```ts
+ * import * as Connector from "@persistent-connection/core/Connector"
+ *
+ * declare const transport: Connector.Connector<URL, { readonly send: (text: string) => void }>
+ *
+ * export const logbook = transport.pipe(
+ *   Connector.map(({ send }) => ({ write: (entry: object) => send(JSON.stringify(entry)) }))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category mapping
+ */
+export const map: {
+  <Connection, Connection2 extends object>(f: (connection: Connection) => Connection2): <Address, E, R>(
+    self: Connector<Address, Connection, E, R>
+  ) => Connector<Address, Connection2, E, R>
+  <Address, Connection, E, R, Connection2 extends object>(
+    self: Connector<Address, Connection, E, R>,
+    f: (connection: Connection) => Connection2
+  ): Connector<Address, Connection2, E, R>
+} = internal.map
+
+/**
+ * Changes the errors of connecting and of losing the connection, and of `attempt.abort`. Defects stay what they are.
+ *
+ * @example
+ * ```ts
+ * import * as Connector from "@persistent-connection/core/Connector"
+ * import * as Data from "effect/Data"
+ *
+ * class FeedError extends Data.TaggedError("FeedError")<{ readonly cause: Error }> {}
+ *
+ * declare const transport: Connector.Connector<URL, object, Error>
+ *
+ * export const feed = transport.pipe(Connector.mapError((cause) => new FeedError({ cause })))
+ * ```
+ *
+ * @since 0.1.0
+ * @category mapping
+ */
+export const mapError: {
+  <E, E2>(f: (error: E) => E2): <Address, Connection, R>(
+    self: Connector<Address, Connection, E, R>
+  ) => Connector<Address, Connection, E2, R>
+  <Address, Connection, E, R, E2>(
+    self: Connector<Address, Connection, E, R>,
+    f: (error: E) => E2
+  ): Connector<Address, Connection, E2, R>
+} = internal.mapError
+
+/**
+ * Changes the address that the connector takes: from what the look-up gives to what the transport wants. The events go
+ * on to show what the look-up gave. The connector sees the changed address in `attempt.previousAddress` too, or none if
+ * the function throws at it.
+ *
+ * @example
+ * ```ts
+ * import * as Connector from "@persistent-connection/core/Connector"
+ *
+ * declare const transport: Connector.Connector<URL, object>
+ *
+ * export const byHostAndPort = transport.pipe(
+ *   Connector.mapAddress((at: { readonly host: string; readonly port: number }) => new URL(`wss://${at.host}:${at.port}`))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category mapping
+ */
+export const mapAddress: {
+  <Address, Address2>(f: (address: Address2) => Address): <Connection, E, R>(
+    self: Connector<Address, Connection, E, R>
+  ) => Connector<Address2, Connection, E, R>
+  <Address, Connection, E, R, Address2>(
+    self: Connector<Address, Connection, E, R>,
+    f: (address: Address2) => Address
+  ): Connector<Address2, Connection, E, R>
+} = internal.mapAddress

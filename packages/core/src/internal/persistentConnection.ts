@@ -1,0 +1,165 @@
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Inspectable from "effect/Inspectable"
+import * as Option from "effect/Option"
+import { pipeArguments } from "effect/Pipeable"
+import type * as Queue from "effect/Queue"
+import * as Runtime from "effect/Runtime"
+import * as RuntimeFlags from "effect/RuntimeFlags"
+import * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type * as Subscribable from "effect/Subscribable"
+import type { ConnectionClosed } from "../ConnectionError.js"
+import type { ConnectionEvent } from "../ConnectionEvent.js"
+import * as State from "../ConnectionState.js"
+import type { AttemptFailure } from "../Connector.js"
+import type { Options, PersistentConnection } from "../PersistentConnection.js"
+import * as RetryPolicy from "../RetryPolicy.js"
+import { Loop, type Settings } from "./loop.js"
+import * as option from "./options.js"
+import { sameContent } from "./sameContent.js"
+
+/** @internal */
+export const TypeId = "~persistent-connection/PersistentConnection" as const
+
+/** Never answers, without keeping the process alive as `Effect.never` does. */
+const never = Effect.async<never>(() => {})
+
+/**
+ * The operations: each reads the loop's fields at one stroke, and waits for one of its signals if the answer is not
+ * there yet.
+ */
+class Impl<Address, Connection, E, R> extends Inspectable.Class implements PersistentConnection<Connection, E> {
+  constructor(private readonly loop: Loop<Address, Connection, E, R>) {
+    super()
+  }
+
+  get [TypeId](): typeof TypeId {
+    return TypeId
+  }
+
+  get serverName(): string {
+    return this.loop.settings.serverName
+  }
+
+  get connected(): Effect.Effect<Connection> {
+    return Effect.withFiberRuntime((fiber) => {
+      const { loop } = this
+      if (loop.isOpen()) return Effect.succeed(loop.state.connection)
+      if (!loop.isClosing) return this.waitFor(fiber, loop.changed.next, () => this.connected)
+      // A3: never. But what closing itself waits for must not wait for ever (D7).
+      return loop.fibers.has(fiber) ? Effect.die(loop.closed) : never
+    })
+  }
+
+  get connectedOrClosed(): Effect.Effect<Connection, ConnectionClosed<E>> {
+    return Effect.withFiberRuntime((fiber) => {
+      const { loop } = this
+      if (loop.isOpen()) return Effect.succeed(loop.state.connection)
+      if (loop.hasFinished) return Effect.fail(loop.closed)
+      return this.waitFor(fiber, loop.isClosing ? this.closeFinished : loop.changed.next, () => this.connectedOrClosed)
+    })
+  }
+
+  get connectedOrFailedToConnect(): Effect.Effect<Connection, AttemptFailure<E> | ConnectionClosed<E>> {
+    return Effect.withFiberRuntime((fiber) => {
+      const { loop } = this
+      if (loop.isOpen()) return Effect.succeed(loop.state.connection)
+      if (loop.isClosing || loop.isAborted) return loop.refusal
+      return this.waitFor(fiber, loop.results.next, Effect.succeed)
+    })
+  }
+
+  get currentConnection(): Effect.Effect<Option.Option<Connection>> {
+    return Effect.sync(() => State.connection(this.loop.state))
+  }
+
+  get close(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.loop.beginClosing()
+      return this.closeFinished
+    })
+  }
+
+  get isClosed(): Effect.Effect<boolean> {
+    return Effect.sync(() => this.loop.isClosing)
+  }
+
+  get closeFinished(): Effect.Effect<void> {
+    return Effect.withFiberRuntime((fiber) => {
+      const { loop } = this
+      if (loop.hasFinished) return Effect.void
+      if (!loop.isPartOf(fiber)) return this.waitFor(fiber, loop.finished.next, Effect.succeed)
+      // What closing waits for cannot wait for the end of closing: it gets as far as the beginning (D7).
+      return loop.isClosing ? Effect.void : Effect.andThen(loop.changed.next, this.closeFinished)
+    })
+  }
+
+  get closeWhenCurrentConnectionIsClosed(): Effect.Effect<void> {
+    return Effect.sync(() => this.loop.end({ _tag: "ClosedByOwner" }))
+  }
+
+  get state(): Subscribable.Subscribable<State.ConnectionState<Connection, E>> {
+    return this.loop.observed
+  }
+
+  get events(): Stream.Stream<ConnectionEvent<Connection, E, void>> {
+    return this.loop.bus.stream
+  }
+
+  get subscribe(): Effect.Effect<Queue.Dequeue<ConnectionEvent<Connection, E, void>>, never, Scope.Scope> {
+    return this.loop.bus.subscribe
+  }
+
+  pipe() {
+    return pipeArguments(this, arguments)
+  }
+
+  toJSON() {
+    return { _id: "PersistentConnection", serverName: this.serverName, state: this.loop.state }
+  }
+
+  private waitFor<A, E1, B, E2>(
+    fiber: Fiber.RuntimeFiber<unknown, unknown>,
+    signal: Effect.Effect<A, E1>,
+    then: (value: A) => Effect.Effect<B, E2>
+  ): Effect.Effect<B, E1 | E2> {
+    return Effect.zipRight(this.loop.beforeWaiting(fiber), Effect.flatMap(signal, then))
+  }
+}
+
+/** @internal */
+export const make = <Address, Connection, EA, EC, RA, RC, RS, RH>(
+  options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
+): Effect.Effect<PersistentConnection<Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> =>
+  Effect.uninterruptible(Effect.gen(function*() {
+    const settings = yield* Effect.sync(() => decode(options))
+    const scope = yield* Effect.scope
+    const clock = yield* Effect.clock
+    // What it starts must be interruptible, even if it is made where nothing is: here, or while a layer is built.
+    const runtime = Runtime.enableRuntimeFlag(
+      yield* Effect.runtime<RA | RC | RS | RH>(),
+      RuntimeFlags.Interruption
+    )
+    const loop = new Loop(settings, clock, runtime)
+    yield* Scope.addFinalizer(scope, loop.leave)
+    return new Impl(loop)
+  }))
+
+const decode = <Address, Connection, EA, EC, RA, RC, RS, RH>(
+  options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
+): Settings<Address, Connection, EA | EC, RA | RC | RS | RH> => {
+  const { address } = options
+  return {
+    serverName: option.nonEmpty("serverName", options.serverName),
+    lookUp: Effect.isEffect(address) ? () => address : address,
+    connector: options.connector,
+    schedule: options.retry ?? RetryPolicy.standard,
+    stableFor: option.duration("stableFor", options.stableFor ?? Duration.zero),
+    spread: option.duration("spread", options.spread ?? Duration.zero),
+    attemptTimeout: option.duration("attemptTimeout", options.attemptTimeout ?? Duration.seconds(30)),
+    onEvent: options.onEvent,
+    addressEquivalence: options.addressEquivalence ?? sameContent
+  }
+}

@@ -1,0 +1,71 @@
+import type * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import type * as Schedule from "effect/Schedule"
+import * as ScheduleDecision from "effect/ScheduleDecision"
+import * as Intervals from "effect/ScheduleIntervals"
+
+/** What is waited, from the beginning of the attempt, if the schedule itself dies: the original's delay. */
+const fallback = 10_000
+
+/** @internal */
+export interface RetrySettings<E, R> {
+  readonly serverName: string
+  readonly schedule: Schedule.Schedule<unknown, Cause.Cause<E>, R>
+  readonly stableFor: Duration.Duration
+  readonly spread: Duration.Duration
+}
+
+/**
+ * Steps a schedule with a "now" of one's own. `Schedule.driver` takes the moment of the failure and sleeps from there;
+ * here the delay runs from the moment at which the attempt began (T1, T2), and the waiting is the loop's.
+ *
+ * @internal
+ */
+export class RetryDriver<E, R> {
+  private state: unknown
+
+  constructor(private readonly settings: RetrySettings<E, R>, private readonly clock: Clock.Clock) {
+    this.state = settings.schedule.initial
+  }
+
+  /** When the next attempt is due after one that failed, in ms; none if the schedule has ended. */
+  afterFailure(attemptBegunAt: number, cause: Cause.Cause<E>): Effect.Effect<Option.Option<number>, never, R> {
+    const { schedule, serverName } = this.settings
+    return Effect.suspend(() => schedule.step(attemptBegunAt, cause, this.state)).pipe(
+      Effect.map(([state, , decision]) => {
+        this.state = state
+        return ScheduleDecision.isDone(decision) ? Option.none() : Option.some(Intervals.start(decision.intervals))
+      }),
+      // D10: not even a policy that dies stops the loop.
+      Effect.catchAllCause((defect) =>
+        Effect.logError(`The retry policy of "${serverName}" failed`, defect).pipe(
+          Effect.annotateLogs("server_name", serverName),
+          Effect.as(Option.some(attemptBegunAt + fallback))
+        )
+      )
+    )
+  }
+
+  /** When the next attempt is due after the loss of a connection that was established at the given moment. */
+  afterLoss(
+    attemptBegunAt: number,
+    establishedAt: number,
+    cause: Cause.Cause<E>
+  ): Effect.Effect<Option.Option<number>, never, R> {
+    const lostAt = this.clock.unsafeCurrentTimeMillis()
+    // A success starts everything again (D11), if it was one.
+    if (lostAt - establishedAt >= Duration.toMillis(this.settings.stableFor)) {
+      this.state = this.settings.schedule.initial
+    }
+    const next = this.afterFailure(attemptBegunAt, cause)
+    const spread = Duration.toMillis(this.settings.spread)
+    // Clients that were cut off together must not come back together.
+    return spread === 0
+      ? next
+      : Effect.zipWith(next, Random.next, (at, part) => Option.map(at, (at) => Math.max(at, lostAt) + part * spread))
+  }
+}

@@ -1,0 +1,67 @@
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import * as ScheduleDecision from "effect/ScheduleDecision"
+import * as ScheduleInterval from "effect/ScheduleInterval"
+import type { ExponentialOptions } from "../RetryPolicy.js"
+import * as Options from "./options.js"
+
+/**
+ * A schedule without an end, made of a function from its state to the next delay in ms and the next state.
+ */
+const fromDelays = <S>(
+  initial: S,
+  next: (state: S) => Effect.Effect<readonly [delay: number, state: S]>
+): Schedule.Schedule<Duration.Duration> =>
+  Schedule.makeWithState(initial, (now, _input: unknown, state: S) =>
+    Effect.map(next(state), ([millis, state]) => {
+      const delay = Duration.millis(millis)
+      const interval = ScheduleInterval.after(now + Duration.toMillis(delay))
+      return [state, delay, ScheduleDecision.continueWith(interval)] as const
+    }))
+
+/** @internal */
+export const fixed = (delay: Duration.DurationInput): Schedule.Schedule<Duration.Duration> => {
+  const millis = Options.finiteMillis("delay", delay)
+  return fromDelays(undefined, () => Effect.succeed([millis, undefined]))
+}
+
+/** @internal */
+export const randomized = (
+  delay: Duration.DurationInput,
+  options?: { readonly fraction?: number | undefined }
+): Schedule.Schedule<Duration.Duration> => {
+  const millis = Options.finiteMillis("delay", delay)
+  const fraction = options?.fraction ?? 0.3
+  Options.check(fraction >= 0 && fraction <= 1, "fraction", "a number between 0 and 1", fraction)
+  const draw = Random.nextRange(millis * (1 - fraction), millis * (1 + fraction))
+  return fromDelays(undefined, () => Effect.map(draw, (millis) => [millis, undefined]))
+}
+
+/** What is left to chance of a delay that has been computed, and capped. */
+const draws: Record<"full" | "equal" | "none", (delay: number) => Effect.Effect<number>> = {
+  full: (delay) => Random.nextRange(0, delay),
+  equal: (delay) => Random.nextRange(delay / 2, delay),
+  none: Effect.succeed
+}
+
+const jitters = [...Object.keys(draws), "decorrelated"]
+
+/** @internal */
+export const exponential = (options: ExponentialOptions): Schedule.Schedule<Duration.Duration> => {
+  const { jitter = "full" } = options
+  Options.check(jitters.includes(jitter), "jitter", `one of ${jitters.join(", ")}`, jitter)
+  const base = Options.finiteMillis("base", options.base)
+  Options.check(base > 0, "base", "a duration of more than 0", options.base)
+  const cap = options.cap === undefined ? Math.max(base, 60_000) : Options.finiteMillis("cap", options.cap)
+  Options.check(cap >= base, "cap", `a duration of base (${base} ms) or more`, options.cap)
+  const { factor = jitter === "decorrelated" ? 3 : 2 } = options
+  Options.check(factor >= 1 && Number.isFinite(factor), "factor", "a number of 1 or more", factor)
+  // Every delay is drawn from a range that ends at the cap or before it, and none is cut off there: the cap would
+  // bring together what the jitter has spread. What is kept from step to step never exceeds the cap either.
+  const grow = (delay: number) => Math.min(cap, delay * factor)
+  return jitter === "decorrelated"
+    ? fromDelays(base, (last) => Effect.map(Random.nextRange(base, grow(last)), (drawn) => [drawn, drawn]))
+    : fromDelays(base, (delay) => Effect.map(draws[jitter](delay), (drawn) => [drawn, grow(delay)]))
+}

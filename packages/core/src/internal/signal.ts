@@ -1,0 +1,26 @@
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+
+/**
+ * Something that happens again and again, and that any number of fibers may wait for. They share one `Deferred`, made
+ * when the first of them asks, so that a signal nobody waits for costs nothing.
+ *
+ * @internal
+ */
+export class Signal<A, E = never> {
+  private deferred: Deferred.Deferred<A, E> | undefined
+
+  /** The next time that it happens. */
+  get next(): Effect.Effect<A, E> {
+    return Effect.suspend(() => Deferred.await(this.deferred ??= Deferred.unsafeMake(FiberId.none)))
+  }
+
+  notify(exit: Exit.Exit<A, E>): void {
+    const deferred = this.deferred
+    // Replaced first: whoever asks again in the same turn waits for the time after this one.
+    this.deferred = undefined
+    if (deferred !== undefined) Deferred.unsafeDone(deferred, exit)
+  }
+}
