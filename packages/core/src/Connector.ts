@@ -98,6 +98,12 @@ export interface Connector<in Address, in out Connection, out E = never, out R =
    * connection counts as open until `closed` has ended.
    */
   readonly isClosed?: ((connection: Connection) => boolean) | undefined
+  /**
+   * Asks the peer whether it is still there: succeeds if it answers, fails with what is wrong otherwise. Used when
+   * there is a reason to doubt, such as waking up from sleep; see `PersistentConnection.reconnectNow`. `healthCheck`
+   * supplies it.
+   */
+  readonly probe?: ((connection: Connection) => Effect.Effect<unknown, E>) | undefined
 }
 
 /**
@@ -152,6 +158,7 @@ export const make: <Address, Connection, E = never, E2 = never, R = never>(optio
   ) => Effect.Effect<Connection, E, R>
   readonly closed: (connection: NoInfer<Connection>) => Effect.Effect<unknown, E2>
   readonly isClosed?: ((connection: NoInfer<Connection>) => boolean) | undefined
+  readonly probe?: ((connection: NoInfer<Connection>) => Effect.Effect<unknown, E2>) | undefined
 }) => Connector<Address, Connection, E | E2, Exclude<R, Scope.Scope>> = internal.make
 
 /**

@@ -173,6 +173,18 @@ export interface Options<
   readonly attemptTimeout?: Duration.DurationInput | undefined
 
   /**
+   * How long a close waits for the finalizers of a connection, or for an attempt that cannot be interrupted. After that
+   * a warning is logged, and nobody waits for them any more; they go on by themselves. Default: `Duration.infinity`, so
+   * that what has closed is closed (X1).
+   */
+  readonly closeTimeout?: Duration.DurationInput | undefined
+
+  /**
+   * How long a call of `onEvent` may hold up the loop before a warning is logged and counted. Default: 10 s.
+   */
+  readonly handlerWarning?: Duration.DurationInput | undefined
+
+  /**
    * Called with every event and awaited: nothing that comes after the event happens before it ends (E1), except that
    * closing does not wait for it (D7). A defect is logged and counted, and the cycle goes on (D6).
    */

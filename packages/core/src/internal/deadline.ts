@@ -2,6 +2,7 @@ import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import { Signal } from "./signal.js"
 
 /**
@@ -21,14 +22,16 @@ export class Deadline {
   constructor(
     private readonly clock: Clock.Clock,
     timeout: Duration.Duration,
-    private readonly onChange: () => void
+    private readonly onChange: (at: Option.Option<number>) => void
   ) {
     this.remaining = Duration.toMillis(timeout)
   }
 
-  /** In ms of the clock; infinite while the time stands still. */
-  get at(): number {
-    return this.runningSince === undefined ? Infinity : this.runningSince + this.remaining
+  /** In ms of the clock; none while the time stands still, or if there is no limit. */
+  get at(): Option.Option<number> {
+    return this.runningSince !== undefined && this.isFinite
+      ? Option.some(this.runningSince + this.remaining)
+      : Option.none()
   }
 
   get isFinite(): boolean {
@@ -45,19 +48,18 @@ export class Deadline {
   }
 
   /** Runs an effect, inside a timed one, whose own time does not count. */
-  untimed<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    return Effect.acquireUseRelease(
+  readonly untimed = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.acquireUseRelease(
       Effect.sync(() => this.adjust(this.isOn, this.pauses + 1)),
       () => effect,
       () => Effect.sync(() => this.adjust(this.isOn, this.pauses - 1))
     )
-  }
 
   /** Ends when the time is up. */
   get passed(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (this.at === Infinity) return Effect.andThen(this.resumed.next, this.passed)
-      const left = this.at - this.clock.unsafeCurrentTimeMillis()
+      if (Option.isNone(this.at)) return Effect.andThen(this.resumed.next, this.passed)
+      const left = this.at.value - this.clock.unsafeCurrentTimeMillis()
       return left <= 0 ? Effect.void : Effect.andThen(this.clock.sleep(Duration.millis(left)), this.passed)
     })
   }
@@ -70,7 +72,7 @@ export class Deadline {
     const now = this.clock.unsafeCurrentTimeMillis()
     if (this.runningSince !== undefined) this.remaining -= now - this.runningSince
     this.runningSince = shouldRun ? now : undefined
-    this.onChange()
+    this.onChange(this.at)
     if (shouldRun) this.resumed.notify(Exit.void)
   }
 }

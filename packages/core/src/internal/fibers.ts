@@ -1,7 +1,11 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import * as FiberRef from "effect/FiberRef"
 import * as Runtime from "effect/Runtime"
+
+/** The persistent connections whose closing has to wait for a fiber, as part of an attempt or of a release. */
+const awaitedBy = FiberRef.unsafeMake<ReadonlyArray<unknown>>([])
 
 /**
  * The fibers that a persistent connection has started, all with the context, the `Clock` and the `Random` of the fiber
@@ -25,8 +29,24 @@ export class Fibers<R> {
     return this.add(Runtime.runFork(this.runtime, effect))
   }
 
+  /** As `fork`, for what closing waits for. */
+  forkAwaited<A, E>(effect: Effect.Effect<A, E, R>): Fiber.RuntimeFiber<A, E> {
+    return this.fork(Effect.locallyWith(effect, awaitedBy, (all) => [...all, this]))
+  }
+
+  /** Is it one of these? */
   has(fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean {
     return this.running.has(fiber)
+  }
+
+  /** Is it one that closing waits for, or a descendant of one (D7)? */
+  isAwaited(fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean {
+    return fiber.getFiberRef(awaitedBy).includes(this)
+  }
+
+  /** It has taken longer than anybody is willing to wait: it is on its own. */
+  forget(fiber: Fiber.RuntimeFiber<unknown, unknown>): void {
+    this.running.delete(fiber)
   }
 
   /** Waits until all have ended, also those started meanwhile; but not the caller for itself. */

@@ -1,5 +1,7 @@
 import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -7,13 +9,26 @@ import * as FiberId from "effect/FiberId"
 import * as Metric from "effect/Metric"
 import { type Fibers, interrupt } from "./fibers.js"
 
+/** @internal */
+export interface HandlerSettings<Event, R> {
+  readonly serverName: string
+  readonly onEvent: ((event: Event) => Effect.Effect<unknown, never, R>) | undefined
+  readonly handlerWarning: Duration.Duration
+}
+
 const defects = Metric.counter("persistent_connection_handler_defects", {
   description: "Calls of onEvent that ended in a defect, by server_name",
   incremental: true
 })
 
+const slow = Metric.counter("persistent_connection_slow_handlers", {
+  description: "Calls of onEvent that held up the loop for longer than handlerWarning, by server_name",
+  incremental: true
+})
+
 /** A call of the handler, and the end of the loop's interest in it. */
 interface Call {
+  readonly event: string
   readonly fiber: Fiber.RuntimeFiber<void>
   readonly settled: Deferred.Deferred<void>
 }
@@ -29,15 +44,25 @@ export class Handlers<Event extends { readonly _tag: string }, R> {
   private last: Call | undefined
   private isOver = false
 
-  constructor(
+  static make<Event extends { readonly _tag: string }, R>(
+    { handlerWarning, onEvent, serverName }: HandlerSettings<Event, R>,
+    clock: Clock.Clock,
+    fibers: Fibers<R>
+  ): Handlers<Event, R> | undefined {
+    return onEvent && new Handlers(serverName, onEvent, handlerWarning, clock, fibers)
+  }
+
+  private constructor(
     private readonly serverName: string,
     private readonly handler: (event: Event) => Effect.Effect<unknown, never, R>,
+    private readonly warning: Duration.Duration,
+    private readonly clock: Clock.Clock,
     private readonly fibers: Fibers<R>
   ) {}
 
   call(event: Event): void {
     const fiber = this.fibers.forkNow(this.guarded(event))
-    const call = { fiber, settled: Deferred.unsafeMake<void>(FiberId.none) }
+    const call = { event: event._tag, fiber, settled: Deferred.unsafeMake<void>(FiberId.none) }
     this.last = call
     this.running.add(fiber)
     fiber.addObserver(() => {
@@ -49,11 +74,13 @@ export class Handlers<Event extends { readonly _tag: string }, R> {
 
   /** Ends when the last call has ended, or has turned out to wait for who waits for it. */
   get settled(): Effect.Effect<void> {
-    return Effect.suspend(() => this.last === undefined ? Effect.void : Deferred.await(this.last.settled))
-  }
-
-  get isRunning(): boolean {
-    return this.last !== undefined
+    return Effect.suspend(() => {
+      if (this.last === undefined) return Effect.void
+      const settled = Deferred.await(this.last.settled)
+      return Duration.isFinite(this.warning)
+        ? Effect.raceFirst(settled, Effect.zipRight(this.warn(this.last.event), settled))
+        : settled
+    })
   }
 
   /**
@@ -70,6 +97,28 @@ export class Handlers<Event extends { readonly _tag: string }, R> {
     this.running.forEach(interrupt)
   }
 
+  private warn(event: string): Effect.Effect<void> {
+    return Effect.zipRight(
+      this.clock.sleep(this.warning),
+      this.report(
+        slow,
+        event,
+        Effect.logWarning(
+          `The onEvent handler of "${this.serverName}" has held up the loop on ${event} for ${
+            Duration.format(this.warning)
+          }`
+        )
+      )
+    )
+  }
+
+  private report(metric: Metric.Metric.Counter<number>, event: string, log: Effect.Effect<void>): Effect.Effect<void> {
+    return log.pipe(
+      Effect.annotateLogs({ server_name: this.serverName, event }),
+      Effect.zipRight(Metric.increment(Metric.tagged(metric, "server_name", this.serverName)))
+    )
+  }
+
   private settle(call: Call): void {
     if (this.last === call) this.last = undefined
     Deferred.unsafeDone(call.settled, Exit.void)
@@ -81,9 +130,10 @@ export class Handlers<Event extends { readonly _tag: string }, R> {
       Effect.catchAllCause((cause) =>
         Cause.isInterruptedOnly(cause)
           ? Effect.void
-          : Effect.logError(`The onEvent handler of "${this.serverName}" failed on ${event._tag}`, cause).pipe(
-            Effect.annotateLogs({ server_name: this.serverName, event: event._tag }),
-            Effect.zipRight(Metric.increment(Metric.tagged(defects, "server_name", this.serverName)))
+          : this.report(
+            defects,
+            event._tag,
+            Effect.logError(`The onEvent handler of "${this.serverName}" failed on ${event._tag}`, cause)
           )
       ),
       Effect.asVoid

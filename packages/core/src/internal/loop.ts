@@ -7,37 +7,43 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Runtime from "effect/Runtime"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import { type ClosedReason, ConnectionClosed } from "../ConnectionError.js"
 import * as Event from "../ConnectionEvent.js"
 import * as State from "../ConnectionState.js"
-import type { Attempt, AttemptFailure, Connector } from "../Connector.js"
+import type { Attempt, AttemptFailure } from "../Connector.js"
 import { orDefect, saysTheSame } from "./cause.js"
-import { Deadline } from "./deadline.js"
+import { Dialer, type Dialled, type DialSettings } from "./dialer.js"
 import { EventBus } from "./eventBus.js"
 import { Fibers, interrupt } from "./fibers.js"
-import { Handlers } from "./handlers.js"
+import { Handlers, type HandlerSettings } from "./handlers.js"
 import { RetryDriver, type RetrySettings } from "./retryDriver.js"
+import { Session } from "./session.js"
 import { Signal } from "./signal.js"
-import { Steps } from "./steps.js"
 
 /** @internal */
-export interface Settings<Address, Connection, E, R> extends RetrySettings<AttemptFailure<E>, R> {
+export interface Settings<Address, Connection, E, R>
+  extends
+    DialSettings<Address, Connection, E, R>,
+    RetrySettings<AttemptFailure<E>, R>,
+    HandlerSettings<Event.ConnectionEvent<Connection, E, Address>, R>
+{
   readonly serverName: string
-  readonly lookUp: (attempt: Attempt<Address, E>) => Effect.Effect<Address, E, R>
-  readonly connector: Connector<Address, Connection, E, R>
-  readonly attemptTimeout: Duration.Duration
-  readonly onEvent:
-    | ((event: Event.ConnectionEvent<Connection, E, Address>) => Effect.Effect<unknown, never, R>)
-    | undefined
   readonly addressEquivalence: Equivalence.Equivalence<Address>
 }
 
-/** The current connection, and what it takes to let go of it. */
-interface Session<Connection> {
-  readonly connection: Connection
-  readonly scope: Scope.CloseableScope
+/**
+ * Told of every transition at the stroke at which it happens, and of how many wait for a connection.
+ *
+ * @internal
+ */
+export interface Observer<Connection, E> {
+  readonly onTransition: (
+    previous: State.ConnectionState<Connection, E>,
+    next: State.ConnectionState<Connection, E>
+  ) => void
+  readonly onWaiting: (waiting: number) => void
 }
 
 /** What is remembered for one cycle and forgotten with it (C4, C5). */
@@ -53,15 +59,18 @@ const newCycle = (): Cycle<never, never> => ({ attempt: 0, address: Option.none(
  * The loop, and what the operations share with it.
  *
  * One fiber at a time, the *leg*, walks from stage to stage: `beginCycle`, `attempt`, then `failed` and back to
- * `attempt`, or `watch`, `lost` and back to `beginCycle`. It can be interrupted everywhere, and what it does between
- * two effects it does at one stroke. So whoever closes needs no lock: it takes the loop over by interrupting the leg and
- * sending off another one (`go`), and what it finds in these fields is the whole truth. Look-ups, connects, releases
- * (`Steps`) and handlers (`Handlers`) run in fibers of their own, which survive the leg that waits for them.
+ * `attempt`, or `established`, `watch`, `lost` and back to `beginCycle`. It can be interrupted everywhere, and what it
+ * does between two effects it does at one stroke. So whoever closes needs no lock: it takes the loop over by
+ * interrupting the leg and sending off another one (`go`), and what it finds in these fields is the whole truth.
+ * Look-ups, connects and releases (`Dialer`) and handlers (`Handlers`) run in fibers of their own, which survive the leg
+ * that waits for them.
  *
  * @internal
  */
 export class Loop<Address, Connection, E, R> {
   state: State.ConnectionState<Connection, E>
+  /** The current connection, as long as it is one; it may be dead. */
+  session: Session<Connection, E> | undefined
   /** Closing has finished (X1). `state` may not be `Closed` yet: a `Connected` handler can still be running (A2). */
   hasFinished = false
 
@@ -73,19 +82,31 @@ export class Loop<Address, Connection, E, R> {
   readonly results = new Signal<Connection, AttemptFailure<E> | ConnectionClosed<E>>()
   readonly finished = new Signal<void>()
 
-  private readonly steps: Steps<R>
+  /** How many fibers wait for a connection. */
+  private waiting = 0
+  private observers: Set<Observer<Connection, E>> | undefined
+
+  private readonly dialer: Dialer<Address, Connection, E, R>
   private readonly handlers: Handlers<Event.ConnectionEvent<Connection, E, Address>, R> | undefined
   private readonly retry: RetryDriver<AttemptFailure<E>, R>
   private readonly key = {}
   private leg: Fiber.RuntimeFiber<void> | undefined
-  private session: Session<Connection> | undefined
+  /** What comes after the wait for the next attempt. */
+  private next: () => Effect.Effect<void, never, R> = () => this.beginCycle()
+  /** The attempt to establish the successor of the current connection, while there is one. */
+  private relief:
+    | { readonly fiber: Fiber.RuntimeFiber<void>; readonly dialer: Dialer<Address, Connection, E, R> }
+    | undefined
+  /** Connections that have been replaced, and are being drained and closed. */
+  private retiring: Set<Fiber.RuntimeFiber<void>> | undefined
+  /** No more draining. */
+  private readonly cutShort = new Signal<void>()
   /** Why there will be no other connection, unless `close` is the reason: the first to say so is heard (X4, X5, D11). */
   private ending: ClosedReason<E> | undefined
   private cycle: Cycle<Address, E> = newCycle()
   private address: Option.Option<Address> = Option.none()
   private failedAttempts = 0
   private attemptBegunAt = 0
-  private deadline: Deadline | undefined
   private published: SubscriptionRef.SubscriptionRef<State.ConnectionState<Connection, E>> | undefined
 
   constructor(
@@ -102,8 +123,8 @@ export class Loop<Address, Connection, E, R> {
       deadline: Option.none()
     })
     this.fibers = new Fibers(runtime)
-    this.steps = new Steps(settings.serverName, this.fibers)
-    this.handlers = settings.onEvent && new Handlers(settings.serverName, settings.onEvent, this.fibers)
+    this.dialer = new Dialer(settings, clock, this.fibers)
+    this.handlers = Handlers.make(settings, clock, this.fibers)
     this.retry = new RetryDriver(settings, clock)
     this.go(this.beginCycle())
   }
@@ -113,111 +134,208 @@ export class Loop<Address, Connection, E, R> {
   private beginCycle(): Effect.Effect<void, never, R> {
     return Effect.suspend(() => {
       this.cycle = newCycle()
-      this.connecting()
+      this.connecting(Option.none())
       const event = Event.AttemptingToConnect({ generation: this.state.generation + 1 })
       return Effect.flatMap(this.report(event), () => this.attempt())
     })
   }
 
-  /** One look-up and one connect. */
   private attempt(): Effect.Effect<void, never, R> {
-    return Effect.flatten(Effect.gen(this, function*() {
-      const { connector, lookUp } = this.settings
+    return Effect.suspend(() => {
       this.attemptBegunAt = this.clock.unsafeCurrentTimeMillis()
       this.cycle.attempt++
-      const deadline = this.newDeadline()
-      const attempt = this.describeAttempt(deadline)
+      this.connecting(Option.none())
+      const dialled = this.dialer.dial({
+        attempt: this.describeAttempt(),
+        onAddress: (address) => this.obtained(address),
+        onDeadline: (at) => {
+          if (this.state._tag === "Connecting") this.connecting(at)
+        }
+      })
+      return Effect.flatMap(
+        dialled,
+        (exit) => Exit.isSuccess(exit) ? this.established(exit.value) : this.failed(exit.cause)
+      )
+    })
+  }
 
-      const found = yield* this.perform(deadline, Effect.suspend(() => Effect.scoped(lookUp(attempt))))
-      if (Exit.isFailure(found)) return this.failed(found.cause)
-      const address = found.value
-      this.steps.take()
-      const isKnown = this.isKnownAddress(address)
-      this.address = this.cycle.address = Option.some(address)
-      this.connecting()
-      if (!isKnown) yield* this.report(Event.ObtainedAddress({ address, attempt: this.cycle.attempt }))
-
-      const scope = yield* Scope.make()
-      const connect = Effect.suspend(() => connector.connect(address, attempt))
-      const opened = yield* this.perform(deadline, Scope.extend(connect, scope), scope)
-      if (Exit.isFailure(opened)) return this.failed(opened.cause)
-      return this.established({ connection: opened.value, scope })
-    }))
+  private obtained(address: Address): Effect.Effect<void> {
+    const isKnown = this.isKnown(address)
+    this.address = this.cycle.address = Option.some(address)
+    this.connecting(Option.none())
+    return isKnown ? Effect.void : this.report(Event.ObtainedAddress({ address, attempt: this.cycle.attempt }))
   }
 
   private failed(cause: Cause.Cause<AttemptFailure<E>>): Effect.Effect<void, never, R> {
-    this.steps.abandon()
+    this.dialer.abandon()
     this.failedAttempts++
     const { attempt, cause: previous } = this.cycle
     const isKnown = Option.exists(previous, (previous) => saysTheSame(previous, cause))
     const lastCause = this.cycle.cause = Option.some(cause)
     return Effect.flatMap(this.retry.afterFailure(this.attemptBegunAt, cause), (nextAttemptAt) => {
       if (Option.isNone(nextAttemptAt)) this.ending = { _tag: "GaveUp", cause }
+      this.next = () => this.attempt()
       this.enter(State.Waiting({ ...this.common("Waiting"), lastCause, nextAttemptAt }))
       this.results.notify(Exit.failCause(cause))
       const reported = isKnown ? Effect.void : this.report(Event.FailedToConnect({ cause, attempt }))
-      return Effect.flatMap(reported, () => this.onward(() => this.attempt()))
+      return Effect.flatMap(reported, () => this.onward())
     })
   }
 
-  private established(session: Session<Connection>): Effect.Effect<void, never, R> {
-    const { connection } = session
-    // From step to session at one stroke: what is neither would not be released by a close.
-    this.steps.take()
-    this.session = session
-    this.deadline = undefined
+  private established(dialled: Dialled<Connection>): Effect.Effect<void, never, R> {
     this.failedAttempts = 0
+    return this.watch(this.adopt(this.dialer, dialled))
+  }
+
+  private adopt(
+    dialer: Dialer<Address, Connection, E, R>,
+    { connection, scope }: Dialled<Connection>
+  ): Session<Connection, E> {
+    // From the dialer to the session at one stroke: what is in neither would not be released by a close.
+    dialer.take()
     const generation = this.state.generation + 1
-    this.enter(State.Connected({ ...this.common("Connected"), generation, connection, isLast: false }))
+    const since = this.clock.unsafeCurrentTimeMillis()
+    const session = this.session = new Session(this.settings.serverName, connection, generation, scope)
+    this.enter(State.Connected({ ...this.common("Connected"), since, generation, connection, isLast: false }))
     this.results.notify(Exit.succeed(connection))
     this.changed.notify(Exit.void)
-    return this.watch(session)
+    return session
   }
 
-  private watch(session: Session<Connection>): Effect.Effect<void, never, R> {
-    const { connection } = session
-    const reported = this.report(Event.Connected({ connection, generation: this.state.generation }))
-    const closed = Effect.exit(Effect.suspend(() => this.settings.connector.closed(connection)))
-    return Effect.flatMap(reported, () => Effect.flatMap(closed, (exit) => this.lost(session, exit)))
+  /** The end of the connection is watched for even while its `Connected` handler runs, which may be using it. */
+  private watch(session: Session<Connection, E>): Effect.Effect<void, never, R> {
+    const { connection, generation } = session
+    return Effect.flatMap(this.handled, () => {
+      this.emit(Event.Connected({ connection, generation }))
+      return Effect.flatMap(
+        Effect.exit(this.closedOf(session)),
+        (exit) => this.gone(session, Exit.isFailure(exit) ? orDefect(exit.cause) : Cause.empty)
+      )
+    })
   }
 
-  private lost(session: Session<Connection>, exit: Exit.Exit<unknown, E>): Effect.Effect<void, never, R> {
-    const { generation, since } = this.state
-    const cause = Exit.isFailure(exit) ? orDefect(exit.cause) : Cause.empty
+  private closedOf(session: Session<Connection, E>): Effect.Effect<unknown, E> {
+    return Effect.suspend(() => this.settings.connector.closed(session.connection))
+  }
+
+  private gone(session: Session<Connection, E>, cause: Cause.Cause<E>): Effect.Effect<void, never, R> {
+    session.finish(session.lost(cause))
+    return Effect.flatMap(this.handled, () => this.lost(session, cause))
+  }
+
+  private lost(session: Session<Connection, E>, cause: Cause.Cause<E>): Effect.Effect<void, never, R> {
     const next = this.ending === undefined
-      ? this.retry.afterLoss(this.attemptBegunAt, since, cause)
+      ? this.retry.afterLoss(this.attemptBegunAt, this.state.since, cause)
       : Effect.succeedNone
     return Effect.flatMap(next, (nextAttemptAt) => {
       if (Option.isNone(nextAttemptAt)) this.ending ??= { _tag: "GaveUp", cause }
       this.session = undefined
-      this.steps.release(session.scope, exit)
+      this.next = () => this.beginCycle()
+      this.cancelRefresh()
+      this.dialer.release(session.scope, Cause.isEmpty(cause) ? Exit.void : Exit.failCause(cause))
       this.enter(State.Waiting({ ...this.common("Waiting"), lastCause: Option.some(cause), nextAttemptAt }))
-      const reported = this.report(Event.Disconnected({ cause, generation }))
-      return Effect.flatMap(reported, () => this.onward(() => this.beginCycle()))
+      const reported = this.report(Event.Disconnected({ cause, generation: session.generation }))
+      return Effect.flatMap(reported, () => this.onward())
     })
   }
 
   /** Waits until the next attempt is due, if there is to be one. */
-  private onward(next: () => Effect.Effect<void, never, R>): Effect.Effect<void, never, R> {
+  private onward(): Effect.Effect<void, never, R> {
     return Effect.suspend(() => {
-      if (this.state._tag !== "Waiting" || Option.isNone(this.state.nextAttemptAt) || this.ending !== undefined) {
+      if (this.state._tag !== "Waiting" || Option.isNone(this.state.nextAttemptAt)) {
         return Effect.sync(() => this.beginClosing())
       }
       const delay = this.state.nextAttemptAt.value - this.clock.unsafeCurrentTimeMillis()
-      return Effect.flatMap(delay > 0 ? this.clock.sleep(Duration.millis(delay)) : Effect.yieldNow(), next)
+      return Effect.flatMap(delay > 0 ? this.clock.sleep(Duration.millis(delay)) : Effect.yieldNow(), this.next)
     })
+  }
+
+  // Intervening --------------------------------------------------------------------------------------------------
+
+  /** Does not wait any longer for the next attempt, if that is what it is doing. */
+  hurry(): void {
+    if (this.state._tag === "Waiting" && this.ending === undefined) {
+      this.go(Effect.flatMap(this.handled, () => this.next()))
+    }
+  }
+
+  /** The connection is not to be trusted any more: lost, with this cause. */
+  drop(session: Session<Connection, E>, cause: Cause.Cause<E>): void {
+    if (this.session === session && this.state._tag === "Connected") this.go(this.gone(session, cause))
+  }
+
+  /**
+   * Make before break: establishes the next connection, makes it current, and only then drains and closes the old one.
+   * If that fails the old one stays. If the old one is lost meanwhile, the loop goes on as always.
+   */
+  refresh(drain: Duration.Duration): void {
+    if (this.state._tag !== "Connected" || this.ending !== undefined || this.relief !== undefined) return
+    const dialer = new Dialer(this.settings, this.clock, this.fibers)
+    const begunAt = this.clock.unsafeCurrentTimeMillis()
+    const dialled = dialer.dial({
+      attempt: { ...this.describeAttempt(), number: 1 },
+      onAddress: (address) =>
+        Effect.sync(() => {
+          this.address = Option.some(address)
+        }),
+      onDeadline: () => {}
+    })
+    const fiber = this.fibers.fork(Effect.map(dialled, (exit) => {
+      this.relief = undefined
+      if (Exit.isSuccess(exit)) return this.replace(dialer, exit.value, begunAt, drain)
+      dialer.abandon()
+      this.results.notify(Exit.failCause(exit.cause))
+    }))
+    this.relief = { fiber, dialer }
+  }
+
+  private replace(
+    dialer: Dialer<Address, Connection, E, R>,
+    dialled: Dialled<Connection>,
+    begunAt: number,
+    drain: Duration.Duration
+  ): void {
+    const old = this.session!
+    this.attemptBegunAt = begunAt
+    this.go(this.watch(this.adopt(dialer, dialled)))
+    old.supersede(old.lost(Cause.empty))
+    const fiber = this.fibers.fork(Effect.flatMap(this.drained(old, drain), () => {
+      old.finish(old.lost(Cause.empty))
+      return this.dialer.release(old.scope, Exit.void)
+    }))
+    const retiring = this.retiring ??= new Set()
+    retiring.add(fiber)
+    fiber.addObserver(() => retiring.delete(fiber))
+  }
+
+  private cancelRefresh(): Effect.Effect<void> {
+    const { relief } = this
+    this.relief = undefined
+    if (relief === undefined) return Effect.void
+    interrupt(relief.fiber)
+    return relief.dialer.abandon()
+  }
+
+  private drained(session: Session<Connection, E>, time: Duration.Duration): Effect.Effect<void> {
+    return Duration.equals(time, Duration.zero) ? Effect.void : Effect.raceAll([
+      session.drained,
+      this.clock.sleep(time),
+      this.cutShort.next,
+      Effect.exit(this.closedOf(session))
+    ])
   }
 
   // Ending -------------------------------------------------------------------------------------------------------
 
   /** There will be no other attempt, and the current connection is closed: `close` (X1), or the end of X4, X5, D11. */
-  beginClosing(): void {
+  beginClosing(drain = Duration.zero): void {
     if (this.isClosing) return
     const connection = State.connection(this.state)
     this.enter(State.Closing({ ...this.common("Closing"), connection, reason: this.reason }))
     this.results.notify(this.refusal)
     this.changed.notify(Exit.void)
-    this.go(this.shutDown)
+    this.session?.supersede(this.closed)
+    this.go(this.shutDown(drain))
   }
 
   /** There will be no other connection after the current one, if there is one (X4, X5). */
@@ -230,6 +348,7 @@ export class Loop<Address, Connection, E, R> {
         return this.beginClosing()
       case "Connected":
         this.enter({ ...this.state, isLast: true })
+        this.cancelRefresh()
         // Those who wait for the next attempt, because they found the current connection dead, wait for nothing.
         if (reason._tag === "Aborted") this.results.notify(this.refusal)
         return
@@ -239,22 +358,27 @@ export class Loop<Address, Connection, E, R> {
     }
   }
 
-  private get shutDown(): Effect.Effect<void> {
+  private shutDown(drain: Duration.Duration): Effect.Effect<void> {
     return Effect.gen(this, function*() {
-      yield* this.steps.abandon()
+      yield* this.dialer.abandon()
+      yield* this.cancelRefresh()
       const { session } = this
+      if (session !== undefined) yield* this.drained(session, drain)
+      this.cutShort.notify(Exit.void)
+      if (this.retiring !== undefined) yield* Fiber.awaitAll(this.retiring)
       if (session !== undefined) {
-        yield* this.steps.release(session.scope, Exit.void)
+        session.finish(this.closed)
+        yield* this.dialer.release(session.scope, Exit.void)
         // The connection stays current until its `Connected` handler has ended (A2), for which `close` must not wait
         // (D7): closing has finished before the state says so.
         this.finish()
-        if (this.handlers !== undefined) yield* this.handlers.settled
+        yield* this.handled
       }
       this.session = undefined
       this.enter(State.Closed({ ...this.common("Closed"), reason: this.reason }))
       this.finish()
       if (session !== undefined) {
-        this.emit(Event.Disconnected({ cause: Cause.empty, generation: this.state.generation }))
+        this.emit(Event.Disconnected({ cause: Cause.empty, generation: session.generation }))
       }
       this.bus.end()
     })
@@ -269,14 +393,16 @@ export class Loop<Address, Connection, E, R> {
   get leave(): Effect.Effect<void> {
     return Effect.withFiberRuntime((fiber) => {
       this.beginClosing()
+      this.cutShort.notify(Exit.void)
       this.handlers?.interruptAll()
-      return this.isPartOf(fiber) ? Effect.void : this.fibers.join
+      return this.fibers.isAwaited(fiber) ? Effect.void : this.fibers.join
     })
   }
 
   /** Is there a connection to hand out (A3, A4)? */
-  isOpen(): this is { readonly state: { readonly _tag: "Connected"; readonly connection: Connection } } {
-    return this.state._tag === "Connected" && !this.isKnownDead(this.state.connection)
+  isOpen(): this is { readonly session: Session<Connection, E> } {
+    return this.state._tag === "Connected" && this.session?.end === undefined &&
+      !this.isKnownDead(this.state.connection)
   }
 
   private isKnownDead(connection: Connection): boolean {
@@ -309,12 +435,7 @@ export class Loop<Address, Connection, E, R> {
     return this.ending?._tag === "Aborted" ? Exit.failCause(this.ending.cause) : Exit.fail(this.closed)
   }
 
-  // The loop and those who wait for it ---------------------------------------------------------------------------
-
-  /** Is the fiber part of something that closing waits for: of an attempt, or of the release of a connection? */
-  isPartOf(fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean {
-    return this.steps.includes(fiber)
-  }
+  // The loop and those around it ---------------------------------------------------------------------------------
 
   /**
    * To be called before a fiber waits for the loop to get on. If the loop itself waits for that fiber, neither would
@@ -322,7 +443,7 @@ export class Loop<Address, Connection, E, R> {
    */
   beforeWaiting(fiber: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<void> {
     this.handlers?.letGo(fiber)
-    return this.steps.isCurrent(fiber)
+    return this.dialer.isDialling(fiber) || this.relief?.dialer.isDialling(fiber) === true
       ? Effect.die(
         new Cause.RuntimeException(`An attempt to connect to "${this.settings.serverName}" waits for itself`)
       )
@@ -334,8 +455,32 @@ export class Loop<Address, Connection, E, R> {
     return this.published ??= Effect.runSync(SubscriptionRef.make(this.state))
   }
 
+  /** From now on, and until the scope is closed. */
+  observe(observer: Observer<Connection, E>): Effect.Effect<void, never, Scope.Scope> {
+    return Effect.asVoid(Effect.acquireRelease(
+      Effect.sync(() => {
+        this.observers = (this.observers ?? new Set()).add(observer)
+        observer.onTransition(this.state, this.state)
+        observer.onWaiting(this.waiting)
+      }),
+      () => Effect.sync(() => this.observers?.delete(observer))
+    ))
+  }
+
+  /** Runs what waits for a connection. */
+  counted<A, E2>(effect: Effect.Effect<A, E2>): Effect.Effect<A, E2> {
+    const count = (difference: number) =>
+      Effect.sync(() => {
+        this.waiting += difference
+        this.observers?.forEach((observer) => observer.onWaiting(this.waiting))
+      })
+    return Effect.acquireUseRelease(count(1), () => effect, () => count(-1))
+  }
+
   private enter(state: State.ConnectionState<Connection, E>): void {
+    const previous = this.state
     this.state = state
+    this.observers?.forEach((observer) => observer.onTransition(previous, state))
     // At one stroke, unless somebody is just subscribing; then it queues, and the order is kept all the same.
     if (this.published !== undefined) this.fibers.forkNow(SubscriptionRef.set(this.published, state))
   }
@@ -343,13 +488,17 @@ export class Loop<Address, Connection, E, R> {
   private report(event: Event.ConnectionEvent<Connection, E, Address>): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.emit(event)
-      return this.handlers === undefined ? Effect.void : this.handlers.settled
+      return this.handled
     })
   }
 
   private emit(event: Event.ConnectionEvent<Connection, E, Address>): void {
     this.bus.publish(Event.mapAddress(event, () => undefined))
     this.handlers?.call(event)
+  }
+
+  private get handled(): Effect.Effect<void> {
+    return this.handlers === undefined ? Effect.void : this.handlers.settled
   }
 
   /** Takes the loop over: nothing that the previous leg would have done next will happen. */
@@ -359,36 +508,7 @@ export class Loop<Address, Connection, E, R> {
     if (previous !== undefined) interrupt(previous)
   }
 
-  // Attempts -----------------------------------------------------------------------------------------------------
-
-  /** Runs a look-up or a connect until it ends or the time is up. */
-  private perform<A>(
-    deadline: Deadline,
-    effect: Effect.Effect<A, E, R>,
-    scope?: Scope.CloseableScope
-  ): Effect.Effect<Exit.Exit<A, AttemptFailure<E>>> {
-    return deadline.timed(Effect.suspend(() => {
-      const end = Effect.map(Fiber.await(this.steps.start(effect, scope)), Exit.mapErrorCause(orDefect))
-      if (!deadline.isFinite) return end
-      return Effect.raceFirst(end, Effect.map(deadline.passed, () => Exit.fail(this.timeout)))
-    }))
-  }
-
-  private get timeout(): Cause.TimeoutException {
-    const { attemptTimeout, serverName } = this.settings
-    return new Cause.TimeoutException(
-      `Looking up and connecting to "${serverName}" took longer than ${Duration.format(attemptTimeout)}`
-    )
-  }
-
-  private newDeadline(): Deadline {
-    const deadline: Deadline = new Deadline(this.clock, this.settings.attemptTimeout, () => {
-      if (this.deadline === deadline && this.state._tag === "Connecting") this.connecting(deadline)
-    })
-    return this.deadline = deadline
-  }
-
-  private describeAttempt(deadline: Deadline): Attempt<Address, E> {
+  private describeAttempt(): Omit<Attempt<Address, E>, "untimed"> {
     return {
       serverName: this.settings.serverName,
       key: this.key,
@@ -397,12 +517,11 @@ export class Loop<Address, Connection, E, R> {
       lastCause: this.state.lastCause,
       previousAddress: this.address,
       failedAttempts: Effect.sync(() => this.failedAttempts),
-      abort: (error) => Effect.sync(() => this.end({ _tag: "Aborted", cause: Cause.fail(error) })),
-      untimed: (effect) => deadline.untimed(effect)
+      abort: (error) => Effect.sync(() => this.end({ _tag: "Aborted", cause: Cause.fail(error) }))
     }
   }
 
-  private isKnownAddress(address: Address): boolean {
+  private isKnown(address: Address): boolean {
     try {
       return Option.exists(this.cycle.address, (known) => this.settings.addressEquivalence(known, address))
     } catch {
@@ -410,15 +529,12 @@ export class Loop<Address, Connection, E, R> {
     }
   }
 
-  private connecting(deadline?: Deadline): void {
-    this.enter(State.Connecting({
-      ...this.common("Connecting"),
-      deadline: deadline !== undefined && Number.isFinite(deadline.at) ? Option.some(deadline.at) : Option.none()
-    }))
+  private connecting(deadline: Option.Option<number>): void {
+    this.enter(State.Connecting({ ...this.common("Connecting"), deadline }))
   }
 
   private common(next: State.ConnectionState<Connection, E>["_tag"]): State.Common<E> {
-    const { generation, lastCause, since, _tag } = this.state
+    const { _tag, generation, lastCause, since } = this.state
     return {
       since: next === _tag ? since : this.clock.unsafeCurrentTimeMillis(),
       generation,

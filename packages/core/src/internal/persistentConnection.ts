@@ -18,6 +18,7 @@ import type { Options, PersistentConnection } from "../PersistentConnection.js"
 import * as RetryPolicy from "../RetryPolicy.js"
 import { Loop, type Settings } from "./loop.js"
 import * as option from "./options.js"
+import { registry } from "./registry.js"
 import { sameContent } from "./sameContent.js"
 
 /** @internal */
@@ -31,7 +32,7 @@ const never = Effect.async<never>(() => {})
  * there yet.
  */
 class Impl<Address, Connection, E, R> extends Inspectable.Class implements PersistentConnection<Connection, E> {
-  constructor(private readonly loop: Loop<Address, Connection, E, R>) {
+  constructor(readonly loop: Loop<Address, Connection, E, R>) {
     super()
   }
 
@@ -46,7 +47,7 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
   get connected(): Effect.Effect<Connection> {
     return Effect.withFiberRuntime((fiber) => {
       const { loop } = this
-      if (loop.isOpen()) return Effect.succeed(loop.state.connection)
+      if (loop.isOpen()) return Effect.succeed(loop.session.connection)
       if (!loop.isClosing) return this.waitFor(fiber, loop.changed.next, () => this.connected)
       // A3: never. But what closing itself waits for must not wait for ever (D7).
       return loop.fibers.has(fiber) ? Effect.die(loop.closed) : never
@@ -56,16 +57,18 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
   get connectedOrClosed(): Effect.Effect<Connection, ConnectionClosed<E>> {
     return Effect.withFiberRuntime((fiber) => {
       const { loop } = this
-      if (loop.isOpen()) return Effect.succeed(loop.state.connection)
+      if (loop.isOpen()) return Effect.succeed(loop.session.connection)
       if (loop.hasFinished) return Effect.fail(loop.closed)
-      return this.waitFor(fiber, loop.isClosing ? this.closeFinished : loop.changed.next, () => this.connectedOrClosed)
+      return loop.isClosing
+        ? Effect.zipRight(this.closeFinished, Effect.fail(loop.closed))
+        : this.waitFor(fiber, loop.changed.next, () => this.connectedOrClosed)
     })
   }
 
   get connectedOrFailedToConnect(): Effect.Effect<Connection, AttemptFailure<E> | ConnectionClosed<E>> {
     return Effect.withFiberRuntime((fiber) => {
       const { loop } = this
-      if (loop.isOpen()) return Effect.succeed(loop.state.connection)
+      if (loop.isOpen()) return Effect.succeed(loop.session.connection)
       if (loop.isClosing || loop.isAborted) return loop.refusal
       return this.waitFor(fiber, loop.results.next, Effect.succeed)
     })
@@ -90,7 +93,7 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
     return Effect.withFiberRuntime((fiber) => {
       const { loop } = this
       if (loop.hasFinished) return Effect.void
-      if (!loop.isPartOf(fiber)) return this.waitFor(fiber, loop.finished.next, Effect.succeed)
+      if (!loop.fibers.isAwaited(fiber)) return Effect.zipRight(loop.beforeWaiting(fiber), loop.finished.next)
       // What closing waits for cannot wait for the end of closing: it gets as far as the beginning (D7).
       return loop.isClosing ? Effect.void : Effect.andThen(loop.changed.next, this.closeFinished)
     })
@@ -125,9 +128,18 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
     signal: Effect.Effect<A, E1>,
     then: (value: A) => Effect.Effect<B, E2>
   ): Effect.Effect<B, E1 | E2> {
-    return Effect.zipRight(this.loop.beforeWaiting(fiber), Effect.flatMap(signal, then))
+    return Effect.zipRight(this.loop.beforeWaiting(fiber), Effect.flatMap(this.loop.counted(signal), then))
   }
 }
+
+/**
+ * The loop of a persistent connection, for what is built on it in this package.
+ *
+ * @internal
+ */
+export const loopOf = <Connection, E>(
+  self: PersistentConnection<Connection, E>
+): Loop<unknown, Connection, E, unknown> => (self as Impl<unknown, Connection, E, unknown>).loop
 
 /** @internal */
 export const make = <Address, Connection, EA, EC, RA, RC, RS, RH>(
@@ -142,9 +154,10 @@ export const make = <Address, Connection, EA, EC, RA, RC, RS, RH>(
       yield* Effect.runtime<RA | RC | RS | RH>(),
       RuntimeFlags.Interruption
     )
-    const loop = new Loop(settings, clock, runtime)
-    yield* Scope.addFinalizer(scope, loop.leave)
-    return new Impl(loop)
+    const self = new Impl(new Loop(settings, clock, runtime))
+    registry.add(self)
+    yield* Scope.addFinalizer(scope, Effect.zipRight(self.loop.leave, Effect.sync(() => registry.delete(self))))
+    return self
   }))
 
 const decode = <Address, Connection, EA, EC, RA, RC, RS, RH>(
@@ -159,6 +172,8 @@ const decode = <Address, Connection, EA, EC, RA, RC, RS, RH>(
     stableFor: option.duration("stableFor", options.stableFor ?? Duration.zero),
     spread: option.duration("spread", options.spread ?? Duration.zero),
     attemptTimeout: option.duration("attemptTimeout", options.attemptTimeout ?? Duration.seconds(30)),
+    closeTimeout: option.duration("closeTimeout", options.closeTimeout ?? Duration.infinity),
+    handlerWarning: option.duration("handlerWarning", options.handlerWarning ?? Duration.seconds(10)),
     onEvent: options.onEvent,
     addressEquivalence: options.addressEquivalence ?? sameContent
   }

@@ -1,20 +1,20 @@
 import * as Deferred from "effect/Deferred"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 
 /**
  * Something that happens again and again, and that any number of fibers may wait for. They share one `Deferred`, made
- * when the first of them asks, so that a signal nobody waits for costs nothing.
+ * when the first of them asks, so that a signal nobody waits for costs next to nothing.
  *
  * @internal
  */
 export class Signal<A, E = never> {
   private deferred: Deferred.Deferred<A, E> | undefined
 
-  /** The next time that it happens. */
+  /** Waits for the next time, counted from when this is read: nothing that happens before the wait begins is missed. */
   get next(): Effect.Effect<A, E> {
-    return Effect.suspend(() => Deferred.await(this.deferred ??= Deferred.unsafeMake(FiberId.none)))
+    return Deferred.await(this.deferred ??= Deferred.unsafeMake(FiberId.none))
   }
 
   notify(exit: Exit.Exit<A, E>): void {

@@ -1,0 +1,158 @@
+import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import type { Attempt, AttemptFailure, Connector } from "../Connector.js"
+import { orDefect } from "./cause.js"
+import { Deadline } from "./deadline.js"
+import { type Fibers, interrupt } from "./fibers.js"
+
+/** @internal */
+export interface DialSettings<Address, Connection, E, R> {
+  readonly serverName: string
+  readonly lookUp: (attempt: Attempt<Address, E>) => Effect.Effect<Address, E, R>
+  readonly connector: Connector<Address, Connection, E, R>
+  readonly attemptTimeout: Duration.Duration
+  readonly closeTimeout: Duration.Duration
+}
+
+/**
+ * What a connect has led to, and where what it acquired is.
+ *
+ * @internal
+ */
+export interface Dialled<Connection> {
+  readonly connection: Connection
+  readonly scope: Scope.CloseableScope
+}
+
+/**
+ * Opens connections, one at a time, and releases them. The look-up, the connect and the release run in fibers of their
+ * own: they survive who waits for them, so that what is acquired too late is not lost sight of, and they hold up nobody
+ * who does not ask to wait (D4).
+ *
+ * @internal
+ */
+export class Dialer<Address, Connection, E, R> {
+  /** The look-up or the connect under way. */
+  private step:
+    | { readonly fiber: Fiber.RuntimeFiber<unknown, unknown>; readonly scope: Scope.CloseableScope | undefined }
+    | undefined
+  private deadline: Deadline | undefined
+
+  constructor(
+    private readonly settings: DialSettings<Address, Connection, E, R>,
+    private readonly clock: Clock.Clock,
+    private readonly fibers: Fibers<R>
+  ) {}
+
+  /**
+   * One look-up and one connect. What comes of it has to be taken, with `take`, or abandoned, and also whoever
+   * interrupts this has to `abandon` what it leaves behind.
+   */
+  dial(options: {
+    readonly attempt: Omit<Attempt<Address, E>, "untimed">
+    readonly onAddress: (address: Address) => Effect.Effect<void>
+    readonly onDeadline: (at: Option.Option<number>) => void
+  }): Effect.Effect<Exit.Exit<Dialled<Connection>, AttemptFailure<E>>, never, R> {
+    const deadline: Deadline = new Deadline(this.clock, this.settings.attemptTimeout, (at) => {
+      if (this.deadline === deadline) options.onDeadline(at)
+    })
+    this.deadline = deadline
+    const attempt = { ...options.attempt, untimed: deadline.untimed }
+    const { connector, lookUp } = this.settings
+
+    return Effect.exit(Effect.gen(this, function*() {
+      const address = yield* this.perform(deadline, Effect.suspend(() => Effect.scoped(lookUp(attempt))))
+      this.step = undefined
+      yield* options.onAddress(address)
+      const scope = yield* Scope.make()
+      const connect = Effect.suspend(() => connector.connect(address, attempt))
+      const connection = yield* this.perform(deadline, Scope.extend(connect, scope), scope)
+      return { connection, scope }
+    }))
+  }
+
+  /** Who has dialled takes over what has come of it. */
+  take(): void {
+    this.step = undefined
+    this.deadline = undefined
+  }
+
+  /**
+   * Lets go of what is under way, however far it is: it is interrupted, and what it has acquired, or still acquires
+   * because it cannot be interrupted, is released. Starts at once; the effect waits for the end.
+   */
+  abandon(): Effect.Effect<void> {
+    const { step } = this
+    this.take()
+    if (step === undefined) return Effect.void
+    const { fiber, scope } = step
+    interrupt(fiber)
+    return this.background(
+      Effect.flatMap(Fiber.await(fiber), (exit) => scope === undefined ? Effect.void : Scope.close(scope, exit)),
+      fiber
+    )
+  }
+
+  /** Releases a connection. Starts at once; the effect waits for the end. */
+  release(scope: Scope.CloseableScope, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    return this.background(Scope.close(scope, exit))
+  }
+
+  isDialling(fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean {
+    return this.step?.fiber === fiber
+  }
+
+  private perform<A>(
+    deadline: Deadline,
+    effect: Effect.Effect<A, E, R>,
+    scope?: Scope.CloseableScope
+  ): Effect.Effect<A, AttemptFailure<E>> {
+    return deadline.timed(Effect.suspend(() => {
+      const fiber = this.fibers.forkAwaited(effect)
+      this.step = { fiber, scope }
+      const end = Effect.flatMap(Fiber.await(fiber), Exit.mapErrorCause(orDefect))
+      return deadline.isFinite ? Effect.raceFirst(end, Effect.andThen(deadline.passed, this.timeout)) : end
+    }))
+  }
+
+  private get timeout(): Effect.Effect<never, Cause.TimeoutException> {
+    const { attemptTimeout, serverName } = this.settings
+    return Effect.fail(
+      new Cause.TimeoutException(
+        `Looking up and connecting to "${serverName}" took longer than ${Duration.format(attemptTimeout)}`
+      )
+    )
+  }
+
+  private background(effect: Effect.Effect<void>, also?: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<void> {
+    const { closeTimeout, serverName } = this.settings
+    const annotated = Effect.annotateLogs("server_name", serverName)
+    const work = this.fibers.forkAwaited(
+      Effect.catchAllCause(
+        effect,
+        (cause) => annotated(Effect.logError(`A finalizer of a connection to "${serverName}" failed`, cause))
+      )
+    )
+    const ended = Fiber.await(work)
+    if (!Duration.isFinite(closeTimeout)) return Effect.asVoid(ended)
+    const tooLong = Effect.zipRight(
+      this.clock.sleep(closeTimeout),
+      Effect.suspend(() => {
+        this.fibers.forget(work)
+        if (also !== undefined) this.fibers.forget(also)
+        return annotated(Effect.logWarning(
+          `Closing a connection to "${serverName}" took longer than ${
+            Duration.format(closeTimeout)
+          }; not waiting for it`
+        ))
+      })
+    )
+    return Effect.asVoid(Fiber.await(this.fibers.fork(Effect.raceFirst(ended, tooLong))))
+  }
+}
