@@ -9,20 +9,24 @@ import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Equivalence from "effect/Equivalence"
+import { dual } from "effect/Function"
 import type { Inspectable } from "effect/Inspectable"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type { Pipeable } from "effect/Pipeable"
+import * as Predicate from "effect/Predicate"
 import type * as Queue from "effect/Queue"
 import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as Subscribable from "effect/Subscribable"
-import type { ConnectionClosed } from "./ConnectionError.js"
+import type { ConnectionClosed, ConnectionLost } from "./ConnectionError.js"
 import type { ConnectionEvent } from "./ConnectionEvent.js"
 import type { ConnectionState } from "./ConnectionState.js"
 import type { Attempt, AttemptFailure, Connector } from "./Connector.js"
 import * as internal from "./internal/persistentConnection.js"
+import * as streaming from "./internal/streaming.js"
+import * as using from "./internal/using.js"
 
 /**
  * @since 0.1.0
@@ -243,3 +247,306 @@ export const layer = <
   tag: Context.Tag<Id, PersistentConnection<Connection, E>>,
   options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
 ): Layer.Layer<Id, never, RA | RC | RS | RH> => Layer.scoped(tag, make(options))
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface UseOptions {
+  /**
+   * What to do while there is no connection: wait for the next one (the default; a limit is `Effect.timeout`), or fail
+   * at once with a `ConnectionLost` that says how the last one ended.
+   */
+  readonly whenDisconnected?: "wait" | "fail" | undefined
+}
+
+/**
+ * Does something with the connection: waits for one if there is none, runs `f` on it, and if that connection is lost
+ * meanwhile interrupts `f` and fails with `ConnectionLost`; it is never run twice. Fails with `ConnectionClosed` if the
+ * persistent connection closes first, or has closed.
+ *
+ * @example
+ * ```ts
+ * import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+ * import * as Effect from "effect/Effect"
+ *
+ * interface Feed {
+ *   readonly price: (symbol: string) => Effect.Effect<number, "unknown symbol">
+ * }
+ * declare const feed: PersistentConnection.PersistentConnection<Feed>
+ *
+ * export const price = feed.pipe(
+ *   PersistentConnection.use((feed) => feed.price("EURUSD")),
+ *   Effect.timeout("2 seconds")
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category using
+ */
+export const use: {
+  <Connection, A, E2, R>(
+    f: (connection: Connection) => Effect.Effect<A, E2, R>,
+    options?: UseOptions
+  ): <E>(
+    self: PersistentConnection<Connection, E>
+  ) => Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E>, R>
+  <Connection, E, A, E2, R>(
+    self: PersistentConnection<Connection, E>,
+    f: (connection: Connection) => Effect.Effect<A, E2, R>,
+    options?: UseOptions
+  ): Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E>, R>
+} = dual((args) => isPersistentConnection(args[0]), using.use)
+
+/**
+ * As `use`, but when the connection is lost runs `f` again, on the next one, for as long as it takes. For work that may
+ * be done twice.
+ *
+ * @since 0.1.0
+ * @category using
+ */
+export const retryWhenLost: {
+  <Connection, A, E2, R>(
+    f: (connection: Connection) => Effect.Effect<A, E2, R>
+  ): <E>(self: PersistentConnection<Connection, E>) => Effect.Effect<A, E2 | ConnectionClosed<E>, R>
+  <Connection, E, A, E2, R>(
+    self: PersistentConnection<Connection, E>,
+    f: (connection: Connection) => Effect.Effect<A, E2, R>
+  ): Effect.Effect<A, E2 | ConnectionClosed<E>, R>
+} = dual(2, using.retryWhenLost)
+
+/**
+ * Runs `f` once for every connection, as it comes: sessions, subscriptions, caches. It has a scope of its own, which
+ * is closed when the connection goes, that is when it is lost, replaced or closed; `f` is interrupted if it has not
+ * ended by then. Runs until the persistent connection is closed by its owner; fails with `ConnectionClosed` if it was
+ * aborted or gave up, and with the error of `f` if `f` fails.
+ *
+ * @since 0.1.0
+ * @category using
+ */
+export const forEachConnection: {
+  <Connection, E2, R>(
+    f: (connection: Connection) => Effect.Effect<unknown, E2, R>
+  ): <E>(
+    self: PersistentConnection<Connection, E>
+  ) => Effect.Effect<void, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>>
+  <Connection, E, E2, R>(
+    self: PersistentConnection<Connection, E>,
+    f: (connection: Connection) => Effect.Effect<unknown, E2, R>
+  ): Effect.Effect<void, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>>
+} = dual(2, using.forEachConnection)
+
+/**
+ * The stream of `f(connection)`, continued with that of the next connection when the connection is lost or replaced.
+ * Elements keep their order; a slow consumer slows the connection's stream down. What the server sends between two
+ * connections is missed: see `resumableStream`.
+ *
+ * A stream that ends while its connection is alive ends this one, and one that fails then fails this one. It also ends
+ * when the persistent connection is closed by its owner, and fails with `ConnectionClosed` if that was aborted or gave
+ * up.
+ *
+ * @since 0.1.0
+ * @category using
+ */
+export const stream: {
+  <Connection, A, E2, R>(
+    f: (connection: Connection) => Stream.Stream<A, E2, R>
+  ): <E>(
+    self: PersistentConnection<Connection, E>
+  ) => Stream.Stream<A, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>>
+  <Connection, E, A, E2, R>(
+    self: PersistentConnection<Connection, E>,
+    f: (connection: Connection) => Stream.Stream<A, E2, R>
+  ): Stream.Stream<A, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>>
+} = dual(2, streaming.stream)
+
+/**
+ * An element of a `resumableStream`: what the server sent, or the mark of a gap, during which there was no
+ * subscription: from `lostAt` to `restoredAt`, in ms of the `Clock`, restored on the connection `generation`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Resumed<A> =
+  | { readonly _tag: "Element"; readonly value: A }
+  | { readonly _tag: "Gap"; readonly generation: number; readonly lostAt: number; readonly restoredAt: number }
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface ResumeOptions<in Connection, A, Cursor, out E2, out R, out E3, out R2> {
+  /**
+   * Subscribes on a connection, and completes when the subscription stands. `cursor` is that of the last element
+   * delivered, none before the first: where to resume from, if the server can.
+   */
+  readonly subscribe: (
+    connection: Connection,
+    cursor: Option.Option<Cursor>
+  ) => Effect.Effect<Stream.Stream<A, E2, R>, E3, R2>
+  /** Where in the server's sequence an element stands. */
+  readonly cursor: (element: A) => Cursor
+}
+
+/**
+ * As `stream`, resuming after a loss from the last cursor seen, and saying when something may have been missed: a `Gap`
+ * comes after every new subscription stands, and before its first element. So a consumer that reads the state of
+ * things anew at each `Gap`, or whose server resumes from a cursor, misses nothing.
+ *
+ * @since 0.1.0
+ * @category using
+ */
+export const resumableStream: {
+  <Connection, A, Cursor, E2, R, E3, R2>(
+    options: ResumeOptions<Connection, A, Cursor, E2, R, E3, R2>
+  ): <E>(
+    self: PersistentConnection<Connection, E>
+  ) => Stream.Stream<Resumed<A>, E2 | E3 | ConnectionClosed<E>, Exclude<R | R2, Scope.Scope>>
+  <Connection, E, A, Cursor, E2, R, E3, R2>(
+    self: PersistentConnection<Connection, E>,
+    options: ResumeOptions<Connection, A, Cursor, E2, R, E3, R2>
+  ): Stream.Stream<Resumed<A>, E2 | E3 | ConnectionClosed<E>, Exclude<R | R2, Scope.Scope>>
+} = dual(2, streaming.resumableStream)
+
+/**
+ * As `close`, but first lets what is being done with `use` finish, for at most the given time. From the moment that it
+ * is called nothing new is begun on the connection. Called from inside a `use`, it does not wait for that one.
+ *
+ * @since 0.1.0
+ * @category ending
+ */
+export const closeGracefully: {
+  (drain: Duration.DurationInput): <Connection, E>(self: PersistentConnection<Connection, E>) => Effect.Effect<void>
+  <Connection, E>(self: PersistentConnection<Connection, E>, drain: Duration.DurationInput): Effect.Effect<void>
+} = dual(2, using.closeGracefully)
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface RefreshOptions {
+  /** How long what is being done with the old connection by `use` may go on before it is closed. Default: 30 s. */
+  readonly drain?: Duration.DurationInput | undefined
+}
+
+/**
+ * Replaces the connection, make before break: establishes the next one, makes it the current one, and only then drains
+ * and closes the old one, so that at no moment there is none. For a `Connected` with the next generation there is
+ * then no `Disconnected` before it. If the attempt fails, the old connection stays, and `refresh` fails with the cause;
+ * that is not reported as an event. While there is no connection, the next attempt is made at once.
+ *
+ * Completes when the new connection is current. Fails with `ConnectionClosed` if there is to be no other connection.
+ *
+ * @since 0.1.0
+ * @category replacing
+ */
+export const refresh: {
+  (options?: RefreshOptions): <Connection, E>(
+    self: PersistentConnection<Connection, E>
+  ) => Effect.Effect<void, AttemptFailure<E> | ConnectionClosed<E>>
+  <Connection, E>(
+    self: PersistentConnection<Connection, E>,
+    options?: RefreshOptions
+  ): Effect.Effect<void, AttemptFailure<E> | ConnectionClosed<E>>
+} = dual((args) => isPersistentConnection(args[0]), using.refresh)
+
+/**
+ * Refreshes every connection when the signal for it has come: its age (`maxAge`), the end of its token, a server that
+ * says it will go. While that fails it is tried again, and the old connection goes on. Runs until the persistent
+ * connection is closed by its owner, and fails with `ConnectionClosed` if it was aborted or gave up.
+ *
+ * @example
+ * ```ts
+ * import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+ * import * as Effect from "effect/Effect"
+ *
+ * interface Feed {
+ *   readonly goingAway: Effect.Effect<void>
+ * }
+ * declare const feed: PersistentConnection.PersistentConnection<Feed>
+ *
+ * export const hourly = PersistentConnection.refreshWhen(feed, PersistentConnection.maxAge("1 hour"))
+ * export const whenTheServerSaysSo = PersistentConnection.refreshWhen(feed, (feed) => feed.goingAway)
+ * ```
+ *
+ * @since 0.1.0
+ * @category replacing
+ */
+export const refreshWhen: {
+  <Connection, R>(
+    signal: (connection: Connection) => Effect.Effect<unknown, never, R>,
+    options?: RefreshOptions
+  ): <E>(
+    self: PersistentConnection<Connection, E>
+  ) => Effect.Effect<void, ConnectionClosed<E>, Exclude<R, Scope.Scope>>
+  <Connection, E, R>(
+    self: PersistentConnection<Connection, E>,
+    signal: (connection: Connection) => Effect.Effect<unknown, never, R>,
+    options?: RefreshOptions
+  ): Effect.Effect<void, ConnectionClosed<E>, Exclude<R, Scope.Scope>>
+} = dual((args) => isPersistentConnection(args[0]), using.refreshWhen)
+
+/**
+ * A signal for `refreshWhen`: comes when a connection has reached this age, less a random part of it up to `jitter`
+ * (0.1 unless set), so that clients that connected together do not reconnect together.
+ *
+ * @since 0.1.0
+ * @category replacing
+ */
+export const maxAge: (
+  age: Duration.DurationInput,
+  options?: { readonly jitter?: number | undefined }
+) => (connection: unknown) => Effect.Effect<void> = using.maxAge
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface ReconnectOptions {
+  /**
+   * What to do while connected: nothing (`"keep"`, the default); ask the peer whether it is still there, if the
+   * connector has a `probe`, and reconnect if not (`"probe"`); or replace the connection as `refresh` does
+   * (`"replace"`).
+   */
+  readonly whenConnected?: "keep" | "probe" | "replace" | undefined
+}
+
+/**
+ * Makes the next attempt now, without waiting until it is due, but not before the handler of the last event has ended.
+ * Does nothing while an attempt is under way, and never revives what was closed. Waits for the probe, if it makes one,
+ * not for the attempt.
+ *
+ * @since 0.1.0
+ * @category replacing
+ */
+export const reconnectNow: {
+  (options?: ReconnectOptions): <Connection, E>(self: PersistentConnection<Connection, E>) => Effect.Effect<void>
+  <Connection, E>(self: PersistentConnection<Connection, E>, options?: ReconnectOptions): Effect.Effect<void>
+} = dual((args) => isPersistentConnection(args[0]), using.reconnectNow)
+
+/**
+ * Calls `reconnectNow` at every signal: the network is back, the machine woke up, the page became visible. Runs until
+ * the signals end, fails if they do, and ends when the persistent connection has closed.
+ *
+ * @since 0.1.0
+ * @category replacing
+ */
+export const wake: {
+  <E2, R>(signals: Stream.Stream<unknown, E2, R>, options?: ReconnectOptions): <Connection, E>(
+    self: PersistentConnection<Connection, E>
+  ) => Effect.Effect<void, E2, R>
+  <Connection, E, E2, R>(
+    self: PersistentConnection<Connection, E>,
+    signals: Stream.Stream<unknown, E2, R>,
+    options?: ReconnectOptions
+  ): Effect.Effect<void, E2, R>
+} = dual((args) => isPersistentConnection(args[0]), using.wake)
+
+/**
+ * Is it a persistent connection?
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isPersistentConnection = (u: unknown): u is PersistentConnection<unknown, unknown> =>
+  Predicate.hasProperty(u, TypeId)

@@ -22,7 +22,7 @@ export const summary = (cause: Cause.Cause<unknown>): string => {
   const errors = Cause.prettyErrors(cause)
   return errors.length === 0
     ? "an interruption"
-    : errors.map((error) => error.message === "" ? error.name : error.message).join(", ")
+    : errors.map((error) => error.message).join(", ")
 }
 
 /**

@@ -10,6 +10,7 @@ import * as Scope from "effect/Scope"
 import { ConnectionLost } from "../ConnectionError.js"
 import type { Attempt, Connector } from "../Connector.js"
 import { Deadline } from "./deadline.js"
+import { asDialler } from "./fibers.js"
 import * as Options from "./options.js"
 
 /** @internal */
@@ -27,6 +28,7 @@ export const make = <Address, Connection, E, E2, R>(options: {
   readonly connect: (address: Address, attempt: Attempt<Address, NoInfer<E | E2>>) => Effect.Effect<Connection, E, R>
   readonly closed: (connection: NoInfer<Connection>) => Effect.Effect<unknown, E2>
   readonly isClosed?: ((connection: NoInfer<Connection>) => boolean) | undefined
+  readonly probe?: ((connection: NoInfer<Connection>) => Effect.Effect<unknown, E2>) | undefined
 }): Connector<Address, Connection, E | E2, Exclude<R, Scope.Scope>> => Object.assign(Object.create(Proto), options)
 
 /** @internal */
@@ -55,7 +57,8 @@ export const openTimeout = dual<
         )
       }),
     closed: self.closed,
-    isClosed: self.isClosed
+    isClosed: self.isClosed,
+    probe: self.probe
   })
 })
 
@@ -78,14 +81,9 @@ const within = <A, E, R, E2>(
     Effect.gen(function*() {
       const outer = yield* Effect.scope
       const inner = yield* Scope.make()
-      const fiber = yield* Effect.forkDaemon(restore(Scope.extend(self, inner)))
-      const release = (exit: Exit.Exit<unknown, unknown>) =>
-        Effect.zipRight(Fiber.interrupt(fiber), Scope.close(inner, exit))
-      let lateRelease: Fiber.Fiber<void> | undefined
-      yield* Scope.addFinalizerExit(
-        outer,
-        (exit) => lateRelease === undefined ? release(exit) : Fiber.join(lateRelease)
-      )
+      const fiber = yield* Effect.forkDaemon(restore(asDialler(Scope.extend(self, inner))))
+      const late: Late = { release: undefined }
+      yield* Scope.addFinalizerExit(outer, closing(inner, late))
       const isInTime = yield* restore(
         // Interruptible in any case, as the loser of a race is waited for.
         Effect.raceFirst(
@@ -95,10 +93,19 @@ const within = <A, E, R, E2>(
       ).pipe(Effect.onInterrupt(() => Fiber.interrupt(fiber)))
       if (isInTime) return yield* Fiber.join(fiber)
       const timeout = Exit.fail(onTimeout())
-      lateRelease = yield* Effect.forkDaemon(release(timeout))
+      late.release = yield* Effect.forkDaemon(Effect.zipRight(Fiber.interrupt(fiber), Scope.close(inner, timeout)))
       return yield* timeout
     })
   )
+
+interface Late {
+  /** Waits for what comes too late, and releases it. */
+  release: Fiber.Fiber<void> | undefined
+}
+
+/** A function by itself, so that nothing else of the attempt is kept as long as the connection lives. */
+const closing = (scope: Scope.CloseableScope, late: Late) => (exit: Exit.Exit<unknown, unknown>) =>
+  late.release === undefined ? Scope.close(scope, exit) : Fiber.join(late.release)
 
 /** @internal */
 export const setup = dual<
@@ -123,7 +130,7 @@ export const setup = dual<
   derive(self, (connection, address, attempt) =>
     Effect.flatMap(Effect.scope, (scope) =>
       whileAlive(
-        Effect.suspend(() => Scope.extend(f(connection, address, attempt), scope)),
+        asDialler(Effect.suspend(() => Scope.extend(f(connection, address, attempt), scope))),
         Effect.suspend(() => self.closed(connection)),
         attempt
       ))))
@@ -181,7 +188,7 @@ const derive = <Address, Connection, E, R, Connection2 extends object, E2, R2>(
     attempt: Attempt<Address, E | E2>
   ) => Effect.Effect<Connection2, E2, R2 | Scope.Scope>
 ): Connector<Address, Connection2, E | E2, R | R2> => {
-  const { closed, connect, isClosed } = self
+  const { closed, connect, isClosed, probe } = self
   const originals = new WeakMap<Connection2, { readonly connection: Connection }>()
   const original = (derived: Connection2): Connection => {
     const found = originals.get(derived)
@@ -199,7 +206,8 @@ const derive = <Address, Connection, E, R, Connection2 extends object, E2, R2>(
           })
       ),
     closed: (derived) => Effect.suspend(() => closed(original(derived))),
-    isClosed: isClosed && ((derived) => isClosed(original(derived)))
+    isClosed: isClosed && ((derived) => isClosed(original(derived))),
+    probe: probe && ((derived) => Effect.suspend(() => probe(original(derived))))
   })
 }
 
@@ -227,7 +235,8 @@ export const limitAttempts = dual<
         ).pipe(Effect.ensuring(Effect.suspend(() => isHeld ? semaphore.release(1) : Effect.void)))
       }),
     closed: self.closed,
-    isClosed: self.isClosed
+    isClosed: self.isClosed,
+    probe: self.probe
   }))
 
 /** @internal */
@@ -239,19 +248,22 @@ export const mapError = dual<
     self: Connector<Address, Connection, E, R>,
     f: (error: E) => E2
   ) => Connector<Address, Connection, E2, R>
->(2, (self, f) =>
-  make({
+>(2, (self, f) => {
+  const { closed, connect, isClosed, probe } = self
+  return make({
     connect: (address, attempt) =>
       Effect.mapError(
-        self.connect(address, {
+        connect(address, {
           ...attempt,
           abort: (error) => Effect.suspend(() => attempt.abort(f(error)))
         }),
         f
       ),
-    closed: (connection) => Effect.mapError(self.closed(connection), f),
-    isClosed: self.isClosed
-  }))
+    closed: (connection) => Effect.mapError(closed(connection), f),
+    isClosed,
+    probe: probe && ((connection) => Effect.mapError(probe(connection), f))
+  })
+})
 
 /** @internal */
 export const mapAddress = dual<
@@ -273,5 +285,6 @@ export const mapAddress = dual<
         })
       ),
     closed: self.closed,
-    isClosed: self.isClosed
+    isClosed: self.isClosed,
+    probe: self.probe
   }))

@@ -10,6 +10,7 @@ import type { Attempt, AttemptFailure, Connector } from "../Connector.js"
 import { orDefect } from "./cause.js"
 import { Deadline } from "./deadline.js"
 import { type Fibers, interrupt } from "./fibers.js"
+import { sleep } from "./sleep.js"
 
 /** @internal */
 export interface DialSettings<Address, Connection, E, R> {
@@ -40,7 +41,12 @@ export interface Dialled<Connection> {
 export class Dialer<Address, Connection, E, R> {
   /** The look-up or the connect under way. */
   private step:
-    | { readonly fiber: Fiber.RuntimeFiber<unknown, unknown>; readonly scope: Scope.CloseableScope | undefined }
+    | {
+      readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
+      readonly scope: Scope.CloseableScope | undefined
+      /** The fibers that run it at this moment, each waiting for the next. */
+      readonly diallers: ReadonlySet<Fiber.RuntimeFiber<unknown, unknown>>
+    }
     | undefined
   private deadline: Deadline | undefined
 
@@ -105,7 +111,7 @@ export class Dialer<Address, Connection, E, R> {
   }
 
   isDialling(fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean {
-    return this.step?.fiber === fiber
+    return this.step?.diallers.has(fiber) === true
   }
 
   private perform<A>(
@@ -114,8 +120,9 @@ export class Dialer<Address, Connection, E, R> {
     scope?: Scope.CloseableScope
   ): Effect.Effect<A, AttemptFailure<E>> {
     return deadline.timed(Effect.suspend(() => {
-      const fiber = this.fibers.forkAwaited(effect)
-      this.step = { fiber, scope }
+      const diallers = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
+      const fiber = this.fibers.forkDialler(effect, diallers)
+      this.step = { fiber, scope, diallers }
       const end = Effect.flatMap(Fiber.await(fiber), Exit.mapErrorCause(orDefect))
       return deadline.isFinite ? Effect.raceFirst(end, Effect.andThen(deadline.passed, this.timeout)) : end
     }))
@@ -142,7 +149,7 @@ export class Dialer<Address, Connection, E, R> {
     const ended = Fiber.await(work)
     if (!Duration.isFinite(closeTimeout)) return Effect.asVoid(ended)
     const tooLong = Effect.zipRight(
-      this.clock.sleep(closeTimeout),
+      sleep(this.clock, closeTimeout),
       Effect.suspend(() => {
         this.fibers.forget(work)
         if (also !== undefined) this.fibers.forget(also)

@@ -7,6 +7,23 @@ import * as Runtime from "effect/Runtime"
 /** The persistent connections whose closing has to wait for a fiber, as part of an attempt or of a release. */
 const awaitedBy = FiberRef.unsafeMake<ReadonlyArray<unknown>>([])
 
+/** The fibers that run the attempt which a fiber is a part of, each waiting for the next. */
+const diallers = FiberRef.unsafeMake<Set<Fiber.RuntimeFiber<unknown, unknown>> | undefined>(undefined)
+
+/**
+ * Marks the fiber as one that the attempt waits for; to be used where a combinator runs a part of it in another fiber.
+ * Not every fiber that a connect forks is: a heartbeat in the background is not.
+ *
+ * @internal
+ */
+export const asDialler = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime((fiber) => {
+    const all = fiber.getFiberRef(diallers)
+    if (all === undefined) return effect
+    all.add(fiber)
+    return Effect.ensuring(effect, Effect.sync(() => all.delete(fiber)))
+  })
+
 /**
  * The fibers that a persistent connection has started, all with the context, the `Clock` and the `Random` of the fiber
  * in which it was made (T4), and independent of the fiber that starts them: interrupting the caller of `close` must
@@ -32,6 +49,14 @@ export class Fibers<R> {
   /** As `fork`, for what closing waits for. */
   forkAwaited<A, E>(effect: Effect.Effect<A, E, R>): Fiber.RuntimeFiber<A, E> {
     return this.fork(Effect.locallyWith(effect, awaitedBy, (all) => [...all, this]))
+  }
+
+  /** As `forkAwaited`, for a part of an attempt; the fibers that run it at any moment are in the set. */
+  forkDialler<A, E>(
+    effect: Effect.Effect<A, E, R>,
+    running: Set<Fiber.RuntimeFiber<unknown, unknown>>
+  ): Fiber.RuntimeFiber<A, E> {
+    return this.forkAwaited(Effect.locally(asDialler(effect), diallers, running))
   }
 
   /** Is it one of these? */

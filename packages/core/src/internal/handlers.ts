@@ -8,6 +8,7 @@ import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Metric from "effect/Metric"
 import { type Fibers, interrupt } from "./fibers.js"
+import { sleep } from "./sleep.js"
 
 /** @internal */
 export interface HandlerSettings<Event, R> {
@@ -99,7 +100,7 @@ export class Handlers<Event extends { readonly _tag: string }, R> {
 
   private warn(event: string): Effect.Effect<void> {
     return Effect.zipRight(
-      this.clock.sleep(this.warning),
+      sleep(this.clock, this.warning),
       this.report(
         slow,
         event,

@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import type * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import * as SubscriptionRef from "effect/SubscriptionRef"
-import { type ClosedReason, ConnectionClosed } from "../ConnectionError.js"
+import { type ClosedReason, ConnectionClosed, ConnectionLost } from "../ConnectionError.js"
 import * as Event from "../ConnectionEvent.js"
 import * as State from "../ConnectionState.js"
 import type { Attempt, AttemptFailure } from "../Connector.js"
@@ -21,6 +21,7 @@ import { Handlers, type HandlerSettings } from "./handlers.js"
 import { RetryDriver, type RetrySettings } from "./retryDriver.js"
 import { Session } from "./session.js"
 import { Signal } from "./signal.js"
+import { sleep, sleepUntil } from "./sleep.js"
 
 /** @internal */
 export interface Settings<Address, Connection, E, R>
@@ -245,8 +246,9 @@ export class Loop<Address, Connection, E, R> {
       if (this.state._tag !== "Waiting" || Option.isNone(this.state.nextAttemptAt)) {
         return Effect.sync(() => this.beginClosing())
       }
-      const delay = this.state.nextAttemptAt.value - this.clock.unsafeCurrentTimeMillis()
-      return Effect.flatMap(delay > 0 ? this.clock.sleep(Duration.millis(delay)) : Effect.yieldNow(), this.next)
+      const at = this.state.nextAttemptAt.value
+      const isDue = at <= this.clock.unsafeCurrentTimeMillis()
+      return Effect.flatMap(isDue ? Effect.yieldNow() : sleepUntil(this.clock, at), this.next)
     })
   }
 
@@ -261,7 +263,20 @@ export class Loop<Address, Connection, E, R> {
 
   /** The connection is not to be trusted any more: lost, with this cause. */
   drop(session: Session<Connection, E>, cause: Cause.Cause<E>): void {
-    if (this.session === session && this.state._tag === "Connected") this.go(this.gone(session, cause))
+    if (this.session === session && session.end === undefined) this.go(this.gone(session, cause))
+  }
+
+  /** Asks the peer whether it is still there, if the connector can; without a good answer the connection is lost. */
+  get probe(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { session } = this
+      const { probe } = this.settings.connector
+      if (session === undefined || probe === undefined) return Effect.void
+      return Effect.catchAllCause(
+        Effect.asVoid(session.use(Effect.suspend(() => probe(session.connection)))),
+        (cause) => Effect.sync(() => this.drop(session, cause as Cause.Cause<E>))
+      )
+    })
   }
 
   /**
@@ -319,7 +334,7 @@ export class Loop<Address, Connection, E, R> {
   private drained(session: Session<Connection, E>, time: Duration.Duration): Effect.Effect<void> {
     return Duration.equals(time, Duration.zero) ? Effect.void : Effect.raceAll([
       session.drained,
-      this.clock.sleep(time),
+      sleep(this.clock, time),
       this.cutShort.next,
       Effect.exit(this.closedOf(session))
     ])
@@ -405,6 +420,19 @@ export class Loop<Address, Connection, E, R> {
       !this.isKnownDead(this.state.connection)
   }
 
+  /** Is the session over, whether the loop has noticed yet or not? */
+  hasLost(session: Session<Connection, E>): Effect.Effect<boolean> {
+    return Effect.suspend(() =>
+      session.successor !== undefined || this.isKnownDead(session.connection)
+        ? Effect.succeed(true)
+        // The one that is forked first is asked first: it answers, if the connection has closed already.
+        : Effect.raceFirst(
+          Effect.as(Effect.exit(this.closedOf(session)), true),
+          Effect.as(Effect.yieldNow(), false)
+        )
+    )
+  }
+
   private isKnownDead(connection: Connection): boolean {
     try {
       return this.settings.connector.isClosed?.(connection) === true
@@ -419,6 +447,17 @@ export class Loop<Address, Connection, E, R> {
 
   get isAborted(): boolean {
     return this.ending?._tag === "Aborted"
+  }
+
+  get willNotReconnect(): boolean {
+    return this.isClosing || this.ending !== undefined
+  }
+
+  /** What those get who do not want to wait while there is no connection. */
+  get disconnected(): ConnectionLost<E> {
+    const { generation, lastCause } = this.state
+    const cause = Option.getOrElse(lastCause, () => Cause.empty)
+    return new ConnectionLost({ serverName: this.settings.serverName, generation, cause }) as ConnectionLost<E>
   }
 
   private get reason(): ClosedReason<E> {
@@ -467,14 +506,17 @@ export class Loop<Address, Connection, E, R> {
     ))
   }
 
-  /** Runs what waits for a connection. */
-  counted<A, E2>(effect: Effect.Effect<A, E2>): Effect.Effect<A, E2> {
+  /** Waits for a connection, in the given fiber. */
+  waitFor<A, E2>(fiber: Fiber.RuntimeFiber<unknown, unknown>, signal: Effect.Effect<A, E2>): Effect.Effect<A, E2> {
     const count = (difference: number) =>
       Effect.sync(() => {
         this.waiting += difference
         this.observers?.forEach((observer) => observer.onWaiting(this.waiting))
       })
-    return Effect.acquireUseRelease(count(1), () => effect, () => count(-1))
+    return Effect.zipRight(
+      this.beforeWaiting(fiber),
+      Effect.acquireUseRelease(count(1), () => signal, () => count(-1))
+    )
   }
 
   private enter(state: State.ConnectionState<Connection, E>): void {

@@ -1,6 +1,5 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
 import { pipeArguments } from "effect/Pipeable"
@@ -20,12 +19,10 @@ import { Loop, type Settings } from "./loop.js"
 import * as option from "./options.js"
 import { registry } from "./registry.js"
 import { sameContent } from "./sameContent.js"
+import { never } from "./sleep.js"
 
 /** @internal */
 export const TypeId = "~persistent-connection/PersistentConnection" as const
-
-/** Never answers, without keeping the process alive as `Effect.never` does. */
-const never = Effect.async<never>(() => {})
 
 /**
  * The operations: each reads the loop's fields at one stroke, and waits for one of its signals if the answer is not
@@ -48,7 +45,7 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
     return Effect.withFiberRuntime((fiber) => {
       const { loop } = this
       if (loop.isOpen()) return Effect.succeed(loop.session.connection)
-      if (!loop.isClosing) return this.waitFor(fiber, loop.changed.next, () => this.connected)
+      if (!loop.isClosing) return Effect.zipRight(loop.waitFor(fiber, loop.changed.next), this.connected)
       // A3: never. But what closing itself waits for must not wait for ever (D7).
       return loop.fibers.has(fiber) ? Effect.die(loop.closed) : never
     })
@@ -61,7 +58,7 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
       if (loop.hasFinished) return Effect.fail(loop.closed)
       return loop.isClosing
         ? Effect.zipRight(this.closeFinished, Effect.fail(loop.closed))
-        : this.waitFor(fiber, loop.changed.next, () => this.connectedOrClosed)
+        : Effect.zipRight(loop.waitFor(fiber, loop.changed.next), this.connectedOrClosed)
     })
   }
 
@@ -70,7 +67,7 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
       const { loop } = this
       if (loop.isOpen()) return Effect.succeed(loop.session.connection)
       if (loop.isClosing || loop.isAborted) return loop.refusal
-      return this.waitFor(fiber, loop.results.next, Effect.succeed)
+      return loop.waitFor(fiber, loop.results.next)
     })
   }
 
@@ -121,14 +118,6 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
 
   toJSON() {
     return { _id: "PersistentConnection", serverName: this.serverName, state: this.loop.state }
-  }
-
-  private waitFor<A, E1, B, E2>(
-    fiber: Fiber.RuntimeFiber<unknown, unknown>,
-    signal: Effect.Effect<A, E1>,
-    then: (value: A) => Effect.Effect<B, E2>
-  ): Effect.Effect<B, E1 | E2> {
-    return Effect.zipRight(this.loop.beforeWaiting(fiber), Effect.flatMap(this.loop.counted(signal), then))
   }
 }
 

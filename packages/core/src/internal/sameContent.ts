@@ -14,7 +14,7 @@ export const sameContent = (self: unknown, that: unknown): boolean => {
   }
 }
 
-const same = (self: unknown, that: unknown, path: ReadonlyArray<object>): boolean => {
+const same = (self: unknown, that: unknown, path: ReadonlyArray<readonly [object, object]>): boolean => {
   if (Object.is(self, that)) return true
   if (typeof self !== "object" || typeof that !== "object" || self === null || that === null) return false
   if (Object.getPrototypeOf(self) !== Object.getPrototypeOf(that)) return false
@@ -27,10 +27,12 @@ const same = (self: unknown, that: unknown, path: ReadonlyArray<object>): boolea
   } else if (!Array.isArray(self) && Equal.isEqual(self)) {
     // The value says itself what equal means, and has said no.
     return false
+  } else if (isClosedBook(self)) {
+    return false
   }
-  // A value that contains itself has nothing new to say further down.
-  if (path.includes(self)) return true
-  const inside = [...path, self]
+  // Values that contain themselves have nothing new to say further down.
+  if (path.some(([left, right]) => left === self && right === that)) return true
+  const inside = [...path, [self, that] as const]
   const keys = contentKeys(self)
   return keys.length === contentKeys(that).length &&
     keys.every((key) =>
@@ -39,7 +41,16 @@ const same = (self: unknown, that: unknown, path: ReadonlyArray<object>): boolea
     )
 }
 
-const contentKeys = (value: object): ReadonlyArray<string> =>
-  value instanceof Error
-    ? [...new Set([...Object.keys(value), ...("cause" in value ? ["cause"] : [])])].filter((key) => key !== "stack")
-    : Object.keys(value)
+/** What a `Map`, a buffer or an instance with private fields holds does not show in its properties. */
+const isClosedBook = (value: object): boolean => {
+  const prototype = Object.getPrototypeOf(value)
+  return prototype !== Object.prototype && prototype !== Array.prototype && prototype !== null &&
+    Object.keys(value).length === 0
+}
+
+const contentKeys = (value: object): ReadonlyArray<string> => {
+  if (!(value instanceof Error)) return Object.keys(value)
+  // These are not enumerable; `errors` is that of an `AggregateError`.
+  const hidden = ["cause", "errors"].filter((key) => Object.hasOwn(value, key))
+  return [...new Set([...Object.keys(value), ...hidden])].filter((key) => key !== "stack")
+}

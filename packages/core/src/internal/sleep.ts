@@ -1,0 +1,35 @@
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+
+/** The longest time for which a machine's timer can be set, in ms; a `Clock` never wakes from a longer sleep. */
+const longest = 2 ** 31 - 1
+
+/**
+ * Never answers, without keeping the process alive as `Effect.never` does.
+ *
+ * @internal
+ */
+export const never: Effect.Effect<never> = Effect.async<never>(() => {})
+
+/**
+ * Sleeps until a moment, in ms of the clock, however far away it is.
+ *
+ * @internal
+ */
+export const sleepUntil = (clock: Clock.Clock, at: number): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const left = at - clock.unsafeCurrentTimeMillis()
+    if (left === Infinity) return never
+    return left <= 0
+      ? Effect.void
+      : Effect.zipRight(clock.sleep(Duration.millis(Math.min(left, longest))), sleepUntil(clock, at))
+  })
+
+/**
+ * Sleeps for a time, however long it is.
+ *
+ * @internal
+ */
+export const sleep = (clock: Clock.Clock, duration: Duration.Duration): Effect.Effect<void> =>
+  Effect.suspend(() => sleepUntil(clock, clock.unsafeCurrentTimeMillis() + Duration.toMillis(duration)))
