@@ -1,0 +1,55 @@
+/**
+ * What the actors of one replay share: the clock, the log, and what the ops are performed on.
+ */
+import type * as Connector from "@persistent-connection/core/Connector"
+import type * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
+import * as Data from "effect/Data"
+import type { VirtualClock } from "../support/VirtualClock.js"
+import type { ScriptedConnection } from "./ScriptedConnection.js"
+import type { Entry } from "./Trace.js"
+
+/** A typed error of a script. A new one each time, so that only its content can tell it from the last. */
+export class ScriptedError extends Data.TaggedError("ScriptedError")<{ readonly text: string }> {
+  override get message(): string {
+    return this.text
+  }
+}
+
+/** What is performed on; all unknown as long as the original's harness did not know it either. */
+export interface Stage {
+  readonly clock: VirtualClock
+  readonly log: (lane: string, event: { readonly ev: string; readonly [field: string]: unknown }) => void
+  persistentConnection: PersistentConnection.PersistentConnection<ScriptedConnection, ScriptedError> | undefined
+  /** As given to the last connect. */
+  attempt: Connector.Attempt<string, ScriptedError> | undefined
+  /** The newest one. */
+  connection: ScriptedConnection | undefined
+  subscribers: number
+}
+
+/** A stage, and what is logged on it, lane by lane. */
+export const make = (clock: VirtualClock): { readonly stage: Stage; readonly lanes: Record<string, Array<Entry>> } => {
+  const lanes: Record<string, Array<Entry>> = {}
+  const stage: Stage = {
+    clock,
+    log: (lane, event) => {
+      const entries = (lanes[lane] ??= [])
+      entries.push({ t: clock.now, ...event })
+    },
+    persistentConnection: undefined,
+    attempt: undefined,
+    connection: undefined,
+    subscribers: 0
+  }
+  return { stage, lanes }
+}
+
+/** The failure of an attempt in the words of the traces: an error value, or an exception. */
+export const describeFailure = (cause: Cause.Cause<unknown>): { readonly error: string } | { readonly exn: string } => {
+  for (const error of Cause.failures(cause)) return { error: message(error) }
+  return { exn: Chunk.isNonEmpty(Cause.defects(cause)) ? message(Cause.squash(cause)) : Cause.pretty(cause) }
+}
+
+const message = (error: unknown): string => error instanceof Error ? error.message : String(error)

@@ -1,0 +1,132 @@
+/**
+ * The ops of a scenario: what users do with the persistent connection, the attempt and the newest connection.
+ */
+import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
+import type { PersistentConnection } from "@persistent-connection/core/PersistentConnection"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
+import type { ScriptedConnection } from "./ScriptedConnection.js"
+import { describeFailure, ScriptedError, type Stage } from "./Stage.js"
+import type { DetailedOp, Op } from "./Trace.js"
+
+/** Performs ops one after another in this turn, each in a root fiber of its own that nobody waits for. */
+export const perform = (stage: Stage, ops: ReadonlyArray<Op> | undefined, id: string): void => {
+  for (const [index, op] of (ops ?? []).entries()) {
+    performOne(stage, typeof op === "string" ? { op } : op, `${id}.${index}`)
+  }
+}
+
+const performOne = (stage: Stage, op: DetailedOp, id: string): void => {
+  const deed = toDeed(stage, op)
+  if (deed === undefined) return
+  const log = (fields: { readonly ev: string; readonly value?: unknown }) =>
+    stage.log(`op:${id}`, { ...fields, id, op: op.op })
+  if (deed.waits) log({ ev: "call" })
+  stage.clock.run(
+    Effect.map(Effect.exit(deed.effect), (exit) => {
+      log({ ev: "result", value: Exit.isSuccess(exit) ? exit.value : describeFailure(exit.cause) })
+      perform(stage, op.then, id)
+    })
+  )
+}
+
+interface Deed {
+  /** The call is logged as well as the result. */
+  readonly waits: boolean
+  readonly effect: Effect.Effect<unknown, unknown>
+}
+
+const atOnce = (effect: Effect.Effect<unknown, unknown>): Deed => ({ waits: false, effect })
+const waiting = (effect: Effect.Effect<unknown, unknown>): Deed => ({ waits: true, effect })
+
+const toDeed = (stage: Stage, { error, op }: DetailedOp): Deed | undefined => {
+  const { attempt, connection, persistentConnection } = stage
+  switch (op) {
+    case "abort":
+      if (attempt === undefined) return atOnce(Effect.succeed("no_context"))
+      return atOnce(Effect.as(attempt.abort(new ScriptedError({ text: error ?? "aborted" })), null))
+    case "attempts":
+      return atOnce(attempt === undefined ? Effect.succeed("no_context") : attempt.failedAttempts)
+    case "peer_close":
+      if (connection === undefined) return atOnce(Effect.succeed("no_conn"))
+      return waiting(Effect.as(Effect.sync(() => connection.peerClose()), null))
+    case "conn_close":
+      if (connection === undefined) return atOnce(Effect.succeed("no_conn"))
+      return waiting(Effect.as(connection.close("user"), null))
+    case "wait_conn_closed":
+      if (connection === undefined) return atOnce(Effect.succeed("no_conn"))
+      return waiting(Effect.as(connection.closeFinished, null))
+    case "subscribe":
+      if (persistentConnection === undefined) return undefined
+      return waiting(Effect.sync(() => subscribe(stage, persistentConnection)))
+    default:
+      return persistentConnection === undefined ? undefined : toServiceDeed(persistentConnection, op)
+  }
+}
+
+const toServiceDeed = (
+  service: PersistentConnection<ScriptedConnection, ScriptedError>,
+  op: Exclude<DetailedOp["op"], "abort" | "attempts" | "peer_close" | "conn_close" | "wait_conn_closed" | "subscribe">
+): Deed => {
+  switch (op) {
+    case "is_closed":
+      return atOnce(service.isClosed)
+    case "current_connection":
+      return atOnce(Effect.map(service.currentConnection, Option.match({ onNone: () => null, onSome: identify })))
+    case "close_when_current_connection_is_closed":
+      return atOnce(Effect.as(service.closeWhenCurrentConnectionIsClosed, null))
+    case "close":
+      return waiting(Effect.as(service.close, null))
+    case "close_finished":
+      return waiting(Effect.as(service.closeFinished, null))
+    case "connected":
+      return waiting(Effect.map(service.connected, identify))
+    case "expert_connection":
+      return waiting(
+        Effect.map(service.connectedOrClosed, identify).pipe(
+          Effect.catchTag("ConnectionClosed", () => Effect.succeed("close_started"))
+        )
+      )
+    case "connected_or_failed_to_connect":
+      return waiting(
+        Effect.map(service.connectedOrFailedToConnect, (connection) => ({ ok: identify(connection) })).pipe(
+          Effect.catchIf(
+            (error) => error._tag === "ConnectionClosed" && error.reason._tag === "ClosedByOwner",
+            () => Effect.succeed({ error: "Persistent connection closed" })
+          )
+        )
+      )
+  }
+}
+
+const identify = (connection: ScriptedConnection) => ({ conn: connection.id })
+
+/** Logs what one more subscriber sees, and answers its number. */
+export const subscribe = (
+  stage: Stage,
+  service: PersistentConnection<ScriptedConnection, ScriptedError>
+): number => {
+  const number = ++stage.subscribers
+  const logNext = (queue: Queue.Dequeue<ConnectionEvent<ScriptedConnection, ScriptedError, void>>) =>
+    Effect.map(Queue.take(queue), (event) => stage.log(`bus${number}`, { ev: "bus", ...describeEvent(event) }))
+  stage.clock.run(Effect.scoped(Effect.flatMap(service.subscribe, (queue) => Effect.forever(logNext(queue)))))
+  return number
+}
+
+/** An event in the words of the traces, without its address. */
+export const describeEvent = (event: ConnectionEvent<ScriptedConnection, ScriptedError>) => {
+  switch (event._tag) {
+    case "AttemptingToConnect":
+      return { kind: "attempting" } as const
+    case "ObtainedAddress":
+      return { kind: "obtained_address" } as const
+    case "FailedToConnect":
+      return { kind: "failed_to_connect", ...describeFailure(event.cause) } as const
+    case "Connected":
+      return { kind: "connected", ...identify(event.connection) } as const
+    case "Disconnected":
+      return { kind: "disconnected" } as const
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * Runs a scenario in virtual time, and logs what happens in the words of the traces.
+ */
+import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
+import * as Connector from "@persistent-connection/core/Connector"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as ScheduleDecision from "effect/ScheduleDecision"
+import * as ScheduleInterval from "effect/ScheduleInterval"
+import * as Scope from "effect/Scope"
+import * as VirtualClock from "../support/VirtualClock.js"
+import { describeEvent, perform, subscribe } from "./ops.js"
+import { ScriptedConnection } from "./ScriptedConnection.js"
+import * as Stage from "./Stage.js"
+import type { ConnectCall, Final, HandlerCall, Lanes, LookUpCall, Scenario, Trace } from "./Trace.js"
+
+/** What a run has logged, the ops that have not ended, and what is the case at its end. */
+export interface Replayed {
+  readonly lanes: Lanes
+  readonly pending: ReadonlyArray<string>
+  readonly final: Final
+}
+
+/** Replays the scenario of a trace, up to the moment to which it is compared. */
+export const replay = ({ compareUntil, scenario }: Trace): Replayed => {
+  const end = compareUntil === null ? scenario.until : compareUntil - 1
+  const clock = VirtualClock.make()
+  const { lanes, stage } = Stage.make(clock)
+  const scope = atOnce(clock, Scope.make())
+  const service = atOnce(clock, Scope.extend(makeService(stage, scenario), scope))
+  stage.persistentConnection = service
+  subscribe(stage, service)
+  clock.flush()
+
+  const actions = scenario.actions.map((action, index) => ({ ...action, id: String(index) }))
+  for (const action of actions.sort((a, b) => a.at - b.at)) {
+    if (action.at > end) break
+    clock.advanceTo(action.at)
+    perform(stage, action.do, action.id)
+    clock.flush()
+  }
+  clock.advanceTo(end)
+
+  // What happens from here on is not part of the run: closing it, or asking it, must not be logged.
+  const logged = Object.fromEntries(
+    Object.entries(lanes).map(([lane, entries]) => [lane, entries.filter((entry) => entry.t <= end)])
+  )
+  const final = finalState(stage, service)
+  clock.run(Scope.close(scope, Exit.void))
+  clock.flush()
+  return { lanes: logged, pending: pendingOps(logged), final }
+}
+
+/** Runs an effect that must not wait. */
+const atOnce = <A>(clock: VirtualClock.VirtualClock, effect: Effect.Effect<A>): A => {
+  const exit = clock.run(effect).unsafePoll()
+  if (exit === null) throw new Error("What must answer at once waits")
+  return Exit.getOrElse(exit, (cause) => {
+    throw new Error("What cannot fail has failed", { cause })
+  })
+}
+
+const pendingOps = (lanes: Lanes): ReadonlyArray<string> =>
+  Object.values(lanes).flat()
+    .filter((entry) => entry.ev === "call" && lanes[`op:${entry["id"]}`]?.every(({ ev }) => ev !== "result"))
+    .map((entry) => String(entry["id"]))
+
+const finalState = (
+  { attempt, clock }: Stage.Stage,
+  service: PersistentConnection.PersistentConnection<ScriptedConnection, Stage.ScriptedError>
+): Final => {
+  const closeFinished = clock.run(service.closeFinished)
+  clock.flush()
+  return {
+    is_closed: atOnce(clock, service.isClosed),
+    close_finished: closeFinished.unsafePoll() !== null,
+    current_connection: Option.match(atOnce(clock, service.currentConnection), {
+      onNone: () => null,
+      onSome: ({ id }) => ({ conn: id })
+    }),
+    attempts: attempt === undefined ? null : atOnce(clock, attempt.failedAttempts)
+  }
+}
+
+const makeService = (stage: Stage.Stage, scenario: Scenario) =>
+  PersistentConnection.make({
+    serverName: "conformance",
+    address: lookUp(stage, scenario),
+    connector: connector(stage, scenario),
+    retry: retry(scenario),
+    attemptTimeout: Duration.infinity,
+    onEvent: onEvent(stage, scenario)
+  }).pipe(Logger.withMinimumLogLevel(LogLevel.None))
+
+/** A script as a function: the next call, and its number from 0. */
+const script = <Call extends HandlerCall>(calls: ReadonlyArray<Call>, absent: Call) => {
+  let count = 0
+  return () => {
+    const number = count++
+    return { call: calls[Math.min(number, calls.length - 1)] ?? absent, number }
+  }
+}
+
+/** What all calls have in common: their ops, and when they complete. `early` is the stage as their first turn sees it. */
+const play = <A, E, R>(
+  stage: Stage.Stage,
+  call: HandlerCall,
+  id: string,
+  completion: Effect.Effect<A, E, R>,
+  early = stage
+): Effect.Effect<A, E, R> => {
+  perform(early, call.do, `${id}.do`)
+  if (call.never === true) return Effect.never
+  const complete = Effect.suspend(() => {
+    perform(call.after === undefined ? early : stage, call.do_end, `${id}.do_end`)
+    return completion
+  })
+  return call.after === undefined ? complete : Effect.zipRight(Effect.sleep(Duration.millis(call.after)), complete)
+}
+
+/** How a look-up or a connect completes. */
+const complete = <A, R>(
+  { error, raise }: LookUpCall | ConnectCall,
+  log: (outcome: object) => void,
+  succeed: Effect.Effect<A, never, R>
+): Effect.Effect<A, Stage.ScriptedError, R> =>
+  Effect.suspend(() => {
+    if (raise !== undefined) {
+      log({ raise })
+      throw new Error(raise)
+    }
+    if (error !== undefined) {
+      log({ error })
+      return Effect.fail(new Stage.ScriptedError({ text: error }))
+    }
+    return succeed
+  })
+
+const lookUp = (stage: Stage.Stage, { get_address }: Scenario) => {
+  const next = script(get_address, {})
+  return Effect.suspend(() => {
+    const { call, number } = next()
+    const log = (outcome: object) => stage.log("loop", { ev: "get_address_done", n: number, ...outcome })
+    const { ok = "a:1" } = call
+    const succeed = Effect.sync(() => {
+      log({ addr: ok })
+      return ok
+    })
+    stage.log("loop", { ev: "get_address", n: number })
+    return play(stage, call, `get_address#${number}`, complete(call, log, succeed))
+  })
+}
+
+const connector = (stage: Stage.Stage, { connect }: Scenario) => {
+  const next = script(connect, {})
+  let connections = 0
+  return Connector.make({
+    connect: (address: string, attempt: Connector.Attempt<string, Stage.ScriptedError>) =>
+      Effect.flatMap(attempt.failedAttempts, (attempts) => {
+        const { call, number } = next()
+        const log = (outcome: object) => stage.log("loop", { ev: "connect_done", n: number, ...outcome })
+        const open = Effect.sync(() => {
+          const connection = new ScriptedConnection(stage, ++connections, call)
+          stage.connection = connection
+          log({ conn: connection.id })
+          return connection
+        })
+        const succeed = Effect.acquireRelease(open, (connection) => connection.close("kernel"))
+        stage.attempt = attempt
+        stage.log("loop", { ev: "connect", n: number, addr: address, attempts })
+        return play(stage, call, `connect#${number}`, complete(call, log, succeed))
+      }),
+    closed: (connection) => connection.closeFinished,
+    isClosed: (connection) => connection.isClosed
+  })
+}
+
+const onEvent = (stage: Stage.Stage, { on_event }: Scenario) => {
+  let count = 0
+  const next = {
+    attempting: script(on_event.attempting, {}),
+    obtained_address: script(on_event.obtained_address, {}),
+    failed_to_connect: script(on_event.failed_to_connect, {}),
+    connected: script(on_event.connected, {}),
+    disconnected: script(on_event.disconnected, {})
+  }
+  return (event: ConnectionEvent<ScriptedConnection, Stage.ScriptedError, string>) =>
+    Effect.suspend(() => {
+      const described = describeEvent(event)
+      const { kind } = described
+      const { call, number } = next[kind]()
+      const n = count++
+      const completion = Effect.sync(() => {
+        const { raise } = call
+        stage.log("loop", { ev: "on_event_done", n, kind, ...(raise === undefined ? {} : { raise }) })
+        if (raise !== undefined) throw new Error(raise)
+      })
+      const address = event._tag === "ObtainedAddress" ? { addr: event.address } : {}
+      stage.log("loop", { ev: "on_event", n, ...described, ...address })
+      // The original calls its first handler before it returns: the handler has nothing yet to perform its ops on.
+      const early = n === 0 ? { ...stage, persistentConnection: undefined } : stage
+      return play(stage, call, `on_event.${kind}#${number}`, completion, early)
+    })
+}
+
+/** The scripted delays, one an attempt. The count is not the schedule's state, which restarts after a success. */
+const retry = ({ retry_delay }: Scenario) => {
+  const delays = typeof retry_delay === "number" ? [retry_delay] : retry_delay
+  let count = 0
+  return Schedule.makeWithState<void, unknown, number>(undefined, (now) =>
+    Effect.sync(() => {
+      const delay = delays[Math.min(count++, delays.length - 1)] ?? 0
+      return [undefined, delay, ScheduleDecision.continueWith(ScheduleInterval.after(now + delay))]
+    }))
+}

@@ -1,0 +1,145 @@
+/**
+ * A price feed, its death and its return, as an application lives through them.
+ *
+ *     npm run demo
+ *     npm run demo -- --url wss://…
+ */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeSocket from "@effect/platform-node/NodeSocket"
+import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
+import type { ConnectionState } from "@persistent-connection/core/ConnectionState"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import * as WebSocketConnector from "@persistent-connection/platform/WebSocketConnector"
+import type { WebSocketError } from "@persistent-connection/platform/WebSocketError"
+import * as Cause from "effect/Cause"
+import * as Console from "effect/Console"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { parseArgs } from "node:util"
+import * as Feed from "./feed.js"
+import type { Price } from "./server.js"
+import { Tally } from "./tally.js"
+import { makePrinter, type Printer, table } from "./terminal.js"
+
+class Prices extends Context.Tag("demo/Prices")<
+  Prices,
+  PersistentConnection.PersistentConnection<WebSocketConnector.WebSocketConnection, WebSocketError>
+>() {}
+
+/** The application's one connection to the feed: all that it takes. */
+const pricesLive = (url: string, print: Printer) =>
+  PersistentConnection.layer(Prices, {
+    serverName: "prices",
+    address: Effect.succeed(url),
+    connector: WebSocketConnector.make({ openTimeout: "2 seconds" }),
+    retry: RetryPolicy.exponential({ base: "250 millis", cap: "2 seconds" }),
+    onEvent: (event) => print(event._tag === "FailedToConnect" ? "red" : "magenta", "event", describeEvent(event))
+  }).pipe(Layer.provide(NodeSocket.layerWebSocketConstructor))
+
+const describeEvent = (event: ConnectionEvent<unknown, WebSocketError, unknown>): string => {
+  switch (event._tag) {
+    case "AttemptingToConnect":
+      return event._tag
+    case "ObtainedAddress":
+      return `${event._tag} ${String(event.address)}`
+    case "Connected":
+      return `${event._tag}, connection ${event.generation}`
+    case "FailedToConnect":
+    case "Disconnected":
+      return `${event._tag}: ${describeCause(event.cause)}`
+  }
+}
+
+const describeCause = (cause: Cause.Cause<unknown>): string =>
+  Cause.isEmpty(cause) ? "without an error" : Cause.prettyErrors(cause).map((error) => error.message).join(", ")
+
+const describeState = (state: ConnectionState<unknown, unknown>): string => {
+  switch (state._tag) {
+    case "Connecting":
+      return `${state._tag}, attempt ${state.attempt}`
+    case "Waiting":
+      return Option.match(state.nextAttemptAt, {
+        onNone: () => state._tag,
+        onSome: (at) => `${state._tag}, next attempt in ${Math.max(0, Math.round(at - state.since))} ms`
+      })
+    default:
+      return state._tag
+  }
+}
+
+/** Prints every change of the state until the scope is closed. */
+const followState = (print: Printer, tally: Tally) =>
+  Effect.gen(function*() {
+    const prices = yield* Prices
+    yield* prices.state.changes.pipe(
+      Stream.tap((state) => Effect.sync(() => tally.state(state))),
+      Stream.map(describeState),
+      Stream.changes,
+      Stream.runForEach((state) => print("blue", "state", state)),
+      Effect.forkScoped
+    )
+  })
+
+/** Prints every price, across connections, and says where there may be a gap. */
+const followPrices = (print: Printer, tally: Tally) =>
+  Effect.gen(function*() {
+    const prices = yield* Prices
+    yield* PersistentConnection.resumableStream(prices, {
+      subscribe: (connection) => Effect.succeed(Stream.map(connection.messages, parse)),
+      cursor: (price) => price.number
+    }).pipe(
+      Stream.runForEach((resumed) => {
+        if (resumed._tag === "Gap") {
+          const seconds = ((resumed.restoredAt - resumed.lostAt) / 1000).toFixed(2)
+          return print("yellow", "gap", `of ${seconds} s, over with connection ${resumed.generation}`)
+        }
+        const { number, price, symbol } = resumed.value
+        tally.price(resumed.value)
+        return print("green", "price", `${symbol} ${price.toFixed(4).padStart(9)}  #${number}`)
+      }),
+      Effect.forkScoped
+    )
+  })
+
+const parse = (message: string | Uint8Array): Price => JSON.parse(String(message))
+
+/** The feed lives, is killed, stays down, and comes back on the same port. */
+const story = Effect.gen(function*() {
+  const print = yield* makePrinter
+  const tally = new Tally()
+  const first = yield* Feed.start(0)
+  yield* print("dim", "server", `listens on port ${first.port}`)
+  yield* Effect.gen(function*() {
+    yield* followState(print, tally)
+    yield* followPrices(print, tally)
+    yield* Effect.sleep("2500 millis")
+    yield* first.kill
+    yield* print("dim", "server", "killed")
+    yield* Effect.sleep("3 seconds")
+    yield* Feed.start(first.port)
+    yield* print("dim", "server", "started again")
+    yield* Effect.sleep("3500 millis")
+  }).pipe(Effect.scoped, Effect.provide(pricesLive(`ws://127.0.0.1:${first.port}`, print)))
+  yield* Console.log(`\n${table(tally.rows)}`)
+}).pipe(Effect.scoped)
+
+/** Connects to a real server and prints what it sends, until Ctrl-C. */
+const watch = (url: string) =>
+  Effect.gen(function*() {
+    const print = yield* makePrinter
+    const tally = new Tally()
+    yield* Effect.gen(function*() {
+      yield* followState(print, tally)
+      yield* PersistentConnection.stream(yield* Prices, (connection) => connection.messages).pipe(
+        Stream.runForEach((message) => print("green", "message", String(message).slice(0, 100)))
+      )
+    }).pipe(Effect.scoped, Effect.provide(pricesLive(url, print)))
+  })
+
+const { url } = parseArgs({ options: { url: { type: "string" } } }).values
+
+NodeRuntime.runMain(url === undefined ? story : watch(url))

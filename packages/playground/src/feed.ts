@@ -1,0 +1,35 @@
+/** The price feed as a child process. */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { type ChildProcess, fork } from "node:child_process"
+import { fileURLToPath } from "node:url"
+
+/** A feed that is running. */
+export interface Feed {
+  readonly port: number
+  /** Kills the process at once, without a word to its clients; completes when it is gone. */
+  readonly kill: Effect.Effect<void>
+}
+
+/** Starts a feed on a port, or on a free one; it is killed when the scope is closed. */
+export const start = (port: number): Effect.Effect<Feed, Error, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => fork(fileURLToPath(new URL("server.js", import.meta.url)), [String(port)])),
+    kill
+  ).pipe(
+    Effect.flatMap((child) => Effect.map(listening(child), (port): Feed => ({ port, kill: kill(child) })))
+  )
+
+const listening = (child: ChildProcess): Effect.Effect<number, Error> =>
+  Effect.async((resume) => {
+    child.once("message", (message: { readonly port: number }) => resume(Effect.succeed(message.port)))
+    child.once("error", (error) => resume(Effect.fail(error)))
+    child.once("exit", () => resume(Effect.fail(new Error("The price feed did not start"))))
+  })
+
+const kill = (child: ChildProcess): Effect.Effect<void> =>
+  Effect.async((resume) => {
+    if (child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
+    child.once("exit", () => resume(Effect.void))
+    child.kill("SIGKILL")
+  })
