@@ -1,0 +1,83 @@
+/**
+ * What can go wrong with a TCP connection.
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import { describe, errorCode } from "./internal/describe.js"
+
+/**
+ * What went wrong:
+ *
+ * - `InvalidAddress`: the host or port, or the path, is none; nothing was opened.
+ * - `OpenFailed`: refused, unreachable, unknown host …; `cause` is Node's error.
+ * - `OpenTimeout`: there was no connection after `openTimeout`.
+ * - `Failed`: the connection broke: reset by the peer, timed out, unreachable …; `cause` is Node's error.
+ * - `Closed`: the bytes were not sent, because the connection was closed in the regular way.
+ * - `Closing`: the bytes were not sent, because the connection is being closed.
+ * - `SendTimeout`: the bytes were not sent, because what was sent before did not drain within `sendTimeout`.
+ * - `CloseTimeout`: this side closed the connection, and the peer did not within `closeTimeout`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type TcpErrorReason =
+  | { readonly _tag: "InvalidAddress"; readonly description: string }
+  | { readonly _tag: "OpenFailed"; readonly cause: unknown }
+  | { readonly _tag: "OpenTimeout"; readonly timeout: Duration.Duration }
+  | { readonly _tag: "Failed"; readonly cause: unknown }
+  | { readonly _tag: "Closed" }
+  | { readonly _tag: "Closing" }
+  | { readonly _tag: "SendTimeout"; readonly timeout: Duration.Duration }
+  | { readonly _tag: "CloseTimeout"; readonly timeout: Duration.Duration }
+
+/**
+ * The error of a TCP connection: to which address, and what went wrong.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TcpError extends Data.TaggedError("TcpError")<{
+  readonly address: string
+  readonly reason: TcpErrorReason
+}> {
+  /**
+   * The code of the system's error, if there was one: `ECONNREFUSED`, `ECONNRESET`, `ENOTFOUND` …
+   *
+   * @since 0.1.0
+   */
+  get code(): string | undefined {
+    return "cause" in this.reason ? errorCode(this.reason.cause) : undefined
+  }
+
+  /**
+   * One line for a person: the address and what went wrong.
+   *
+   * @since 0.1.0
+   */
+  override get message(): string {
+    return `TCP connection to ${this.address}: ${explain(this.reason)}`
+  }
+}
+
+const explain = (reason: TcpErrorReason): string => {
+  switch (reason._tag) {
+    case "InvalidAddress":
+      return `invalid address: ${reason.description}`
+    case "OpenFailed":
+      return `could not be opened: ${describe(reason.cause)}`
+    case "OpenTimeout":
+      return `was not open after ${Duration.format(reason.timeout)}`
+    case "Failed":
+      return `failed: ${describe(reason.cause)}`
+    case "Closed":
+      return "not sent, because the connection is closed"
+    case "Closing":
+      return "not sent, because the connection is closing"
+    case "SendTimeout":
+      return `not sent, because the peer did not take what was sent before within ${Duration.format(reason.timeout)}`
+    case "CloseTimeout":
+      return `the peer did not close its side within ${Duration.format(reason.timeout)}`
+  }
+}

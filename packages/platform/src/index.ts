@@ -1,0 +1,8 @@
+/**
+ * What runs everywhere. `TcpConnector` needs Node, so it is imported on its own, from
+ * `@persistent-connection/platform/TcpConnector`.
+ *
+ * @since 0.1.0
+ */
+export * as WebSocketConnector from "./WebSocketConnector.js"
+export * as WebSocketError from "./WebSocketError.js"

@@ -1,0 +1,22 @@
+import * as Predicate from "effect/Predicate"
+
+/**
+ * What an unknown cause says, in a few words. When every address of a host refuses, Node gives an `AggregateError`
+ * without a message: then its parts speak.
+ *
+ * @internal
+ */
+export const describe = (cause: unknown): string => {
+  if (!(cause instanceof Error)) return String(cause)
+  if (cause.message !== "") return cause.message
+  if (cause instanceof AggregateError && cause.errors.length > 0) return cause.errors.map(describe).join(", ")
+  return errorCode(cause) ?? cause.name
+}
+
+/**
+ * The code of a system error, such as `ECONNREFUSED`.
+ *
+ * @internal
+ */
+export const errorCode = (cause: unknown): string | undefined =>
+  Predicate.hasProperty(cause, "code") && typeof cause.code === "string" ? cause.code : undefined

@@ -1,0 +1,42 @@
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+
+/**
+ * Reads a time option. What is no duration, and what is negative (which `Duration.decode` would take for zero), throws
+ * an `IllegalArgumentException` that names the option.
+ *
+ * @internal
+ */
+export const duration = (
+  option: string,
+  input: Duration.DurationInput | undefined,
+  otherwise: Duration.DurationInput
+): Duration.Duration => {
+  const value = input ?? otherwise
+  const decoded = isNegative(value) ? Option.none() : Duration.decodeUnknown(value)
+  check(Option.isSome(decoded), option, "a duration of 0 or more", input)
+  return Option.getOrThrow(decoded)
+}
+
+const isNegative = (input: unknown): boolean => {
+  if (typeof input === "number") return !(input >= 0)
+  if (typeof input === "bigint") return input < 0n
+  if (typeof input === "string") return input.startsWith("-")
+  return Array.isArray(input) && !(input[0] * 1e9 + input[1] >= 0)
+}
+
+/**
+ * Reads an amount of bytes, which may be infinite.
+ *
+ * @internal
+ */
+export const bytes = (option: string, input: number | undefined, otherwise: number): number => {
+  const value = input ?? otherwise
+  check(typeof value === "number" && value > 0, option, "a number of bytes above 0", input)
+  return value
+}
+
+const check = (makesSense: boolean, option: string, expected: string, value: unknown): void => {
+  if (!makesSense) throw new Cause.IllegalArgumentException(`${option} must be ${expected}, but is ${String(value)}`)
+}

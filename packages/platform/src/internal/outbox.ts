@@ -1,0 +1,82 @@
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { constVoid } from "effect/Function"
+import { within } from "./within.js"
+
+/** @internal */
+export interface Options<in A, out E> {
+  /** Is more waiting in the socket than there should be? */
+  readonly isFull: () => boolean
+  /** Hands a message to the socket. */
+  readonly write: (message: A) => Exit.Exit<void, E>
+  /** Run when a message has to wait: sees to it that `flush` will be called once the socket has drained. */
+  readonly onWaiting: Effect.Effect<void>
+  readonly timeout: Duration.Duration
+  readonly onTimeout: () => E
+}
+
+interface Entry<in out A, in out E> {
+  readonly message: A
+  exit: Exit.Exit<void, E> | undefined
+  resume: (exit: Exit.Exit<void, E>) => void
+}
+
+/**
+ * The sending side of a connection: messages are handed to the socket in the order of the calls, and wait, for a
+ * limited time, while the socket is full.
+ *
+ * @internal
+ */
+export class Outbox<in out A, in out E> {
+  private readonly waiting = new Set<Entry<A, E>>()
+
+  constructor(private readonly options: Options<A, E>) {}
+
+  readonly send = (message: A): Effect.Effect<void, E> =>
+    Effect.suspend(() => this.isIdle && !this.options.isFull() ? this.options.write(message) : this.wait(message))
+
+  /** Does nothing wait? */
+  get isIdle(): boolean {
+    return this.waiting.size === 0
+  }
+
+  /** Hands over what waits, as far as there is room for it; true if something was. */
+  flush(): boolean {
+    let progress = false
+    for (const entry of this.waiting) {
+      if (this.options.isFull()) break
+      this.settle(entry, this.options.write(entry.message))
+      progress = true
+    }
+    return progress
+  }
+
+  /** Fails what waits. */
+  fail(error: E): void {
+    for (const entry of this.waiting) this.settle(entry, Exit.fail(error))
+  }
+
+  private settle(entry: Entry<A, E>, exit: Exit.Exit<void, E>): void {
+    this.waiting.delete(entry)
+    entry.exit = exit
+    entry.resume(exit)
+  }
+
+  private wait(message: A): Effect.Effect<void, E> {
+    return Effect.uninterruptibleMask((restore) => {
+      // It joins the queue at once, not when the fiber of the timeout begins: nobody may overtake it in between.
+      const entry: Entry<A, E> = { message, exit: undefined, resume: constVoid }
+      this.waiting.add(entry)
+      const turn = Effect.async<void, E>((resume) => {
+        if (entry.exit !== undefined) return resume(entry.exit)
+        entry.resume = resume
+      })
+      return Effect.zipRight(this.options.onWaiting, restore(within(turn, this.options.timeout))).pipe(
+        // The turn may have come in the very instant of the timeout: then the message has been handed over.
+        Effect.flatMap((inTime) => inTime ? Exit.void : entry.exit ?? Exit.fail(this.options.onTimeout())),
+        Effect.ensuring(Effect.sync(() => this.waiting.delete(entry)))
+      )
+    })
+  }
+}

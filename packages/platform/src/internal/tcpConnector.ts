@@ -1,0 +1,84 @@
+import * as Connector from "@persistent-connection/core/Connector"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Mailbox from "effect/Mailbox"
+import * as Scope from "effect/Scope"
+import * as Net from "node:net"
+import type { Options, TcpAddress, TcpConnection } from "../TcpConnector.js"
+import { TcpError } from "../TcpError.js"
+import { describe } from "./describe.js"
+import { bytes, duration } from "./options.js"
+import { Connection, type Settings } from "./tcpConnection.js"
+
+/** @internal */
+export { TypeId } from "./tcpConnection.js"
+
+/** @internal */
+export const make = (options: Options = {}): Connector.Connector<TcpAddress, TcpConnection, TcpError> => {
+  const openTimeout = duration("openTimeout", options.openTimeout, "10 seconds")
+  const keepAlive = options.keepAlive === false
+    ? Duration.infinity
+    : duration("keepAlive", options.keepAlive, "1 minute")
+  const settings: Settings = {
+    sendTimeout: duration("sendTimeout", options.sendTimeout, "30 seconds"),
+    closeTimeout: duration("closeTimeout", options.closeTimeout, "2 seconds"),
+    receiveHighWaterMark: bytes("receiveHighWaterMark", options.receiveHighWaterMark, 256 * 1024),
+    socket: {
+      allowHalfOpen: false,
+      noDelay: options.noDelay ?? true,
+      keepAlive: Duration.isFinite(keepAlive),
+      keepAliveInitialDelay: Duration.isFinite(keepAlive) ? Duration.toMillis(keepAlive) : 0
+    }
+  }
+  return Connector.make({
+    connect: (address: TcpAddress) => connect(address, openTimeout, settings),
+    closed: (connection: TcpConnection) => connection.closed,
+    isClosed: (connection) => connection.isClosed()
+  })
+}
+
+const connect = Effect.fnUntraced(function*(
+  address: TcpAddress,
+  openTimeout: Duration.Duration,
+  settings: Settings
+): Effect.fn.Return<TcpConnection, TcpError, Scope.Scope> {
+  const name = nameOf(address)
+  const problem = problemOf(address)
+  if (problem !== undefined) return yield* invalid(name, problem)
+  const connection = yield* Effect.uninterruptible(open(address, name, settings))
+  yield* connection.opened(openTimeout)
+  return connection
+})
+
+const open = Effect.fnUntraced(function*(address: TcpAddress, name: string, settings: Settings) {
+  const end = yield* Deferred.make<void, TcpError>()
+  const mailbox = yield* Mailbox.make<Uint8Array, TcpError>()
+  // In one turn, or events could pass unheard between the making of the socket and the adding of its listeners.
+  const connection = yield* Effect.try({
+    try: () => new Connection(Net.connect({ ...address, ...settings.socket }), name, settings, end, mailbox),
+    catch: (cause) => invalid(name, describe(cause))
+  })
+  yield* Scope.addFinalizer(yield* Effect.scope, Effect.suspend(() => connection.release()))
+  return connection
+})
+
+const invalid = (name: string, description: string): TcpError =>
+  new TcpError({ address: name, reason: { _tag: "InvalidAddress", description } })
+
+const nameOf = (address: TcpAddress): string => {
+  if ("path" in address) return String(address.path)
+  return String(address.host).includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`
+}
+
+// Node would throw, or take something else: without a host, the local one.
+const problemOf = (address: TcpAddress): string | undefined => {
+  if ("path" in address) return isText(address.path) ? undefined : "the path is empty"
+  if (!isText(address.host) || /\s/.test(address.host)) return "the host is neither a name nor an IP address"
+  if (!Number.isInteger(address.port) || address.port < 1 || address.port > 65535) {
+    return "the port is not a whole number from 1 to 65535"
+  }
+  return undefined
+}
+
+const isText = (value: unknown): value is string => typeof value === "string" && value !== "" && !value.includes("\0")

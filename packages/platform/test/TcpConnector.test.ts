@@ -1,0 +1,372 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as TcpConnector from "@persistent-connection/platform/TcpConnector"
+import type { TcpError } from "@persistent-connection/platform/TcpError"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
+import { randomBytes } from "node:crypto"
+import { rmSync } from "node:fs"
+import * as Net from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { connect } from "./support/clients.js"
+import { netSockets, nothingLeft, silentPort } from "./support/netSockets.js"
+import { fill, freePort, tcpServer, until } from "./support/servers.js"
+
+const MiB = 1024 * 1024
+
+const open = (port: number, options?: TcpConnector.Options) =>
+  connect(TcpConnector.make(options), { host: "127.0.0.1", port })
+
+const text = (connection: TcpConnector.TcpConnection) => Stream.mkString(Stream.decodeText(connection.data))
+
+const failure = <A, R>(effect: Effect.Effect<A, TcpError, R>) =>
+  Effect.map(Effect.flip(effect), (error) => [error.reason._tag, error.code] as const)
+
+describe("opening a TCP connection", () => {
+  it.scopedLive("sends and receives, and keeps what the server says first", () =>
+    Effect.gen(function*() {
+      const server = yield* tcpServer({
+        onSocket: (socket) => {
+          socket.write("welcome\n")
+          socket.on("data", (data) => socket.end(data))
+        }
+      })
+      const connection = yield* open(server.port)
+      assert.strictEqual(connection.address, `127.0.0.1:${server.port}`)
+      assert.isFalse(connection.isClosed())
+      yield* connection.send("żółw")
+      yield* connection.closed
+      assert.strictEqual(yield* text(connection), "welcome\nżółw")
+      assert.isTrue(connection.isClosed())
+    }))
+
+  it.scopedLive("takes the path of a Unix socket", () =>
+    Effect.gen(function*() {
+      const path = join(tmpdir(), `tcp-connector-${process.pid}.sock`)
+      rmSync(path, { force: true })
+      const server = Net.createServer((socket) => socket.end("from a file"))
+      yield* Effect.acquireRelease(
+        Effect.async<void>((resume) => {
+          server.listen(path, () => resume(Effect.void))
+        }),
+        () => Effect.sync(() => server.close())
+      )
+      const connection = yield* connect(TcpConnector.make(), { path })
+      assert.strictEqual(connection.address, path)
+      assert.strictEqual(yield* text(connection), "from a file")
+      const error = yield* Effect.flip(connect(TcpConnector.make(), { path: `${path}-none` }))
+      assert.strictEqual(error.code, "ENOENT")
+    }))
+
+  it.scopedLive("fails when nobody listens, at one address or at all of a name", () =>
+    Effect.gen(function*() {
+      const sockets = yield* netSockets
+      const port = yield* freePort
+      const error = yield* Effect.flip(open(port))
+      assert.strictEqual(error.code, "ECONNREFUSED")
+      assert.strictEqual(error.reason._tag, "OpenFailed")
+      assert.strictEqual(
+        error.message,
+        `TCP connection to 127.0.0.1:${port}: could not be opened: connect ECONNREFUSED 127.0.0.1:${port}`
+      )
+      const named = yield* Effect.flip(connect(TcpConnector.make(), { host: "localhost", port }))
+      assert.strictEqual(named.code, "ECONNREFUSED")
+      assert.include(named.message, "ECONNREFUSED")
+      yield* nothingLeft(sockets)
+    }))
+
+  it.scoped("gives up after 10 seconds on a system that does not answer", () =>
+    Effect.gen(function*() {
+      const port = yield* silentPort
+      const sockets = yield* netSockets
+      const fiber = yield* Effect.fork(Effect.scoped(Effect.flip(open(port))))
+      yield* TestClock.adjust("9999 millis")
+      assert.isNull(fiber.unsafePoll())
+      yield* TestClock.adjust("1 millis")
+      const error = yield* Fiber.join(fiber)
+      assert.strictEqual(error.message, `TCP connection to 127.0.0.1:${port}: was not open after 10s`)
+      yield* nothingLeft(sockets)
+    }))
+
+  it.scopedLive("leaves nothing when it is interrupted", () =>
+    Effect.gen(function*() {
+      const port = yield* silentPort
+      const sockets = yield* netSockets
+      const fiber = yield* Effect.fork(Effect.scoped(open(port)))
+      yield* until(() => sockets.length === 1)
+      yield* Fiber.interrupt(fiber)
+      assert.isTrue(sockets[0]?.destroyed)
+      yield* nothingLeft(sockets)
+    }))
+
+  it.scopedLive.each<[TcpConnector.TcpAddress, string]>([
+    [{ host: "", port: 80 }, "TCP connection to :80: invalid address: the host is neither a name nor an IP address"],
+    [
+      { host: "a b", port: 80 },
+      "TCP connection to a b:80: invalid address: the host is neither a name nor an IP address"
+    ],
+    [
+      { host: "::1", port: 0 },
+      "TCP connection to [::1]:0: invalid address: the port is not a whole number from 1 to 65535"
+    ],
+    [
+      { host: "a", port: 65536 },
+      "TCP connection to a:65536: invalid address: the port is not a whole number from 1 to 65535"
+    ],
+    [
+      { host: "a", port: 1.5 },
+      "TCP connection to a:1.5: invalid address: the port is not a whole number from 1 to 65535"
+    ],
+    [
+      { host: "a", port: Number.NaN },
+      "TCP connection to a:NaN: invalid address: the port is not a whole number from 1 to 65535"
+    ],
+    [{ path: "" }, "TCP connection to : invalid address: the path is empty"]
+  ])("fails at once at %o", ([address, message]) =>
+    Effect.gen(function*() {
+      const sockets = yield* netSockets
+      assert.strictEqual((yield* Effect.flip(connect(TcpConnector.make(), address))).message, message)
+      assert.strictEqual(sockets.length, 0)
+    }))
+
+  it.each<[TcpConnector.Options, string]>([
+    [{ openTimeout: -1 }, "openTimeout must be a duration of 0 or more, but is -1"],
+    [{ keepAlive: "-1 seconds" }, "keepAlive must be a duration of 0 or more, but is -1 seconds"],
+    [{ receiveHighWaterMark: 0 }, "receiveHighWaterMark must be a number of bytes above 0, but is 0"]
+  ])("options %o make no sense", (options, message) => {
+    assert.throws(() => TcpConnector.make(options), message)
+  })
+})
+
+describe("the data of a TCP connection", () => {
+  it.scopedLive("are what was sent, 32 MB there and back", () =>
+    Effect.gen(function*() {
+      const server = yield* tcpServer({ onSocket: (socket) => socket.pipe(socket) })
+      const connection = yield* open(server.port)
+      const sent = randomBytes(32 * MiB)
+      const received = yield* Effect.fork(Stream.runCollect(connection.data))
+      for (let index = 0; index < sent.length; index += MiB) yield* connection.send(sent.subarray(index, index + MiB))
+      yield* connection.close
+      yield* connection.closed
+      const chunks = yield* Fiber.join(received)
+      assert.isTrue(Chunk.every(chunks, (chunk) => !Buffer.isBuffer(chunk)))
+      assert.isTrue(Buffer.concat([...chunks]).equals(sent))
+    }))
+
+  it.scopedLive("that one run leaves are there for the next", () =>
+    Effect.gen(function*() {
+      const server = yield* tcpServer()
+      const connection = yield* open(server.port)
+      const socket = yield* server.accepted
+      socket.write("hello")
+      const hello = yield* Stream.runHead(connection.data)
+      assert.deepStrictEqual(Option.map(hello, (bytes) => new TextDecoder().decode(bytes)), Option.some("hello"))
+      socket.end("world")
+      assert.strictEqual(yield* text(connection), "world")
+    }))
+
+  it.scopedLive("hold the server back when they are not read, and are all there later", () =>
+    Effect.gen(function*() {
+      const sockets = yield* netSockets
+      const sent = randomBytes(64 * MiB)
+      const server = yield* tcpServer({ onSocket: (socket) => socket.end(sent) })
+      const connection = yield* open(server.port)
+      const socket = yield* server.accepted
+      const [client] = sockets
+      assert(client !== undefined)
+      yield* until(() => client.isPaused())
+      assert.isBelow(client.bytesRead, MiB)
+      assert.isFalse(socket.writableFinished)
+      const chunks = yield* Stream.runCollect(connection.data)
+      assert.isTrue(Buffer.concat([...chunks]).equals(sent))
+    }))
+})
+
+/** A connection to a server that does not read, on which `send` has begun to wait. */
+const blocked = (options?: TcpConnector.Options) =>
+  Effect.gen(function*() {
+    const sockets = yield* netSockets
+    const server = yield* tcpServer({ onSocket: (socket) => socket.pause() })
+    const connection = yield* open(server.port, options)
+    const socket = yield* server.accepted
+    const [client] = sockets
+    assert(client !== undefined)
+    let sent = 0
+    yield* fill(
+      () => client.writableNeedDrain,
+      Effect.suspend(() => {
+        sent += MiB
+        return connection.send(new Uint8Array(MiB))
+      })
+    )
+    return { client, connection, sent, server, socket }
+  })
+
+describe("sending on a TCP connection", () => {
+  it.scoped("waits for a peer that does not read, for 30 seconds at most, and then has sent nothing", () =>
+    Effect.gen(function*() {
+      const { connection, sent, socket } = yield* blocked()
+      const fiber = yield* Effect.fork(Effect.flip(connection.send("never")))
+      yield* TestClock.adjust("29999 millis")
+      assert.isNull(fiber.unsafePoll())
+      yield* TestClock.adjust("1 millis")
+      const error = yield* Fiber.join(fiber)
+      assert.strictEqual(error.reason._tag, "SendTimeout")
+      assert.match(error.message, /: not sent, because the peer did not take what was sent before within 30s$/)
+      let received = ""
+      let count = 0
+      socket.on("data", (data) => {
+        count += data.length
+        received = data.toString("latin1").slice(-3)
+      })
+      socket.resume()
+      yield* until(() => count === sent)
+      yield* connection.send("end")
+      yield* until(() => count === sent + 3)
+      assert.strictEqual(received, "end")
+    }))
+
+  it.scopedLive("goes on in the order of the calls as soon as the peer reads", () =>
+    Effect.gen(function*() {
+      const { connection, sent, socket } = yield* blocked()
+      const fibers = yield* Effect.forEach(["a", "b", "c", "d"], (data) => Effect.fork(connection.send(data)))
+      yield* Effect.yieldNow()
+      yield* Fiber.interrupt(fibers[1]!)
+      let received = Buffer.alloc(0)
+      let count = 0
+      socket.on("data", (data) => {
+        count += data.length
+        received = Buffer.concat([received, data]).subarray(-3)
+      })
+      socket.resume()
+      yield* Fiber.joinAll([fibers[0]!, fibers[2]!, fibers[3]!])
+      yield* until(() => count === sent + 3)
+      assert.strictEqual(received.toString(), "acd")
+    }))
+
+  it.scopedLive("fails at once when the connection is lost, or closed", () =>
+    Effect.gen(function*() {
+      const lost = yield* blocked()
+      const fiber = yield* Effect.fork(failure(lost.connection.send("more")))
+      yield* Effect.yieldNow()
+      lost.socket.resetAndDestroy()
+      const [tag, code] = yield* Fiber.join(fiber)
+      assert.strictEqual(tag, "Failed")
+      assert.include(["ECONNRESET", "EPIPE"], code)
+      assert.deepStrictEqual(yield* failure(lost.connection.send("more")), [tag, code])
+
+      const closed = yield* blocked({ closeTimeout: "10 millis" })
+      const waiting = yield* Effect.fork(failure(closed.connection.send("more")))
+      yield* Effect.yieldNow()
+      yield* closed.connection.close
+      assert.deepStrictEqual(yield* Fiber.join(waiting), ["Closing", undefined])
+      assert.deepStrictEqual(yield* failure(closed.connection.send("more")), ["CloseTimeout", undefined])
+    }))
+})
+
+describe("the end of a TCP connection", () => {
+  it.scopedLive("by the peer is a regular one, and this side ends too", () =>
+    Effect.gen(function*() {
+      const sockets = yield* netSockets
+      const server = yield* tcpServer({ allowHalfOpen: true })
+      const scope = yield* Scope.make()
+      const connection = yield* Scope.extend(open(server.port), scope)
+      const socket = yield* server.accepted
+      let received = ""
+      socket.on("data", (data) => {
+        received += data.toString()
+      })
+      const ended = yield* Effect.fork(Effect.async<void>((resume) => {
+        socket.once("end", () => resume(Effect.void))
+      }))
+      yield* Effect.yieldNow()
+      yield* connection.send("last words")
+      socket.end("bye")
+      yield* connection.closed
+      yield* Fiber.join(ended)
+      assert.strictEqual(received, "last words")
+      assert.strictEqual(yield* text(connection), "bye")
+      const error = yield* Effect.flip(connection.send("?"))
+      assert.strictEqual(
+        error.message,
+        `TCP connection to ${connection.address}: not sent, because the connection is closed`
+      )
+      yield* Scope.close(scope, Exit.void)
+      yield* nothingLeft(sockets)
+    }))
+
+  it.scopedLive("by a reset is a failure", () =>
+    Effect.gen(function*() {
+      const sockets = yield* netSockets
+      const server = yield* tcpServer()
+      const connection = yield* open(server.port)
+      ;(yield* server.accepted).resetAndDestroy()
+      const error = yield* Effect.flip(connection.closed)
+      assert.strictEqual(error.code, "ECONNRESET")
+      assert.strictEqual(error.message, `TCP connection to ${connection.address}: failed: read ECONNRESET`)
+      assert.strictEqual(yield* Effect.flip(Stream.runDrain(connection.data)), error)
+      assert.strictEqual(yield* Effect.flip(connection.send("?")), error)
+      yield* nothingLeft(sockets)
+    }))
+
+  it.scopedLive("by this side is waited for", () =>
+    Effect.gen(function*() {
+      const sockets = yield* netSockets
+      const server = yield* tcpServer({ onSocket: (socket) => socket.on("end", () => socket.end("last words")) })
+      const connection = yield* open(server.port)
+      yield* connection.close
+      assert.isTrue(connection.isClosed())
+      yield* connection.closed
+      yield* connection.close
+      yield* nothingLeft(sockets)
+      yield* until(() => server.sockets.size === 0)
+    }))
+
+  it.scopedLive("by this side delivers what the peer still sends", () =>
+    Effect.gen(function*() {
+      const server = yield* tcpServer({
+        allowHalfOpen: true,
+        onSocket: (socket) => socket.on("end", () => socket.end("last words"))
+      })
+      const connection = yield* open(server.port)
+      yield* connection.close
+      assert.strictEqual(yield* text(connection), "last words")
+    }))
+
+  it.scoped("by this side is waited for 2 seconds, and not longer", () =>
+    Effect.gen(function*() {
+      const sockets = yield* netSockets
+      const server = yield* tcpServer({ allowHalfOpen: true })
+      const connection = yield* open(server.port)
+      yield* server.accepted
+      const close = yield* Effect.fork(connection.close)
+      yield* TestClock.adjust("1999 millis")
+      assert.isNull(close.unsafePoll())
+      yield* TestClock.adjust("1 millis")
+      yield* Fiber.join(close)
+      const error = yield* Effect.flip(connection.closed)
+      assert.strictEqual(
+        error.message,
+        `TCP connection to ${connection.address}: the peer did not close its side within 2s`
+      )
+      yield* nothingLeft(sockets)
+    }))
+
+  it.scopedLive("by leaving the scope leaves nothing, with a full inbox too", () =>
+    Effect.gen(function*() {
+      const sockets = yield* netSockets
+      const server = yield* tcpServer({ onSocket: (socket) => socket.write(Buffer.alloc(64 * MiB)) })
+      const scope = yield* Scope.make()
+      yield* Scope.extend(open(server.port), scope)
+      yield* until(() => sockets[0]?.isPaused() === true)
+      yield* Scope.close(scope, Exit.void)
+      yield* nothingLeft(sockets)
+      yield* until(() => server.sockets.size === 0)
+    }))
+})

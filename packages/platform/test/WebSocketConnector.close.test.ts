@@ -1,0 +1,230 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
+import type { WebSocket } from "ws"
+import { Clients, type Platform, reasonOf } from "./support/clients.js"
+import { until, webSocketServer } from "./support/servers.js"
+
+const closeOf = (socket: WebSocket): Effect.Effect<readonly [code: number, reason: string]> =>
+  Effect.async((resume) => {
+    socket.once("close", (code, reason) => resume(Effect.succeed([code, reason.toString()])))
+  })
+
+describe.each<Platform>(["ws", "browser"])("the end of a WebSocket (%s)", (platform) => {
+  it.scopedLive.each([1000, 1001, 1005])("with code %d is a regular one", (code) =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer()
+      const clients = new Clients(platform)
+      const connection = yield* clients.connect(server.url)
+      const socket = yield* server.accepted
+      if (code === 1005) socket.close()
+      else socket.close(code, "bye")
+      const event = { code, reason: code === 1005 ? "" : "bye", wasClean: true }
+      assert.deepStrictEqual(yield* connection.closed, event)
+      assert.deepStrictEqual(yield* connection.closed, event)
+      assert.isTrue(connection.isClosed())
+      yield* Stream.runDrain(connection.messages)
+      yield* clients.nothingLeft
+    }))
+
+  it.scopedLive.each([1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4401, 4999])(
+    "with code %d is a failure",
+    (code) =>
+      Effect.gen(function*() {
+        const server = yield* webSocketServer()
+        const clients = new Clients(platform)
+        const connection = yield* clients.connect(server.url)
+        ;(yield* server.accepted).close(code, "because")
+        const error = yield* Effect.flip(connection.closed)
+        assert.deepStrictEqual(error.reason, { _tag: "Closed", code, reason: "because", wasClean: true })
+        assert.match(error.message, new RegExp(`was closed with ${code} \\(.+\\): because$`))
+        yield* clients.nothingLeft
+      })
+  )
+
+  it.scopedLive("without a close frame is a failure", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer()
+      const clients = new Clients(platform)
+      const connection = yield* clients.connect(server.url)
+      ;(yield* server.accepted).terminate()
+      const error = yield* Effect.flip(connection.closed)
+      assert.strictEqual(
+        error.message,
+        `WebSocket ${server.url}: was closed with 1006 (connection lost without a close frame)`
+      )
+      yield* clients.nothingLeft
+    }))
+
+  it.scopedLive("is not answered by a close of ours", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer()
+      const clients = new Clients(platform)
+      const scope = yield* Scope.make()
+      const connection = yield* Scope.extend(clients.connect(server.url), scope)
+      const socket = yield* server.accepted
+      const closed = yield* Effect.fork(closeOf(socket))
+      yield* Effect.yieldNow()
+      socket.close(4000)
+      yield* Effect.ignore(connection.closed)
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual(yield* Fiber.join(closed), [4000, ""])
+      assert.deepStrictEqual(clients.closes, [])
+    }))
+
+  it.scopedLive("by a frame that breaks the protocol is a failure that says so, where the platform does", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer()
+      const clients = new Clients(platform)
+      const connection = yield* clients.connect(server.url)
+      yield* server.accepted
+      for (const raw of server.sockets) raw.write(Buffer.from([0xff, 0x01, 0x00]))
+      const error = yield* Effect.flip(connection.closed)
+      if (platform === "ws") {
+        assert.strictEqual(
+          error.message,
+          `WebSocket ${server.url}: failed: Invalid WebSocket frame: RSV2 and RSV3 must be clear`
+        )
+      } else {
+        assert.strictEqual(error.reason._tag, "Closed")
+      }
+      assert.isTrue(connection.isClosed())
+    }))
+})
+
+describe.each<Platform>(["ws", "browser"])("closing a WebSocket (%s)", (platform) => {
+  it.scopedLive.each([[undefined, undefined], [1000, "done"], [3000, ""], [4999, "ж"]] as const)(
+    "tells the server code %s and text %s",
+    ([code, reason]) =>
+      Effect.gen(function*() {
+        const server = yield* webSocketServer()
+        const clients = new Clients(platform)
+        const connection = yield* clients.connect(server.url)
+        const closed = yield* Effect.fork(closeOf(yield* server.accepted))
+        yield* Effect.yieldNow()
+        yield* connection.close(code, reason)
+        assert.isTrue(connection.isClosed())
+        assert.deepStrictEqual(yield* Fiber.join(closed), [code ?? 1000, reason ?? ""])
+        const event = { code: code ?? 1000, reason: reason ?? "", wasClean: true }
+        if (event.code === 1000) assert.deepStrictEqual(yield* connection.closed, event)
+        else assert.deepStrictEqual(yield* reasonOf(connection.closed), { _tag: "Closed", ...event })
+        yield* connection.close(4000)
+        yield* clients.nothingLeft
+      })
+  )
+
+  it.scopedLive.each([[999, ""], [1005, ""], [1006, ""], [5000, ""], [1000, "ж".repeat(62)]] as const)(
+    "with code %d and text %s is refused, and the connection goes on",
+    ([code, reason]) =>
+      Effect.gen(function*() {
+        const server = yield* webSocketServer({ onSocket: (socket) => socket.on("message", () => socket.send("echo")) })
+        const connection = yield* new Clients(platform).connect(server.url)
+        assert.strictEqual((yield* reasonOf(connection.close(code, reason)))._tag, "InvalidClose")
+        assert.isFalse(connection.isClosed())
+        yield* connection.send("still there?")
+        yield* Stream.runHead(connection.messages)
+      })
+  )
+
+  it.scopedLive("still delivers what the server sends before its own close, where the platform does", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer()
+      const connection = yield* new Clients(platform).connect(server.url)
+      const socket = yield* server.accepted
+      for (const raw of server.sockets) raw.pause()
+      const close = yield* Effect.fork(connection.close())
+      yield* until(() => connection.isClosed())
+      socket.send("last words")
+      for (const raw of server.sockets) raw.resume()
+      yield* Fiber.join(close)
+      const messages = yield* Stream.runCollect(connection.messages)
+      assert.deepStrictEqual([...messages], platform === "ws" ? ["last words"] : [])
+    }))
+
+  it.scoped("waits for a silent server for 2 seconds, and not longer", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer()
+      const clients = new Clients(platform)
+      const connection = yield* clients.connect(server.url)
+      const socket = yield* server.accepted
+      for (const raw of server.sockets) raw.pause()
+      const close = yield* Effect.fork(connection.close())
+      yield* TestClock.adjust("1999 millis")
+      assert.isNull(close.unsafePoll())
+      yield* TestClock.adjust("1 millis")
+      yield* Fiber.join(close)
+      const error = yield* Effect.flip(connection.closed)
+      assert.strictEqual(error.message, `WebSocket ${server.url}: the server did not answer the close within 2s`)
+      // Only `ws` can destroy the socket. Any other waits for the server, still without a listener too many.
+      if (platform === "browser") socket.terminate()
+      yield* clients.nothingLeft
+      for (const raw of server.sockets) raw.resume()
+      yield* until(() => server.sockets.size === 0)
+    }))
+})
+
+describe.each<Platform>(["ws", "browser"])("leaving the scope of a WebSocket (%s)", (platform) => {
+  it.scopedLive("closes it with code 1000, and nothing is left", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer()
+      const clients = new Clients(platform)
+      const scope = yield* Scope.make()
+      const connection = yield* Scope.extend(clients.connect(server.url), scope)
+      const closed = yield* Effect.fork(closeOf(yield* server.accepted))
+      yield* Effect.yieldNow()
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual(yield* Fiber.join(closed), [1000, ""])
+      assert.deepStrictEqual(yield* connection.closed, { code: 1000, reason: "", wasClean: true })
+      yield* clients.nothingLeft
+      yield* until(() => server.sockets.size === 0)
+    }))
+
+  it.scopedLive("does so with a full inbox too", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer({
+        onSocket: (socket) => {
+          for (let index = 0; index < 1024; index++) socket.send(Buffer.alloc(64 * 1024))
+        }
+      })
+      const clients = new Clients(platform)
+      const scope = yield* Scope.make()
+      const connection = yield* Scope.extend(clients.connect(server.url), scope)
+      if (platform === "ws") yield* until(() => clients.sockets[0]?.isPaused === true)
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual((yield* connection.closed).code, 1000)
+      yield* clients.nothingLeft
+    }))
+
+  it.scoped("does not wait longer than closeTimeout", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer()
+      const clients = new Clients(platform)
+      const scope = yield* Scope.make()
+      yield* Scope.extend(clients.connect(server.url, { closeTimeout: "5 seconds" }), scope)
+      const socket = yield* server.accepted
+      for (const raw of server.sockets) raw.pause()
+      const close = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("4999 millis")
+      assert.isNull(close.unsafePoll())
+      yield* TestClock.adjust("1 millis")
+      yield* Fiber.join(close)
+      if (platform === "browser") socket.terminate()
+      yield* clients.nothingLeft
+    }))
+
+  it.scopedLive("is over at once when the server has gone", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer()
+      const clients = new Clients(platform)
+      const scope = yield* Scope.make()
+      const connection = yield* Scope.extend(clients.connect(server.url), scope)
+      yield* server.kill
+      yield* Effect.ignore(connection.closed)
+      yield* Scope.close(scope, Exit.void)
+      yield* clients.nothingLeft
+    }))
+})

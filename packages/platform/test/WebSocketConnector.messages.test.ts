@@ -1,0 +1,214 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { createHash, randomBytes } from "node:crypto"
+import { Clients, type Platform, reasonOf } from "./support/clients.js"
+import { netSockets } from "./support/netSockets.js"
+import { turn, until, webSocketServer } from "./support/servers.js"
+
+const MiB = 1024 * 1024
+
+const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex")
+
+describe.each<Platform>(["ws", "browser"])("messages of a WebSocket (%s)", (platform) => {
+  it.scopedLive("keep their order, 10,000 there and back", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer({
+        onSocket: (socket) => socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary }))
+      })
+      const connection = yield* new Clients(platform).connect(server.url)
+      const sent = Array.from({ length: 10_000 }, (_, index) => `message ${index}`)
+      const received = yield* Stream.runCollect(Stream.take(connection.messages, sent.length)).pipe(Effect.fork)
+      for (const message of sent) yield* connection.send(message)
+      assert.deepStrictEqual([...yield* Fiber.join(received)], sent)
+    }))
+
+  it.scopedLive("are what was sent: 32 MB, nothing, text, bytes, shared bytes", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer({
+        onSocket: (socket) => socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary }))
+      })
+      const connection = yield* new Clients(platform).connect(server.url)
+      const echo = (message: string | Uint8Array) =>
+        Effect.zipRight(connection.send(message), Effect.flatMap(Stream.runHead(connection.messages), Effect.orDie))
+      const large = randomBytes(32 * MiB)
+      const back = yield* echo(large)
+      assert(back instanceof Uint8Array)
+      assert.isFalse(Buffer.isBuffer(back))
+      assert.strictEqual(digest(back), digest(large))
+      const text = "ж".repeat(8 * MiB)
+      assert.isTrue((yield* echo(text)) === text)
+      assert.strictEqual(yield* echo(""), "")
+      assert.deepStrictEqual(yield* echo(new Uint8Array()), new Uint8Array())
+      assert.deepStrictEqual(yield* echo(new Uint8Array([9, 1, 2, 9]).subarray(1, 3)), new Uint8Array([1, 2]))
+      assert.deepStrictEqual(yield* echo(new Uint8Array(new SharedArrayBuffer(2))), new Uint8Array(2))
+    }))
+
+  it.scopedLive("that one run leaves are there for the next", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer({
+        onSocket: (socket) => {
+          for (const message of ["hello", "one", "two", "three"]) socket.send(message)
+          socket.close()
+        }
+      })
+      const connection = yield* new Clients(platform).connect(server.url)
+      yield* connection.closed
+      assert.deepStrictEqual(yield* Stream.runHead(connection.messages), Option.some("hello"))
+      assert.deepStrictEqual([...yield* Stream.runCollect(Stream.take(connection.messages, 1))], ["one"])
+      assert.deepStrictEqual([...yield* Stream.runCollect(connection.messages)], ["two", "three"])
+      assert.deepStrictEqual([...yield* Stream.runCollect(connection.messages)], [])
+    }))
+
+  it.scopedLive("are all delivered before the failure that ended the connection", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer({
+        onSocket: (socket) => {
+          for (let index = 0; index < 1000; index++) socket.send(String(index))
+          socket.close(1011, "out of ideas")
+        }
+      })
+      const connection = yield* new Clients(platform).connect(server.url)
+      const seen: Array<string | Uint8Array> = []
+      const error = yield* Effect.flip(
+        Stream.runForEach(connection.messages, (message) => Effect.sync(() => seen.push(message)))
+      )
+      assert.strictEqual(seen.length, 1000)
+      assert.strictEqual(error.message, `WebSocket ${server.url}: was closed with 1011 (internal error): out of ideas`)
+      assert.deepStrictEqual(yield* reasonOf(Stream.runDrain(connection.messages)), error.reason)
+    }))
+
+  it.scopedLive("are the same when they are compressed on the way", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer({
+        perMessageDeflate: true,
+        onSocket: (socket) => {
+          for (let index = 0; index < 100; index++) socket.send(String(index).repeat(10_000))
+          socket.close()
+        }
+      })
+      const connection = yield* new Clients(platform).connect(server.url)
+      const messages = yield* Stream.runCollect(connection.messages)
+      assert.deepStrictEqual([...messages], Array.from({ length: 100 }, (_, index) => String(index).repeat(10_000)))
+    }))
+
+  it.scopedLive("cut off in the middle are not delivered", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer()
+      const connection = yield* new Clients(platform).connect(server.url)
+      const socket = yield* server.accepted
+      socket.send("whole")
+      const [raw] = server.sockets
+      assert(raw !== undefined)
+      // A binary frame of 32 MB begins, a hundredth of it follows, and then the peer's system resets the connection.
+      const header = Buffer.alloc(10)
+      header[0] = 0x82
+      header[1] = 127
+      header.writeBigUInt64BE(BigInt(32 * MiB), 2)
+      raw.write(header)
+      raw.write(Buffer.alloc(0.32 * MiB), () => setTimeout(() => raw.resetAndDestroy(), 10))
+      const [messages, reason] = yield* Effect.all([
+        Stream.runCollect(Stream.catchAll(connection.messages, () => Stream.empty)),
+        reasonOf(connection.closed)
+      ])
+      assert.deepStrictEqual([...messages], ["whole"])
+      assert.deepStrictEqual(reason, { _tag: "Closed", code: 1006, reason: "", wasClean: false })
+    }))
+})
+
+/** Sends messages of 64 KiB, each numbered. */
+const flood = (count: number) => ({
+  onSocket: (socket: { readonly send: (data: Uint8Array) => void }) => {
+    for (let index = 0; index < count; index++) socket.send(Buffer.alloc(64 * 1024, index % 251))
+  }
+})
+
+describe("messages that are not read", () => {
+  it.scopedLive("hold the server back, where the platform can, and are all there later", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer(flood(1024))
+      const clients = new Clients("ws")
+      const connection = yield* clients.connect(server.url)
+      const socket = yield* server.accepted
+      const [raw] = server.sockets
+      yield* until(() => clients.sockets[0]?.isPaused === true)
+      // What the client's system buffers is not bounded by us, but by megabytes and not by tens of them.
+      yield* until(() => raw !== undefined && raw.writableLength > 0)
+      assert.isAbove(socket.bufferedAmount, 32 * MiB)
+      let count = 0
+      yield* connection.messages.pipe(
+        Stream.take(1024),
+        Stream.runForEach((message) =>
+          Effect.sync(() => {
+            assert(message instanceof Uint8Array)
+            assert.strictEqual(message.length, 64 * 1024)
+            assert.strictEqual(message[count % message.length], count % 251)
+            count++
+          })
+        )
+      )
+      assert.strictEqual(count, 1024)
+      assert.strictEqual(socket.bufferedAmount, 0)
+    }))
+
+  it.scopedLive("take no more room than the high-water mark and what was in the pipe", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer(flood(1024))
+      const sockets = yield* netSockets
+      const connection = yield* new Clients("ws").connect(server.url, { receiveHighWaterMark: 256 * 1024 })
+      let taken = 0
+      let most = 0
+      yield* connection.messages.pipe(
+        Stream.take(1024),
+        Stream.runForEach((message) =>
+          Effect.zipRight(
+            turn,
+            Effect.sync(() => {
+              taken += message.length
+              most = Math.max(most, (sockets[0]?.bytesRead ?? Infinity) - taken)
+            })
+          )
+        )
+      )
+      assert.strictEqual(taken, 64 * MiB)
+      assert.isAbove(most, 128 * 1024)
+      assert.isBelow(most, 512 * 1024)
+    }))
+
+  it.scopedLive("fail the connection at the limit, elsewhere", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer(flood(1024))
+      const clients = new Clients("browser")
+      const connection = yield* clients.connect(server.url, { receiveLimit: MiB })
+      const error = yield* Effect.flip(connection.closed)
+      assert.strictEqual(error.message, `WebSocket ${server.url}: more than 1048576 bytes were received and not read`)
+      assert.isTrue(connection.isClosed())
+      let count = 0
+      const last = yield* Effect.flip(Stream.runForEach(connection.messages, () => Effect.sync(() => count++)))
+      assert.strictEqual(last, error)
+      assert.strictEqual(count, 16)
+      yield* clients.nothingLeft
+      yield* until(() => server.sockets.size === 0)
+    }))
+
+  it.scopedLive("may be one of any length", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer({ onSocket: (socket) => socket.send(Buffer.alloc(8 * MiB)) })
+      const connection = yield* new Clients("browser").connect(server.url, { receiveLimit: MiB })
+      const message = yield* Effect.flatMap(Stream.runHead(connection.messages), Effect.orDie)
+      assert.strictEqual(message.length, 8 * MiB)
+    }))
+
+  it.scopedLive("count even when they are empty", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer({
+        onSocket: (socket) => {
+          for (let index = 0; index < 1000; index++) socket.send("")
+        }
+      })
+      const connection = yield* new Clients("browser").connect(server.url, { receiveLimit: 1024 })
+      assert.strictEqual((yield* reasonOf(connection.closed))._tag, "ReceiveOverflow")
+    }))
+})

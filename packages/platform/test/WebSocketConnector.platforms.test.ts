@@ -1,0 +1,159 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
+import { reasonOf } from "./support/clients.js"
+import { connectTo, FakeSocket } from "./support/fakeSocket.js"
+
+const opened = () => {
+  const socket = new FakeSocket()
+  socket.readyState = 1
+  return socket
+}
+
+const refusing = (error: Error) =>
+  Effect.flip(connectTo(() => {
+    throw error
+  }))
+
+const failing = (parts: object) =>
+  Effect.gen(function*() {
+    const socket = opened()
+    const connection = yield* connectTo(() => socket)
+    socket.fail(parts)
+    socket.end(1006)
+    return yield* Effect.flip(connection.closed)
+  })
+
+describe("a platform", () => {
+  it.scoped("may give a socket that is open already", () =>
+    Effect.gen(function*() {
+      const socket = opened()
+      const connection = yield* connectTo(() => socket)
+      assert.strictEqual(socket.binaryType, "arraybuffer")
+      yield* connection.send("hello")
+      assert.deepStrictEqual(socket.sent, ["hello"])
+      socket.end(1000)
+    }))
+
+  it.scoped("may open a socket and end it in one turn", () =>
+    Effect.gen(function*() {
+      const socket = new FakeSocket()
+      const fiber = yield* Effect.fork(connectTo(() => socket))
+      yield* Effect.yieldNow()
+      socket.open()
+      socket.receive("hello")
+      socket.fail()
+      socket.end(1006)
+      const connection = yield* Fiber.join(fiber)
+      assert.isTrue(connection.isClosed())
+      const seen: Array<unknown> = []
+      const error = yield* Effect.flip(
+        Stream.runForEach(connection.messages, (message) => Effect.sync(() => seen.push(message)))
+      )
+      assert.deepStrictEqual(seen, ["hello"])
+      assert.deepStrictEqual(error.reason, { _tag: "Closed", code: 1006, reason: "", wasClean: false })
+    }))
+
+  it.scoped("may refuse the address, or have no WebSocket at all, without giving secrets away", () =>
+    Effect.gen(function*() {
+      const quoted = "wss://user:secret@example.com/feed?token=secret"
+      const syntax = yield* refusing(new DOMException(`The URL '${quoted}' is invalid.`, "SyntaxError"))
+      assert.strictEqual(
+        syntax.message,
+        "WebSocket wss://example.com/feed: invalid address: The URL 'wss://example.com/feed' is invalid."
+      )
+      const missing = yield* refusing(new TypeError("globalThis.WebSocket is not a constructor"))
+      assert.strictEqual(
+        missing.message,
+        "WebSocket wss://example.com/feed: could not be opened: globalThis.WebSocket is not a constructor"
+      )
+      assert.notInclude(JSON.stringify([syntax, missing]), "secret")
+    }))
+
+  it.scoped("may say in an error why it failed, or only its name, or nothing", () =>
+    Effect.gen(function*() {
+      const closed = "WebSocket wss://example.com/feed: was closed with 1006 (connection lost without a close frame)"
+      assert.strictEqual((yield* failing({})).message, closed)
+      assert.strictEqual((yield* failing({ message: "" })).message, closed)
+      assert.strictEqual((yield* failing({ error: new TypeError(), message: "" })).message, closed)
+      assert.strictEqual((yield* failing({ message: "why" })).message, "WebSocket wss://example.com/feed: failed: why")
+      const error = new Error("why")
+      assert.deepStrictEqual((yield* failing({ error })).reason, { _tag: "Failed", cause: error })
+      const refused = Object.assign(new Error(), { code: "ECONNREFUSED" })
+      assert.strictEqual(
+        (yield* failing({ error: new AggregateError([refused, new Error("no route")]) })).message,
+        "WebSocket wss://example.com/feed: failed: ECONNREFUSED, no route"
+      )
+    }))
+
+  it.scoped("that gives messages of its own kind fails the connection, and is closed", () =>
+    Effect.gen(function*() {
+      const socket = opened()
+      const connection = yield* connectTo(() => socket)
+      socket.receive(new Blob(["hello"]))
+      assert.strictEqual((yield* reasonOf(connection.closed))._tag, "Failed")
+      assert.deepStrictEqual(socket.closes, [undefined])
+      socket.end(1005)
+    }))
+
+  it.effect("that never says closed after its close event is not waited for", () =>
+    Effect.gen(function*() {
+      const socket = new FakeSocket()
+      const scope = yield* Scope.make()
+      const fiber = yield* Effect.fork(Effect.flip(Scope.extend(connectTo(() => socket), scope)))
+      yield* Effect.yieldNow()
+      socket.end(1006, 2)
+      assert.deepStrictEqual((yield* Fiber.join(fiber)).reason, { _tag: "OpenFailed" })
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual(socket.closes, [])
+    }))
+
+  it.effect("is looked at only while somebody waits to send, for 30 seconds, and the more seldom the longer", () =>
+    Effect.gen(function*() {
+      const socket = opened()
+      const scope = yield* Scope.make()
+      const connection = yield* Scope.extend(connectTo(() => socket), scope)
+      yield* TestClock.adjust("1 hours")
+      assert.strictEqual(socket.looks, 0)
+      socket.buffered = 2 * 1024 * 1024
+      const fibers = yield* Effect.forEach(["a", "b", "c"], (message) => Effect.fork(connection.send(message)))
+      yield* TestClock.adjust("10 seconds")
+      assert.isBelow(socket.looks, 200)
+      const late = yield* Effect.fork(reasonOf(connection.send("late")))
+      yield* TestClock.adjust("20 seconds")
+      for (const fiber of fibers) assert.isTrue(Exit.isFailure(yield* Fiber.await(fiber)))
+      assert.isNull(late.unsafePoll())
+      const last = yield* Effect.fork(connection.send("last"))
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* Fiber.join(late))._tag, "SendTimeout")
+      socket.buffered = 0
+      yield* TestClock.adjust("64 millis")
+      yield* Fiber.join(last)
+      assert.deepStrictEqual(socket.sent, ["last"])
+      const looks = socket.looks
+      yield* TestClock.adjust("1 hours")
+      assert.strictEqual(socket.looks, looks)
+      socket.end(1000)
+      yield* Scope.close(scope, Exit.void)
+    }))
+
+  it.effect("that drains in the very instant of the timeout has the message, and so it was sent", () =>
+    Effect.gen(function*() {
+      const socket = opened()
+      const scope = yield* Scope.make()
+      const connection = yield* Scope.extend(connectTo(() => socket, { sendTimeout: "1 millis" }), scope)
+      socket.buffered = 2 * 1024 * 1024
+      const fiber = yield* Effect.fork(Effect.exit(connection.send("now or never")))
+      yield* Effect.yieldNow()
+      socket.buffered = 0
+      yield* TestClock.adjust("1 millis")
+      const exit = yield* Fiber.join(fiber)
+      assert.strictEqual(Exit.isSuccess(exit), socket.sent.length === 1)
+      socket.end(1000)
+      yield* Scope.close(scope, Exit.void)
+    }))
+})

@@ -1,0 +1,59 @@
+import * as Socket from "@effect/platform/Socket"
+import type { WebSocketConnection } from "@persistent-connection/platform/WebSocketConnector"
+import * as WebSocketConnector from "@persistent-connection/platform/WebSocketConnector"
+import type { WebSocketError } from "@persistent-connection/platform/WebSocketError"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { connect } from "./clients.js"
+
+/** A socket that does what the test says, for platforms with habits of their own. */
+export class FakeSocket extends EventTarget {
+  readyState = 0
+  binaryType = "blob"
+  protocol = ""
+  buffered = 0
+  looks = 0
+  readonly sent: Array<unknown> = []
+  readonly closes: Array<number | undefined> = []
+
+  get bufferedAmount(): number {
+    this.looks++
+    return this.buffered
+  }
+
+  send(data: unknown): void {
+    this.sent.push(data)
+  }
+
+  close(code?: number): void {
+    this.closes.push(code)
+    this.readyState = 2
+  }
+
+  open(): void {
+    this.readyState = 1
+    this.dispatchEvent(new Event("open"))
+  }
+
+  receive(data: unknown): void {
+    this.dispatchEvent(Object.assign(new Event("message"), { data }))
+  }
+
+  fail(parts: object = {}): void {
+    this.dispatchEvent(Object.assign(new Event("error"), parts))
+  }
+
+  end(code: number, readyState = 3): void {
+    this.readyState = readyState
+    this.dispatchEvent(Object.assign(new Event("close"), { code, reason: "", wasClean: code !== 1006 }))
+  }
+}
+
+/** Connects with what the function makes in the place of a socket. */
+export const connectTo = (
+  make: () => FakeSocket,
+  options?: WebSocketConnector.Options
+): Effect.Effect<WebSocketConnection, WebSocketError, Scope.Scope> =>
+  connect(WebSocketConnector.make(options), "wss://user:secret@example.com/feed?token=secret").pipe(
+    Effect.provideService(Socket.WebSocketConstructor, () => make() as unknown as globalThis.WebSocket)
+  )

@@ -1,0 +1,125 @@
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
+import * as Http from "node:http"
+import * as Net from "node:net"
+import { type WebSocket, WebSocketServer } from "ws"
+
+/** Lets everything that is due happen. */
+export const turn: Effect.Effect<void> = Effect.async<void>((resume) => {
+  const timer = setTimeout(() => resume(Effect.void), 1)
+  return Effect.sync(() => clearTimeout(timer))
+})
+
+/** Fills what lies between two sockets, by sending, until it has been full for a while. */
+export const fill = <E>(isFull: () => boolean, send: Effect.Effect<void, E>): Effect.Effect<void, E> =>
+  Effect.gen(function*() {
+    while (!isFull()) {
+      while (!isFull()) yield* send
+      for (let index = 0; index < 20; index++) yield* turn
+    }
+  })
+
+/** Waits, in real time and under any clock, until the condition holds; the test's own timeout is the limit. */
+export const until = (condition: () => boolean): Effect.Effect<void> =>
+  Effect.suspend(() => condition() ? Effect.void : Effect.zipRight(turn, until(condition)))
+
+/** Everything that a server, on a port of loopback, knows of its clients. */
+export interface Server<out Accepted> {
+  readonly port: number
+  /** The TCP sockets that are open now, as seen from the server. */
+  readonly sockets: ReadonlySet<Net.Socket>
+  /** The next connection that the server accepts. */
+  readonly accepted: Effect.Effect<Accepted>
+  /** Ends the server and destroys all its sockets. */
+  readonly kill: Effect.Effect<void>
+}
+
+const listen = (server: Net.Server, port: number): Effect.Effect<number> =>
+  Effect.async<number>((resume) => {
+    server.once("error", (error) => resume(Effect.die(error)))
+    server.listen(port, "127.0.0.1", () => {
+      const address = server.address()
+      resume(address !== null && typeof address === "object" ? Effect.succeed(address.port) : Effect.die("no port"))
+    })
+  })
+
+const track = (server: Net.Server): Set<Net.Socket> => {
+  const sockets = new Set<Net.Socket>()
+  server.on("connection", (socket: Net.Socket) => {
+    sockets.add(socket)
+    socket.on("error", () => {})
+    socket.on("close", () => sockets.delete(socket))
+  })
+  return sockets
+}
+
+const kill = (server: Net.Server, sockets: ReadonlySet<Net.Socket>): Effect.Effect<void> =>
+  Effect.async<void>((resume) => {
+    server.close(() => resume(Effect.void))
+    for (const socket of sockets) socket.destroy()
+  })
+
+/** A TCP server that reads, unless `onSocket` pauses it, and does nothing else by itself. */
+export const tcpServer = (
+  options: {
+    readonly port?: number
+    readonly allowHalfOpen?: boolean
+    readonly onSocket?: (socket: Net.Socket) => void
+  } = {}
+): Effect.Effect<Server<Net.Socket>, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const queue = yield* Queue.unbounded<Net.Socket>()
+    const server = Net.createServer({ allowHalfOpen: options.allowHalfOpen ?? false })
+    const sockets = track(server)
+    server.on("connection", (socket) => {
+      socket.resume()
+      options.onSocket?.(socket)
+      queue.unsafeOffer(socket)
+    })
+    const port = yield* Effect.acquireRelease(listen(server, options.port ?? 0), () => kill(server, sockets))
+    return { port, sockets, accepted: Queue.take(queue), kill: kill(server, sockets) }
+  })
+
+/** A WebSocket server that does nothing by itself. */
+export const webSocketServer = (
+  options: {
+    readonly port?: number
+    readonly onSocket?: (socket: WebSocket) => void
+    readonly handleProtocols?: (offered: Set<string>) => string | false
+    readonly refuseWith?: number
+    readonly perMessageDeflate?: boolean
+  } = {}
+): Effect.Effect<Server<WebSocket> & { readonly url: string }, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const queue = yield* Queue.unbounded<WebSocket>()
+    const server = Http.createServer()
+    const sockets = track(server)
+    const webSockets = new WebSocketServer({
+      noServer: true,
+      perMessageDeflate: options.perMessageDeflate ?? false,
+      ...(options.handleProtocols && { handleProtocols: options.handleProtocols })
+    })
+    server.on("upgrade", (request, socket, head) => {
+      if (options.refuseWith !== undefined) {
+        socket.end(`HTTP/1.1 ${options.refuseWith} No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
+        return
+      }
+      webSockets.handleUpgrade(request, socket, head, (webSocket) => {
+        webSocket.on("error", () => {})
+        options.onSocket?.(webSocket)
+        queue.unsafeOffer(webSocket)
+      })
+    })
+    const port = yield* Effect.acquireRelease(listen(server, options.port ?? 0), () => kill(server, sockets))
+    return {
+      port,
+      url: `ws://127.0.0.1:${port}/`,
+      sockets,
+      accepted: Queue.take(queue),
+      kill: kill(server, sockets)
+    }
+  })
+
+/** A port of loopback on which nobody listens. */
+export const freePort: Effect.Effect<number> = Effect.scoped(Effect.map(tcpServer(), (server) => server.port))
