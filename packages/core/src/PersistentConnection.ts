@@ -100,9 +100,10 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
   readonly closeWhenCurrentConnectionIsClosed: Effect.Effect<void>
 
   /**
-   * What is the case now, and how it changes: the read side of a `SubscriptionRef`, set by the persistent connection
-   * alone. Its legal transitions are listed in `ConnectionState`. `changes` goes on with every state entered after the
-   * subscription and never ends; it keeps what a slow consumer has not taken yet.
+   * What is the case now, and how it changes: the read side of a `SubscriptionRef`, which the persistent connection
+   * alone sets, and at the stroke at which the thing happens. Its legal transitions are listed in `ConnectionState`.
+   * `changes` begins with the present state and never ends; a consumer that falls more than 64 states behind loses the
+   * oldest ones.
    */
   readonly state: Subscribable.Subscribable<ConnectionState<Connection, E>>
 

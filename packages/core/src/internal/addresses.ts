@@ -2,8 +2,9 @@ import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Random from "effect/Random"
-import type { LookUp } from "../Addresses.js"
+import type { FailoverOptions, LookUp } from "../Addresses.js"
 import type { Attempt } from "../Connector.js"
 import * as Options from "./options.js"
 import { sameContent } from "./sameContent.js"
@@ -67,9 +68,10 @@ const shuffle = <A>(list: ReadonlyArray<A>, notFirst: A | undefined): Effect.Eff
 /** @internal */
 export const failover = <Address>(
   addresses: Arr.NonEmptyReadonlyArray<Address>,
-  options?: { readonly failBackAfter?: Duration.DurationInput | undefined }
+  options?: FailoverOptions
 ): LookUp<Address> => {
   const list = Options.nonEmptyArray("addresses", addresses)
+  const leaveWhen = options?.leaveWhen
   const failBackAfter = Duration.toMillis(
     Options.duration("failBackAfter", options?.failBackAfter ?? Duration.infinity)
   )
@@ -77,11 +79,12 @@ export const failover = <Address>(
     () => ({ turn: -1, leftPreferredAt: 0 }),
     (state, attempt) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
-        if (attempt.number > 1 || state.turn === -1) {
+        const isLeft = leaveWhen === undefined ? attempt.number > 1 : Option.exists(attempt.lastCause, leaveWhen)
+        if (attempt.number === 1 && state.turn > 0 && now - state.leftPreferredAt >= failBackAfter) {
+          state.turn = 0
+        } else if (isLeft || state.turn === -1) {
           if (state.turn === 0) state.leftPreferredAt = now
           state.turn = (state.turn + 1) % list.length
-        } else if (now - state.leftPreferredAt >= failBackAfter) {
-          state.turn = 0
         }
         return Arr.unsafeGet(list, state.turn)
       })

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import { Signal } from "./signal.js"
-import { sleepUntil } from "./sleep.js"
+import { millisUntil, sleepUntil } from "./sleep.js"
 
 /**
  * The time that an attempt has left (D9). It runs while the look-up or the connect runs, and stands still during
@@ -60,8 +60,9 @@ export class Deadline {
   get passed(): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (Option.isNone(this.at)) return Effect.andThen(this.resumed.next, this.passed)
-      const left = this.at.value - this.clock.unsafeCurrentTimeMillis()
-      return left <= 0 ? Effect.void : Effect.andThen(sleepUntil(this.clock, this.at.value), this.passed)
+      return millisUntil(this.clock, this.at.value) === 0
+        ? Effect.void
+        : Effect.andThen(sleepUntil(this.clock, this.at.value), this.passed)
     })
   }
 

@@ -7,6 +7,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type { Attempt, AttemptFailure, Connector } from "../Connector.js"
+import { type AttemptSpan, withAttemptSpan } from "./attemptSpan.js"
 import { orDefect } from "./cause.js"
 import { Deadline } from "./deadline.js"
 import { type Fibers, interrupt } from "./fibers.js"
@@ -64,6 +65,8 @@ export class Dialer<Address, Connection, E, R> {
     readonly attempt: Omit<Attempt<Address, E>, "untimed">
     readonly onAddress: (address: Address) => Effect.Effect<void>
     readonly onDeadline: (at: Option.Option<number>) => void
+    /** The current connection stays if it fails. */
+    readonly isRefresh?: boolean
   }): Effect.Effect<Exit.Exit<Dialled<Connection>, AttemptFailure<E>>, never, R> {
     const deadline: Deadline = new Deadline(this.clock, this.settings.attemptTimeout, (at) => {
       if (this.deadline === deadline) options.onDeadline(at)
@@ -72,15 +75,18 @@ export class Dialer<Address, Connection, E, R> {
     const attempt = { ...options.attempt, untimed: deadline.untimed }
     const { connector, lookUp } = this.settings
 
-    return Effect.exit(Effect.gen(this, function*() {
-      const address = yield* this.perform(deadline, Effect.suspend(() => Effect.scoped(lookUp(attempt))))
-      this.step = undefined
-      yield* options.onAddress(address)
-      const scope = yield* Scope.make()
-      const connect = Effect.suspend(() => connector.connect(address, attempt))
-      const connection = yield* this.perform(deadline, Scope.extend(connect, scope), scope)
-      return { connection, scope }
-    }))
+    const dialled = (span: AttemptSpan) =>
+      Effect.gen(this, function*() {
+        const find = Effect.suspend(() => Effect.scoped(lookUp(attempt)))
+        const address = yield* this.perform(deadline, span.lookUp(find))
+        this.step = undefined
+        yield* options.onAddress(address)
+        const scope = yield* Scope.make()
+        const connect = Effect.suspend(() => connector.connect(address, attempt))
+        const connection = yield* this.perform(deadline, span.connect(address, Scope.extend(connect, scope)), scope)
+        return { connection, scope }
+      })
+    return Effect.exit(withAttemptSpan(attempt, options.isRefresh === true, dialled))
   }
 
   /** Who has dialled takes over what has come of it. */

@@ -11,7 +11,7 @@ import { Signal } from "./signal.js"
 const capacity = 64
 
 /**
- * A `PubSub` that remembers the most recent event (E2), is made when somebody first subscribes, and has an end.
+ * A `PubSub` that remembers the most recent element (E2), is made when somebody first subscribes, and may have an end.
  *
  * @internal
  */

@@ -2,7 +2,12 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
+import * as FiberRefs from "effect/FiberRefs"
+import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
+
+/** The persistent connections that have started a fiber, or an ancestor of it. */
+const startedBy = FiberRef.unsafeMake<ReadonlyArray<unknown>>([])
 
 /** The persistent connections whose closing has to wait for a fiber, as part of an attempt or of a release. */
 const awaitedBy = FiberRef.unsafeMake<ReadonlyArray<unknown>>([])
@@ -33,8 +38,15 @@ export const asDialler = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effec
  */
 export class Fibers<R> {
   private readonly running = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
+  private readonly runtime: Runtime.Runtime<R>
 
-  constructor(private readonly runtime: Runtime.Runtime<R>) {}
+  constructor(runtime: Runtime.Runtime<R>) {
+    this.runtime = Runtime.setFiberRef(
+      runtime,
+      startedBy,
+      [...Option.getOrElse(FiberRefs.get(runtime.fiberRefs, startedBy), () => []), this]
+    )
+  }
 
   /** Starts in a turn of its own: what the caller is in the middle of comes first. */
   fork<A, E>(effect: Effect.Effect<A, E, R>): Fiber.RuntimeFiber<A, E> {
@@ -59,9 +71,9 @@ export class Fibers<R> {
     return this.forkAwaited(Effect.locally(asDialler(effect), diallers, running))
   }
 
-  /** Is it one of these? */
-  has(fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean {
-    return this.running.has(fiber)
+  /** Is it one of these, or a descendant of one? */
+  haveStarted(fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean {
+    return fiber.getFiberRef(startedBy).includes(this)
   }
 
   /** Is it one that closing waits for, or a descendant of one (D7)? */

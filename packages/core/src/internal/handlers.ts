@@ -6,8 +6,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import * as FiberRef from "effect/FiberRef"
 import * as Metric from "effect/Metric"
 import { type Fibers, interrupt } from "./fibers.js"
+import { handlerDefects, slowHandlers } from "./metrics.js"
 import { sleep } from "./sleep.js"
 
 /** @internal */
@@ -17,22 +19,17 @@ export interface HandlerSettings<Event, R> {
   readonly handlerWarning: Duration.Duration
 }
 
-const defects = Metric.counter("persistent_connection_handler_defects", {
-  description: "Calls of onEvent that ended in a defect, by server_name",
-  incremental: true
-})
-
-const slow = Metric.counter("persistent_connection_slow_handlers", {
-  description: "Calls of onEvent that held up the loop for longer than handlerWarning, by server_name",
-  incremental: true
-})
-
 /** A call of the handler, and the end of the loop's interest in it. */
 interface Call {
   readonly event: string
-  readonly fiber: Fiber.RuntimeFiber<void>
+  /** It has ended; or it waits for a connection, which does not come while the loop waits for it. */
+  readonly over: Deferred.Deferred<void>
+  /** The same; or it waits for the end of closing, which does not come of itself before closing begins. */
   readonly settled: Deferred.Deferred<void>
 }
+
+/** The calls of which a fiber is a part: the innermost last. */
+const partOf = FiberRef.unsafeMake<ReadonlyArray<Call>>([])
 
 /**
  * The calls of one handler. Each runs in a fiber of its own: closing does not tear it (D1), and leaving the scope does
@@ -62,18 +59,22 @@ export class Handlers<Event extends { readonly _tag: string }, R> {
   ) {}
 
   call(event: Event): void {
-    const fiber = this.fibers.forkNow(this.guarded(event))
-    const call = { event: event._tag, fiber, settled: Deferred.unsafeMake<void>(FiberId.none) }
+    const call: Call = {
+      event: event._tag,
+      over: Deferred.unsafeMake(FiberId.none),
+      settled: Deferred.unsafeMake(FiberId.none)
+    }
     this.last = call
+    const fiber = this.fibers.forkNow(Effect.locallyWith(this.guarded(event), partOf, (calls) => [...calls, call]))
     this.running.add(fiber)
     fiber.addObserver(() => {
       this.running.delete(fiber)
-      this.settle(call)
+      this.finish(call)
     })
     if (this.isOver) interrupt(fiber)
   }
 
-  /** Ends when the last call has ended, or has turned out to wait for who waits for it. */
+  /** Until the loop may go on from the last event. */
   get settled(): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (this.last === undefined) return Effect.void
@@ -84,12 +85,20 @@ export class Handlers<Event extends { readonly _tag: string }, R> {
     })
   }
 
+  /** The same, while closing. */
+  get over(): Effect.Effect<void> {
+    return Effect.suspend(() => this.last === undefined ? Effect.void : Deferred.await(this.last.over))
+  }
+
   /**
-   * The fiber is about to wait for something that only the loop can bring about. If it is the handler for which the
-   * loop waits, neither would ever go on: so the loop waits for it no longer (D7).
+   * The fiber is about to wait for a connection, or for the end of closing. If it is, or was started by, the call that
+   * the loop waits for, neither might ever go on: so the loop does not wait for that call any longer (D7).
    */
-  letGo(fiber: Fiber.RuntimeFiber<unknown, unknown>): void {
-    if (this.last?.fiber === fiber) this.settle(this.last)
+  letGo(fiber: Fiber.RuntimeFiber<unknown, unknown>, reason: "connection" | "end"): void {
+    const call = this.last
+    if (call === undefined || !fiber.getFiberRef(partOf).includes(call)) return
+    if (reason === "connection") this.finish(call)
+    else Deferred.unsafeDone(call.settled, Exit.void)
   }
 
   /** Interrupts the calls that are running, and those to come after their first turn. */
@@ -102,7 +111,7 @@ export class Handlers<Event extends { readonly _tag: string }, R> {
     return Effect.zipRight(
       sleep(this.clock, this.warning),
       this.report(
-        slow,
+        slowHandlers,
         event,
         Effect.logWarning(
           `The onEvent handler of "${this.serverName}" has held up the loop on ${event} for ${
@@ -120,9 +129,10 @@ export class Handlers<Event extends { readonly _tag: string }, R> {
     )
   }
 
-  private settle(call: Call): void {
+  private finish(call: Call): void {
     if (this.last === call) this.last = undefined
     Deferred.unsafeDone(call.settled, Exit.void)
+    Deferred.unsafeDone(call.over, Exit.void)
   }
 
   /** E4, D6: whatever a handler throws, and whenever, is reported and does no other harm. */
@@ -132,7 +142,7 @@ export class Handlers<Event extends { readonly _tag: string }, R> {
         Cause.isInterruptedOnly(cause)
           ? Effect.void
           : this.report(
-            defects,
+            handlerDefects,
             event._tag,
             Effect.logError(`The onEvent handler of "${this.serverName}" failed on ${event._tag}`, cause)
           )

@@ -7,13 +7,12 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Runtime from "effect/Runtime"
-import type * as Scope from "effect/Scope"
-import * as SubscriptionRef from "effect/SubscriptionRef"
 import { type ClosedReason, ConnectionClosed, ConnectionLost } from "../ConnectionError.js"
 import * as Event from "../ConnectionEvent.js"
 import * as State from "../ConnectionState.js"
 import type { Attempt, AttemptFailure } from "../Connector.js"
-import { orDefect, saysTheSame } from "./cause.js"
+import { orDefect } from "./cause.js"
+import { Cycle } from "./cycle.js"
 import { Dialer, type Dialled, type DialSettings } from "./dialer.js"
 import { EventBus } from "./eventBus.js"
 import { Fibers, interrupt } from "./fibers.js"
@@ -21,7 +20,9 @@ import { Handlers, type HandlerSettings } from "./handlers.js"
 import { RetryDriver, type RetrySettings } from "./retryDriver.js"
 import { Session } from "./session.js"
 import { Signal } from "./signal.js"
-import { sleep, sleepUntil } from "./sleep.js"
+import { millisUntil, sleepUntil } from "./sleep.js"
+import { Status } from "./status.js"
+import { Succession } from "./succession.js"
 
 /** @internal */
 export interface Settings<Address, Connection, E, R>
@@ -33,28 +34,6 @@ export interface Settings<Address, Connection, E, R>
   readonly serverName: string
   readonly addressEquivalence: Equivalence.Equivalence<Address>
 }
-
-/**
- * Told of every transition at the stroke at which it happens, and of how many wait for a connection.
- *
- * @internal
- */
-export interface Observer<Connection, E> {
-  readonly onTransition: (
-    previous: State.ConnectionState<Connection, E>,
-    next: State.ConnectionState<Connection, E>
-  ) => void
-  readonly onWaiting: (waiting: number) => void
-}
-
-/** What is remembered for one cycle and forgotten with it (C4, C5). */
-interface Cycle<Address, E> {
-  attempt: number
-  address: Option.Option<Address>
-  cause: Option.Option<Cause.Cause<AttemptFailure<E>>>
-}
-
-const newCycle = (): Cycle<never, never> => ({ attempt: 0, address: Option.none(), cause: Option.none() })
 
 /**
  * The loop, and what the operations share with it.
@@ -69,53 +48,42 @@ const newCycle = (): Cycle<never, never> => ({ attempt: 0, address: Option.none(
  * @internal
  */
 export class Loop<Address, Connection, E, R> {
-  state: State.ConnectionState<Connection, E>
-  /** The current connection, as long as it is one; it may be dead. */
-  session: Session<Connection, E> | undefined
-  /** Closing has finished (X1). `state` may not be `Closed` yet: a `Connected` handler can still be running (A2). */
-  hasFinished = false
-
   readonly fibers: Fibers<R>
+  readonly status: Status<Connection, E>
   readonly bus = new EventBus<Event.ConnectionEvent<Connection, E, void>>()
   /** A connection has been established, or there will be no other. */
   readonly changed = new Signal<void>()
   /** An attempt has ended, or there will be no other. */
   readonly results = new Signal<Connection, AttemptFailure<E> | ConnectionClosed<E>>()
   readonly finished = new Signal<void>()
-
-  /** How many fibers wait for a connection. */
-  private waiting = 0
-  private observers: Set<Observer<Connection, E>> | undefined
+  /** Closing has finished (X1). The state may not be `Closed` yet: a `Connected` handler can still be running (A2). */
+  hasFinished = false
+  /** The current connection, as long as it is one; it may be dead. */
+  session: Session<Connection, E> | undefined
 
   private readonly dialer: Dialer<Address, Connection, E, R>
+  private readonly succession: Succession<Address, Connection, E, R>
   private readonly handlers: Handlers<Event.ConnectionEvent<Connection, E, Address>, R> | undefined
   private readonly retry: RetryDriver<AttemptFailure<E>, R>
   private readonly key = {}
   private leg: Fiber.RuntimeFiber<void> | undefined
-  /** What comes after the wait for the next attempt. */
+  /** The stage that comes after the wait for the next attempt. */
   private next: () => Effect.Effect<void, never, R> = () => this.beginCycle()
-  /** The attempt to establish the successor of the current connection, while there is one. */
-  private relief:
-    | { readonly fiber: Fiber.RuntimeFiber<void>; readonly dialer: Dialer<Address, Connection, E, R> }
-    | undefined
-  /** Connections that have been replaced, and are being drained and closed. */
-  private retiring: Set<Fiber.RuntimeFiber<void>> | undefined
-  /** No more draining. */
-  private readonly cutShort = new Signal<void>()
   /** Why there will be no other connection, unless `close` is the reason: the first to say so is heard (X4, X5, D11). */
   private ending: ClosedReason<E> | undefined
-  private cycle: Cycle<Address, E> = newCycle()
+  private cycle: Cycle<Address, AttemptFailure<E>>
   private address: Option.Option<Address> = Option.none()
   private failedAttempts = 0
   private attemptBegunAt = 0
-  private published: SubscriptionRef.SubscriptionRef<State.ConnectionState<Connection, E>> | undefined
+  /** How many attempts have followed each other without any delay. */
+  private hotTurns = 0
 
   constructor(
     readonly settings: Settings<Address, Connection, E, R>,
     private readonly clock: Clock.Clock,
     runtime: Runtime.Runtime<R>
   ) {
-    this.state = State.Connecting({
+    const initial = State.Connecting({
       since: clock.unsafeCurrentTimeMillis(),
       generation: 0,
       attempt: 1,
@@ -124,17 +92,24 @@ export class Loop<Address, Connection, E, R> {
       deadline: Option.none()
     })
     this.fibers = new Fibers(runtime)
+    this.status = new Status<Connection, E>(initial)
     this.dialer = new Dialer(settings, clock, this.fibers)
+    this.succession = new Succession(clock, this.fibers)
     this.handlers = Handlers.make(settings, clock, this.fibers)
     this.retry = new RetryDriver(settings, clock)
+    this.cycle = new Cycle(settings.addressEquivalence)
     this.go(this.beginCycle())
+  }
+
+  get state(): State.ConnectionState<Connection, E> {
+    return this.status.state
   }
 
   // The stages ---------------------------------------------------------------------------------------------------
 
   private beginCycle(): Effect.Effect<void, never, R> {
     return Effect.suspend(() => {
-      this.cycle = newCycle()
+      this.cycle = new Cycle(this.settings.addressEquivalence)
       this.connecting(Option.none())
       const event = Event.AttemptingToConnect({ generation: this.state.generation + 1 })
       return Effect.flatMap(this.report(event), () => this.attempt())
@@ -161,24 +136,24 @@ export class Loop<Address, Connection, E, R> {
   }
 
   private obtained(address: Address): Effect.Effect<void> {
-    const isKnown = this.isKnown(address)
-    this.address = this.cycle.address = Option.some(address)
+    const { attempt } = this.cycle
+    const isNew = this.cycle.isNewAddress(address)
+    this.address = Option.some(address)
     this.connecting(Option.none())
-    return isKnown ? Effect.void : this.report(Event.ObtainedAddress({ address, attempt: this.cycle.attempt }))
+    return isNew ? this.report(Event.ObtainedAddress({ address, attempt })) : Effect.void
   }
 
   private failed(cause: Cause.Cause<AttemptFailure<E>>): Effect.Effect<void, never, R> {
     this.dialer.abandon()
     this.failedAttempts++
-    const { attempt, cause: previous } = this.cycle
-    const isKnown = Option.exists(previous, (previous) => saysTheSame(previous, cause))
-    const lastCause = this.cycle.cause = Option.some(cause)
+    const { attempt } = this.cycle
+    const isNew = this.cycle.isNewCause(cause)
     return Effect.flatMap(this.retry.afterFailure(this.attemptBegunAt, cause), (nextAttemptAt) => {
       if (Option.isNone(nextAttemptAt)) this.ending = { _tag: "GaveUp", cause }
       this.next = () => this.attempt()
-      this.enter(State.Waiting({ ...this.common("Waiting"), lastCause, nextAttemptAt }))
+      this.enter(State.Waiting({ ...this.common("Waiting"), lastCause: Option.some(cause), nextAttemptAt }))
       this.results.notify(Exit.failCause(cause))
-      const reported = isKnown ? Effect.void : this.report(Event.FailedToConnect({ cause, attempt }))
+      const reported = isNew ? this.report(Event.FailedToConnect({ cause, attempt })) : Effect.void
       return Effect.flatMap(reported, () => this.onward())
     })
   }
@@ -221,18 +196,23 @@ export class Loop<Address, Connection, E, R> {
 
   private gone(session: Session<Connection, E>, cause: Cause.Cause<E>): Effect.Effect<void, never, R> {
     session.finish(session.lost(cause))
-    return Effect.flatMap(this.handled, () => this.lost(session, cause))
+    const uptime = this.clock.unsafeCurrentTimeMillis() - this.state.since
+    return Effect.flatMap(this.handled, () => this.lost(session, cause, uptime))
   }
 
-  private lost(session: Session<Connection, E>, cause: Cause.Cause<E>): Effect.Effect<void, never, R> {
+  private lost(
+    session: Session<Connection, E>,
+    cause: Cause.Cause<E>,
+    uptime: number
+  ): Effect.Effect<void, never, R> {
     const next = this.ending === undefined
-      ? this.retry.afterLoss(this.attemptBegunAt, this.state.since, cause)
+      ? this.retry.afterLoss(this.attemptBegunAt, uptime, cause)
       : Effect.succeedNone
     return Effect.flatMap(next, (nextAttemptAt) => {
       if (Option.isNone(nextAttemptAt)) this.ending ??= { _tag: "GaveUp", cause }
       this.session = undefined
       this.next = () => this.beginCycle()
-      this.cancelRefresh()
+      this.succession.cancel()
       this.dialer.release(session.scope, Cause.isEmpty(cause) ? Exit.void : Exit.failCause(cause))
       this.enter(State.Waiting({ ...this.common("Waiting"), lastCause: Option.some(cause), nextAttemptAt }))
       const reported = this.report(Event.Disconnected({ cause, generation: session.generation }))
@@ -247,8 +227,12 @@ export class Loop<Address, Connection, E, R> {
         return Effect.sync(() => this.beginClosing())
       }
       const at = this.state.nextAttemptAt.value
-      const isDue = at <= this.clock.unsafeCurrentTimeMillis()
-      return Effect.flatMap(isDue ? Effect.yieldNow() : sleepUntil(this.clock, at), this.next)
+      const isDue = millisUntil(this.clock, at) === 0
+      this.hotTurns = isDue ? this.hotTurns + 1 : 0
+      // Even without any delay others get their turn: fibers always; timers now and then, which takes as many yields as
+      // Effect's scheduler lets pass before it lets go of the thread.
+      const yields = this.hotTurns % 64 === 63 ? 2_100 : 0
+      return Effect.flatMap(isDue ? Effect.repeatN(Effect.yieldNow(), yields) : sleepUntil(this.clock, at), this.next)
     })
   }
 
@@ -284,7 +268,7 @@ export class Loop<Address, Connection, E, R> {
    * If that fails the old one stays. If the old one is lost meanwhile, the loop goes on as always.
    */
   refresh(drain: Duration.Duration): void {
-    if (this.state._tag !== "Connected" || this.ending !== undefined || this.relief !== undefined) return
+    if (this.state._tag !== "Connected" || this.willNotReconnect || this.succession.isUnderWay) return
     const dialer = new Dialer(this.settings, this.clock, this.fibers)
     const begunAt = this.clock.unsafeCurrentTimeMillis()
     const dialled = dialer.dial({
@@ -295,13 +279,11 @@ export class Loop<Address, Connection, E, R> {
         }),
       onDeadline: () => {}
     })
-    const fiber = this.fibers.fork(Effect.map(dialled, (exit) => {
-      this.relief = undefined
+    this.succession.start(dialer, dialled, (exit) => {
       if (Exit.isSuccess(exit)) return this.replace(dialer, exit.value, begunAt, drain)
       dialer.abandon()
       this.results.notify(Exit.failCause(exit.cause))
-    }))
-    this.relief = { fiber, dialer }
+    })
   }
 
   private replace(
@@ -311,33 +293,18 @@ export class Loop<Address, Connection, E, R> {
     drain: Duration.Duration
   ): void {
     const old = this.session!
+    const end = old.lost(Cause.empty)
     this.attemptBegunAt = begunAt
     this.go(this.watch(this.adopt(dialer, dialled)))
-    old.supersede(old.lost(Cause.empty))
-    const fiber = this.fibers.fork(Effect.flatMap(this.drained(old, drain), () => {
-      old.finish(old.lost(Cause.empty))
+    old.supersede(end)
+    this.succession.retire(this.drained(old, drain), () => {
+      old.finish(end)
       return this.dialer.release(old.scope, Exit.void)
-    }))
-    const retiring = this.retiring ??= new Set()
-    retiring.add(fiber)
-    fiber.addObserver(() => retiring.delete(fiber))
-  }
-
-  private cancelRefresh(): Effect.Effect<void> {
-    const { relief } = this
-    this.relief = undefined
-    if (relief === undefined) return Effect.void
-    interrupt(relief.fiber)
-    return relief.dialer.abandon()
+    })
   }
 
   private drained(session: Session<Connection, E>, time: Duration.Duration): Effect.Effect<void> {
-    return Duration.equals(time, Duration.zero) ? Effect.void : Effect.raceAll([
-      session.drained,
-      sleep(this.clock, time),
-      this.cutShort.next,
-      Effect.exit(this.closedOf(session))
-    ])
+    return this.succession.atMost(time, session.drained, Effect.exit(this.closedOf(session)))
   }
 
   // Ending -------------------------------------------------------------------------------------------------------
@@ -355,39 +322,40 @@ export class Loop<Address, Connection, E, R> {
 
   /** There will be no other connection after the current one, if there is one (X4, X5). */
   end(reason: ClosedReason<E>): void {
-    if (this.ending !== undefined) return
-    this.ending = reason
+    const isHeard = this.ending === undefined || (this.ending._tag === "GaveUp" && reason._tag === "Aborted")
+    if (isHeard) this.ending = reason
     switch (this.state._tag) {
       case "Connecting":
       case "Waiting":
         return this.beginClosing()
       case "Connected":
+        if (!isHeard) return
         this.enter({ ...this.state, isLast: true })
-        this.cancelRefresh()
+        this.succession.cancel()
         // Those who wait for the next attempt, because they found the current connection dead, wait for nothing.
         if (reason._tag === "Aborted") this.results.notify(this.refusal)
         return
       case "Closing":
       case "Closed":
-        if (reason._tag === "Aborted") this.enter({ ...this.state, reason })
+        if (isHeard && reason._tag === "Aborted") this.enter({ ...this.state, reason })
     }
   }
 
   private shutDown(drain: Duration.Duration): Effect.Effect<void> {
     return Effect.gen(this, function*() {
       yield* this.dialer.abandon()
-      yield* this.cancelRefresh()
+      yield* this.succession.cancel()
       const { session } = this
       if (session !== undefined) yield* this.drained(session, drain)
-      this.cutShort.notify(Exit.void)
-      if (this.retiring !== undefined) yield* Fiber.awaitAll(this.retiring)
+      this.succession.hurry()
+      yield* this.succession.retired
       if (session !== undefined) {
         session.finish(this.closed)
         yield* this.dialer.release(session.scope, Exit.void)
         // The connection stays current until its `Connected` handler has ended (A2), for which `close` must not wait
         // (D7): closing has finished before the state says so.
         this.finish()
-        yield* this.handled
+        if (this.handlers !== undefined) yield* this.handlers.over
       }
       this.session = undefined
       this.enter(State.Closed({ ...this.common("Closed"), reason: this.reason }))
@@ -408,9 +376,10 @@ export class Loop<Address, Connection, E, R> {
   get leave(): Effect.Effect<void> {
     return Effect.withFiberRuntime((fiber) => {
       this.beginClosing()
-      this.cutShort.notify(Exit.void)
+      this.succession.hurry()
       this.handlers?.interruptAll()
-      return this.fibers.isAwaited(fiber) ? Effect.void : this.fibers.join
+      // Whoever leaves from within would wait for itself.
+      return this.fibers.haveStarted(fiber) ? Effect.void : this.fibers.join
     })
   }
 
@@ -478,53 +447,26 @@ export class Loop<Address, Connection, E, R> {
 
   /**
    * To be called before a fiber waits for the loop to get on. If the loop itself waits for that fiber, neither would
-   * ever go on: so the loop does not wait for that handler any longer, and for an attempt it is a mistake (D7).
+   * ever go on: so the loop does not wait for that handler any longer, and for an attempt, or for the watch of a
+   * connection, it is a mistake (D7).
    */
-  beforeWaiting(fiber: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<void> {
-    this.handlers?.letGo(fiber)
-    return this.dialer.isDialling(fiber) || this.relief?.dialer.isDialling(fiber) === true
-      ? Effect.die(
-        new Cause.RuntimeException(`An attempt to connect to "${this.settings.serverName}" waits for itself`)
-      )
+  beforeWaiting(
+    fiber: Fiber.RuntimeFiber<unknown, unknown>,
+    reason: "connection" | "end"
+  ): Effect.Effect<void> {
+    this.handlers?.letGo(fiber, reason)
+    return fiber === this.leg || this.dialer.isDialling(fiber) || this.succession.isDialling(fiber)
+      ? Effect.die(new Cause.RuntimeException(`The connection to "${this.settings.serverName}" waits for itself`))
       : Effect.void
-  }
-
-  /** `state` for everybody to see; made when somebody first looks. */
-  get observed(): SubscriptionRef.SubscriptionRef<State.ConnectionState<Connection, E>> {
-    return this.published ??= Effect.runSync(SubscriptionRef.make(this.state))
-  }
-
-  /** From now on, and until the scope is closed. */
-  observe(observer: Observer<Connection, E>): Effect.Effect<void, never, Scope.Scope> {
-    return Effect.asVoid(Effect.acquireRelease(
-      Effect.sync(() => {
-        this.observers = (this.observers ?? new Set()).add(observer)
-        observer.onTransition(this.state, this.state)
-        observer.onWaiting(this.waiting)
-      }),
-      () => Effect.sync(() => this.observers?.delete(observer))
-    ))
   }
 
   /** Waits for a connection, in the given fiber. */
   waitFor<A, E2>(fiber: Fiber.RuntimeFiber<unknown, unknown>, signal: Effect.Effect<A, E2>): Effect.Effect<A, E2> {
-    const count = (difference: number) =>
-      Effect.sync(() => {
-        this.waiting += difference
-        this.observers?.forEach((observer) => observer.onWaiting(this.waiting))
-      })
-    return Effect.zipRight(
-      this.beforeWaiting(fiber),
-      Effect.acquireUseRelease(count(1), () => signal, () => count(-1))
-    )
+    return Effect.zipRight(this.beforeWaiting(fiber, "connection"), this.status.whileWaiting(signal))
   }
 
   private enter(state: State.ConnectionState<Connection, E>): void {
-    const previous = this.state
-    this.state = state
-    this.observers?.forEach((observer) => observer.onTransition(previous, state))
-    // At one stroke, unless somebody is just subscribing; then it queues, and the order is kept all the same.
-    if (this.published !== undefined) this.fibers.forkNow(SubscriptionRef.set(this.published, state))
+    this.status.enter(state)
   }
 
   private report(event: Event.ConnectionEvent<Connection, E, Address>): Effect.Effect<void> {
@@ -560,14 +502,6 @@ export class Loop<Address, Connection, E, R> {
       previousAddress: this.address,
       failedAttempts: Effect.sync(() => this.failedAttempts),
       abort: (error) => Effect.sync(() => this.end({ _tag: "Aborted", cause: Cause.fail(error) }))
-    }
-  }
-
-  private isKnown(address: Address): boolean {
-    try {
-      return Option.exists(this.cycle.address, (known) => this.settings.addressEquivalence(known, address))
-    } catch {
-      return false
     }
   }
 

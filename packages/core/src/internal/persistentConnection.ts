@@ -17,6 +17,7 @@ import type { Options, PersistentConnection } from "../PersistentConnection.js"
 import * as RetryPolicy from "../RetryPolicy.js"
 import { Loop, type Settings } from "./loop.js"
 import * as option from "./options.js"
+import { redactState } from "./redact.js"
 import { registry } from "./registry.js"
 import { sameContent } from "./sameContent.js"
 import { never } from "./sleep.js"
@@ -47,7 +48,7 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
       if (loop.isOpen()) return Effect.succeed(loop.session.connection)
       if (!loop.isClosing) return Effect.zipRight(loop.waitFor(fiber, loop.changed.next), this.connected)
       // A3: never. But what closing itself waits for must not wait for ever (D7).
-      return loop.fibers.has(fiber) ? Effect.die(loop.closed) : never
+      return loop.fibers.isAwaited(fiber) ? Effect.die(loop.closed) : never
     })
   }
 
@@ -90,9 +91,13 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
     return Effect.withFiberRuntime((fiber) => {
       const { loop } = this
       if (loop.hasFinished) return Effect.void
-      if (!loop.fibers.isAwaited(fiber)) return Effect.zipRight(loop.beforeWaiting(fiber), loop.finished.next)
       // What closing waits for cannot wait for the end of closing: it gets as far as the beginning (D7).
-      return loop.isClosing ? Effect.void : Effect.andThen(loop.changed.next, this.closeFinished)
+      if (loop.fibers.isAwaited(fiber)) {
+        return loop.isClosing ? Effect.void : Effect.zipRight(loop.changed.next, this.closeFinished)
+      }
+      return loop.isClosing
+        ? loop.finished.next
+        : Effect.zipRight(loop.beforeWaiting(fiber, "end"), loop.finished.next)
     })
   }
 
@@ -101,7 +106,7 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
   }
 
   get state(): Subscribable.Subscribable<State.ConnectionState<Connection, E>> {
-    return this.loop.observed
+    return this.loop.status.subscribable
   }
 
   get events(): Stream.Stream<ConnectionEvent<Connection, E, void>> {
@@ -117,7 +122,7 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
   }
 
   toJSON() {
-    return { _id: "PersistentConnection", serverName: this.serverName, state: this.loop.state }
+    return { _id: "PersistentConnection", serverName: this.serverName, state: redactState(this.loop.state) }
   }
 }
 

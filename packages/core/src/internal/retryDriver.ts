@@ -50,15 +50,14 @@ export class RetryDriver<E, R> {
     )
   }
 
-  /** When the next attempt is due after the loss of a connection that was established at the given moment. */
+  /** When the next attempt is due after the loss of a connection that has lived so long, in ms. */
   afterLoss(
     attemptBegunAt: number,
-    establishedAt: number,
+    uptime: number,
     cause: Cause.Cause<E>
   ): Effect.Effect<Option.Option<number>, never, R> {
-    const lostAt = this.clock.unsafeCurrentTimeMillis()
     // A success starts everything again (D11), if it was one.
-    if (lostAt - establishedAt >= Duration.toMillis(this.settings.stableFor)) {
+    if (uptime >= Duration.toMillis(this.settings.stableFor)) {
       this.state = this.settings.schedule.initial
     }
     const next = this.afterFailure(attemptBegunAt, cause)
@@ -66,6 +65,9 @@ export class RetryDriver<E, R> {
     // Clients that were cut off together must not come back together.
     return spread === 0
       ? next
-      : Effect.zipWith(next, Random.next, (at, part) => Option.map(at, (at) => Math.max(at, lostAt) + part * spread))
+      : Effect.zipWith(next, Random.next, (at, part) => {
+        const now = this.clock.unsafeCurrentTimeMillis()
+        return Option.map(at, (at) => Math.max(at, now) + part * spread)
+      })
   }
 }

@@ -1,10 +1,13 @@
+import type * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as ScheduleDecision from "effect/ScheduleDecision"
 import * as ScheduleInterval from "effect/ScheduleInterval"
-import type { ExponentialOptions } from "../RetryPolicy.js"
+import type { ExponentialOptions, RetryDecision } from "../RetryPolicy.js"
 import * as Options from "./options.js"
 
 /**
@@ -65,3 +68,45 @@ export const exponential = (options: ExponentialOptions): Schedule.Schedule<Dura
     ? fromDelays(base, (last) => Effect.map(Random.nextRange(base, grow(last)), (drawn) => [drawn, drawn]))
     : fromDelays(base, (delay) => Effect.map(draws[jitter](delay), (drawn) => [drawn, grow(delay)]))
 }
+
+/** @internal */
+export const asUsual: RetryDecision = { _tag: "AsUsual" }
+
+/** @internal */
+export const giveUp: RetryDecision = { _tag: "GiveUp" }
+
+/** @internal */
+export const retryAfter = (time: Duration.DurationInput): RetryDecision => ({
+  _tag: "RetryAfter",
+  time: Duration.millis(Options.finiteMillis("retryAfter", time))
+})
+
+/** @internal */
+export const classify = dual<
+  <E>(
+    decide: (cause: Cause.Cause<E>) => RetryDecision
+  ) => <Out, R>(
+    self: Schedule.Schedule<Out, Cause.Cause<E>, R>
+  ) => Schedule.Schedule<Out, Cause.Cause<E>, R>,
+  <Out, E, R>(
+    self: Schedule.Schedule<Out, Cause.Cause<E>, R>,
+    decide: (cause: Cause.Cause<E>) => RetryDecision
+  ) => Schedule.Schedule<Out, Cause.Cause<E>, R>
+>(2, (self, decide) =>
+  Schedule.makeWithState(self.initial, (attemptBegunAt, cause, state) =>
+    Effect.gen(function*() {
+      const decision = decide(cause)
+      switch (decision._tag) {
+        case "AsUsual":
+          return yield* self.step(attemptBegunAt, cause, state)
+        case "GiveUp": {
+          const [next, out] = yield* self.step(attemptBegunAt, cause, state)
+          return [next, out, ScheduleDecision.done] as const
+        }
+        case "RetryAfter": {
+          // The server has spoken now, however long ago the attempt, or a connection that is lost now, began.
+          const now = yield* Clock.currentTimeMillis
+          return yield* self.step(now + Duration.toMillis(decision.time), cause, state)
+        }
+      }
+    })))

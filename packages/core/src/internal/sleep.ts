@@ -13,15 +13,26 @@ const longest = 2 ** 31 - 1
 export const never: Effect.Effect<never> = Effect.async<never>(() => {})
 
 /**
+ * How long it is until a moment, in ms. What is too short for any timer is nothing: with the rounding of large numbers
+ * a clock can stand a trace before a moment for ever.
+ *
+ * @internal
+ */
+export const millisUntil = (clock: Clock.Clock, at: number): number => {
+  const left = at - clock.unsafeCurrentTimeMillis()
+  return left < 0.001 ? 0 : left
+}
+
+/**
  * Sleeps until a moment, in ms of the clock, however far away it is.
  *
  * @internal
  */
 export const sleepUntil = (clock: Clock.Clock, at: number): Effect.Effect<void> =>
   Effect.suspend(() => {
-    const left = at - clock.unsafeCurrentTimeMillis()
+    const left = millisUntil(clock, at)
     if (left === Infinity) return never
-    return left <= 0
+    return left === 0
       ? Effect.void
       : Effect.zipRight(clock.sleep(Duration.millis(Math.min(left, longest))), sleepUntil(clock, at))
   })

@@ -1,0 +1,83 @@
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type { AttemptFailure } from "../Connector.js"
+import type { Dialer, Dialled } from "./dialer.js"
+import { type Fibers, interrupt } from "./fibers.js"
+import { Signal } from "./signal.js"
+import { sleep } from "./sleep.js"
+
+type Result<Connection, E> = Exit.Exit<Dialled<Connection>, AttemptFailure<E>>
+
+/**
+ * Make before break: the attempt at a connection that is to succeed the current one, and the connections that have been
+ * succeeded and are being drained and closed.
+ *
+ * @internal
+ */
+export class Succession<Address, Connection, E, R> {
+  private heir:
+    | { readonly dialer: Dialer<Address, Connection, E, R>; readonly fiber: Fiber.RuntimeFiber<void> }
+    | undefined
+  private readonly retiring = new Set<Fiber.RuntimeFiber<void>>()
+  /** No more draining. */
+  private readonly cutShort = new Signal<void>()
+
+  constructor(private readonly clock: Clock.Clock, private readonly fibers: Fibers<R>) {}
+
+  get isUnderWay(): boolean {
+    return this.heir !== undefined
+  }
+
+  isDialling(fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean {
+    return this.heir?.dialer.isDialling(fiber) === true
+  }
+
+  /** Dials for a successor. What comes of it is handed on at one stroke. */
+  start(
+    dialer: Dialer<Address, Connection, E, R>,
+    dialled: Effect.Effect<Result<Connection, E>, never, R>,
+    then: (result: Result<Connection, E>) => void
+  ): void {
+    const fiber = this.fibers.fork(Effect.map(dialled, (result) => {
+      this.heir = undefined
+      then(result)
+    }))
+    this.heir = { dialer, fiber }
+  }
+
+  /** No successor, for the time being. Starts at once; the effect waits until everything has been let go of. */
+  cancel(): Effect.Effect<void> {
+    const { heir } = this
+    this.heir = undefined
+    if (heir === undefined) return Effect.void
+    interrupt(heir.fiber)
+    return heir.dialer.abandon()
+  }
+
+  /** Drains and then releases what has been succeeded. */
+  retire(drained: Effect.Effect<void>, release: () => Effect.Effect<void>): void {
+    const fiber = this.fibers.fork(Effect.flatMap(drained, release))
+    this.retiring.add(fiber)
+    fiber.addObserver(() => this.retiring.delete(fiber))
+  }
+
+  /** Waits until one of these has ended, at most for the given time, and not when time is short. */
+  atMost(time: Duration.Duration, ...ends: ReadonlyArray<Effect.Effect<unknown>>): Effect.Effect<void> {
+    return Duration.equals(time, Duration.zero)
+      ? Effect.void
+      : Effect.asVoid(Effect.raceAll([...ends, sleep(this.clock, time), this.cutShort.next]))
+  }
+
+  /** Whoever drains is to come to an end. */
+  hurry(): void {
+    this.cutShort.notify(Exit.void)
+  }
+
+  /** Waits until everything that was succeeded has been released. */
+  get retired(): Effect.Effect<void> {
+    return Effect.suspend(() => Effect.asVoid(Fiber.awaitAll(this.retiring)))
+  }
+}
