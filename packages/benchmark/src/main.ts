@@ -13,7 +13,7 @@ import * as Scope from "effect/Scope"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 
 /** A connector that holds next to nothing: what is measured is what the library adds. */
-const never = Effect.async<never>(() => {})
+const never = Effect.async<never>((_) => {})
 const connector = Connector.make({
   connect: () => Effect.succeed({}),
   closed: () => never

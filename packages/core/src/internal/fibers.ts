@@ -3,7 +3,6 @@ import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
-import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 
 /** The persistent connections that have started a fiber, or an ancestor of it. */
@@ -38,24 +37,17 @@ export const asDialler = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effec
  */
 export class Fibers<R> {
   private readonly running = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
-  private readonly runtime: Runtime.Runtime<R>
 
-  constructor(runtime: Runtime.Runtime<R>) {
-    this.runtime = Runtime.setFiberRef(
-      runtime,
-      startedBy,
-      [...Option.getOrElse(FiberRefs.get(runtime.fiberRefs, startedBy), () => []), this]
-    )
-  }
+  constructor(private readonly runtime: Runtime.Runtime<R>) {}
 
   /** Starts in a turn of its own: what the caller is in the middle of comes first. */
   fork<A, E>(effect: Effect.Effect<A, E, R>): Fiber.RuntimeFiber<A, E> {
-    return this.add(Runtime.runFork(this.runtime, effect, { immediate: false }))
+    return this.add(Runtime.runFork(this.runtime, effect, { immediate: false, updateRefs: this.mark }))
   }
 
   /** Starts before this returns. */
   forkNow<A, E>(effect: Effect.Effect<A, E, R>): Fiber.RuntimeFiber<A, E> {
-    return this.add(Runtime.runFork(this.runtime, effect))
+    return this.add(Runtime.runFork(this.runtime, effect, { updateRefs: this.mark }))
   }
 
   /** As `fork`, for what closing waits for. */
@@ -93,6 +85,13 @@ export class Fibers<R> {
       return others.length === 0 ? Effect.void : Effect.andThen(Fiber.awaitAll(others), this.join)
     })
   }
+
+  private readonly mark = (fiberRefs: FiberRefs.FiberRefs, fiberId: FiberId.Runtime): FiberRefs.FiberRefs =>
+    FiberRefs.updateAs(fiberRefs, {
+      fiberId,
+      fiberRef: startedBy,
+      value: [...FiberRefs.getOrDefault(fiberRefs, startedBy), this]
+    })
 
   private add<A, E>(fiber: Fiber.RuntimeFiber<A, E>): Fiber.RuntimeFiber<A, E> {
     this.running.add(fiber)

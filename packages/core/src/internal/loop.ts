@@ -62,7 +62,7 @@ export class Loop<Address, Connection, E, R> {
   session: Session<Connection, E> | undefined
 
   private readonly dialer: Dialer<Address, Connection, E, R>
-  private readonly succession: Succession<Address, Connection, E, R>
+  private succession: Succession<Address, Connection, E, R> | undefined
   private readonly handlers: Handlers<Event.ConnectionEvent<Connection, E, Address>, R> | undefined
   private readonly retry: RetryDriver<AttemptFailure<E>, R>
   private readonly key = {}
@@ -94,7 +94,6 @@ export class Loop<Address, Connection, E, R> {
     this.fibers = new Fibers(runtime)
     this.status = new Status<Connection, E>(initial)
     this.dialer = new Dialer(settings, clock, this.fibers)
-    this.succession = new Succession(clock, this.fibers)
     this.handlers = Handlers.make(settings, clock, this.fibers)
     this.retry = new RetryDriver(settings, clock)
     this.cycle = new Cycle(settings.addressEquivalence)
@@ -212,7 +211,7 @@ export class Loop<Address, Connection, E, R> {
       if (Option.isNone(nextAttemptAt)) this.ending ??= { _tag: "GaveUp", cause }
       this.session = undefined
       this.next = () => this.beginCycle()
-      this.succession.cancel()
+      this.succession?.cancel()
       this.dialer.release(session.scope, Cause.isEmpty(cause) ? Exit.void : Exit.failCause(cause))
       this.enter(State.Waiting({ ...this.common("Waiting"), lastCause: Option.some(cause), nextAttemptAt }))
       const reported = this.report(Event.Disconnected({ cause, generation: session.generation }))
@@ -268,7 +267,9 @@ export class Loop<Address, Connection, E, R> {
    * If that fails the old one stays. If the old one is lost meanwhile, the loop goes on as always.
    */
   refresh(drain: Duration.Duration): void {
-    if (this.state._tag !== "Connected" || this.willNotReconnect || this.succession.isUnderWay) return
+    if (this.state._tag !== "Connected" || this.willNotReconnect) return
+    const succession = this.succession ??= new Succession(this.clock, this.fibers)
+    if (succession.isUnderWay) return
     const dialer = new Dialer(this.settings, this.clock, this.fibers)
     const begunAt = this.clock.unsafeCurrentTimeMillis()
     const dialled = dialer.dial({
@@ -279,14 +280,15 @@ export class Loop<Address, Connection, E, R> {
         }),
       onDeadline: () => {}
     })
-    this.succession.start(dialer, dialled, (exit) => {
-      if (Exit.isSuccess(exit)) return this.replace(dialer, exit.value, begunAt, drain)
+    succession.start(dialer, dialled, (exit) => {
+      if (Exit.isSuccess(exit)) return this.replace(succession, dialer, exit.value, begunAt, drain)
       dialer.abandon()
       this.results.notify(Exit.failCause(exit.cause))
     })
   }
 
   private replace(
+    succession: Succession<Address, Connection, E, R>,
     dialer: Dialer<Address, Connection, E, R>,
     dialled: Dialled<Connection>,
     begunAt: number,
@@ -297,14 +299,18 @@ export class Loop<Address, Connection, E, R> {
     this.attemptBegunAt = begunAt
     this.go(this.watch(this.adopt(dialer, dialled)))
     old.supersede(end)
-    this.succession.retire(this.drained(old, drain), () => {
+    succession.retire(this.drained(succession, old, drain), () => {
       old.finish(end)
       return this.dialer.release(old.scope, Exit.void)
     })
   }
 
-  private drained(session: Session<Connection, E>, time: Duration.Duration): Effect.Effect<void> {
-    return this.succession.atMost(time, session.drained, Effect.exit(this.closedOf(session)))
+  private drained(
+    succession: Succession<Address, Connection, E, R>,
+    session: Session<Connection, E>,
+    time: Duration.Duration
+  ): Effect.Effect<void> {
+    return succession.atMost(time, session.drained, Effect.exit(this.closedOf(session)))
   }
 
   // Ending -------------------------------------------------------------------------------------------------------
@@ -331,7 +337,7 @@ export class Loop<Address, Connection, E, R> {
       case "Connected":
         if (!isHeard) return
         this.enter({ ...this.state, isLast: true })
-        this.succession.cancel()
+        this.succession?.cancel()
         // Those who wait for the next attempt, because they found the current connection dead, wait for nothing.
         if (reason._tag === "Aborted") this.results.notify(this.refusal)
         return
@@ -343,12 +349,13 @@ export class Loop<Address, Connection, E, R> {
 
   private shutDown(drain: Duration.Duration): Effect.Effect<void> {
     return Effect.gen(this, function*() {
-      yield* this.dialer.abandon()
-      yield* this.succession.cancel()
       const { session } = this
-      if (session !== undefined) yield* this.drained(session, drain)
-      this.succession.hurry()
-      yield* this.succession.retired
+      const succession = this.succession ??= new Succession(this.clock, this.fibers)
+      yield* this.dialer.abandon()
+      yield* succession.cancel()
+      if (session !== undefined) yield* this.drained(succession, session, drain)
+      succession.hurry()
+      yield* succession.retired
       if (session !== undefined) {
         session.finish(this.closed)
         yield* this.dialer.release(session.scope, Exit.void)
@@ -376,7 +383,7 @@ export class Loop<Address, Connection, E, R> {
   get leave(): Effect.Effect<void> {
     return Effect.withFiberRuntime((fiber) => {
       this.beginClosing()
-      this.succession.hurry()
+      this.succession?.hurry()
       this.handlers?.interruptAll()
       // Whoever leaves from within would wait for itself.
       return this.fibers.haveStarted(fiber) ? Effect.void : this.fibers.join
@@ -455,7 +462,7 @@ export class Loop<Address, Connection, E, R> {
     reason: "connection" | "end"
   ): Effect.Effect<void> {
     this.handlers?.letGo(fiber, reason)
-    return fiber === this.leg || this.dialer.isDialling(fiber) || this.succession.isDialling(fiber)
+    return fiber === this.leg || this.dialer.isDialling(fiber) || this.succession?.isDialling(fiber) === true
       ? Effect.die(new Cause.RuntimeException(`The connection to "${this.settings.serverName}" waits for itself`))
       : Effect.void
   }

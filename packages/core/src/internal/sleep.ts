@@ -6,11 +6,12 @@ import * as Effect from "effect/Effect"
 const longest = 2 ** 31 - 1
 
 /**
- * Never answers, without keeping the process alive as `Effect.never` does.
+ * Never answers, without keeping the process alive as `Effect.never` does. The parameter is there for its absence to be
+ * noticed: a callback that does not take exactly one is given an `AbortSignal`, at half a kB.
  *
  * @internal
  */
-export const never: Effect.Effect<never> = Effect.async<never>(() => {})
+export const never: Effect.Effect<never> = Effect.async<never>((_) => {})
 
 /**
  * How long it is until a moment, in ms. What is too short for any timer is nothing: with the rounding of large numbers

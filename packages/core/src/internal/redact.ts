@@ -1,0 +1,201 @@
+import * as Cause from "effect/Cause"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import type { ConnectionState } from "../ConnectionState.js"
+import { mapErrors } from "./mapErrors.js"
+
+const hidden = "<redacted>"
+const maxDepth = 6
+const maxLength = 300
+
+/**
+ * An address, of whatever kind, as people, logs and traces may see it: `Redacted` values stay redacted, URLs lose user
+ * info, query and fragment, and so do strings that look like one; objects are walked, and what is named like a secret
+ * is left out. Never throws.
+ *
+ * @internal
+ */
+export const redact = (address: unknown): string => {
+  const shown = walk(address, [])
+  const text = typeof shown === "string" ? shown : hostAndPort(shown) ?? JSON.stringify(shown) ?? String(shown)
+  return text.length > maxLength ? `${text.slice(0, maxLength)}…` : text
+}
+
+/**
+ * A text, such as an error's message, without the credentials that it quotes: those of URLs, `password=…` and the like,
+ * bearer tokens. Without any it stays as it is.
+ *
+ * @internal
+ */
+export const redactText = (text: string): string =>
+  text
+    .replace(url, withoutCredentials)
+    .replace(userInfo, "")
+    .replace(assignment, `$1${hidden}`)
+    .replace(bearer, `$1${hidden}`)
+    .replace(jsonWebToken, hidden)
+
+/** The look-behinds let each be tried once only in a long word. */
+const url = /(?<![a-z\d+.-])[a-z][a-z\d+.-]*:\/\/[^\s"'<>`]*/gi
+const userInfo = /(?<![\w.%+-])[\w.%+-]+:[^\s@/:]{1,256}@/g
+const assignment =
+  /((?<![\w-])[\w-]*?(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key)(?:=|"\s*:\s*))(?:"[^"]*"|'[^']*'|[^\s&;,"'})\]]+)/gi
+const bearer = /(\bbearer\s+)[\w.~+/-]{8,}=*/gi
+const jsonWebToken = /\beyJ[\w-]+\.[\w-]+\.[\w-]*/g
+
+const withoutCredentials = (text: string): string => {
+  if (/^file:/i.test(text)) return text
+  if (!URL.canParse(text)) {
+    // A password that should have been encoded can contain anything: what is before the last @ goes first.
+    return text.replace(/^([^:]+:\/\/).*@/s, "$1").replace(/[?#].*$/s, "")
+  }
+  const url = new URL(text)
+  return url.username + url.password + url.search + url.hash === "" ? text : ofUrl(url)
+}
+
+const ofUrl = ({ host, pathname, protocol }: URL): string =>
+  // Without a host it is something like `blob:` or `jdbc:`, with another URL in its path.
+  host === "" ? redactText(`${protocol}${pathname}`) : `${protocol}//${host}${pathname}`
+
+const ofString = (text: string): string => {
+  if (text.includes("-----BEGIN")) return hidden
+  const isWhole = text.includes("://") || /\s/.test(text) || isPath.test(text)
+  return redactText(isWhole ? text : text.replace(/^.*@/, "").replace(/(?<=.)[?#].*$/, ""))
+}
+
+const isPath = /^(?:[.~]*\/(?!\/)|[a-z]:\\)/i
+
+/** WebSocket subprotocols are the one place in which a browser can put a token. */
+const isSecret = (key: unknown): boolean =>
+  typeof key === "string" &&
+  (/passw|passphrase|pwd|secret|token|authorization|credential|cookie|bearer|jwt|signature|(?:api|access|private)[-_]?key/i
+    .test(key) || /^(?:auth|key|pfx|protocols)$/i.test(key))
+
+/** What JSON can show of a value, without its secrets. */
+const walk = (value: unknown, path: ReadonlyArray<object>): unknown => {
+  try {
+    switch (typeof value) {
+      case "string":
+        return ofString(value)
+      case "bigint":
+      case "symbol":
+        return String(value)
+      case "function":
+        return "<function>"
+      case "object":
+        return value === null ? null : walkObject(value, path)
+      default:
+        return value
+    }
+  } catch {
+    return "<unreadable>"
+  }
+}
+
+const walkObject = (value: object, path: ReadonlyArray<object>): unknown => {
+  if (Redacted.isRedacted(value)) return hidden
+  if (value instanceof URL) return ofUrl(value)
+  if (value instanceof Error) return redactText(String(value))
+  if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) return `<${value.byteLength} bytes>`
+  if (path.includes(value)) return "<circular>"
+  if (path.length === maxDepth) return "<…>"
+  const inside = [...path, value]
+  if ("toJSON" in value && typeof value.toJSON === "function") return walk(value.toJSON(), inside)
+  if (value instanceof Map || value instanceof Set) return walk([...value], inside)
+  if (Array.isArray(value)) {
+    return value.length === 2 && isSecret(value[0])
+      ? [value[0], hidden]
+      : value.map((element) => walk(element, inside))
+  }
+  return Object.fromEntries(
+    Object.keys(value).map((key) => [key, isSecret(key) ? hidden : walk(Reflect.get(value, key), inside)])
+  )
+}
+
+/** The most common address of all needs no JSON. */
+const hostAndPort = (shown: unknown): string | undefined => {
+  if (typeof shown !== "object" || shown === null || Object.keys(shown).length !== 2) return undefined
+  if (!("host" in shown && "port" in shown)) return undefined
+  const host = String(shown.host)
+  return `${host.includes(":") ? `[${host}]` : host}:${String(shown.port)}`
+}
+
+/**
+ * The host, or the path of a Unix socket, and the port that an address shows. Never throws.
+ *
+ * @internal
+ */
+export const endpoint = (address: unknown): { readonly host?: string; readonly port?: number } => {
+  try {
+    if (typeof address === "string") return endpointOfString(address)
+    if (typeof address !== "object" || address === null || Redacted.isRedacted(address)) return {}
+    if (address instanceof URL) return endpointOfUrl(address)
+    if ("url" in address) return endpoint(address.url)
+    if ("path" in address && typeof address.path === "string") return endpointOfString(address.path)
+    const host = "host" in address ? address.host : "hostname" in address ? address.hostname : undefined
+    if (typeof host !== "string") return {}
+    return { host: ofString(host), ...portOf("port" in address ? address.port : undefined) }
+  } catch {
+    return {}
+  }
+}
+
+const endpointOfString = (text: string): { readonly host?: string; readonly port?: number } => {
+  if (text.includes("://")) return URL.canParse(text) ? endpointOfUrl(new URL(text)) : {}
+  if (isPath.test(text)) return { host: ofString(text) }
+  const [, ipv6, name, port] = /^(?:\[([\da-f:.]+)\]|([\w.-]+)):(\d+)(?:$|\/)/i.exec(ofString(text)) ?? []
+  const host = ipv6 ?? name
+  return host === undefined ? {} : { host, ...portOf(port) }
+}
+
+const endpointOfUrl = ({ hostname, port, protocol }: URL): { readonly host?: string; readonly port?: number } =>
+  hostname === "" ? {} : { host: hostname.replace(/^\[(.*)\]$/, "$1"), ...portOf(port || defaultPorts.get(protocol)) }
+
+const defaultPorts: ReadonlyMap<string, number> = new Map([["http:", 80], ["ws:", 80], ["https:", 443], ["wss:", 443]])
+
+const portOf = (port: unknown): { readonly port?: number } => {
+  const number = typeof port === "string" && port !== "" ? Number(port) : port
+  return typeof number === "number" && Number.isInteger(number) ? { port: number } : {}
+}
+
+/**
+ * A cause as logs and traces may see it: the same, unless its text quotes credentials.
+ *
+ * @internal
+ */
+export const redactCause = (cause: Cause.Cause<unknown>): Cause.Cause<unknown> =>
+  mapErrors(cause, { error: redactError, defect: redactError })
+
+const redactError = (error: unknown): unknown => {
+  if (typeof error !== "object" || error === null) return redactAnew(error)
+  const known = redactedErrors.get(error) ?? { error: redactAnew(error) }
+  redactedErrors.set(error, known)
+  return known.error
+}
+
+/** The same error is looked at again and again, as the last cause. */
+const redactedErrors = new WeakMap<object, { readonly error: unknown }>()
+
+const redactAnew = (error: unknown): unknown => {
+  const text = Cause.pretty(Cause.fail(error), { renderErrorCause: true })
+  if (redactText(text) === text) return error
+  const [pretty] = Cause.prettyErrors(Cause.fail(error))
+  const copy = new Error(redactText(pretty?.message ?? ""))
+  copy.name = pretty?.name ?? copy.name
+  copy.stack = redactText(text)
+  return copy
+}
+
+/**
+ * A state as logs may see it.
+ *
+ * @internal
+ */
+export const redactState = (state: ConnectionState<unknown, unknown>) => ({
+  ...state,
+  address: Option.map(state.address, redact),
+  lastCause: Option.map(state.lastCause, redactCause),
+  ..."reason" in state && "cause" in state.reason
+    ? { reason: { ...state.reason, cause: redactCause(state.reason.cause) } }
+    : {}
+})
