@@ -18,6 +18,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { parseArgs } from "node:util"
 import * as Feed from "./feed.js"
@@ -111,6 +112,7 @@ const parse = (message: string | Uint8Array): Price => JSON.parse(String(message
 const story = Effect.gen(function*() {
   const print = yield* makePrinter
   const tally = new Tally()
+  const servers = yield* Effect.scope
   const first = yield* Feed.start(0)
   yield* print("dim", "server", `listens on port ${first.port}`)
   yield* Effect.gen(function*() {
@@ -120,9 +122,10 @@ const story = Effect.gen(function*() {
     yield* first.kill
     yield* print("dim", "server", "killed")
     yield* Effect.sleep("3 seconds")
-    yield* Feed.start(first.port)
+    yield* Scope.extend(Feed.start(first.port), servers)
     yield* print("dim", "server", "started again")
     yield* Effect.sleep("3500 millis")
+    yield* (yield* Prices).close
   }).pipe(Effect.scoped, Effect.provide(pricesLive(`ws://127.0.0.1:${first.port}`, print)))
   yield* Console.log(`\n${table(tally.rows)}`)
 }).pipe(Effect.scoped)

@@ -11,12 +11,13 @@ export interface Price {
   readonly price: number
 }
 
+const day = 86_400_000
 const period = 200
 const symbols = ["EURUSD", "GBPUSD", "USDJPY"]
 const start = [1.0842, 1.2671, 151.32]
 
 const priceNow = (): Price => {
-  const number = Math.floor(Date.now() / period)
+  const number = Math.floor((Date.now() % day) / period)
   const index = number % symbols.length
   const price = start[index]! * (1 + Math.sin(number / 7) / 1000)
   return { number, symbol: symbols[index]!, price: Number(price.toFixed(4)) }

@@ -1,0 +1,13 @@
+/**
+ * Everything, by module. Importing a module by itself (`@persistent-connection/core/PersistentConnection`) keeps the
+ * others out of a bundle without the help of a bundler.
+ *
+ * @since 0.1.0
+ */
+export * as Addresses from "./Addresses.js"
+export * as ConnectionError from "./ConnectionError.js"
+export * as ConnectionEvent from "./ConnectionEvent.js"
+export * as ConnectionState from "./ConnectionState.js"
+export * as Connector from "./Connector.js"
+export * as PersistentConnection from "./PersistentConnection.js"
+export * as RetryPolicy from "./RetryPolicy.js"
