@@ -31,7 +31,7 @@ const heapUsed = Effect.zipRight(collectGarbage, Effect.sync(() => process.memor
 /** Bytes of heap each of `count` values keeps. */
 const heapPerItem = <A>(count: number, one: Effect.Effect<A>) =>
   Effect.gen(function*() {
-    const items: Array<A> = new Array(count)
+    const items: Array<A> = Array.from({ length: count })
     const before = yield* heapUsed
     for (let i = 0; i < count; i++) items[i] = yield* one
     yield* Effect.sleep("100 millis")

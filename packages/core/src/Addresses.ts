@@ -42,6 +42,7 @@
  * @since 0.1.0
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
+import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { Attempt } from "./Connector.js"
@@ -89,18 +90,51 @@ export const roundRobin: <Address>(addresses: NonEmptyReadonlyArray<Address>) =>
 export const shuffled: <Address>(addresses: NonEmptyReadonlyArray<Address>) => LookUp<Address> = internal.shuffled
 
 /**
- * Addresses in the order of preference. It stays with the one that works, also when a connection to it is lost, and
- * goes on to the next one, after the last to the first again, when an attempt has failed.
- *
- * When the first address was left `failBackAfter` ago or earlier, the first attempt after the loss of a connection
- * goes there again; a connection that works is not given up for it. Default: `Duration.infinity`, never.
+ * @since 0.1.0
+ * @category models
+ */
+export interface FailoverOptions {
+  /**
+   * When the first address was left this long ago or longer, the first attempt after the loss of a connection goes there
+   * again; a connection that works is not given up for it. Default: `Duration.infinity`, never.
+   */
+  readonly failBackAfter?: Duration.DurationInput | undefined
+  /**
+   * After which causes to go on to the next address: those of failed attempts, of look-ups as well, and those of losses
+   * alike. A loss without an error has an empty cause. Default: after every failed attempt, and after no loss.
+   */
+  readonly leaveWhen?: ((cause: Cause.Cause<unknown>) => boolean) | undefined
+}
+
+/**
+ * Addresses in the order of preference. Unless the options say otherwise it stays with the one that works, also when a
+ * connection to it is lost, and goes on to the next one, after the last to the first again, when an attempt has failed.
  *
  * Throws an `IllegalArgumentException` if there are no addresses, and for a negative duration.
+ *
+ * @example
+ * ```ts
+ * import * as Addresses from "@persistent-connection/core/Addresses"
+ * import * as Cause from "effect/Cause"
+ * import * as Data from "effect/Data"
+ * import * as Option from "effect/Option"
+ *
+ * class FeedError extends Data.TaggedError("FeedError")<{ readonly status: number }> {}
+ *
+ * // Another host would not accept this user either. One that accepts everybody and hangs up is left too.
+ * export const address = Addresses.failover(["a.example.com", "b.example.com"], {
+ *   leaveWhen: (cause) =>
+ *     Option.match(Cause.failureOption(cause), {
+ *       onNone: () => true,
+ *       onSome: (error) => !(error instanceof FeedError && error.status === 401)
+ *     })
+ * })
+ * ```
  *
  * @since 0.1.0
  * @category constructors
  */
 export const failover: <Address>(
   addresses: NonEmptyReadonlyArray<Address>,
-  options?: { readonly failBackAfter?: Duration.DurationInput | undefined }
+  options?: FailoverOptions
 ) => LookUp<Address> = internal.failover

@@ -12,6 +12,7 @@ import type { Pipeable } from "effect/Pipeable"
 import type * as Scope from "effect/Scope"
 import type { ConnectionLost } from "./ConnectionError.js"
 import * as internal from "./internal/connector.js"
+import * as health from "./internal/healthCheck.js"
 
 /**
  * @since 0.1.0
@@ -294,6 +295,90 @@ export const limitAttempts: {
     semaphore: Effect.Semaphore
   ): Connector<Address, Connection, E, R>
 } = internal.limitAttempts
+
+/**
+ * How a health check asks a peer whether it is still there.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface HealthCheckOptions<in Connection, out E = never, out R = never> {
+  /**
+   * Asks the peer: succeeds when it has answered, fails with what is wrong otherwise. What it acquires is released when
+   * it has ended. It is interrupted when it is not needed any more, and there is never more than one at a time.
+   */
+  readonly probe: (connection: Connection) => Effect.Effect<unknown, E, R>
+  /**
+   * How long after the connection was established, and then after each answer, the peer is asked (again); more than 0.
+   * Every interval is shortened by a random part of up to a quarter, so that clients that connected together do not ask
+   * together (T4). `Duration.infinity`: only on demand, see `PersistentConnection.reconnectNow`.
+   */
+  readonly interval: Duration.DurationInput
+  /** How long the answer may take; more than 0. `Duration.infinity` if the probe has a deadline of its own. */
+  readonly timeout: Duration.DurationInput
+  /**
+   * A value that changes (by `Object.is`) whenever something has been received: a count, or the time of it. Who is heard
+   * is not asked: there is no probe after an interval in which it changed, and a probe whose time is up is forgiven if
+   * it changed meanwhile. Default: the peer is always asked.
+   */
+  readonly activity?: ((connection: Connection) => unknown) | undefined
+}
+
+/**
+ * Finds out whether a connection is dead although nobody says so, by asking the peer from time to time. When a probe
+ * fails, or there is no answer in time (a `TimeoutException`), the connection is lost with that cause: `closed` ends, even
+ * if the connector's own would hang, and `isClosed` says so. It also is what `PersistentConnection.reconnectNow` asks
+ * with when it is to probe.
+ *
+ * So a dead connection is noticed, at the latest, one interval and the timeout after the last answer, or two intervals
+ * and the timeout after the last `activity`. If the deadline itself came late, because the machine slept or timers are
+ * throttled, the answer has that time once more.
+ *
+ * Each connection is asked by itself, however many watch it, from when it is established until it is released: a probe
+ * of an old connection has no effect on a new one. Nobody waits for a probe or a `closed` that hangs when it is
+ * interrupted, except the release of the connection at its very end. Every connection must be an object of its own.
+ *
+ * Throws an `IllegalArgumentException` for an interval or a timeout that is not more than 0.
+ *
+ * @example
+ * ```ts
+ * import * as Connector from "@persistent-connection/core/Connector"
+ * import * as Data from "effect/Data"
+ * import type * as Effect from "effect/Effect"
+ *
+ * class FeedError extends Data.TaggedError("FeedError")<{ readonly status: number }> {}
+ *
+ * interface Feed {
+ *   readonly ping: Effect.Effect<void, FeedError>
+ *   readonly messagesReceived: () => number
+ * }
+ *
+ * declare const transport: Connector.Connector<URL, Feed, FeedError>
+ *
+ * export const connector = transport.pipe(
+ *   Connector.healthCheck({
+ *     probe: (feed: Feed) => feed.ping,
+ *     interval: "30 seconds",
+ *     timeout: "10 seconds",
+ *     activity: (feed) => feed.messagesReceived()
+ *   })
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const healthCheck: {
+  <Connection extends object, E2, R2>(
+    options: HealthCheckOptions<Connection, E2, R2>
+  ): <Address, Self extends Connection, E, R>(
+    self: Connector<Address, Self, E, R>
+  ) => Connector<Address, Self, E | E2 | Cause.TimeoutException, R | Exclude<R2, Scope.Scope>>
+  <Address, Connection extends object, E, R, E2, R2>(
+    self: Connector<Address, Connection, E, R>,
+    options: HealthCheckOptions<Connection, E2, R2>
+  ): Connector<Address, Connection, E | E2 | Cause.TimeoutException, R | Exclude<R2, Scope.Scope>>
+} = health.healthCheck
 
 /**
  * Changes the connection that users see, by a pure function; `setup` is its effectful form. It must give each

@@ -8,12 +8,7 @@
  * @example
  * ```ts
  * import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
- * import * as Cause from "effect/Cause"
- * import * as Data from "effect/Data"
- * import * as Option from "effect/Option"
  * import * as Schedule from "effect/Schedule"
- *
- * class FeedError extends Data.TaggedError("FeedError")<{ readonly status: number }> {}
  *
  * const policy = RetryPolicy.exponential({ base: "500 millis", cap: "30 seconds" })
  *
@@ -23,19 +18,15 @@
  * // Gives up when nothing has worked for 10 minutes.
  * export const punctual = policy.pipe(Schedule.upTo("10 minutes"))
  *
- * // Gives up at once when the server says that it will never let us in.
- * export const realistic = policy.pipe(
- *   Schedule.whileInput((cause: Cause.Cause<FeedError>) =>
- *     Option.match(Cause.failureOption(cause), { onNone: () => true, onSome: (error) => error.status !== 403 })
- *   )
- * )
- *
  * // Tries once more without any delay, and only then begins to wait.
  * export const hasty = Schedule.recurs(1).pipe(Schedule.andThen(policy))
  * ```
  *
+ * What a failure means is for `classify` to say.
+ *
  * @since 0.1.0
  */
+import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import type * as Schedule from "effect/Schedule"
 import * as internal from "./internal/retryPolicy.js"
@@ -113,3 +104,98 @@ export const fixed: (delay: Duration.DurationInput) => Schedule.Schedule<Duratio
  * @category constructors
  */
 export const exponential: (options: ExponentialOptions) => Schedule.Schedule<Duration.Duration> = internal.exponential
+
+/**
+ * What a failure, or a loss, means for the next attempt; see `classify`.
+ *
+ * - `AsUsual`: the schedule says when it is.
+ * - `GiveUp`: there is none (D11).
+ * - `RetryAfter`: the server has named the time before which it does not want one.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type RetryDecision =
+  | { readonly _tag: "AsUsual" }
+  | { readonly _tag: "GiveUp" }
+  | { readonly _tag: "RetryAfter"; readonly time: Duration.Duration }
+
+/**
+ * The schedule says when the next attempt is made.
+ *
+ * @since 0.1.0
+ * @category decisions
+ */
+export const asUsual: RetryDecision = internal.asUsual
+
+/**
+ * There is no next attempt: the persistent connection closes, with the cause as the reason for everyone who waits (D11).
+ *
+ * @since 0.1.0
+ * @category decisions
+ */
+export const giveUp: RetryDecision = internal.giveUp
+
+/**
+ * The next attempt is not made before this time has passed, counted from now, the moment of the failure, and not from
+ * the beginning of the attempt. The delay of the schedule begins when it has: it is not shortened, and its jitter keeps
+ * apart the clients that were all told the same.
+ *
+ * It is believed whatever it is: take `Duration.min` of it and of the longest time you would wait. Throws an
+ * `IllegalArgumentException` for a time that is negative or infinite.
+ *
+ * @since 0.1.0
+ * @category decisions
+ */
+export const retryAfter: (time: Duration.DurationInput) => RetryDecision = internal.retryAfter
+
+/**
+ * Sorts the causes of failures and losses into classes: those that are final, those after which the server wants to be
+ * left alone for a time, and all others. The cause is that of the look-up, of the connect, or of the end of a connection:
+ * a typed error, a defect, or empty if the peer closed the connection without an error.
+ *
+ * For causes that ask for another address see `Addresses.failover`. If the function throws, it is as if the schedule did
+ * (D10).
+ *
+ * @example
+ * ```ts
+ * import type { AttemptFailure } from "@persistent-connection/core/Connector"
+ * import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+ * import * as Cause from "effect/Cause"
+ * import * as Data from "effect/Data"
+ * import * as Duration from "effect/Duration"
+ * import * as Option from "effect/Option"
+ *
+ * class Unauthorized extends Data.TaggedError("Unauthorized")<{}> {}
+ * class Busy extends Data.TaggedError("Busy")<{ readonly retryAfter: Duration.Duration }> {}
+ * class Unreachable extends Data.TaggedError("Unreachable")<{ readonly host: string }> {}
+ *
+ * type FeedError = Unauthorized | Busy | Unreachable
+ *
+ * export const retry = RetryPolicy.exponential({ base: "1 second", cap: "1 minute" }).pipe(
+ *   RetryPolicy.classify((cause: Cause.Cause<AttemptFailure<FeedError>>) => {
+ *     const error = Option.getOrUndefined(Cause.failureOption(cause))
+ *     switch (error?._tag) {
+ *       case "Unauthorized":
+ *         return RetryPolicy.giveUp
+ *       case "Busy":
+ *         return RetryPolicy.retryAfter(Duration.min(error.retryAfter, "10 minutes"))
+ *       default:
+ *         return RetryPolicy.asUsual
+ *     }
+ *   })
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const classify: {
+  <E>(decide: (cause: Cause.Cause<E>) => RetryDecision): <Out, In, R>(
+    self: Schedule.Schedule<Out, In, R>
+  ) => Schedule.Schedule<Out, In & Cause.Cause<E>, R>
+  <Out, E, R>(
+    self: Schedule.Schedule<Out, Cause.Cause<E>, R>,
+    decide: (cause: Cause.Cause<E>) => RetryDecision
+  ): Schedule.Schedule<Out, Cause.Cause<E>, R>
+} = internal.classify

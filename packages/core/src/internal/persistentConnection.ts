@@ -1,7 +1,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Inspectable from "effect/Inspectable"
-import * as Option from "effect/Option"
+import type * as Option from "effect/Option"
 import { pipeArguments } from "effect/Pipeable"
 import type * as Queue from "effect/Queue"
 import * as Runtime from "effect/Runtime"

@@ -85,28 +85,24 @@ export const retryAfter = (time: Duration.DurationInput): RetryDecision => ({
 export const classify = dual<
   <E>(
     decide: (cause: Cause.Cause<E>) => RetryDecision
-  ) => <Out, R>(
-    self: Schedule.Schedule<Out, Cause.Cause<E>, R>
-  ) => Schedule.Schedule<Out, Cause.Cause<E>, R>,
-  <Out, E, R>(
-    self: Schedule.Schedule<Out, Cause.Cause<E>, R>,
+  ) => <Out, In, R>(
+    self: Schedule.Schedule<Out, In, R>
+  ) => Schedule.Schedule<Out, In & Cause.Cause<E>, R>,
+  <Out, In, R, E>(
+    self: Schedule.Schedule<Out, In, R>,
     decide: (cause: Cause.Cause<E>) => RetryDecision
-  ) => Schedule.Schedule<Out, Cause.Cause<E>, R>
->(2, (self, decide) =>
-  Schedule.makeWithState(self.initial, (attemptBegunAt, cause, state) =>
-    Effect.gen(function*() {
-      const decision = decide(cause)
-      switch (decision._tag) {
-        case "AsUsual":
-          return yield* self.step(attemptBegunAt, cause, state)
-        case "GiveUp": {
-          const [next, out] = yield* self.step(attemptBegunAt, cause, state)
-          return [next, out, ScheduleDecision.done] as const
-        }
-        case "RetryAfter": {
-          // The server has spoken now, however long ago the attempt, or a connection that is lost now, began.
-          const now = yield* Clock.currentTimeMillis
-          return yield* self.step(now + Duration.toMillis(decision.time), cause, state)
-        }
-      }
-    })))
+  ) => Schedule.Schedule<Out, In & Cause.Cause<E>, R>
+>(
+  2,
+  <Out, In, R, E>(self: Schedule.Schedule<Out, In, R>, decide: (cause: Cause.Cause<E>) => RetryDecision) =>
+    Schedule.makeWithState(self.initial, (attemptBegunAt, cause: In & Cause.Cause<E>, state) =>
+      Effect.gen(function*() {
+        const decision = decide(cause)
+        // A server speaks now, however long ago the attempt, or that of a connection which is lost now, began.
+        const from = decision._tag === "RetryAfter"
+          ? (yield* Clock.currentTimeMillis) + Duration.toMillis(decision.time)
+          : attemptBegunAt
+        const [next, out, intervals] = yield* self.step(from, cause, state)
+        return [next, out, decision._tag === "GiveUp" ? ScheduleDecision.done : intervals] as const
+      }))
+)

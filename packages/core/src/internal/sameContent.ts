@@ -1,4 +1,5 @@
 import * as Equal from "effect/Equal"
+import * as Predicate from "effect/Predicate"
 
 /**
  * Equality by content: `Equal` where a value defines it, otherwise the same class and the same own properties, and for
@@ -22,7 +23,7 @@ const same = (self: unknown, that: unknown, path: ReadonlyArray<readonly [object
     if (self.name !== that.name || self.message !== that.message) return false
   } else if (Equal.equals(self, that)) {
     return true
-  } else if (self instanceof Date || self instanceof URL) {
+  } else if (Predicate.isDate(self) || self instanceof URL) {
     return self.toJSON() === (that as Date | URL).toJSON()
   } else if (!Array.isArray(self) && Equal.isEqual(self)) {
     // The value says itself what equal means, and has said no.

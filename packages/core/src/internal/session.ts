@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
-import { ConnectionClosed, ConnectionLost } from "../ConnectionError.js"
+import { type ConnectionClosed, ConnectionLost } from "../ConnectionError.js"
 import { interrupt } from "./fibers.js"
 import { Signal } from "./signal.js"
 

@@ -1,0 +1,167 @@
+/**
+ * What persistent connections count and measure, as Effect metrics for any exporter.
+ *
+ * What `track` is not called for is neither counted nor measured, except the two counters of `onEvent` handlers. The
+ * metrics of persistent connections with one name are added up.
+ *
+ * @since 0.1.0
+ */
+import type * as Effect from "effect/Effect"
+import type * as Metric from "effect/Metric"
+import * as tracker from "./internal/connectionMetrics.js"
+import * as internal from "./internal/metrics.js"
+import type { PersistentConnection } from "./PersistentConnection.js"
+
+/**
+ * How an attempt to connect has ended:
+ *
+ * - `success`: with a connection;
+ * - `failure`: with a typed error of the look-up or of the connector;
+ * - `timeout`: with a `TimeoutException`, since it took too long (D9);
+ * - `defect`: with a defect (C6);
+ * - `interrupted`: because the persistent connection was closed or aborted meanwhile (D1, D2).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type AttemptOutcome = "success" | "failure" | "timeout" | "defect" | "interrupted"
+
+/**
+ * The phases of a persistent connection, as in `ConnectionState`. One that is closed is counted no longer.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Phase = "connecting" | "connected" | "waiting" | "closing"
+
+/**
+ * Counts and measures a persistent connection from now on until it has closed, which leaving its scope also brings
+ * about; then the gauges no longer count it. It starts no fiber and costs an idle connection a few hundred bytes.
+ *
+ * Metric labels of the fiber (`Effect.tagMetrics`) come after the tags that the metrics have by themselves. What is
+ * tracked twice is counted twice.
+ *
+ * @example
+ * ```ts
+ * import * as ConnectionMetrics from "@persistent-connection/core/ConnectionMetrics"
+ * import type * as Connector from "@persistent-connection/core/Connector"
+ * import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+ * import * as Effect from "effect/Effect"
+ *
+ * declare const connector: Connector.Connector<URL, { readonly send: (text: string) => void }, Error>
+ *
+ * export const prices = PersistentConnection.make({
+ *   serverName: "prices",
+ *   address: Effect.succeed(new URL("wss://prices.example.com")),
+ *   connector
+ * }).pipe(Effect.tap(ConnectionMetrics.track))
+ * ```
+ *
+ * @since 0.1.0
+ * @category tracking
+ */
+export const track: <Connection, E>(self: PersistentConnection<Connection, E>) => Effect.Effect<void> = tracker.track
+
+/**
+ * `persistent_connection_attempts`: attempts that have ended, tagged by `server_name` and `outcome`, an
+ * `AttemptOutcome`. Those that are not reported again count as well; those of a `refresh` only if they succeed.
+ *
+ * @example
+ * ```ts
+ * import * as ConnectionMetrics from "@persistent-connection/core/ConnectionMetrics"
+ * import * as Effect from "effect/Effect"
+ * import * as Metric from "effect/Metric"
+ *
+ * // The order of the tags matters to Effect: `server_name` is the first.
+ * export const timeouts = ConnectionMetrics.attempts.pipe(
+ *   Metric.tagged("server_name", "prices"),
+ *   Metric.tagged("outcome", "timeout"),
+ *   Metric.value,
+ *   Effect.map(({ count }) => count)
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const attempts: Metric.Metric.Counter<number> = internal.attempts
+
+/**
+ * `persistent_connection_connections`: connections that have been established, tagged by `server_name`.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const connections: Metric.Metric.Counter<number> = internal.connections
+
+/**
+ * `persistent_connection_losses`: connections that have been lost, with an error or without, tagged by `server_name`.
+ * One that the owner closed, or that a `refresh` replaced, is not lost.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const losses: Metric.Metric.Counter<number> = internal.losses
+
+/**
+ * `persistent_connection_time_to_connect_seconds`: how long each attempt that succeeded took, in seconds, with the
+ * event handlers that it waited for; tagged by `server_name`. Those of a `refresh` are not measured.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const timeToConnect: Metric.Metric.Histogram<number> = internal.timeToConnect
+
+/**
+ * `persistent_connection_uptime_seconds`: how long each connection lasted until it was lost, replaced, or began to be
+ * closed, in seconds; tagged by `server_name`.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const uptime: Metric.Metric.Histogram<number> = internal.uptime
+
+/**
+ * `persistent_connection_time_disconnected_seconds`: how long there was no connection at a stretch, in seconds: from
+ * the beginning, or a loss, to the next connection, or to the end if there was no other; tagged by `server_name`.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const timeDisconnected: Metric.Metric.Histogram<number> = internal.timeDisconnected
+
+/**
+ * `persistent_connection_state`: how many persistent connections of one name are in a phase now, tagged by
+ * `server_name` and `phase`, a `Phase`. With one of that name it is 1 for the phase that it is in and 0 for the others.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const state: Metric.Metric.Gauge<number> = internal.state
+
+/**
+ * `persistent_connection_waiting`: how many fibers wait for a connection now, in `connected`, `use` and the like;
+ * tagged by `server_name`.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const waiting: Metric.Metric.Gauge<number> = internal.waiting
+
+/**
+ * `persistent_connection_handler_defects`: calls of `onEvent` that ended in a defect (D6), tagged by `server_name`.
+ * Counted for every persistent connection.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const handlerDefects: Metric.Metric.Counter<number> = internal.handlerDefects
+
+/**
+ * `persistent_connection_slow_handlers`: calls of `onEvent` that held up the loop for longer than `handlerWarning`,
+ * tagged by `server_name`. Counted for every persistent connection.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const slowHandlers: Metric.Metric.Counter<number> = internal.slowHandlers

@@ -1,0 +1,77 @@
+/**
+ * Every persistent connection of the process at a glance, for a debug endpoint or a signal handler. It needs no
+ * preparation: whatever has been made and whose scope has not been left is there.
+ *
+ * @since 0.1.0
+ */
+import type * as Effect from "effect/Effect"
+import type { ConnectionState } from "./ConnectionState.js"
+import * as internal from "./internal/inspect.js"
+import type { PersistentConnection } from "./PersistentConnection.js"
+
+/**
+ * One persistent connection, as plain data that JSON can show. Credentials in addresses, and in what errors quote of
+ * them, are left out.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Summary {
+  /** The name of the server, as given to `PersistentConnection.make`. */
+  readonly serverName: string
+  /** The tag of its state. */
+  readonly phase: ConnectionState<unknown, unknown>["_tag"]
+  /** When the phase began, in ms of the `Clock`. */
+  readonly since: number
+  /** How long ago that was, in ms. */
+  readonly forMillis: number
+  /** How many connections have been established so far. */
+  readonly generation: number
+  /** The number of the attempt under way, or of the last one made, within its cycle; from 1. */
+  readonly attempt: number
+  /** When the next attempt is due, in ms of the `Clock`; null if it does not wait for one. */
+  readonly nextAttemptAt: number | null
+  /** How many fibers wait for a connection. */
+  readonly waiting: number
+  /** The address obtained last; null if there has been none. */
+  readonly address: string | null
+  /** Why the last attempt failed or the last connection was lost, in words; null if there has been nothing of the kind. */
+  readonly lastCause: string | null
+}
+
+/**
+ * What is the case with one persistent connection.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const summarize: <Connection, E>(self: PersistentConnection<Connection, E>) => Effect.Effect<Summary> =
+  internal.summarize
+
+/**
+ * What is the case with every persistent connection of the process whose scope has not been left, sorted by the name of
+ * the server; those of one name in the order in which they were made.
+ *
+ * @example
+ * ```ts
+ * import * as Inspect from "@persistent-connection/core/Inspect"
+ * import * as Effect from "effect/Effect"
+ *
+ * export const json = Effect.map(Inspect.all, (summaries) => JSON.stringify(summaries))
+ *
+ * export const text = Effect.map(Inspect.all, Inspect.table)
+ * ```
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const all: Effect.Effect<ReadonlyArray<Summary>> = internal.all
+
+/**
+ * A table for people: a line of titles and one for each summary, the columns aligned, durations in their largest units,
+ * `-` for what there is none of.
+ *
+ * @since 0.1.0
+ * @category rendering
+ */
+export const table: (summaries: ReadonlyArray<Summary>) => string = internal.table
