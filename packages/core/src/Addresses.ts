@@ -95,8 +95,8 @@ export const shuffled: <Address>(addresses: NonEmptyReadonlyArray<Address>) => L
  */
 export interface FailoverOptions {
   /**
-   * When the first address was left this long ago or longer, the first attempt after the loss of a connection goes there
-   * again; a connection that works is not given up for it. Default: `Duration.infinity`, never.
+   * When the first address was left this long ago or longer, the first attempt after the loss of a connection goes
+   * there again; a connection that works is not given up for it. Default: `Duration.infinity`, never.
    */
   readonly failBackAfter?: Duration.DurationInput | undefined
   /**

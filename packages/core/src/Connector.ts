@@ -317,18 +317,18 @@ export interface HealthCheckOptions<in Connection, out E = never, out R = never>
   /** How long the answer may take; more than 0. `Duration.infinity` if the probe has a deadline of its own. */
   readonly timeout: Duration.DurationInput
   /**
-   * A value that changes (by `Object.is`) whenever something has been received: a count, or the time of it. Who is heard
-   * is not asked: there is no probe after an interval in which it changed, and a probe whose time is up is forgiven if
-   * it changed meanwhile. Default: the peer is always asked.
+   * A value that changes (by `Object.is`) whenever something has been received: a count, or the time of it. A peer that
+   * is heard is not asked: there is no probe after an interval in which the value changed, and a probe whose time is up
+   * is forgiven if it changed meanwhile. Default: the peer is always asked.
    */
   readonly activity?: ((connection: Connection) => unknown) | undefined
 }
 
 /**
  * Finds out whether a connection is dead although nobody says so, by asking the peer from time to time. When a probe
- * fails, or there is no answer in time (a `TimeoutException`), the connection is lost with that cause: `closed` ends, even
- * if the connector's own would hang, and `isClosed` says so. It also is what `PersistentConnection.reconnectNow` asks
- * with when it is to probe.
+ * fails, or there is no answer in time (a `TimeoutException`), the connection is lost with that cause: `closed` ends,
+ * even if the connector's own would hang, and `isClosed` says so. It also is what `PersistentConnection.reconnectNow`
+ * asks with when it is to probe.
  *
  * So a dead connection is noticed, at the latest, one interval and the timeout after the last answer, or two intervals
  * and the timeout after the last `activity`. If the deadline itself came late, because the machine slept or timers are

@@ -18,7 +18,8 @@
  * // Gives up when nothing has worked for 10 minutes.
  * export const punctual = policy.pipe(Schedule.upTo("10 minutes"))
  *
- * // Tries once more without any delay, and only then begins to wait.
+ * // Tries once more without any delay, and only then begins to wait. Needs `stableFor`: if every connection were a
+ * // success, a peer that accepts and hangs up would never be called with any delay.
  * export const hasty = Schedule.recurs(1).pipe(Schedule.andThen(policy))
  * ```
  *
@@ -129,7 +130,7 @@ export type RetryDecision =
 export const asUsual: RetryDecision = internal.asUsual
 
 /**
- * There is no next attempt: the persistent connection closes, with the cause as the reason for everyone who waits (D11).
+ * There is no next attempt: the persistent connection closes, and everyone who waits is told the cause (D11).
  *
  * @since 0.1.0
  * @category decisions
@@ -151,11 +152,11 @@ export const retryAfter: (time: Duration.DurationInput) => RetryDecision = inter
 
 /**
  * Sorts the causes of failures and losses into classes: those that are final, those after which the server wants to be
- * left alone for a time, and all others. The cause is that of the look-up, of the connect, or of the end of a connection:
- * a typed error, a defect, or empty if the peer closed the connection without an error.
+ * left alone for a time, and all others. The cause is that of a look-up, of a connect, or of the end of a connection: a
+ * typed error, a defect, or empty if the peer closed the connection without an error.
  *
- * For causes that ask for another address see `Addresses.failover`. If the function throws, it is as if the schedule did
- * (D10).
+ * For causes that ask for another address see `Addresses.failover`. A function that throws is logged, and the next
+ * attempt is made after 10 s (D10).
  *
  * @example
  * ```ts

@@ -38,6 +38,7 @@ import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type { Pipeable } from "effect/Pipeable"
 import type * as Connector from "./Connector.js"
+import * as answers from "./internal/testAnswer.js"
 import * as internal from "./internal/testConnector.js"
 
 /**
@@ -225,7 +226,7 @@ export const make: {
 export const succeed: {
   (): Answer
   <Connection>(connection: Connection): Answer<Connection>
-} = internal.succeed
+} = answers.succeed
 
 /**
  * Fails at once.
@@ -233,7 +234,7 @@ export const succeed: {
  * @since 0.1.0
  * @category answers
  */
-export const fail: <E>(error: E) => Answer<never, E> = internal.fail
+export const fail: <E>(error: E) => Answer<never, E> = answers.fail
 
 /**
  * Fails at once, with a cause.
@@ -241,7 +242,7 @@ export const fail: <E>(error: E) => Answer<never, E> = internal.fail
  * @since 0.1.0
  * @category answers
  */
-export const failCause: <E>(cause: Cause.Cause<E>) => Answer<never, E> = internal.failCause
+export const failCause: <E>(cause: Cause.Cause<E>) => Answer<never, E> = answers.failCause
 
 /**
  * Dies at once, as a connector with a bug does (C6).
@@ -249,7 +250,7 @@ export const failCause: <E>(cause: Cause.Cause<E>) => Answer<never, E> = interna
  * @since 0.1.0
  * @category answers
  */
-export const die: (defect: unknown) => Answer = internal.die
+export const die: (defect: unknown) => Answer = answers.die
 
 /**
  * Does not answer, until the test does it with `TestConnector.answer` or the attempt is interrupted.
@@ -257,7 +258,7 @@ export const die: (defect: unknown) => Answer = internal.die
  * @since 0.1.0
  * @category answers
  */
-export const hang: Answer = internal.hang
+export const hang: Answer = answers.hang
 
 /**
  * Ends the persistent connection for good, as a connector may do by `attempt.abort` (X5).
@@ -265,7 +266,7 @@ export const hang: Answer = internal.hang
  * @since 0.1.0
  * @category answers
  */
-export const abort: <E>(error: E) => Answer<never, E> = internal.abort
+export const abort: <E>(error: E) => Answer<never, E> = answers.abort
 
 /**
  * Does what a function says, which is told where to connect, and what the connector is told about the attempt.
@@ -291,7 +292,7 @@ export const abort: <E>(error: E) => Answer<never, E> = internal.abort
  */
 export const decide: <Address, Connection = never, E = never>(
   f: (address: Address, attempt: Connector.Attempt<Address, never>) => Answer<Connection, E, Address>
-) => Answer<Connection, E, Address> = internal.decide
+) => Answer<Connection, E, Address> = answers.decide
 
 /**
  * Lets that much time pass first.
@@ -309,7 +310,7 @@ export const delayed: {
     self: Answer<Connection, E, Address>,
     delay: Duration.DurationInput
   ): Answer<Connection, E, Address>
-} = internal.delayed
+} = answers.delayed
 
 /**
  * If it succeeds, the connection is lost so long after: without an error, or with the given cause. Otherwise it changes
@@ -329,4 +330,4 @@ export const thenLose: {
     self: Answer<Connection, E, Address>,
     options: { readonly after: Duration.DurationInput; readonly cause?: Cause.Cause<E2> | undefined }
   ): Answer<Connection, E | E2, Address>
-} = internal.thenLose
+} = answers.thenLose

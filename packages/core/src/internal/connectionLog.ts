@@ -75,7 +75,8 @@ class Reporter implements Observer<unknown, unknown> {
     this.cycle = this.newCycle()
     this.address = Option.none()
     this.failures = 0
-    this.event(Event.AttemptingToConnect({ generation: generation + 1 }), `Connecting to "${this.serverName}"`)
+    const next = { generation: generation + 1 }
+    this.event(Event.AttemptingToConnect(next), `Connecting to "${this.serverName}"`, next)
   }
 
   private obtained({ address, attempt, generation }: StateOf<"Connecting">): void {
@@ -154,7 +155,7 @@ class Reporter implements Observer<unknown, unknown> {
   private event(
     event: Event.ConnectionEvent<unknown, unknown>,
     message: string,
-    annotations: Record<string, unknown> = {},
+    annotations: Record<string, unknown>,
     cause: Cause.Cause<unknown> = Cause.empty
   ): void {
     this.line(Event.logLevel(event), message, { event: event._tag, ...annotations }, cause)

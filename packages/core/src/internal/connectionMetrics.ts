@@ -109,7 +109,6 @@ class Tracker implements Observer<unknown, unknown> {
       this.series.phase(phase, 1)
       this.phase = phase
     }
-    if (next._tag === "Closed") this.onWaiting(0)
   }
 
   readonly onWaiting = (waiting: number): void => {

@@ -10,7 +10,7 @@ import type { Attempt, AttemptFailure, Connector } from "../Connector.js"
 import { type AttemptSpan, withAttemptSpan } from "./attemptSpan.js"
 import { orDefect } from "./cause.js"
 import { Deadline } from "./deadline.js"
-import { type Fibers, interrupt } from "./fibers.js"
+import { type Fibers, interrupt, isSameOrChildOf } from "./fibers.js"
 import { sleep } from "./sleep.js"
 
 /** @internal */
@@ -116,8 +116,9 @@ export class Dialer<Address, Connection, E, R> {
     return this.background(Scope.close(scope, exit))
   }
 
-  isDialling(fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean {
-    return this.step?.diallers.has(fiber) === true
+  /** Is it a fiber that the look-up or the connect under way waits for? */
+  waitsFor(fiber: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<boolean> {
+    return Effect.exists(this.step?.diallers ?? [], (dialler) => isSameOrChildOf(fiber, dialler))
   }
 
   private perform<A>(

@@ -5,14 +5,21 @@ import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
 import * as Runtime from "effect/Runtime"
 
+/**
+ * Where a fiber comes from passes to those that it starts, not to those that join it.
+ *
+ * @internal
+ */
+export const ofOneFiber = { join: <A>(joining: A) => joining }
+
 /** The persistent connections that have started a fiber, or an ancestor of it. */
-const startedBy = FiberRef.unsafeMake<ReadonlyArray<unknown>>([])
+const startedBy = FiberRef.unsafeMake<ReadonlyArray<unknown>>([], ofOneFiber)
 
 /** The persistent connections whose closing has to wait for a fiber, as part of an attempt or of a release. */
-const awaitedBy = FiberRef.unsafeMake<ReadonlyArray<unknown>>([])
+const awaitedBy = FiberRef.unsafeMake<ReadonlyArray<unknown>>([], ofOneFiber)
 
 /** The fibers that run the attempt which a fiber is a part of, each waiting for the next. */
-const diallers = FiberRef.unsafeMake<Set<Fiber.RuntimeFiber<unknown, unknown>> | undefined>(undefined)
+const diallers = FiberRef.unsafeMake<Set<Fiber.RuntimeFiber<unknown, unknown>> | undefined>(undefined, ofOneFiber)
 
 /**
  * Marks the fiber as one that the attempt waits for; to be used where a combinator runs a part of it in another fiber.
@@ -99,6 +106,20 @@ export class Fibers<R> {
     return fiber
   }
 }
+
+/**
+ * Is the fiber the other one, its child, or a child's child? Only of such as end with it: who forks a daemon does not
+ * wait for it.
+ *
+ * @internal
+ */
+export const isSameOrChildOf = (
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  other: Fiber.RuntimeFiber<unknown, unknown>
+): Effect.Effect<boolean> =>
+  fiber === other
+    ? Effect.succeed(true)
+    : Effect.flatMap(other.children, (children) => Effect.exists(children, (child) => isSameOrChildOf(fiber, child)))
 
 /**
  * Asks a fiber to stop, without waiting for it.

@@ -7,8 +7,9 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
+import * as FiberStatus from "effect/FiberStatus"
 import * as Metric from "effect/Metric"
-import { type Fibers, interrupt } from "./fibers.js"
+import { type Fibers, interrupt, isSameOrChildOf, ofOneFiber } from "./fibers.js"
 import { handlerDefects, slowHandlers } from "./metrics.js"
 import { sleep } from "./sleep.js"
 
@@ -22,6 +23,7 @@ export interface HandlerSettings<Event, R> {
 /** A call of the handler, and the end of the loop's interest in it. */
 interface Call {
   readonly event: string
+  fiber: Fiber.RuntimeFiber<void> | undefined
   /** It has ended; or it waits for a connection, which does not come while the loop waits for it. */
   readonly over: Deferred.Deferred<void>
   /** The same; or it waits for the end of closing, which does not come of itself before closing begins. */
@@ -29,7 +31,7 @@ interface Call {
 }
 
 /** The calls of which a fiber is a part: the innermost last. */
-const partOf = FiberRef.unsafeMake<ReadonlyArray<Call>>([])
+const partOf = FiberRef.unsafeMake<ReadonlyArray<Call>>([], ofOneFiber)
 
 /**
  * The calls of one handler. Each runs in a fiber of its own: closing does not tear it (D1), and leaving the scope does
@@ -61,11 +63,13 @@ export class Handlers<Event extends { readonly _tag: string }, R> {
   call(event: Event): void {
     const call: Call = {
       event: event._tag,
+      fiber: undefined,
       over: Deferred.unsafeMake(FiberId.none),
       settled: Deferred.unsafeMake(FiberId.none)
     }
     this.last = call
     const fiber = this.fibers.forkNow(Effect.locallyWith(this.guarded(event), partOf, (calls) => [...calls, call]))
+    call.fiber = fiber
     this.running.add(fiber)
     fiber.addObserver(() => {
       this.running.delete(fiber)
@@ -91,14 +95,21 @@ export class Handlers<Event extends { readonly _tag: string }, R> {
   }
 
   /**
-   * The fiber is about to wait for a connection, or for the end of closing. If it is, or was started by, the call that
-   * the loop waits for, neither might ever go on: so the loop does not wait for that call any longer (D7).
+   * The fiber is about to wait for a connection, or for the end of closing. If it is the call that the loop waits for,
+   * or a fiber that the call waits for, neither might ever go on: so the loop does not wait for that call any longer
+   * (D7). What a call has left behind is no reason (E1).
    */
-  letGo(fiber: Fiber.RuntimeFiber<unknown, unknown>, reason: "connection" | "end"): void {
+  letGo(fiber: Fiber.RuntimeFiber<unknown, unknown>, reason: "connection" | "end"): Effect.Effect<void> {
     const call = this.last
-    if (call === undefined || !fiber.getFiberRef(partOf).includes(call)) return
-    if (reason === "connection") this.finish(call)
-    else Deferred.unsafeDone(call.settled, Exit.void)
+    if (call === undefined || !fiber.getFiberRef(partOf).includes(call)) return Effect.void
+    const release = () => {
+      if (reason === "connection") this.finish(call)
+      else Deferred.unsafeDone(call.settled, Exit.void)
+    }
+    // In its first turn the call does not know its own fiber yet.
+    const caller = call.fiber
+    if (caller === undefined || caller === fiber) return Effect.sync(release)
+    return Effect.flatMap(waitsFor(caller, fiber), (isAwaited) => isAwaited ? Effect.sync(release) : Effect.void)
   }
 
   /** Interrupts the calls that are running, and those to come after their first turn. */
@@ -151,3 +162,14 @@ export class Handlers<Event extends { readonly _tag: string }, R> {
     )
   }
 }
+
+/** Is the caller waiting for the fiber, which it has started, or will it have to? */
+const waitsFor = (
+  caller: Fiber.RuntimeFiber<unknown, unknown>,
+  fiber: Fiber.RuntimeFiber<unknown, unknown>
+): Effect.Effect<boolean> =>
+  Effect.flatMap(caller.status, (status) =>
+    // A concurrent `Effect.all` runs its parts in daemons, but is known to wait for a fiber.
+    FiberStatus.isSuspended(status) && !FiberId.isNone(status.blockingOn)
+      ? Effect.succeed(true)
+      : isSameOrChildOf(fiber, caller))

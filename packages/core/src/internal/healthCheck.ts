@@ -63,11 +63,11 @@ class Health<Connection, E, R> {
   ) {}
 
   begin(connection: Connection): void {
-    this.judge(this.fork(this.rounds(connection)))
+    this.judge(this.fork(Effect.suspend(() => this.rounds(connection, this.settings.activity(connection)))))
   }
 
   get isClosed(): boolean {
-    return this.hasEnded || this.verdict !== undefined
+    return this.isReleased || this.hasEnded || this.verdict !== undefined
   }
 
   /** Ends as `closed` does, or with the verdict. */
@@ -113,17 +113,20 @@ class Health<Connection, E, R> {
     this.running.size === 0 ? Effect.void : Effect.zipRight(Fiber.awaitAll(this.running), this.ended)
   )
 
-  private rounds(connection: Connection): Effect.Effect<never, E> {
-    const { activity } = this.settings
-    const interval = Duration.toMillis(this.settings.interval)
-    return Effect.gen(this, function*() {
-      let heard = activity(connection)
-      while (true) {
-        yield* sleep(this.clock, Duration.millis(interval * (1 - jitter * (yield* Random.next))))
-        if (Object.is(heard, activity(connection))) yield* this.check(connection)
-        heard = activity(connection)
-      }
-    })
+  /** Not a generator, which would be kept as long as the connection lives. */
+  private rounds(connection: Connection, heard: unknown): Effect.Effect<never, E> {
+    return Effect.flatMap(this.pause, () =>
+      Effect.flatMap(
+        Object.is(heard, this.settings.activity(connection)) ? this.check(connection) : Effect.void,
+        () => this.rounds(connection, this.settings.activity(connection))
+      ))
+  }
+
+  private get pause(): Effect.Effect<void> {
+    return Effect.flatMap(
+      Random.next,
+      (part) => sleep(this.clock, Duration.millis(Duration.toMillis(this.settings.interval) * (1 - jitter * part)))
+    )
   }
 
   private startExamination(connection: Connection): Fiber.RuntimeFiber<void, E> {
@@ -252,9 +255,10 @@ export const healthCheck = dual<
         const scope = yield* Effect.scope
         const runtime = yield* ownRuntime<Requirements>()
         const health = new Health(settings, attempt.serverName, yield* Effect.clock, runtime)
-        // The last finalizer to run: a probe that cannot be interrupted may well end with the connection. And the first.
+        // The last finalizer to run, as a probe that cannot be interrupted may well end with the connection …
         yield* Scope.addFinalizer(scope, health.ended)
         const connection = yield* connect(address, attempt)
+        // … and the first.
         yield* Scope.addFinalizer(scope, health.end)
         healths.set(connection, health)
         health.begin(connection)

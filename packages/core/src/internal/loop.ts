@@ -15,7 +15,7 @@ import { orDefect } from "./cause.js"
 import { Cycle } from "./cycle.js"
 import { Dialer, type Dialled, type DialSettings } from "./dialer.js"
 import { EventBus } from "./eventBus.js"
-import { Fibers, interrupt } from "./fibers.js"
+import { Fibers, interrupt, isSameOrChildOf } from "./fibers.js"
 import { Handlers, type HandlerSettings } from "./handlers.js"
 import { RetryDriver, type RetrySettings } from "./retryDriver.js"
 import { Session } from "./session.js"
@@ -179,24 +179,32 @@ export class Loop<Address, Connection, E, R> {
 
   /** The end of the connection is watched for even while its `Connected` handler runs, which may be using it. */
   private watch(session: Session<Connection, E>): Effect.Effect<void, never, R> {
-    const { connection, generation } = session
-    return Effect.flatMap(this.handled, () => {
-      this.emit(Event.Connected({ connection, generation }))
-      return Effect.flatMap(
-        Effect.exit(this.closedOf(session)),
-        (exit) => this.gone(session, Exit.isFailure(exit) ? orDefect(exit.cause) : Cause.empty)
-      )
-    })
+    this.announce(session)
+    return Effect.flatMap(this.lossOf(session), (cause) => this.gone(session, cause))
   }
 
-  private closedOf(session: Session<Connection, E>): Effect.Effect<unknown, E> {
-    return Effect.suspend(() => this.settings.connector.closed(session.connection))
+  private announce(session: Session<Connection, E>): void {
+    if (session.isAnnounced) return
+    session.isAnnounced = true
+    const { connection, generation } = session
+    this.emit(Event.Connected({ connection, generation }))
+  }
+
+  /** Waits for the end of the connection. */
+  private lossOf(session: Session<Connection, E>): Effect.Effect<Cause.Cause<E>> {
+    return Effect.map(
+      Effect.exit(Effect.suspend(() => this.settings.connector.closed(session.connection))),
+      (exit) => Exit.isFailure(exit) ? orDefect(exit.cause) : Cause.empty
+    )
   }
 
   private gone(session: Session<Connection, E>, cause: Cause.Cause<E>): Effect.Effect<void, never, R> {
     session.finish(session.lost(cause))
     const uptime = this.clock.unsafeCurrentTimeMillis() - this.state.since
-    return Effect.flatMap(this.handled, () => this.lost(session, cause, uptime))
+    return Effect.flatMap(this.handled, () => {
+      this.announce(session)
+      return Effect.flatMap(this.handled, () => this.lost(session, cause, uptime))
+    })
   }
 
   private lost(
@@ -246,20 +254,7 @@ export class Loop<Address, Connection, E, R> {
 
   /** The connection is not to be trusted any more: lost, with this cause. */
   drop(session: Session<Connection, E>, cause: Cause.Cause<E>): void {
-    if (this.session === session && session.end === undefined) this.go(this.gone(session, cause))
-  }
-
-  /** Asks the peer whether it is still there, if the connector can; without a good answer the connection is lost. */
-  get probe(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const { session } = this
-      const { probe } = this.settings.connector
-      if (session === undefined || probe === undefined) return Effect.void
-      return Effect.catchAllCause(
-        Effect.asVoid(session.use(Effect.suspend(() => probe(session.connection)))),
-        (cause) => Effect.sync(() => this.drop(session, cause as Cause.Cause<E>))
-      )
-    })
+    if (this.session === session && session.end === undefined && !this.isClosing) this.go(this.gone(session, cause))
   }
 
   /**
@@ -297,33 +292,44 @@ export class Loop<Address, Connection, E, R> {
     const old = this.session!
     const end = old.lost(Cause.empty)
     this.attemptBegunAt = begunAt
-    this.go(this.watch(this.adopt(dialer, dialled)))
+    const session = this.adopt(dialer, dialled)
+    // The handler that is still running may be using the new connection: its loss must not be missed until then.
+    const handled = Effect.raceFirst(this.handled, Effect.zipRight(this.untilLost(session), this.handled))
+    this.go(Effect.flatMap(handled, () => this.watch(session)))
     old.supersede(end)
-    succession.retire(this.drained(succession, old, drain), () => {
+    succession.retire(succession.atMost(drain, this.drained(old)), () => {
       old.finish(end)
       return this.dialer.release(old.scope, Exit.void)
     })
   }
 
-  private drained(
-    succession: Succession<Address, Connection, E, R>,
-    session: Session<Connection, E>,
-    time: Duration.Duration
-  ): Effect.Effect<void> {
-    return succession.atMost(time, session.drained, Effect.exit(this.closedOf(session)))
+  /** Waits until nobody uses the connection, or can use it any more. */
+  private drained(session: Session<Connection, E>): Effect.Effect<void> {
+    return Effect.raceFirst(session.drained, this.untilLost(session))
+  }
+
+  /** Waits for the end of the connection, and lets those know who use it. */
+  private untilLost(session: Session<Connection, E>): Effect.Effect<void> {
+    return Effect.map(this.lossOf(session), (cause) => session.finish(session.lost(cause)))
   }
 
   // Ending -------------------------------------------------------------------------------------------------------
 
   /** There will be no other attempt, and the current connection is closed: `close` (X1), or the end of X4, X5, D11. */
   beginClosing(drain = Duration.zero): void {
-    if (this.isClosing) return
+    const succession = this.succession ??= new Succession(this.clock, this.fibers)
+    if (this.isClosing) {
+      if (!this.hasFinished) succession.hurryAfter(drain, this.finished.next)
+      return
+    }
     const connection = State.connection(this.state)
     this.enter(State.Closing({ ...this.common("Closing"), connection, reason: this.reason }))
+    // At once: a successor that is established in this turn must not become the current connection.
+    const cancelled = succession.cancel()
     this.results.notify(this.refusal)
     this.changed.notify(Exit.void)
     this.session?.supersede(this.closed)
-    this.go(this.shutDown(drain))
+    this.go(this.shutDown(succession, cancelled, drain))
   }
 
   /** There will be no other connection after the current one, if there is one (X4, X5). */
@@ -337,9 +343,10 @@ export class Loop<Address, Connection, E, R> {
       case "Connected":
         if (!isHeard) return
         this.enter({ ...this.state, isLast: true })
+        // Those who wait for the next attempt, because they found the current connection dead, wait for nothing; and
+        // so do those who wait for a successor.
+        if (reason._tag === "Aborted" || this.succession?.isUnderWay === true) this.results.notify(this.refusal)
         this.succession?.cancel()
-        // Those who wait for the next attempt, because they found the current connection dead, wait for nothing.
-        if (reason._tag === "Aborted") this.results.notify(this.refusal)
         return
       case "Closing":
       case "Closed":
@@ -347,22 +354,30 @@ export class Loop<Address, Connection, E, R> {
     }
   }
 
-  private shutDown(drain: Duration.Duration): Effect.Effect<void> {
+  private shutDown(
+    succession: Succession<Address, Connection, E, R>,
+    cancelled: Effect.Effect<void>,
+    drain: Duration.Duration
+  ): Effect.Effect<void> {
     return Effect.gen(this, function*() {
       const { session } = this
-      const succession = this.succession ??= new Succession(this.clock, this.fibers)
+      const over = this.handlers === undefined ? Effect.void : this.handlers.over
       yield* this.dialer.abandon()
-      yield* succession.cancel()
-      if (session !== undefined) yield* this.drained(succession, session, drain)
+      const drained = session === undefined ? Effect.void : this.drained(session)
+      yield* succession.atMost(drain, Effect.zipRight(drained, succession.retired))
       succession.hurry()
+      session?.finish(this.closed)
+      const released = session === undefined ? Effect.void : this.dialer.release(session.scope, Exit.void)
+      yield* cancelled
       yield* succession.retired
+      yield* released
       if (session !== undefined) {
-        session.finish(this.closed)
-        yield* this.dialer.release(session.scope, Exit.void)
         // The connection stays current until its `Connected` handler has ended (A2), for which `close` must not wait
         // (D7): closing has finished before the state says so.
         this.finish()
-        if (this.handlers !== undefined) yield* this.handlers.over
+        yield* over
+        this.announce(session)
+        yield* over
       }
       this.session = undefined
       this.enter(State.Closed({ ...this.common("Closed"), reason: this.reason }))
@@ -383,7 +398,6 @@ export class Loop<Address, Connection, E, R> {
   get leave(): Effect.Effect<void> {
     return Effect.withFiberRuntime((fiber) => {
       this.beginClosing()
-      this.succession?.hurry()
       this.handlers?.interruptAll()
       // Whoever leaves from within would wait for itself.
       return this.fibers.haveStarted(fiber) ? Effect.void : this.fibers.join
@@ -403,7 +417,7 @@ export class Loop<Address, Connection, E, R> {
         ? Effect.succeed(true)
         // The one that is forked first is asked first: it answers, if the connection has closed already.
         : Effect.raceFirst(
-          Effect.as(Effect.exit(this.closedOf(session)), true),
+          Effect.as(Effect.interruptible(this.lossOf(session)), true),
           Effect.as(Effect.yieldNow(), false)
         )
     )
@@ -461,10 +475,25 @@ export class Loop<Address, Connection, E, R> {
     fiber: Fiber.RuntimeFiber<unknown, unknown>,
     reason: "connection" | "end"
   ): Effect.Effect<void> {
-    this.handlers?.letGo(fiber, reason)
-    return fiber === this.leg || this.dialer.isDialling(fiber) || this.succession?.isDialling(fiber) === true
-      ? Effect.die(new Cause.RuntimeException(`The connection to "${this.settings.serverName}" waits for itself`))
-      : Effect.void
+    if (!this.fibers.haveStarted(fiber)) return Effect.void
+    const mistake = Effect.die(
+      new Cause.RuntimeException(`The connection to "${this.settings.serverName}" waits for itself`)
+    )
+    return Effect.zipRight(
+      this.handlers === undefined ? Effect.void : this.handlers.letGo(fiber, reason),
+      Effect.if(this.waitsFor(fiber), { onTrue: () => mistake, onFalse: () => Effect.void })
+    )
+  }
+
+  private waitsFor(fiber: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<boolean> {
+    const { leg, succession } = this
+    return Effect.suspend(() => leg === undefined ? Effect.succeed(false) : isSameOrChildOf(fiber, leg)).pipe(
+      Effect.filterOrElse((isLeg) => isLeg, () => this.dialer.waitsFor(fiber)),
+      Effect.filterOrElse(
+        (isDialling) => isDialling,
+        () => succession === undefined ? Effect.succeed(false) : succession.waitsFor(fiber)
+      )
+    )
   }
 
   /** Waits for a connection, in the given fiber. */

@@ -92,12 +92,11 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
       const { loop } = this
       if (loop.hasFinished) return Effect.void
       // What closing waits for cannot wait for the end of closing: it gets as far as the beginning (D7).
-      if (loop.fibers.isAwaited(fiber)) {
-        return loop.isClosing ? Effect.void : Effect.zipRight(loop.changed.next, this.closeFinished)
-      }
-      return loop.isClosing
-        ? loop.finished.next
-        : Effect.zipRight(loop.beforeWaiting(fiber, "end"), loop.finished.next)
+      if (loop.isClosing) return loop.fibers.isAwaited(fiber) ? Effect.void : loop.finished.next
+      return Effect.zipRight(
+        loop.beforeWaiting(fiber, "end"),
+        loop.fibers.isAwaited(fiber) ? Effect.zipRight(loop.changed.next, this.closeFinished) : loop.finished.next
+      )
     })
   }
 
@@ -164,7 +163,7 @@ const decode = <Address, Connection, EA, EC, RA, RC, RS, RH>(
     connector: options.connector,
     schedule: options.retry ?? RetryPolicy.standard,
     stableFor: option.duration("stableFor", options.stableFor ?? Duration.zero),
-    spread: option.duration("spread", options.spread ?? Duration.zero),
+    spread: Duration.millis(option.finiteMillis("spread", options.spread ?? Duration.zero)),
     attemptTimeout: option.duration("attemptTimeout", options.attemptTimeout ?? Duration.seconds(30)),
     closeTimeout: option.duration("closeTimeout", options.closeTimeout ?? Duration.infinity),
     handlerWarning: option.duration("handlerWarning", options.handlerWarning ?? Duration.seconds(10)),

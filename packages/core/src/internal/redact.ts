@@ -36,7 +36,7 @@ export const redactText = (text: string): string =>
     .replace(jsonWebToken, hidden)
 
 /** The look-behinds let each be tried once only in a long word. */
-const url = /(?<![a-z\d+.-])[a-z][a-z\d+.-]*:\/\/[^\s"'<>`]*/gi
+const url = /(?<![a-z\d+.-])[a-z][a-z\d+.-]*:\/\/[^\s"<>`]*/gi
 const userInfo = /(?<![\w.%+-])[\w.%+-]+:[^\s@/:]{1,256}@/g
 const assignment =
   /((?<![\w-])[\w-]*?(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key)(?:=|"\s*:\s*))(?:"[^"]*"|'[^']*'|[^\s&;,"'})\]]+)/gi
@@ -59,8 +59,13 @@ const ofUrl = ({ host, pathname, protocol }: URL): string =>
 
 const ofString = (text: string): string => {
   if (text.includes("-----BEGIN")) return hidden
-  const isWhole = text.includes("://") || /\s/.test(text) || isPath.test(text)
-  return redactText(isWhole ? text : text.replace(/^.*@/, "").replace(/(?<=.)[?#].*$/, ""))
+  if (/\s/.test(text) || isPath.test(text)) return redactText(text)
+  const start = text.search(url)
+  return redactText(
+    start === -1
+      ? text.replace(/^.*@/, "").replace(/(?<=.)[?#].*$/, "")
+      : text.slice(0, start) + withoutCredentials(text.slice(start))
+  )
 }
 
 const isPath = /^(?:[.~]*\/(?!\/)|[a-z]:\\)/i

@@ -1,7 +1,13 @@
 import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
+import * as FiberRefs from "effect/FiberRefs"
+import * as Option from "effect/Option"
+import * as Runtime from "effect/Runtime"
+import * as RuntimeFlags from "effect/RuntimeFlags"
 import type * as Scope from "effect/Scope"
 import { type ConnectionClosed, ConnectionLost } from "../ConnectionError.js"
 import { interrupt } from "./fibers.js"
@@ -10,7 +16,28 @@ import { Signal } from "./signal.js"
 /** @internal */
 export type SessionEnd<E> = ConnectionLost<E> | ConnectionClosed<E>
 
-type Running = Set<Fiber.RuntimeFiber<unknown, unknown>>
+/**
+ * Who wants something done with a connection: its fiber, which is in an uninterruptible region, and what it was before.
+ *
+ * @internal
+ */
+export interface Caller {
+  readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
+  readonly runtimeFlags: RuntimeFlags.RuntimeFlags
+  readonly restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+}
+
+/** Something that is being done with a connection. */
+interface Work {
+  /** What it is a part of. */
+  readonly outer: Work | undefined
+  fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined
+  /** It waits for the draining, which therefore does not wait for it (D7). */
+  isLetGo: boolean
+}
+
+/** The innermost use that a fiber is a part of. */
+const innermost = FiberRef.unsafeMake<Work | undefined>(undefined, { join: (parent) => parent })
 
 /**
  * One established connection, and what is done with it until it ends. There are two ways to be interested in it:
@@ -24,9 +51,11 @@ export class Session<Connection, E> {
   end: SessionEnd<E> | undefined
   /** Why it is not to be followed any more: it has ended, or another connection has replaced it. */
   successor: SessionEnd<E> | undefined
+  /** Has its `Connected` been published? */
+  isAnnounced = false
 
-  private uses: Running | undefined
-  private followers: Running | undefined
+  private uses: Set<Work> | undefined
+  private followers: Set<Work> | undefined
   private readonly idle = new Signal<void>()
 
   constructor(
@@ -39,67 +68,129 @@ export class Session<Connection, E> {
   /** The connection is no longer the current one. */
   supersede(end: SessionEnd<E>): void {
     this.successor ??= end
-    this.followers?.forEach(interrupt)
+    this.followers?.forEach(stop)
   }
 
   /** The connection is gone: everything that is done with it is interrupted, and fails with this. */
   finish(end: SessionEnd<E>): void {
     this.end ??= end
     this.supersede(end)
-    this.uses?.forEach(interrupt)
+    this.uses?.forEach(stop)
   }
 
   lost(cause: Cause.Cause<E>): ConnectionLost<E> {
     return new ConnectionLost({ serverName: this.serverName, generation: this.generation, cause }) as ConnectionLost<E>
   }
 
-  /** Runs an effect that is interrupted, and fails with the reason, when the connection is gone. */
-  use<A, E2, R>(effect: Effect.Effect<A, E2, R>): Effect.Effect<A, E2 | SessionEnd<E>, R> {
-    return this.run(effect, () => this.end, () => this.uses ??= new Set())
+  /**
+   * Runs an effect that is interrupted when the connection is gone. It starts before this returns, so that nothing can
+   * come between the caller's finding the connection open and the use, and there is nothing to wait for if it is done
+   * in its first turn.
+   */
+  use<A, E2, R>(caller: Caller, effect: Effect.Effect<A, E2, R>): Effect.Effect<Exit.Exit<A, E2>, never, R> {
+    const work: Work = { outer: caller.fiber.getFiberRef(innermost), fiber: undefined, isLetGo: false }
+    const fiber = start(caller, effect, work)
+    const exit = fiber.unsafePoll()
+    if (exit !== null) return Effect.as(fiber.inheritAll, exit)
+    const uses = this.uses ??= new Set()
+    join(uses, work, fiber, this.end)
+    fiber.addObserver(() => this.idle.notify(Exit.void))
+    return settled(caller, fiber)
   }
 
-  /** The same, but also when another connection replaces it. */
-  follow<A, E2, R>(effect: Effect.Effect<A, E2, R>): Effect.Effect<A, E2 | SessionEnd<E>, R> {
-    return this.run(effect, () => this.successor, () => this.followers ??= new Set())
+  /** The same, but it is also interrupted when another connection replaces this one. */
+  follow<A, E2, R>(caller: Caller, effect: Effect.Effect<A, E2, R>): Effect.Effect<Exit.Exit<A, E2>, never, R> {
+    const work: Work = { outer: undefined, fiber: undefined, isLetGo: false }
+    const fiber = start(caller, effect)
+    join(this.followers ??= new Set(), work, fiber, this.successor)
+    return settled(caller, fiber)
+  }
+
+  /** What a use has come to: if the end of the connection has torn it, that is what it failed with. */
+  resultOf<A, E2>(exit: Exit.Exit<A, E2>): Exit.Exit<A, E2 | SessionEnd<E>> {
+    if (Exit.isSuccess(exit) || this.end === undefined || !isTorn(exit.cause)) return exit
+    const cause = Cause.fail(this.end)
+    return Exit.failCause(Option.match(Cause.keepDefects(exit.cause), {
+      onNone: () => cause,
+      onSome: (defects) => Cause.sequential(cause, defects)
+    }))
   }
 
   /** Waits until nobody uses the connection. */
   get drained(): Effect.Effect<void> {
-    return Effect.suspend(() =>
-      this.uses === undefined || this.uses.size === 0 ? Effect.void : Effect.andThen(this.idle.next, this.drained)
-    )
-  }
-
-  /** A use that waits for the draining is not waited for (D7). */
-  letGo(fiber: Fiber.RuntimeFiber<unknown, unknown>): void {
-    this.uses?.delete(fiber)
-  }
-
-  private run<A, E2, R>(
-    effect: Effect.Effect<A, E2, R>,
-    end: () => SessionEnd<E> | undefined,
-    running: () => Running
-  ): Effect.Effect<A, E2 | SessionEnd<E>, R> {
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(Effect.fork(restore(effect)), (fiber) => {
-        const fibers = running()
-        fibers.add(fiber)
-        fiber.addObserver(() => {
-          fibers.delete(fiber)
-          if (fibers.size === 0) this.idle.notify(Exit.void)
-        })
-        // It may have ended before the fiber was among those that its end interrupts.
-        if (end() !== undefined) interrupt(fiber)
-        return restore(Fiber.join(fiber)).pipe(
-          Effect.onInterrupt(() => Fiber.interrupt(fiber)),
-          Effect.catchAllCause((cause): Effect.Effect<never, E2 | SessionEnd<E>> => {
-            const reason = end()
-            return reason !== undefined && Cause.isInterruptedOnly(cause)
-              ? Effect.fail(reason)
-              : Effect.failCause(cause)
-          })
-        )
-      })
-    )
+    return Effect.suspend(() => {
+      for (const work of this.uses ?? []) {
+        if (!work.isLetGo) return Effect.zipRight(this.idle.next, this.drained)
+      }
+      return Effect.void
+    })
   }
 }
+
+/**
+ * The fiber is about to wait for connections to be drained: not for the uses that it is a part of (D7).
+ *
+ * @internal
+ */
+export const letGo = (fiber: Fiber.RuntimeFiber<unknown, unknown>): void => {
+  for (let work = fiber.getFiberRef(innermost); work !== undefined; work = work.outer) work.isLetGo = true
+}
+
+/**
+ * Was it interrupted, without having failed by itself before?
+ *
+ * @internal
+ */
+export const isTorn = (cause: Cause.Cause<unknown>): boolean => Cause.isInterrupted(cause) && !Cause.isFailure(cause)
+
+/** Starts an effect as if it went on in the caller's fiber, but where it can be interrupted without the caller. */
+const start = <A, E, R>(
+  { fiber, runtimeFlags }: Caller,
+  effect: Effect.Effect<A, E, R>,
+  work?: Work
+): Fiber.RuntimeFiber<A, E> =>
+  Runtime.runFork(
+    Runtime.make({
+      context: fiber.currentContext as Context.Context<R>,
+      fiberRefs: fiber.getFiberRefs(),
+      runtimeFlags: RuntimeFlags.enable(runtimeFlags, RuntimeFlags.Interruption)
+    }),
+    effect,
+    work && {
+      updateRefs: (fiberRefs, fiberId) => FiberRefs.updateAs(fiberRefs, { fiberId, fiberRef: innermost, value: work })
+    }
+  )
+
+const join = (
+  group: Set<Work>,
+  work: Work,
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  end: SessionEnd<unknown> | undefined
+): void => {
+  work.fiber = fiber
+  group.add(work)
+  fiber.addObserver(() => {
+    group.delete(work)
+    // Whatever the effect has left behind may keep the work in mind for long.
+    work.fiber = undefined
+  })
+  // The effect may have brought about the end itself.
+  if (end !== undefined) interrupt(fiber)
+}
+
+const stop = ({ fiber }: Work): void => {
+  if (fiber !== undefined) interrupt(fiber)
+}
+
+/** Waits for the end of the effect, and interrupts it if the caller is interrupted. */
+const settled = <A, E>(
+  { restore }: Caller,
+  fiber: Fiber.RuntimeFiber<A, E>
+): Effect.Effect<Exit.Exit<A, E>> =>
+  Effect.zipLeft(
+    Effect.onInterrupt(
+      restore(Effect.async<Exit.Exit<A, E>>((resume) => fiber.addObserver((exit) => resume(Effect.succeed(exit))))),
+      () => Fiber.interrupt(fiber)
+    ),
+    fiber.inheritAll
+  )

@@ -23,7 +23,8 @@ export class Succession<Address, Connection, E, R> {
     | undefined
   private readonly retiring = new Set<Fiber.RuntimeFiber<void>>()
   /** No more draining. */
-  private readonly cutShort = new Signal<void>()
+  private isHurried = false
+  private readonly hurried = new Signal<void>()
 
   constructor(private readonly clock: Clock.Clock, private readonly fibers: Fibers<R>) {}
 
@@ -31,8 +32,8 @@ export class Succession<Address, Connection, E, R> {
     return this.heir !== undefined
   }
 
-  isDialling(fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean {
-    return this.heir?.dialer.isDialling(fiber) === true
+  waitsFor(fiber: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<boolean> {
+    return this.heir === undefined ? Effect.succeed(false) : this.heir.dialer.waitsFor(fiber)
   }
 
   /** Dials for a successor. What comes of it is handed on at one stroke. */
@@ -64,16 +65,25 @@ export class Succession<Address, Connection, E, R> {
     fiber.addObserver(() => this.retiring.delete(fiber))
   }
 
-  /** Waits until one of these has ended, at most for the given time, and not when time is short. */
-  atMost(time: Duration.Duration, ...ends: ReadonlyArray<Effect.Effect<unknown>>): Effect.Effect<void> {
-    return Duration.equals(time, Duration.zero)
-      ? Effect.void
-      : Effect.asVoid(Effect.raceAll([...ends, sleep(this.clock, time), this.cutShort.next]))
+  /** Waits for something, at most for the given time, and not when time is short. */
+  atMost(time: Duration.Duration, drained: Effect.Effect<void>): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      this.isHurried || Duration.equals(time, Duration.zero)
+        ? Effect.void
+        : Effect.raceAll([drained, sleep(this.clock, time), this.hurried.next])
+    )
   }
 
-  /** Whoever drains is to come to an end. */
+  /** From now on nothing is drained any longer. */
   hurry(): void {
-    this.cutShort.notify(Exit.void)
+    this.isHurried = true
+    this.hurried.notify(Exit.void)
+  }
+
+  /** The same in a while, unless that is not needed any more. */
+  hurryAfter(time: Duration.Duration, over: Effect.Effect<void>): void {
+    if (Duration.equals(time, Duration.zero)) return this.hurry()
+    this.fibers.fork(Effect.map(this.atMost(time, over), () => this.hurry()))
   }
 
   /** Waits until everything that was succeeded has been released. */

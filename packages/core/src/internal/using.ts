@@ -1,37 +1,56 @@
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { ConnectionClosed, type ConnectionLost } from "../ConnectionError.js"
+import type { ConnectionClosed, ConnectionLost } from "../ConnectionError.js"
 import type { AttemptFailure } from "../Connector.js"
 import type { PersistentConnection, ReconnectOptions, RefreshOptions, UseOptions } from "../PersistentConnection.js"
 import * as RetryPolicy from "../RetryPolicy.js"
+import { orDefect } from "./cause.js"
 import * as option from "./options.js"
 import { loopOf } from "./persistentConnection.js"
-import type { Session, SessionEnd } from "./session.js"
+import { type Caller, isTorn, letGo, type Session } from "./session.js"
 import { never, sleep } from "./sleep.js"
 
-/** The current session, or the next one. Refused from the moment at which closing begins. */
-const nextSession = <Connection, E>(
-  self: PersistentConnection<Connection, E>
-): Effect.Effect<Session<Connection, E>, ConnectionClosed<E>> => {
-  const loop = loopOf(self)
-  return Effect.withFiberRuntime((fiber) => {
-    if (loop.isOpen()) return Effect.succeed(loop.session)
-    if (loop.isClosing) return Effect.fail(loop.closed)
-    return Effect.zipRight(loop.waitFor(fiber, loop.changed.next), nextSession(self))
-  })
+/** What is done with the current session, or the next one, and without one. */
+interface Visit<Connection, E, A, E2, R> {
+  /** At the stroke at which the session is found open. `again` begins anew, as often as one likes. */
+  readonly onOpen: (
+    session: Session<Connection, E>,
+    caller: Caller,
+    again: Effect.Effect<A, E2, R>
+  ) => Effect.Effect<A, E2, R>
+  /** From the moment at which closing begins. */
+  readonly onClosed: (closed: ConnectionClosed<E>) => Effect.Effect<A, E2>
+  /** Instead of waiting. */
+  readonly onDisconnected?: ((lost: ConnectionLost<E>) => Effect.Effect<A, E2>) | undefined
 }
 
-const currentSession = <Connection, E>(
-  self: PersistentConnection<Connection, E>
-): Effect.Effect<Session<Connection, E>, SessionEnd<E>> =>
-  Effect.suspend(() => {
+const visit = <Connection, E, A, E2, R>(
+  self: PersistentConnection<Connection, E>,
+  { onClosed, onDisconnected, onOpen }: Visit<Connection, E, A, E2, R>
+): Effect.Effect<A, E2, R> =>
+  Effect.uninterruptibleMask((restore) => {
     const loop = loopOf(self)
-    if (loop.isOpen()) return Effect.succeed(loop.session)
-    return Effect.fail(loop.isClosing ? loop.closed : loop.disconnected)
+    const enter: Effect.Effect<A, E2, R> = Effect.withFiberRuntime((fiber, { runtimeFlags }) => {
+      if (loop.isOpen()) return onOpen(loop.session, { fiber, runtimeFlags, restore }, enter)
+      if (loop.isClosing) return onClosed(loop.closed)
+      if (onDisconnected !== undefined) return onDisconnected(disconnected(self))
+      return Effect.zipRight(restore(loop.waitFor(fiber, loop.changed.next)), enter)
+    })
+    return enter
   })
+
+/** How the last connection ended. One that is dead is lost, even if its end is not known yet. */
+const disconnected = <Connection, E>(self: PersistentConnection<Connection, E>): ConnectionLost<E> => {
+  const { disconnected, session } = loopOf(self)
+  if (session === undefined) return disconnected
+  return session.end?._tag === "ConnectionLost" ? session.end : session.lost(Cause.empty)
+}
 
 /** @internal */
 export const use = <Connection, E, A, E2, R>(
@@ -39,65 +58,91 @@ export const use = <Connection, E, A, E2, R>(
   f: (connection: Connection) => Effect.Effect<A, E2, R>,
   options?: UseOptions
 ): Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E>, R> =>
-  Effect.flatMap(
-    options?.whenDisconnected === "fail" ? currentSession(self) : nextSession(self),
-    (session) => session.use(Effect.suspend(() => f(session.connection)))
-  )
+  visit<Connection, E, A, E2 | ConnectionLost<E> | ConnectionClosed<E>, R>(self, {
+    onOpen: (session, caller) =>
+      Effect.flatMap(
+        session.use(caller, Effect.suspend(() => f(session.connection))),
+        (exit) => session.resultOf(exit)
+      ),
+    onClosed: Effect.fail,
+    onDisconnected: options?.whenDisconnected === "fail" ? Effect.fail : undefined
+  })
 
 /** @internal */
 export const retryWhenLost = <Connection, E, A, E2, R>(
   self: PersistentConnection<Connection, E>,
   f: (connection: Connection) => Effect.Effect<A, E2, R>
 ): Effect.Effect<A, E2 | ConnectionClosed<E>, R> =>
-  Effect.flatMap(
-    nextSession(self),
-    (session) =>
-      Effect.catchAll(session.use(Effect.suspend(() => f(session.connection))), (error) =>
-        // By identity: the loss of another persistent connection, with which `f` may fail, is not this one's.
-        error === session.end && session.end?._tag === "ConnectionLost"
-          ? retryWhenLost(self, f)
-          : Effect.fail(error as E2 | ConnectionClosed<E>))
-  )
+  visit<Connection, E, A, E2 | ConnectionClosed<E>, R>(self, {
+    onOpen: (session, caller, again) =>
+      Effect.flatMap(session.use(caller, Effect.suspend(() => f(session.connection))), (exit) => {
+        if (Exit.isSuccess(exit) || hasDefects(exit.cause)) return exit
+        if (session.end?._tag === "ConnectionClosed") return isTorn(exit.cause) ? Effect.fail(session.end) : exit
+        if (session.successor?._tag === "ConnectionClosed") return exit
+        // It may have failed because the connection is lost, before that was known.
+        return Effect.flatMap(loopOf(self).hasLost(session), (hasLost) => hasLost ? again : exit)
+      }),
+    onClosed: Effect.fail
+  })
+
+const hasDefects = (cause: Cause.Cause<unknown>): boolean => Option.isSome(Cause.keepDefects(cause))
 
 /**
- * Runs an effect in every session as it comes, until it is no longer the one to follow; then the next.
+ * Runs an effect in every session as it comes, until it is no longer the one to follow; then in the next. Ends with the
+ * reason for which there is no next one.
  *
  * @internal
  */
 export const forEachSession = <Connection, E, E2, R>(
   self: PersistentConnection<Connection, E>,
   f: (session: Session<Connection, E>) => Effect.Effect<unknown, E2, R>
-): Effect.Effect<never, E2 | ConnectionClosed<E>, R> =>
-  Effect.flatMap(
-    nextSession(self),
-    (session) =>
-      Effect.catchAll(session.follow(Effect.zipRight(f(session), never)), (error) =>
-        error === session.successor
-          ? forEachSession(self, f)
-          : Effect.fail(error as E2 | ConnectionClosed<E>))
-  )
+): Effect.Effect<ConnectionClosed<E>, E2, R> =>
+  visit<Connection, E, ConnectionClosed<E>, E2, R>(self, {
+    onOpen: (session, caller, again) =>
+      Effect.flatMap(session.follow(caller, untilFailed(self, session, f)), (exit) =>
+        session.successor !== undefined && Exit.isFailure(exit) && isTorn(exit.cause) && !hasDefects(exit.cause)
+          ? again
+          : exit),
+    onClosed: Effect.succeed
+  })
+
+/** A failure that is but a consequence of the end of the connection does not count. */
+const untilFailed = <Connection, E, E2, R>(
+  self: PersistentConnection<Connection, E>,
+  session: Session<Connection, E>,
+  f: (session: Session<Connection, E>) => Effect.Effect<unknown, E2, R>
+): Effect.Effect<never, E2, R> =>
+  Effect.matchCauseEffect(Effect.suspend(() => f(session)), {
+    onSuccess: () => never,
+    onFailure: (cause) => {
+      const failure = Effect.failCause(orDefect(cause))
+      return hasDefects(cause)
+        ? failure
+        : Effect.flatMap(loopOf(self).hasLost(session), (hasLost) => hasLost ? never : failure)
+    }
+  })
 
 /** @internal */
 export const forEachConnection = <Connection, E, E2, R>(
   self: PersistentConnection<Connection, E>,
   f: (connection: Connection) => Effect.Effect<unknown, E2, R>
 ): Effect.Effect<void, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>> =>
-  Effect.catchIf(
+  Effect.flatMap(
+    // What `f` leaves in its scope lives as long as the connection.
     forEachSession(
       self,
       ({ connection }) => Effect.scoped(Effect.zipRight(Effect.suspend(() => f(connection)), never))
     ),
-    (error) => isEndOf(self, error),
-    () => Effect.void
+    endOf
   )
 
 /**
- * Is it the error with which this persistent connection says that its owner has closed it?
+ * A close by the owner is an end; anything else is a failure.
  *
  * @internal
  */
-export const isEndOf = <Connection, E>(self: PersistentConnection<Connection, E>, error: unknown): boolean =>
-  error instanceof ConnectionClosed && error.serverName === self.serverName && error.reason._tag === "ClosedByOwner"
+export const endOf = <E>(closed: ConnectionClosed<E>): Effect.Effect<void, ConnectionClosed<E>> =>
+  closed.reason._tag === "ClosedByOwner" ? Effect.void : Effect.fail(closed)
 
 /** @internal */
 export const closeGracefully = <Connection, E>(
@@ -106,9 +151,8 @@ export const closeGracefully = <Connection, E>(
 ): Effect.Effect<void> => {
   const time = option.duration("drain", drain)
   return Effect.withFiberRuntime((fiber) => {
-    const loop = loopOf(self)
-    loop.session?.letGo(fiber)
-    loop.beginClosing(time)
+    letGo(fiber)
+    loopOf(self).beginClosing(time)
     return self.closeFinished
   })
 }
@@ -137,14 +181,12 @@ export const refreshWhen = <Connection, E, R>(
   signal: (connection: Connection) => Effect.Effect<unknown, never, R>,
   options?: RefreshOptions
 ): Effect.Effect<void, ConnectionClosed<E>, Exclude<R, Scope.Scope>> => {
-  const refreshed: Effect.Effect<void, ConnectionClosed<E>> = Effect.catchAll(
-    Effect.retry(refresh(self, options), {
-      schedule: refreshRetry,
-      until: (error) => error instanceof ConnectionClosed
-    }),
-    (error) => error instanceof ConnectionClosed ? Effect.fail(error) : Effect.void
-  )
-  return forEachConnection(self, (connection) => Effect.zipRight(signal(connection), refreshed))
+  const refreshed = Effect.retry(refresh(self, options), {
+    schedule: refreshRetry,
+    // A connection that will be the last goes on to its end.
+    while: () => !loopOf(self).willNotReconnect
+  })
+  return forEachConnection(self, (connection) => Effect.zipRight(signal(connection), Effect.ignore(refreshed)))
 }
 
 const refreshRetry = RetryPolicy.exponential({ base: "1 second", cap: "1 minute", jitter: "equal" })
@@ -176,11 +218,26 @@ export const reconnectNow = <Connection, E>(
       case "replace":
         return Effect.sync(() => loop.refresh(refreshDrain))
       case "probe":
-        return loop.probe
+        return probe(self)
       default:
         return Effect.void
     }
   })
+
+/** Asks the peer whether it is still there, if the connector can; without a good answer the connection is lost. */
+const probe = <Connection, E>(self: PersistentConnection<Connection, E>): Effect.Effect<void> => {
+  const loop = loopOf(self)
+  const { probe } = loop.settings.connector
+  if (probe === undefined) return Effect.void
+  return visit(self, {
+    onOpen: (session, caller) =>
+      Effect.map(session.follow(caller, Effect.suspend(() => probe(session.connection))), (exit) => {
+        if (Exit.isFailure(exit) && session.successor === undefined) loop.drop(session, orDefect(exit.cause))
+      }),
+    onClosed: () => Effect.void,
+    onDisconnected: () => Effect.void
+  })
+}
 
 /** @internal */
 export const wake = <Connection, E, E2, R>(

@@ -1,28 +1,17 @@
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import type { PersistentConnection } from "../PersistentConnection.js"
 import { loopOf } from "./persistentConnection.js"
 import type { Observer } from "./status.js"
 
 /**
- * Observes a persistent connection from now on until it is closed. Not until a scope is left: it would be left before
- * that of the connection, and the observer would miss the end.
+ * Observes a persistent connection from now on, as long as it is there. Not until a scope is left, since that would be
+ * left before the scope of the connection, and the observer would miss the end: the scope made here is never closed.
  *
  * @internal
  */
 export const watch = <Connection, E>(
   self: PersistentConnection<Connection, E>,
-  { onTransition, onWaiting }: Observer<Connection, E>
+  observer: Observer<Connection, E>
 ): Effect.Effect<void> =>
-  Effect.flatMap(Scope.make(), (scope) =>
-    Scope.extend(
-      loopOf(self).status.observe({
-        onTransition: (previous, next) => {
-          onTransition(previous, next)
-          if (next._tag === "Closed") Effect.runSync(Scope.close(scope, Exit.void))
-        },
-        onWaiting
-      }),
-      scope
-    ))
+  Effect.flatMap(Scope.make(), (scope) => Scope.extend(loopOf(self).status.observe(observer), scope))

@@ -1,0 +1,433 @@
+import { describe, expect, it } from "@effect/vitest"
+import * as ConnectionEvent from "@persistent-connection/core/ConnectionEvent"
+import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as HashMap from "effect/HashMap"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
+import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { expectTypeOf } from "vitest"
+import {
+  ask,
+  askNow,
+  begin,
+  describe as describeEvent,
+  type Event,
+  type Life,
+  Line,
+  pass,
+  refuse,
+  type Refused,
+  settle,
+  sleep
+} from "../support/Life.js"
+
+type BusEvent = ConnectionEvent.ConnectionEvent<Line, Refused, void>
+
+const tags = ["AttemptingToConnect", "ObtainedAddress", "FailedToConnect", "Connected", "Disconnected"] as const
+
+/** A handler for one kind of event. */
+const on = (tag: Event["_tag"], handle: () => Effect.Effect<unknown>) => (event: Event) =>
+  Effect.suspend(() => event._tag === tag ? handle() : Effect.void)
+
+const takeAll = (queue: Queue.Dequeue<BusEvent>) =>
+  Effect.map(Queue.takeAll(queue), (events) => Chunk.toReadonlyArray(events).map(describeEvent))
+
+/** A life that goes through all five events: refused at 0, connected at 10, lost at 15 and connected again at 20. */
+const everything = ({ server }: Life) =>
+  Effect.gen(function*() {
+    server.refuse("no")
+    yield* pass(5)
+    server.accept()
+    yield* pass(10)
+    server.line.drop()
+    yield* pass(10)
+  })
+
+const wholeDiary = [
+  "0 AttemptingToConnect",
+  "0 ObtainedAddress a",
+  "0 FailedToConnect no",
+  "10 Connected 1",
+  "15 Disconnected 1",
+  "20 AttemptingToConnect",
+  "20 ObtainedAddress a",
+  "20 Connected 2"
+]
+
+describe("the handler", () => {
+  it.scoped("E1: an event is on the bus before the handler is called", () =>
+    Effect.gen(function*() {
+      const sizes: Array<string> = []
+      const life: Life = yield* begin({
+        onEvent: (event) =>
+          Effect.sync(() => {
+            sizes.push(`${event._tag} ${Option.getOrThrow(queue.unsafeSize())}`)
+          })
+      })
+      const queue = yield* life.service.subscribe
+      yield* settle
+      expect(sizes).toEqual(["AttemptingToConnect 1", "ObtainedAddress 2", "Connected 3"])
+    }))
+
+  it.scoped("E1: publishing never waits for a subscriber, who loses the oldest events", () =>
+    Effect.gen(function*() {
+      const life = yield* begin({ attemptTimeout: Duration.infinity })
+      const queue = yield* life.service.subscribe
+      life.server.connect = ({ number }) => refuse(`no ${number}`)
+      yield* pass(1_000)
+      expect(life.server.attempts).toHaveLength(101)
+      const events = yield* takeAll(queue)
+      expect(events).toHaveLength(64)
+      expect(events.at(-1)).toBe("FailedToConnect no 101")
+      expect(events.at(0)).toBe("FailedToConnect no 38")
+    }))
+
+  const stuckIn = (tag: Event["_tag"]) =>
+    Effect.gen(function*() {
+      const life = yield* begin({ onEvent: on(tag, () => sleep(100)) })
+      yield* pass(50)
+      expect(life.diary.at(-1)).toContain(tag)
+      return life
+    })
+
+  it.scoped("E1: no look-up before the AttemptingToConnect handler ends", () =>
+    Effect.gen(function*() {
+      const { server } = yield* stuckIn("AttemptingToConnect")
+      expect(server.attempts).toEqual([])
+      yield* pass(50)
+      expect(server.attempts).toEqual([100])
+    }))
+
+  it.scoped("E1: no connect before the ObtainedAddress handler ends", () =>
+    Effect.gen(function*() {
+      const { server } = yield* stuckIn("ObtainedAddress")
+      expect(server.attempts).toEqual([0])
+      expect(server.connects).toBe(0)
+      yield* pass(50)
+      expect(server.connects).toBe(1)
+    }))
+
+  it.scoped("E1: no other attempt before the FailedToConnect handler ends", () =>
+    Effect.gen(function*() {
+      const { server } = yield* begin({ onEvent: on("FailedToConnect", () => sleep(100)) })
+      server.refuse("no")
+      yield* pass(99)
+      expect(server.attempts).toEqual([0])
+      yield* pass(1)
+      expect(server.attempts).toEqual([0, 100])
+    }))
+
+  it.scoped("E1: no Disconnected before the Connected handler ends, even if the connection is lost meanwhile", () =>
+    Effect.gen(function*() {
+      const { diary, server } = yield* begin({ onEvent: on("Connected", () => sleep(100)) })
+      yield* pass(5)
+      server.line.drop()
+      yield* pass(94)
+      expect(diary.at(-1)).toBe("0 Connected 1")
+      yield* pass(1)
+      expect(diary.slice(3)).toEqual([
+        "100 Disconnected 1",
+        "100 AttemptingToConnect",
+        "100 ObtainedAddress a",
+        "100 Connected 2"
+      ])
+    }))
+
+  it.scoped("E1: no Disconnected before the Connected handler ends, even if the owner closes meanwhile", () =>
+    Effect.gen(function*() {
+      const { diary, service } = yield* begin({ onEvent: on("Connected", () => sleep(100)) })
+      yield* pass(5)
+      yield* service.close
+      expect(diary.at(-1)).toBe("0 Connected 1")
+      yield* pass(94)
+      expect(diary.at(-1)).toBe("0 Connected 1")
+      yield* pass(1)
+      expect(diary.at(-1)).toBe("100 Disconnected 1")
+    }))
+
+  it.scoped("E1: no Disconnected before the Connected handler ends, even if that itself closes and has more to do", () =>
+    Effect.gen(function*() {
+      const told: Array<string> = []
+      const life: Life = yield* begin({
+        onEvent: (event) =>
+          Effect.gen(function*() {
+            if (event._tag === "Connected") {
+              yield* life.service.close
+              told.push("closed")
+              yield* sleep(5)
+            }
+            told.push(event._tag)
+          })
+      })
+      yield* pass(10)
+      expect(told).toEqual(["AttemptingToConnect", "ObtainedAddress", "closed", "Connected", "Disconnected"])
+      expect(life.diary.at(-1)).toBe("5 Disconnected 1")
+    }))
+
+  it.scoped("E1: no Disconnected before the Connected handler ends, even if that waits for the end of a close", () =>
+    Effect.gen(function*() {
+      const told: Array<string> = []
+      const life: Life = yield* begin({
+        onEvent: (event) =>
+          Effect.gen(function*() {
+            if (event._tag === "Connected") {
+              yield* sleep(5)
+              yield* life.service.closeFinished
+              yield* sleep(5)
+            }
+            told.push(event._tag)
+          })
+      })
+      yield* settle
+      life.server.release = () => sleep(6)
+      yield* Effect.fork(life.service.close)
+      yield* pass(20)
+      expect(told).toEqual(["AttemptingToConnect", "ObtainedAddress", "Connected", "Disconnected"])
+    }))
+
+  it.scoped("E1: no new cycle before the Disconnected handler ends", () =>
+    Effect.gen(function*() {
+      const { diary, server } = yield* begin({ onEvent: on("Disconnected", () => sleep(100)) })
+      yield* pass(20)
+      server.line.drop()
+      yield* pass(99)
+      expect(diary.at(-1)).toBe("20 Disconnected 1")
+      yield* pass(1)
+      expect(diary.slice(4)).toEqual(["120 AttemptingToConnect", "120 ObtainedAddress a", "120 Connected 2"])
+    }))
+
+  it.scoped("E1: handlers are called one after the other, in the order of the events", () =>
+    Effect.gen(function*() {
+      let running = 0
+      let most = 0
+      const life = yield* begin({
+        onEvent: () =>
+          Effect.acquireUseRelease(
+            Effect.sync(() => {
+              most = Math.max(most, ++running)
+            }),
+            () => sleep(1),
+            () => Effect.sync(() => running--)
+          )
+      })
+      yield* everything(life)
+      expect(life.diary.map((entry) => entry.split(" ")[1])).toEqual(wholeDiary.map((entry) => entry.split(" ")[1]))
+      expect(most).toBe(1)
+    }))
+
+  for (const tag of tags) {
+    const bug = () => {
+      throw new Error("bug")
+    }
+    const handlers: ReadonlyArray<readonly [string, () => Effect.Effect<unknown>]> = [
+      ["throws", bug],
+      ["dies", () => Effect.die(new Error("bug"))],
+      ["dies after its first turn", () => Effect.zipRight(Effect.yieldNow(), Effect.die(new Error("bug")))],
+      ["dies a second later", () => Effect.zipRight(sleep(1), Effect.die(new Error("bug")))],
+      ["interrupts itself", () => Effect.interrupt]
+    ]
+    for (const [does, handle] of handlers) {
+      it.scoped(`E4, D6: a ${tag} handler that ${does} does not stop the cycle`, () =>
+        Effect.gen(function*() {
+          const life = yield* begin({ onEvent: on(tag, handle) })
+          yield* everything(life)
+          yield* pass(5)
+          expect(life.diary.map((entry) => entry.split(" ")[1])).toEqual(wholeDiary.map((entry) => entry.split(" ")[1]))
+        }))
+    }
+  }
+
+  it.scoped("D6: a handler's defect is logged with the server's name and the event, and counted", () =>
+    Effect.gen(function*() {
+      const logged: Array<Record<string, unknown>> = []
+      const logger = Logger.make<unknown, void>(({ annotations, cause, logLevel, message }) => {
+        logged.push({
+          ...Object.fromEntries(HashMap.toEntries(annotations)),
+          level: logLevel,
+          message: String(message),
+          cause: Cause.pretty(cause)
+        })
+      })
+      const counter = Metric.tagged(
+        Metric.counter("persistent_connection_handler_defects", {
+          description: "Calls of onEvent that ended in a defect, by server_name",
+          incremental: true
+        }),
+        "server_name",
+        "leaky"
+      )
+      const before = (yield* Metric.value(counter)).count
+      let calls = 0
+      const life = yield* begin({
+        serverName: "leaky",
+        onEvent: on("Connected", () => Effect.zipRight(sleep(calls++), Effect.die(new Error("bug"))))
+      }).pipe(Effect.provide(Logger.add(logger)))
+      yield* pass(10)
+      life.server.line.drop()
+      yield* pass(10)
+
+      expect(logged).toHaveLength(2)
+      for (const entry of logged) {
+        expect(entry).toMatchObject({ server_name: "leaky", event: "Connected", level: LogLevel.Error })
+        expect(entry["message"]).toContain("leaky")
+        expect(entry["cause"]).toContain("bug")
+      }
+      expect((yield* Metric.value(counter)).count - before).toBe(2)
+    }))
+})
+
+describe("the bus", () => {
+  it.scoped("E2: a new subscriber receives the most recent event, and then all later ones", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      const early = yield* life.service.subscribe
+      life.server.refuse("no")
+      yield* pass(5)
+      const late = yield* life.service.subscribe
+      life.server.accept()
+      yield* pass(5)
+      const later = yield* life.service.subscribe
+      expect(yield* takeAll(late)).toEqual(["FailedToConnect no", "Connected 1"])
+      expect(yield* takeAll(later)).toEqual(["Connected 1"])
+      expect(yield* takeAll(early)).toEqual([
+        "AttemptingToConnect",
+        "ObtainedAddress",
+        "FailedToConnect no",
+        "Connected 1"
+      ])
+    }))
+
+  it.scoped("E2: who is the first to subscribe, and late, receives the most recent event once", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      yield* pass(5)
+      expect(yield* takeAll(yield* life.service.subscribe)).toEqual(["Connected 1"])
+      expect(yield* takeAll(yield* life.service.subscribe)).toEqual(["Connected 1"])
+      const stream = yield* askNow(Stream.runCollect(Stream.take(life.service.events, 2)))
+      life.server.line.drop()
+      yield* settle
+      expect([...stream.answer!].map(describeEvent)).toEqual(["Connected 1", "Disconnected 1"])
+    }))
+
+  it.scoped("E2: a subscriber receives nothing if there has been no event", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      const queue = yield* service.subscribe
+      yield* service.close
+      yield* settle
+      expect(yield* takeAll(queue)).toEqual([])
+      expect([...(yield* Stream.runCollect(service.events))]).toEqual([])
+    }))
+
+  it.scoped("E2: the stream ends after the last event, however slowly it is read", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      const { service } = life
+      const collect = (delay: number) =>
+        service.events.pipe(Stream.tap(() => sleep(delay)), Stream.map(describeEvent), Stream.runCollect)
+      const fast = yield* ask(collect(0))
+      const slow = yield* ask(collect(7))
+      yield* pass(5)
+      life.server.line.drop()
+      yield* settle
+      yield* service.close
+      yield* settle
+      const all = ["AttemptingToConnect", "ObtainedAddress", "Connected 1", "Disconnected 1"]
+      expect([...fast.answer!]).toEqual(all)
+      yield* pass(50)
+      expect([...slow.answer!]).toEqual(all)
+    }))
+
+  it.scoped("E2: the stream ends when a connection is closed, with its Disconnected", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* settle
+      const events = yield* askNow(Stream.runCollect(Stream.map(service.events, describeEvent)))
+      yield* service.close
+      yield* settle
+      expect([...events.answer!]).toEqual(["Connected 1", "Disconnected 1"])
+    }))
+
+  it.scoped("E2: a stream that is run after closing holds the last event, and ends", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* settle
+      yield* service.close
+      yield* settle
+      const events = yield* askNow(Stream.runCollect(Stream.map(service.events, describeEvent)))
+      expect(events.isWaiting).toBe(false)
+      expect([...events.answer!]).toEqual(["Disconnected 1"])
+    }))
+
+  it.scoped("E2: a subscription lasts as long as its scope", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      const scope = yield* Scope.make()
+      const queue = yield* Scope.extend(service.subscribe, scope)
+      yield* settle
+      yield* Scope.close(scope, Exit.void)
+      server.line.drop()
+      yield* settle
+      expect(yield* Queue.isShutdown(queue)).toBe(true)
+      expect(server.lines.length).toBe(1)
+    }))
+
+  it.scoped("E3: the address is not part of an event on the bus, nor of its type", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      const queue = yield* service.subscribe
+      yield* settle
+      const events = yield* Queue.takeAll(queue)
+      expect(Chunk.toReadonlyArray(events)).toEqual([
+        { _tag: "AttemptingToConnect", generation: 1 },
+        { _tag: "ObtainedAddress", address: undefined, attempt: 1 },
+        { _tag: "Connected", connection: expect.any(Line), generation: 1 }
+      ])
+      expectTypeOf(queue).toEqualTypeOf<Queue.Dequeue<BusEvent>>()
+    }))
+
+  it.scoped("E4: a subscriber that fails harms nobody else", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      const { service } = life
+      yield* ask(Stream.runForEach(service.events, () => Effect.die(new Error("bug"))))
+      yield* ask(Stream.runForEach(service.events, () => Effect.interrupt))
+      const hung = yield* ask(Stream.runForEach(service.events, () => Effect.never))
+      const other = yield* ask(Stream.runCollect(Stream.map(Stream.take(service.events, 8), describeEvent)))
+      yield* everything(life)
+      expect(life.diary).toEqual(wholeDiary)
+      expect([...other.answer!]).toEqual(
+        wholeDiary.map((entry) => entry.slice(entry.indexOf(" ") + 1).replace(" a", ""))
+      )
+      expect(hung.isWaiting).toBe(true)
+      yield* Fiber.interrupt(hung.fiber)
+    }))
+
+  it.effect("E5: FailedToConnect is an error, all others are information", () =>
+    Effect.sync(() => {
+      const line = new Line(1, "a")
+      const levels = [
+        ConnectionEvent.AttemptingToConnect({ generation: 1 }),
+        ConnectionEvent.ObtainedAddress({ address: "a", attempt: 1 }),
+        ConnectionEvent.FailedToConnect({ cause: Cause.empty, attempt: 1 }),
+        ConnectionEvent.Connected({ connection: line, generation: 1 }),
+        ConnectionEvent.Disconnected({ cause: Cause.empty, generation: 1 })
+      ].map((event) => [event._tag, ConnectionEvent.logLevel(event)])
+      expect(levels).toEqual([
+        ["AttemptingToConnect", LogLevel.Info],
+        ["ObtainedAddress", LogLevel.Info],
+        ["FailedToConnect", LogLevel.Error],
+        ["Connected", LogLevel.Info],
+        ["Disconnected", LogLevel.Info]
+      ])
+    }))
+})

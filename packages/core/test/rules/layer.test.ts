@@ -1,0 +1,251 @@
+import { describe, expect, it } from "@effect/vitest"
+import { ConnectionClosed } from "@persistent-connection/core/ConnectionError"
+import * as Connector from "@persistent-connection/core/Connector"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import type * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as ManagedRuntime from "effect/ManagedRuntime"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
+import { expectTypeOf } from "vitest"
+import { askNow, pass, settle, sleep } from "../support/Life.js"
+
+class FeedError extends Data.TaggedError("FeedError")<{ readonly status: number }> {}
+
+class PriceFeed {
+  constructor(readonly host: string) {}
+}
+
+class Prices extends Context.Tag("app/Prices")<
+  Prices,
+  PersistentConnection.PersistentConnection<PriceFeed, FeedError>
+>() {}
+
+/** What the parts of the persistent connection need from their surroundings. */
+class Catalog extends Context.Tag("app/Catalog")<Catalog, { readonly lookUp: Effect.Effect<string, FeedError> }>() {}
+class Network extends Context.Tag("app/Network")<Network, { opened: number; closed: number }>() {}
+class Diary extends Context.Tag("app/Diary")<Diary, Array<string>>() {}
+class Patience extends Context.Tag("app/Patience")<Patience, { asked: number }>() {}
+
+const connector = Connector.make({
+  connect: (host: string) =>
+    Effect.flatMap(Network, (network) =>
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          network.opened++
+          return new PriceFeed(host)
+        }),
+        () => Effect.sync(() => network.closed++)
+      )),
+  closed: () => Effect.never
+})
+
+const lookUpInCatalog = Effect.flatMap(Catalog, ({ lookUp }) => lookUp)
+
+const PricesLive = PersistentConnection.layer(Prices, {
+  serverName: "prices",
+  address: lookUpInCatalog,
+  connector,
+  retry: RetryPolicy.fixed("10 seconds").pipe(
+    Schedule.tapInput((_: Cause.Cause<FeedError | Cause.TimeoutException>) =>
+      Effect.map(Patience, (patience) => {
+        patience.asked++
+      })
+    )
+  ),
+  onEvent: (event) => Effect.map(Diary, (diary) => diary.push(event._tag))
+})
+
+const surroundings = () => {
+  const network = { opened: 0, closed: 0 }
+  const diary: Array<string> = []
+  const patience = { asked: 0 }
+  const catalog = { failures: 0 }
+  const layer = Layer.mergeAll(
+    Layer.succeed(Network, network),
+    Layer.succeed(Diary, diary),
+    Layer.succeed(Patience, patience),
+    Layer.succeed(Catalog, {
+      lookUp: Effect.suspend(() =>
+        catalog.failures-- > 0 ? Effect.fail(new FeedError({ status: 503 })) : Effect.succeed("a.example.com")
+      )
+    })
+  )
+  return { network, diary, patience, catalog, layer }
+}
+
+describe("the layer", () => {
+  it.effect("D8: makes it, and closes it when the layer's scope closes", () =>
+    Effect.gen(function*() {
+      const { diary, layer, network } = surroundings()
+      const service = yield* Effect.gen(function*() {
+        const prices = yield* Prices
+        const feed = yield* prices.connected
+        expect(feed).toEqual(new PriceFeed("a.example.com"))
+        expect(network).toEqual({ opened: 1, closed: 0 })
+        return prices
+      }).pipe(Effect.provide(Layer.provide(PricesLive, layer)))
+      expect(network).toEqual({ opened: 1, closed: 1 })
+      expect(diary).toEqual(["AttemptingToConnect", "ObtainedAddress", "Connected", "Disconnected"])
+      expect(yield* service.isClosed).toBe(true)
+      expect((yield* askNow(service.connectedOrClosed)).error).toBeInstanceOf(ConnectionClosed)
+    }))
+
+  it.effect("C1: is built at once, though the server is not there", () =>
+    Effect.gen(function*() {
+      const { catalog, layer, patience } = surroundings()
+      catalog.failures = 2
+      yield* Effect.gen(function*() {
+        const prices = yield* Prices
+        expect(yield* prices.currentConnection).toEqual(Option.none())
+        const feed = yield* askNow(prices.connected)
+        expect(feed.isWaiting).toBe(true)
+        yield* pass(20)
+        expect(feed.isWaiting).toBe(false)
+        expect(patience.asked).toBe(2)
+      }).pipe(Effect.provide(Layer.provide(PricesLive, layer)))
+    }))
+
+  it.effect("D8: is memoised: all who need it share one connection, which closes once", () =>
+    Effect.gen(function*() {
+      class Quotes extends Context.Tag("app/Quotes")<Quotes, PriceFeed>() {}
+      class Charts extends Context.Tag("app/Charts")<Charts, PriceFeed>() {}
+      const feed = Effect.flatMap(Prices, ({ connected }) => connected)
+      const { layer, network } = surroundings()
+      const app = Layer.merge(Layer.effect(Quotes, feed), Layer.effect(Charts, feed)).pipe(
+        Layer.provide(PricesLive),
+        Layer.provide(layer)
+      )
+      const [quotes, charts] = yield* Effect.all([Quotes, Charts]).pipe(Effect.provide(app))
+      expect(quotes).toBe(charts)
+      expect(network).toEqual({ opened: 1, closed: 1 })
+    }))
+
+  it.effect("D8: `Layer.fresh` makes another one", () =>
+    Effect.gen(function*() {
+      const { layer, network } = surroundings()
+      const both = Layer.merge(
+        Layer.effectDiscard(Effect.flatMap(Prices, ({ connected }) => connected)).pipe(Layer.provide(PricesLive)),
+        Layer.effectDiscard(Effect.flatMap(Prices, ({ connected }) => connected)).pipe(
+          Layer.provide(Layer.fresh(PricesLive))
+        )
+      )
+      yield* Effect.scoped(Layer.build(Layer.provide(both, layer)))
+      expect(network).toEqual({ opened: 2, closed: 2 })
+    }))
+
+  it.effect("D8: it outlives a use of it, and closes before what it needs is gone", () =>
+    Effect.gen(function*() {
+      const order: Array<string> = []
+      const { layer } = surroundings()
+      const network = Layer.scoped(
+        Network,
+        Effect.acquireRelease(
+          Effect.succeed({
+            opened: 0,
+            get closed() {
+              return 0
+            },
+            set closed(_) {
+              order.push("connection closed")
+            }
+          }),
+          () => Effect.sync(() => order.push("network gone"))
+        )
+      )
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(
+        PricesLive.pipe(Layer.provide(network), Layer.provide(layer)),
+        scope
+      )
+      yield* Context.get(context, Prices).connected
+      yield* pass(100)
+      expect(order).toEqual([])
+      yield* Scope.close(scope, Exit.void)
+      expect(order).toEqual(["connection closed", "network gone"])
+    }))
+
+  it.effect("D8: a ManagedRuntime closes it when it is disposed of", () =>
+    Effect.gen(function*() {
+      const { layer, network } = surroundings()
+      const runtime = ManagedRuntime.make(Layer.provide(PricesLive, layer))
+      yield* Effect.promise(() => runtime.runPromise(Effect.flatMap(Prices, ({ connected }) => connected)))
+      expect(network).toEqual({ opened: 1, closed: 0 })
+      yield* runtime.disposeEffect
+      expect(network).toEqual({ opened: 1, closed: 1 })
+    }))
+
+  it.effect("D8: built where nothing can be interrupted, it can be closed all the same", () =>
+    Effect.gen(function*() {
+      for (const place of ["the look-up", "connect", "closed", "the backoff", "the handler"]) {
+        const { layer } = surroundings()
+        const stuck = Effect.onInterrupt(Effect.never, () => Effect.void)
+        const live = PersistentConnection.layer(Prices, {
+          serverName: "prices",
+          address: place === "the look-up" ? stuck : Effect.succeed("a"),
+          connector: Connector.make({
+            connect: (host: string) =>
+              place === "connect"
+                ? stuck
+                : place === "the backoff"
+                ? Effect.fail(new FeedError({ status: 503 }))
+                : Effect.succeed(new PriceFeed(host)),
+            closed: () => stuck
+          }),
+          onEvent: () => place === "the handler" ? stuck : Effect.void
+        })
+        const scope = yield* Scope.make()
+        const context = yield* Effect.uninterruptible(Layer.buildWithScope(Layer.provide(live, layer), scope))
+        yield* settle
+        const leaving = yield* askNow(Scope.close(scope, Exit.void))
+        expect(leaving.isWaiting, `in ${place}`).toBe(false)
+        expect((yield* Context.get(context, Prices).state.get)._tag).toBe("Closed")
+      }
+    }))
+
+  it.effect("D8: a build that is interrupted leaves nothing behind", () =>
+    Effect.gen(function*() {
+      const { layer, network } = surroundings()
+      const slow = Layer.scopedDiscard(Effect.zipRight(sleep(10), Effect.void)).pipe(
+        Layer.provideMerge(Layer.provide(PricesLive, layer))
+      )
+      const building = yield* Effect.fork(Effect.scoped(Layer.build(slow)))
+      yield* pass(5)
+      expect(network).toEqual({ opened: 1, closed: 0 })
+      building.unsafeInterruptAsFork(building.id())
+      yield* settle
+      expect(network).toEqual({ opened: 1, closed: 1 })
+    }))
+
+  it.effect("E3: its types are inferred from what it is made of", () =>
+    Effect.sync(() => {
+      expectTypeOf(PricesLive).toEqualTypeOf<Layer.Layer<Prices, never, Catalog | Network | Diary | Patience>>()
+      const program = Effect.flatMap(Prices, (prices) => prices.connectedOrFailedToConnect)
+      expectTypeOf(program).toEqualTypeOf<
+        Effect.Effect<PriceFeed, FeedError | Cause.TimeoutException | ConnectionClosed<FeedError>, Prices>
+      >()
+      const simple = PersistentConnection.layer(Prices, {
+        serverName: "prices",
+        address: Effect.succeed("a.example.com"),
+        connector: Connector.make({
+          connect: (host: string, attempt) =>
+            Effect.as(attempt.abort(new FeedError({ status: 403 })), new PriceFeed(host)),
+          closed: (_: PriceFeed) => Effect.fail(new FeedError({ status: 1006 }))
+        }),
+        onEvent: (event) => {
+          if (event._tag === "ObtainedAddress") expectTypeOf(event.address).toEqualTypeOf<string>()
+          if (event._tag === "Connected") expectTypeOf(event.connection).toEqualTypeOf<PriceFeed>()
+          if (event._tag === "Disconnected") expectTypeOf(event.cause).toEqualTypeOf<Cause.Cause<FeedError>>()
+          return Effect.void
+        }
+      })
+      expectTypeOf(simple).toEqualTypeOf<Layer.Layer<Prices>>()
+      expect(Layer.isLayer(simple)).toBe(true)
+    }))
+})

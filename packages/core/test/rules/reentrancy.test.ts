@@ -1,0 +1,292 @@
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Supervisor from "effect/Supervisor"
+import {
+  type Asked,
+  askNow,
+  begin,
+  type Event,
+  hasEnded,
+  inScope,
+  type Life,
+  type Options,
+  pass,
+  refuse,
+  Refused,
+  sleep
+} from "../support/Life.js"
+
+/** What an operation is called for. */
+type Kind = "look" | "wait" | "await the end" | "end" | "close"
+
+interface Operation {
+  readonly name: string
+  readonly kind: Kind
+  readonly run: (life: Life) => Effect.Effect<unknown, unknown, Scope.Scope>
+}
+
+const operations: ReadonlyArray<Operation> = [
+  { name: "connected", kind: "wait", run: ({ service }) => service.connected },
+  { name: "connectedOrClosed", kind: "wait", run: ({ service }) => service.connectedOrClosed },
+  { name: "connectedOrFailedToConnect", kind: "wait", run: ({ service }) => service.connectedOrFailedToConnect },
+  { name: "currentConnection", kind: "look", run: ({ service }) => service.currentConnection },
+  { name: "close", kind: "close", run: ({ service }) => service.close },
+  { name: "isClosed", kind: "look", run: ({ service }) => service.isClosed },
+  { name: "closeFinished", kind: "await the end", run: ({ service }) => service.closeFinished },
+  {
+    name: "closeWhenCurrentConnectionIsClosed",
+    kind: "end",
+    run: ({ service }) => service.closeWhenCurrentConnectionIsClosed
+  },
+  { name: "state.get", kind: "look", run: ({ service }) => service.state.get },
+  { name: "subscribe", kind: "look", run: ({ service }) => service.subscribe },
+  { name: "abort", kind: "end", run: ({ server }) => server.attempt!.abort(new Refused({ text: "enough" })) }
+]
+
+/** Where an operation is awaited: once, as soon as there is an attempt to abort if that is what it does. */
+interface Place {
+  readonly name: string
+  readonly onEvent?: (act: Effect.Effect<void>, event: Event) => Effect.Effect<unknown>
+  readonly prepare?: (life: Life, act: Effect.Effect<void>) => void
+  /** What it takes to get there once connected. */
+  readonly reach?: (life: Life) => Effect.Effect<unknown>
+  readonly closes?: true
+}
+
+const drop = ({ server }: Life) => Effect.sync(() => server.line.drop())
+
+const inHandler = (tag: Event["_tag"]): Place => ({
+  name: `the ${tag} handler`,
+  onEvent: (act, event) => event._tag === tag ? act : Effect.void,
+  prepare: ({ server }) => {
+    if (tag !== "FailedToConnect") return
+    server.connect = ({ number }) => number === 1 ? refuse("no") : Effect.void
+  },
+  reach: (life) => tag === "Disconnected" || tag === "AttemptingToConnect" ? drop(life) : Effect.void
+})
+
+const joined = (act: Effect.Effect<void>) => Effect.flatMap(Effect.fork(act), Fiber.join)
+
+const places: ReadonlyArray<Place> = [
+  inHandler("AttemptingToConnect"),
+  inHandler("ObtainedAddress"),
+  inHandler("FailedToConnect"),
+  inHandler("Connected"),
+  inHandler("Disconnected"),
+  {
+    name: "a child that the AttemptingToConnect handler waits for",
+    onEvent: (act, event) => event._tag === "AttemptingToConnect" ? joined(act) : Effect.void,
+    reach: drop
+  },
+  {
+    name: "a child that the Connected handler waits for",
+    onEvent: (act, event) => event._tag === "Connected" ? joined(act) : Effect.void
+  },
+  {
+    name: "a fiber that the Connected handler leaves behind",
+    onEvent: (act, event) => event._tag === "Connected" ? Effect.forkDaemon(act) : Effect.void
+  },
+  {
+    name: "the look-up",
+    prepare: ({ server }, act) => {
+      server.lookUp = () => Effect.as(act, "a")
+    }
+  },
+  {
+    name: "connect",
+    prepare: ({ server }, act) => {
+      server.connect = () => act
+    }
+  },
+  {
+    name: "an uninterruptible connect",
+    prepare: ({ server }, act) => {
+      server.connect = () => Effect.uninterruptible(act)
+    }
+  },
+  {
+    name: "a child that connect waits for",
+    prepare: ({ server }, act) => {
+      server.connect = () => joined(act)
+    }
+  },
+  {
+    name: "a child that an uninterruptible connect waits for",
+    prepare: ({ server }, act) => {
+      server.connect = () => Effect.uninterruptible(joined(act))
+    }
+  },
+  {
+    name: "a fiber that connect forks into the connection's scope",
+    prepare: ({ server }, act) => {
+      server.connect = () => Effect.forkScoped(act)
+    }
+  },
+  {
+    name: "closed, after the loss",
+    prepare: ({ server }, act) => {
+      server.closed = (line) => Effect.zipRight(line.lost, act)
+    },
+    reach: drop
+  },
+  {
+    name: "a finalizer on loss",
+    prepare: ({ server }, act) => {
+      server.release = () => act
+    },
+    reach: drop
+  },
+  {
+    name: "a child that a finalizer on loss waits for",
+    prepare: ({ server }, act) => {
+      server.release = () => joined(act)
+    },
+    reach: drop
+  },
+  {
+    name: "a finalizer on close",
+    prepare: ({ server }, act) => {
+      server.release = () => act
+    },
+    reach: ({ service }) => Effect.forkDaemon(service.close),
+    closes: true
+  },
+  {
+    name: "a child that a finalizer on close waits for",
+    prepare: ({ server }, act) => {
+      server.release = () => joined(act)
+    },
+    reach: ({ service }) => Effect.forkDaemon(service.close),
+    closes: true
+  }
+]
+
+const moments = [
+  { name: "at once", before: Effect.void },
+  { name: "a second later", before: sleep(1) }
+]
+
+/** A call of an operation from within, and what became of it. */
+class Call {
+  fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined
+  exit: Exit.Exit<unknown, unknown> | undefined
+  tookTime = false
+
+  constructor(private readonly operation: Operation, private readonly before: Effect.Effect<void>) {}
+
+  /** The operation, awaited the first time that this runs; a failure is no matter, a defect is one of the place's. */
+  act(life: Life): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.fiber !== undefined) return Effect.void
+      if (this.operation.name === "abort" && life.server.attempt === undefined) return Effect.void
+      return Effect.withFiberRuntime((fiber) => {
+        this.fiber = fiber
+        return Effect.zipRight(this.before, this.measured(life))
+      })
+    })
+  }
+
+  private measured(life: Life): Effect.Effect<void> {
+    return Effect.flatMap(Effect.clock, (clock) => {
+      const begunAt = clock.unsafeCurrentTimeMillis()
+      return Effect.scoped(this.operation.run(life)).pipe(
+        // What would spin for ever must be stopped when the test ends, also where nothing can be interrupted.
+        Effect.interruptible,
+        Effect.onExit((exit) =>
+          Effect.sync(() => {
+            this.exit = exit
+            this.tookTime = clock.unsafeCurrentTimeMillis() > begunAt
+          })
+        ),
+        Effect.ignore
+      )
+    })
+  }
+}
+
+const isUp = ({ service }: Life) => Effect.map(service.currentConnection, Option.exists((line) => !line.isLost))
+
+const stateTag = ({ service }: Life) => Effect.map(service.state.get, ({ _tag }) => _tag)
+
+/** What an operation awaited from outside does, going on or closed. */
+const expectFromOutside = (operation: Operation, asked: Asked<unknown, unknown>, isClosed: boolean) => {
+  switch (operation.name) {
+    case "connected":
+      return expect(asked.exit?._tag).toBe(isClosed ? undefined : "Success")
+    case "connectedOrClosed":
+    case "connectedOrFailedToConnect":
+      return expect(asked.exit?._tag).toBe(isClosed ? "Failure" : "Success")
+    case "closeFinished":
+      return expect(asked.exit?._tag).toBe(isClosed ? "Success" : undefined)
+    default:
+      return expect(asked.exit?._tag).toBe("Success")
+  }
+}
+
+const check = (place: Place, operation: Operation, before: Effect.Effect<void>) =>
+  Effect.gen(function*() {
+    const call = new Call(operation, before)
+    yield* Effect.addFinalizer(() => call.fiber === undefined ? Effect.void : Fiber.interruptFork(call.fiber))
+    const supervisor = yield* Supervisor.track
+    const options: Options = {
+      onEvent: (event) => place.onEvent?.(Effect.suspend(() => call.act(life)), event) ?? Effect.void
+    }
+    const [life, scope]: readonly [Life, Scope.CloseableScope] = yield* inScope(
+      Effect.supervised(begin(options, (life) => place.prepare?.(life, call.act(life))), supervisor)
+    )
+
+    // Gets there, and gives it a minute.
+    yield* pass(5)
+    if (place.reach !== undefined && call.fiber === undefined) yield* place.reach(life)
+    yield* pass(60)
+    expect(call.fiber, "it has been called").toBeDefined()
+    if (operation.kind === "look" || operation.kind === "end") {
+      expect(call.exit?._tag).toBe("Success")
+      expect(call.tookTime).toBe(false)
+    }
+
+    // The loop goes on, or is closed.
+    const isClosed = place.closes === true || operation.kind === "close" || operation.kind === "end"
+    if (isClosed) {
+      if (yield* isUp(life)) yield* drop(life)
+      yield* pass(60)
+      expect(yield* stateTag(life)).toBe("Closed")
+      expect(yield* isUp(life)).toBe(false)
+    } else {
+      expect(yield* isUp(life), "the loop goes on").toBe(true)
+      const { number } = life.server.line
+      yield* drop(life)
+      yield* pass(60)
+      expect(yield* isUp(life), "and on").toBe(true)
+      expect(life.server.line.number).toBe(number + 1)
+    }
+
+    // So it does for who is outside.
+    const asked = yield* askNow(Effect.scoped(operation.run(life)))
+    expectFromOutside(operation, asked, isClosed)
+
+    // Leaving ends everything.
+    expect(yield* hasEnded(scope), "the scope has been left").toBe(true)
+    expect(yield* stateTag(life)).toBe("Closed")
+    expect((yield* supervisor.value).length, "fibers left").toBe(0)
+    expect(call.exit, "the call has ended").toBeDefined()
+    expect(life.server.lines.map(({ released }) => released)).toEqual(life.server.lines.map(() => 1))
+  })
+
+for (const place of places) {
+  describe(place.name, () => {
+    for (const operation of operations) {
+      for (const moment of moments) {
+        it.scoped(
+          `D7: ${operation.name}, awaited ${moment.name} in ${place.name}, deadlocks nobody`,
+          () => check(place, operation, moment.before),
+          5_000
+        )
+      }
+    }
+  })
+}

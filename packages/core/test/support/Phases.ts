@@ -1,0 +1,79 @@
+/**
+ * The moments in the life of a persistent connection at which somebody may come and end it, or ask for something: one
+ * for every place in which the loop can wait.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { begin, type Event, type Life, type Options, pass, refuse, settle } from "./Life.js"
+
+export interface Phase {
+  readonly name: string
+  /** There is a current connection. */
+  readonly isConnected: boolean
+  /** A handler is running that never ends. */
+  readonly isInHandler: boolean
+  /** Begins a life, and lets it get there. */
+  readonly reach: (options?: Options) => Effect.Effect<Life, never, Scope.Scope>
+}
+
+interface Script {
+  /** The event whose handler never ends. */
+  readonly stuckIn?: Event["_tag"]
+  readonly prepare?: (life: Life) => void
+  readonly then?: (life: Life) => Effect.Effect<unknown>
+}
+
+const phase = (name: string, isConnected: boolean, { prepare, stuckIn, then }: Script): Phase => ({
+  name,
+  isConnected,
+  isInHandler: stuckIn !== undefined,
+  reach: (options = {}) =>
+    Effect.gen(function*() {
+      let isStuck = false
+      const onEvent = (event: Event) =>
+        Effect.suspend(() => event._tag === stuckIn && isStuck ? Effect.never : options.onEvent?.(event) ?? Effect.void)
+      const life = yield* begin({ ...options, onEvent })
+      // An attempt has been made before, so that there is something to abort.
+      life.server.lookUp = () => refuse("not yet")
+      yield* settle
+      life.server.lookUp = () => Effect.succeed("a")
+      prepare?.(life)
+      isStuck = true
+      yield* then?.(life) ?? pass(10)
+      return life
+    })
+})
+
+const refused = ({ server }: Life) => server.refuse("no")
+
+const lose = (life: Life) =>
+  Effect.gen(function*() {
+    yield* pass(10)
+    life.server.line.drop()
+    yield* settle
+  })
+
+export const phases: ReadonlyArray<Phase> = [
+  phase("in the AttemptingToConnect handler", false, {
+    stuckIn: "AttemptingToConnect",
+    then: (life) => Effect.zipRight(lose(life), pass(10))
+  }),
+  phase("during the look-up", false, {
+    prepare: ({ server }) => {
+      server.lookUp = () => Effect.never
+    }
+  }),
+  phase("in the ObtainedAddress handler", false, { stuckIn: "ObtainedAddress" }),
+  phase("during connect", false, {
+    prepare: ({ server }) => {
+      server.connect = () => Effect.never
+    }
+  }),
+  phase("in the FailedToConnect handler", false, { stuckIn: "FailedToConnect", prepare: refused }),
+  phase("in a backoff", false, { prepare: refused }),
+  phase("in the Connected handler", true, { stuckIn: "Connected" }),
+  phase("in the Connected handler, with the connection lost", true, { stuckIn: "Connected", then: lose }),
+  phase("while connected", true, {}),
+  phase("in the Disconnected handler", false, { stuckIn: "Disconnected", then: lose }),
+  phase("in the backoff after a loss", false, { then: lose })
+]

@@ -1,0 +1,24 @@
+import { expect, it } from "@effect/vitest"
+import { readdirSync, readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+
+const cookbook = fileURLToPath(new URL("../cookbook/", import.meta.url))
+const page = fileURLToPath(new URL("../../../../docs/testing.md", import.meta.url))
+
+/** A link to a file of the cookbook, and the block under it. */
+const recipe = /(\[`(\w+\.test\.ts)`\]\(\.\.\/packages\/core\/test\/cookbook\/\2\)\n\n```ts\n)(.*?)(```\n)/gs
+
+it("docs/testing.md shows the files of the cookbook as they are (`vitest -u` brings it up to date)", async () => {
+  const text = readFileSync(page, "utf8")
+  const files = [...text.matchAll(recipe)].map((match) => match[2])
+  expect(files).toHaveLength(10)
+  expect([...files].sort()).toEqual(readdirSync(cookbook).sort())
+  // Nothing else on it looks like a test to copy.
+  expect(text.match(/^```\w/gm)).toHaveLength(10)
+
+  const upToDate = text.replace(
+    recipe,
+    (_, head: string, file: string, _code, tail: string) => head + readFileSync(cookbook + file, "utf8") + tail
+  )
+  await expect(upToDate).toMatchFileSnapshot(page)
+})

@@ -1,0 +1,199 @@
+import { describe, expect, it } from "@effect/vitest"
+import * as Inspect from "@persistent-connection/core/Inspect"
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import { inspect } from "node:util"
+import { ask, begin, inScope, pass, Refused, settle } from "../support/Life.js"
+
+/** Three: one connected, one waiting for its next attempt, one that has given up. */
+const three = Effect.gen(function*() {
+  const prices = yield* begin({ serverName: "prices", retry: RetryPolicy.fixed("1 hour") })
+  prices.server.lookUp = () => Effect.succeed("wss://me:hush@prices.example.com/v1?token=hush")
+  prices.server.refuse("connect ECONNREFUSED 10.0.0.7:443")
+  const orders = yield* begin({ serverName: "orders" }, ({ server }) => {
+    server.lookUp = () => Effect.succeed("orders.example.com:5672")
+  })
+  yield* ask(prices.service.connected)
+  yield* ask(prices.service.connected)
+  const audit = yield* begin({ serverName: "audit" })
+  yield* settle
+  audit.server.line.drop(Exit.fail(new Refused({ text: "no longer\nsupported" })))
+  yield* audit.service.closeWhenCurrentConnectionIsClosed
+  yield* pass(7_264)
+  orders.server.line.drop()
+  yield* pass(20)
+  return { prices, orders, audit }
+})
+
+const lines = (...lines: ReadonlyArray<string>) => lines.join("\n")
+
+describe("all", () => {
+  it.scoped("has every persistent connection whose scope has not been left, by name, with no credentials", () =>
+    Effect.gen(function*() {
+      const before = yield* Inspect.all
+      expect(before).toEqual([])
+      const [, scope] = yield* inScope(three)
+      expect(yield* Inspect.all).toEqual([
+        {
+          serverName: "audit",
+          phase: "Closed",
+          since: 0,
+          forMillis: 7_284_000,
+          generation: 1,
+          attempt: 1,
+          nextAttemptAt: null,
+          waiting: 0,
+          address: "a",
+          lastCause: "no longer\nsupported"
+        },
+        {
+          serverName: "orders",
+          phase: "Connected",
+          since: 7_264_000,
+          forMillis: 20_000,
+          generation: 2,
+          attempt: 1,
+          nextAttemptAt: null,
+          waiting: 0,
+          address: "orders.example.com:5672",
+          lastCause: "a close without an error"
+        },
+        {
+          serverName: "prices",
+          phase: "Waiting",
+          since: 7_200_000,
+          forMillis: 84_000,
+          generation: 0,
+          attempt: 3,
+          nextAttemptAt: 10_800_000,
+          waiting: 2,
+          address: "wss://prices.example.com/v1",
+          lastCause: "connect ECONNREFUSED 10.0.0.7:443"
+        }
+      ])
+      yield* Scope.close(scope, Exit.void)
+      expect(yield* Inspect.all).toEqual([])
+    }))
+
+  it.scoped("is data that JSON gives back", () =>
+    Effect.gen(function*() {
+      yield* three
+      const all = yield* Inspect.all
+      expect(JSON.parse(JSON.stringify(all))).toEqual(all)
+    }))
+
+  it.scoped("keeps those of one name in the order in which they were made", () =>
+    Effect.gen(function*() {
+      yield* begin({ serverName: "twin" })
+      yield* pass(1)
+      yield* begin({ serverName: "twin" })
+      yield* begin({ serverName: "first" })
+      expect((yield* Inspect.all).map(({ serverName, since }) => `${serverName} ${since}`)).toEqual([
+        "first 1000",
+        "twin 0",
+        "twin 1000"
+      ])
+    }))
+})
+
+describe("summarize", () => {
+  it.scoped("says what `all` says of one", () =>
+    Effect.gen(function*() {
+      const { prices } = yield* three
+      expect(yield* Inspect.summarize(prices.service)).toEqual((yield* Inspect.all)[2])
+    }))
+})
+
+describe("table", () => {
+  it.scoped("has a line for each, with the columns aligned", () =>
+    Effect.gen(function*() {
+      yield* three
+      expect(Inspect.table(yield* Inspect.all)).toBe(lines(
+        "server  phase      for     connection  attempt  next attempt  waiting  address                      last cause",
+        "audit   Closed     2h 1m   1           1        -             0        a                            no longer supported",
+        "orders  Connected  20s     2           1        -             0        orders.example.com:5672      a close without an error",
+        "prices  Waiting    1m 24s  0           3        in 58m 36s    2        wss://prices.example.com/v1  connect ECONNREFUSED 10.0.0.7:443"
+      ))
+    }))
+
+  const summary: Inspect.Summary = {
+    serverName: "a",
+    phase: "Connecting",
+    since: 0,
+    forMillis: 0,
+    generation: 0,
+    attempt: 1,
+    nextAttemptAt: null,
+    waiting: 0,
+    address: null,
+    lastCause: null
+  }
+
+  it("has a line of titles if there is nothing else", () => {
+    expect(Inspect.table([])).toBe(
+      "server  phase  for  connection  attempt  next attempt  waiting  address  last cause"
+    )
+  })
+
+  it("cuts what is too long, and keeps control characters out", () => {
+    const [, line] = Inspect.table([{ ...summary, serverName: "a\u001b[31m\tb", lastCause: "x".repeat(100) }]).split(
+      "\n"
+    )
+    expect(line).toBe(
+      `a [31m b  Connecting  0ms  0           1        -             0        -        ${"x".repeat(59)}…`
+    )
+  })
+
+  const durations: ReadonlyArray<readonly [millis: number, shown: string]> = [
+    [0, "0ms"],
+    [999, "999ms"],
+    [1_000, "1s"],
+    [9_950, "9.9s"],
+    [10_999, "10s"],
+    [60_000, "1m"],
+    [61_000, "1m 1s"],
+    [3_599_999, "59m 59s"],
+    [3_600_000, "1h"],
+    [7_264_000, "2h 1m"],
+    [86_400_000, "1d"],
+    [90_000_000, "1d 1h"],
+    [40_000_000_000, "462d 23h"]
+  ]
+
+  for (const [forMillis, shown] of durations) {
+    it(`shows ${forMillis} ms as ${shown}`, () => {
+      const cells = Inspect.table([{ ...summary, forMillis }]).split("\n")[1]!.split(/\s{2,}/)
+      expect(cells[2]).toBe(shown)
+    })
+  }
+
+  it("says that an attempt is due", () => {
+    const due = { ...summary, phase: "Waiting" as const, forMillis: 5_000, nextAttemptAt: 5_000 }
+    expect(Inspect.table([due])).toContain("now")
+  })
+})
+
+describe("printing a persistent connection", () => {
+  it.scoped("shows no credentials of the address, of the last cause, or of the reason", () =>
+    Effect.gen(function*() {
+      const url = "wss://me:hush@prices.example.com/v1?token=hush"
+      const { server, service } = yield* begin({ serverName: "prices" })
+      server.lookUp = () => Effect.succeed(url)
+      server.refuse(`no ${url}`)
+      yield* settle
+      const forms = Effect.sync(() => [String(service), JSON.stringify(service), inspect(service, { depth: 9 })])
+      for (const form of yield* forms) {
+        expect(form).not.toContain("hush")
+        expect(form).toContain("wss://prices.example.com/v1")
+        expect(form).toContain("Waiting")
+      }
+      server.connect = (attempt) => attempt.abort(new Refused({ text: `never ${url}` }))
+      yield* pass(10)
+      for (const form of yield* forms) {
+        expect(form).not.toContain("hush")
+        expect(form).toContain("Aborted")
+      }
+    }))
+})

@@ -1,0 +1,306 @@
+import { describe, expect, it } from "@effect/vitest"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Tracer from "effect/Tracer"
+import { ask, begin, type Life, type Options, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+
+const native = Context.get(DefaultServices.liveServices, Tracer.Tracer)
+
+/** A tracer that keeps its spans, in the order in which they began. */
+class Trace {
+  readonly spans: Array<Tracer.Span> = []
+  readonly tracer = Tracer.make({
+    span: (...options) => {
+      const span = native.span(...options)
+      this.spans.push(span)
+      return span
+    },
+    context: native.context
+  })
+
+  get attempts(): ReadonlyArray<Tracer.Span> {
+    return this.spans.filter(({ name }) => name === "PersistentConnection.attempt")
+  }
+
+  named(name: string): Tracer.Span {
+    const span = this.spans.filter((span) => span.name === name).at(-1)
+    if (span === undefined) throw new Error(`There is no span ${name}`)
+    return span
+  }
+}
+
+const beginTraced = (options: Options, prepare?: (life: Life) => void) =>
+  Effect.gen(function*() {
+    const trace = new Trace()
+    const life = yield* Effect.withTracer(begin(options, prepare), trace.tracer)
+    return { ...life, trace }
+  })
+
+const exitOf = ({ status }: Tracer.Span): Exit.Exit<unknown, unknown> | undefined =>
+  status._tag === "Ended" ? status.exit : undefined
+
+/** How a span has ended, in a word. */
+const endOf = (span: Tracer.Span): string => {
+  const exit = exitOf(span)
+  if (exit === undefined) return "not at all"
+  if (Exit.isSuccess(exit)) return "success"
+  return Exit.isInterrupted(exit) ? "interruption" : Cause.pretty(exit.cause).split("\n")[0]!
+}
+
+const parentOf = ({ parent }: Tracer.Span): Tracer.AnySpan | undefined => Option.getOrUndefined(parent)
+
+const attributesOf = ({ attributes }: Tracer.Span) => Object.fromEntries(attributes)
+
+describe("the spans of an attempt", () => {
+  it.scoped("are a root, with the look-up and the connect as children, and those of users below", () =>
+    Effect.gen(function*() {
+      const trace = new Trace()
+      const life = yield* begin({ serverName: "prices" }, ({ server }) => {
+        server.lookUp = () => Effect.withSpan(Effect.as(sleep(1), "wss://feed.example.com/v1"), "dns")
+        server.connect = () => Effect.withSpan(sleep(2), "handshake")
+      }).pipe(Effect.withSpan("the program"), Effect.withTracer(trace.tracer))
+      yield* pass(3)
+      expect(yield* life.service.isClosed).toBe(false)
+
+      const [program, attempt, lookUp, dns, connect, handshake, ...others] = trace.spans
+      expect(others).toEqual([])
+      expect(program?.name).toBe("the program")
+      expect(attempt).toMatchObject({ name: "PersistentConnection.attempt", kind: "client", links: [] })
+      expect(parentOf(attempt!)).toBe(undefined)
+      expect(lookUp).toMatchObject({ name: "PersistentConnection.lookUp" })
+      expect(parentOf(lookUp!)).toBe(attempt)
+      expect(dns?.name).toBe("dns")
+      expect(parentOf(dns!)).toBe(lookUp)
+      expect(connect).toMatchObject({ name: "PersistentConnection.connect" })
+      expect(parentOf(connect!)).toBe(attempt)
+      expect(handshake?.name).toBe("handshake")
+      expect(parentOf(handshake!)).toBe(connect)
+      expect(trace.spans.slice(1).map(endOf)).toEqual(["success", "success", "success", "success", "success"])
+      const seconds = ({ status }: Tracer.Span) =>
+        status._tag === "Ended" ? [status.startTime, status.endTime].map((nanos) => Number(nanos / 1_000_000_000n)) : []
+      expect([attempt!, lookUp!, connect!].map(seconds)).toEqual([[0, 3], [0, 1], [1, 3]])
+    }))
+
+  it.scoped("say what the attempt is, and where to, by the conventions of OpenTelemetry", () =>
+    Effect.gen(function*() {
+      const { server, trace } = yield* beginTraced({ serverName: "prices" }, ({ server }) => {
+        server.lookUp = () => Effect.succeed("wss://me:hush@feed.example.com/v1?token=hush")
+        server.refuse("no")
+      })
+      yield* settle
+      server.accept()
+      yield* pass(10)
+      const common = {
+        "persistent_connection.server_name": "prices",
+        "persistent_connection.generation": 1,
+        "persistent_connection.attempt": 2
+      }
+      const where = { "server.address": "feed.example.com", "server.port": 443 }
+      expect(attributesOf(trace.named("PersistentConnection.lookUp"))).toEqual(common)
+      expect(attributesOf(trace.named("PersistentConnection.connect"))).toEqual({ ...common, ...where })
+      expect(attributesOf(trace.attempts[1]!)).toEqual({ ...common, ...where })
+      expect(attributesOf(trace.attempts[0]!)).toEqual({
+        ...common,
+        ...where,
+        "persistent_connection.attempt": 1,
+        "error.type": "Refused"
+      })
+    }))
+
+  const ends: ReadonlyArray<{
+    readonly name: string
+    readonly prepare: (life: Life) => void
+    readonly ends: ReadonlyArray<string>
+    readonly type: string | undefined
+  }> = [
+    {
+      name: "a failure of the look-up",
+      prepare: ({ server }) => {
+        server.lookUp = () => refuse("no such host")
+      },
+      ends: ["Refused: no such host", "Refused: no such host"],
+      type: "Refused"
+    },
+    {
+      name: "a failure of the connect",
+      prepare: ({ server }) => server.refuse("no"),
+      ends: ["Refused: no", "success", "Refused: no"],
+      type: "Refused"
+    },
+    {
+      name: "a defect",
+      prepare: ({ server }) => {
+        server.connect = () => Effect.die(new TypeError("bug"))
+      },
+      ends: ["TypeError: bug", "success", "TypeError: bug"],
+      type: "TypeError"
+    },
+    {
+      name: "an error with a code",
+      prepare: ({ server }) => {
+        server.connect = () => Effect.die(Object.assign(new Error("refused"), { code: "ECONNREFUSED" }))
+      },
+      ends: ["Error: refused", "success", "Error: refused"],
+      type: "ECONNREFUSED"
+    },
+    {
+      name: "a defect that is no error",
+      prepare: ({ server }) => {
+        server.connect = () => Effect.die(3)
+      },
+      ends: ["Error: 3", "success", "Error: 3"],
+      type: "_OTHER"
+    },
+    {
+      name: "a timeout",
+      prepare: ({ server }) => {
+        server.connect = () => Effect.never
+      },
+      ends: [
+        "TimeoutException: Looking up and connecting to \"test\" took longer than 5s",
+        "success",
+        "interruption"
+      ],
+      type: "TimeoutException"
+    }
+  ]
+
+  for (const { ends: expected, name, prepare, type } of ends) {
+    it.scoped(`end with what the attempt ends with: ${name}`, () =>
+      Effect.gen(function*() {
+        const { trace } = yield* beginTraced({ attemptTimeout: Duration.seconds(5) }, prepare)
+        yield* pass(5)
+        expect(trace.spans.map(endOf)).toEqual(expected)
+        expect(trace.attempts[0]!.attributes.get("error.type")).toBe(type)
+      }))
+  }
+
+  it.scoped("end with an interruption, which is no error, when it is closed", () =>
+    Effect.gen(function*() {
+      const { service, trace } = yield* beginTraced({}, ({ server }) => {
+        server.connect = () => Effect.never
+      })
+      yield* pass(1)
+      expect(trace.spans.map(endOf)).toEqual(["not at all", "success", "not at all"])
+      yield* service.close
+      yield* settle
+      expect(trace.spans.map(endOf)).toEqual(["interruption", "success", "interruption"])
+      expect(trace.attempts[0]!.attributes.has("error.type")).toBe(false)
+    }))
+
+  it.scoped("hold no connection, and no credentials that an error quotes", () =>
+    Effect.gen(function*() {
+      const { server, trace } = yield* beginTraced({})
+      server.refuse("GET wss://me:hush@feed.example.com/v1?token=hush failed")
+      yield* settle
+      server.accept()
+      yield* pass(10)
+      expect(exitOf(trace.attempts[1]!)).toEqual(Exit.void)
+      const [first] = trace.attempts
+      expect(endOf(first!)).toBe("Refused: GET wss://feed.example.com/v1 failed")
+      expect(JSON.stringify([...trace.spans.map(exitOf), ...trace.spans.flatMap(({ links }) => links)]))
+        .not.toContain("hush")
+    }))
+
+  it.scoped("leave errors what they are (D5)", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* beginTraced({})
+      const refused = new Refused({ text: "mine" })
+      server.connect = () => Effect.fail(refused)
+      const asked = yield* ask(service.connectedOrFailedToConnect)
+      yield* settle
+      expect(asked.error).toBe(refused)
+      const defect = new Error("bug")
+      server.connect = () => Effect.die(defect)
+      const askedAgain = yield* ask(Effect.sandbox(service.connectedOrFailedToConnect))
+      yield* pass(10)
+      expect(askedAgain.error).toEqual(Cause.die(defect))
+      const { lastCause } = yield* service.state.get
+      expect(Option.getOrThrow(Cause.dieOption(Option.getOrThrow(lastCause)))).toBe(defect)
+    }))
+
+  it.scoped("are not made if nobody traces", () =>
+    Effect.gen(function*() {
+      const parents: Array<unknown> = []
+      const connect = () =>
+        Effect.map(Effect.option(Effect.currentParentSpan), (parent) => parents.push(Option.getOrUndefined(parent)))
+      const trace = new Trace()
+      yield* begin({}, ({ server }) => {
+        server.connect = connect
+      }).pipe(Effect.withTracer(trace.tracer), Effect.withTracerEnabled(false))
+      yield* begin({}, ({ server }) => {
+        server.connect = connect
+      })
+      yield* settle
+      expect(parents).toEqual([undefined, undefined])
+      expect(trace.spans).toEqual([])
+    }))
+})
+
+describe("the links", () => {
+  it.scoped("go to the attempt that failed before, or whose connection was lost, and say why", () =>
+    Effect.gen(function*() {
+      const { server, trace } = yield* beginTraced({})
+      server.refuse("not yet")
+      yield* settle
+      server.accept()
+      yield* pass(10)
+      server.line.drop(Exit.fail(new Refused({ text: "reset" })))
+      yield* pass(10)
+      server.line.drop()
+      yield* pass(10)
+      const links = trace.attempts.map(({ links }) => links)
+      expect(links.map(({ length }) => length)).toEqual([0, 1, 1, 1])
+      expect(links.slice(1).map(([link]) => link!.span.spanId)).toEqual(
+        trace.attempts.slice(0, 3).map(({ spanId }) => spanId)
+      )
+      expect(links.slice(1).map(([link]) => link!.span.traceId)).toEqual(
+        trace.attempts.slice(0, 3).map(({ traceId }) => traceId)
+      )
+      expect(links.slice(1).map(([link]) => link!.attributes["persistent_connection.cause"])).toEqual([
+        "not yet",
+        "reset",
+        "a close without an error"
+      ])
+    }))
+
+  it.scoped("hold no span", () =>
+    Effect.gen(function*() {
+      const { server, trace } = yield* beginTraced({})
+      yield* pass(10)
+      server.line.drop()
+      yield* settle
+      expect(trace.attempts[1]!.links[0]!.span._tag).toBe("ExternalSpan")
+    }))
+
+  it.scoped("of one persistent connection have nothing to do with those of another", () =>
+    Effect.gen(function*() {
+      const trace = new Trace()
+      const one = yield* Effect.withTracer(begin(), trace.tracer)
+      yield* Effect.withTracer(begin(), trace.tracer)
+      yield* pass(10)
+      expect(trace.attempts.map(({ links }) => links)).toEqual([[], []])
+      one.server.line.drop()
+      yield* settle
+      expect(trace.attempts[2]!.links[0]!.span.spanId).toBe(trace.attempts[0]!.spanId)
+    }))
+
+  it.scoped("go from a refresh to the attempt of the connection that it replaces, and from the next to the refresh", () =>
+    Effect.gen(function*() {
+      const { server, service, trace } = yield* beginTraced({})
+      yield* pass(10)
+      yield* PersistentConnection.refresh(service)
+      yield* pass(10)
+      server.line.drop()
+      yield* pass(10)
+      const [first, refresh, next] = trace.attempts
+      expect(refresh!.links.map(({ span }) => span.spanId)).toEqual([first!.spanId])
+      expect(next!.links.map(({ span }) => span.spanId)).toEqual([refresh!.spanId])
+    }))
+})
