@@ -9,9 +9,8 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Tracer from "effect/Tracer"
 import type { Attempt } from "../Connector.js"
-import { summary } from "./cause.js"
 import { mapErrors } from "./mapErrors.js"
-import { endpoint, redactCause, redactText } from "./redact.js"
+import { endpoint, redactCause, redactSummary } from "./redact.js"
 
 /**
  * The span of an attempt, as far as the attempt has to do with it.
@@ -83,7 +82,7 @@ const linksOf = ({ key, lastCause }: Described, isRefresh: boolean): ReadonlyArr
   const span = previous.get(key)
   if (span === undefined) return []
   const attributes = Option.isSome(lastCause) && !isRefresh
-    ? { "persistent_connection.cause": redactText(summary(lastCause.value)) }
+    ? { "persistent_connection.cause": redactSummary(lastCause.value) }
     : {}
   return [{ _tag: "SpanLink", span, attributes }]
 }
@@ -147,8 +146,12 @@ const errorType = (cause: Cause.Cause<unknown>): string | undefined => {
 }
 
 const typeOf = (error: unknown): string => {
-  for (const key of ["_tag", "code", "name"]) {
-    if (Predicate.hasProperty(error, key) && typeof error[key] === "string") return error[key]
+  try {
+    for (const key of ["_tag", "code", "name"]) {
+      if (Predicate.hasProperty(error, key) && typeof error[key] === "string") return error[key]
+    }
+  } catch {
+    // What cannot be read has no type.
   }
   return "_OTHER"
 }

@@ -6,11 +6,11 @@ import * as Runtime from "effect/Runtime"
 import * as Event from "../ConnectionEvent.js"
 import type { ConnectionState } from "../ConnectionState.js"
 import type { PersistentConnection } from "../PersistentConnection.js"
-import { saysTheSame, summary } from "./cause.js"
+import { saysTheSame } from "./cause.js"
 import { Cycle } from "./cycle.js"
 import * as human from "./human.js"
 import { loopOf } from "./persistentConnection.js"
-import { redact, redactCause, redactText } from "./redact.js"
+import { redact, redactCause, redactSummary } from "./redact.js"
 import type { Observer } from "./status.js"
 import { watch } from "./watch.js"
 
@@ -100,7 +100,7 @@ class Reporter implements Observer<unknown, unknown> {
     })
     this.event(
       Event.FailedToConnect({ cause, attempt }),
-      `Attempt ${attempt} to connect to "${this.serverName}" failed: ${inWords(cause)}; ${then}`,
+      `Attempt ${attempt} to connect to "${this.serverName}" failed: ${redactSummary(cause)}; ${then}`,
       { generation: generation + 1, attempt, ...shown(this.address) },
       cause
     )
@@ -124,7 +124,7 @@ class Reporter implements Observer<unknown, unknown> {
     if (lasted >= forgetAfter) this.failure = Option.none()
     this.event(
       Event.Disconnected({ cause, generation }),
-      `The connection to "${this.serverName}" was lost after ${human.duration(lasted)}: ${inWords(cause)}`,
+      `The connection to "${this.serverName}" was lost after ${human.duration(lasted)}: ${redactSummary(cause)}`,
       { generation },
       cause
     )
@@ -142,7 +142,7 @@ class Reporter implements Observer<unknown, unknown> {
   private closed({ reason }: StateOf<"Closed">): void {
     // What the retry policy gave up after has been logged.
     const [why, cause] = reason._tag === "Aborted"
-      ? [`it was aborted with ${inWords(reason.cause)}`, reason.cause]
+      ? [`it was aborted with ${redactSummary(reason.cause)}`, reason.cause]
       : [reason._tag === "GaveUp" ? "its retry policy gave up" : "its owner closed it", Cause.empty]
     this.line(
       reason._tag === "ClosedByOwner" ? LogLevel.Info : LogLevel.Error,
@@ -178,8 +178,6 @@ class Reporter implements Observer<unknown, unknown> {
 
 const shown = (address: Option.Option<unknown>) =>
   Option.match(address, { onNone: () => ({}), onSome: (address) => ({ address: redact(address) }) })
-
-const inWords = (cause: Cause.Cause<unknown>): string => redactText(summary(cause))
 
 /** @internal */
 export const track = <Connection, E>(self: PersistentConnection<Connection, E>): Effect.Effect<void> =>

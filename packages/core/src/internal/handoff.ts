@@ -41,7 +41,9 @@ export class Handoff<A, E> {
   })
 
   private readonly waiting = Channel.fromEffect(Effect.async<void>((wake) => {
-    this.taker = wake
+    // A pull that was interrupted begins here when it is pulled again.
+    if (this.isEmpty && this.end === undefined) this.taker = wake
+    else wake(Exit.void)
   }))
 
   /** For one taker. */

@@ -215,8 +215,10 @@ export class Loop<Address, Connection, E, R> {
     const next = this.ending === undefined
       ? this.retry.afterLoss(this.attemptBegunAt, uptime, cause)
       : Effect.succeedNone
-    return Effect.flatMap(next, (nextAttemptAt) => {
-      if (Option.isNone(nextAttemptAt)) this.ending ??= { _tag: "GaveUp", cause }
+    return Effect.flatMap(next, (next) => {
+      if (Option.isNone(next)) this.ending ??= { _tag: "GaveUp", cause }
+      // While the policy was asked, somebody may have said that this was the last connection.
+      const nextAttemptAt = this.ending === undefined ? next : Option.none()
       this.session = undefined
       this.next = () => this.beginCycle()
       this.succession?.cancel()
@@ -324,12 +326,12 @@ export class Loop<Address, Connection, E, R> {
     }
     const connection = State.connection(this.state)
     this.enter(State.Closing({ ...this.common("Closing"), connection, reason: this.reason }))
-    // At once: a successor that is established in this turn must not become the current connection.
-    const cancelled = succession.cancel()
+    // At once: no look-up and no connect is to begin any more, and no successor to become the current connection.
+    const abandoned = Effect.zipRight(this.dialer.abandon(), succession.cancel())
     this.results.notify(this.refusal)
     this.changed.notify(Exit.void)
     this.session?.supersede(this.closed)
-    this.go(this.shutDown(succession, cancelled, drain))
+    this.go(this.shutDown(succession, abandoned, drain))
   }
 
   /** There will be no other connection after the current one, if there is one (X4, X5). */
@@ -356,19 +358,18 @@ export class Loop<Address, Connection, E, R> {
 
   private shutDown(
     succession: Succession<Address, Connection, E, R>,
-    cancelled: Effect.Effect<void>,
+    abandoned: Effect.Effect<void>,
     drain: Duration.Duration
   ): Effect.Effect<void> {
     return Effect.gen(this, function*() {
       const { session } = this
       const over = this.handlers === undefined ? Effect.void : this.handlers.over
-      yield* this.dialer.abandon()
       const drained = session === undefined ? Effect.void : this.drained(session)
       yield* succession.atMost(drain, Effect.zipRight(drained, succession.retired))
       succession.hurry()
       session?.finish(this.closed)
       const released = session === undefined ? Effect.void : this.dialer.release(session.scope, Exit.void)
-      yield* cancelled
+      yield* abandoned
       yield* succession.retired
       yield* released
       if (session !== undefined) {

@@ -2,9 +2,11 @@ import * as Cause from "effect/Cause"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type { ConnectionState } from "../ConnectionState.js"
+import { summary } from "./cause.js"
 import { mapErrors } from "./mapErrors.js"
+import { hidden, isPath, redactString, redactText, redactUrl } from "./redactText.js"
 
-const hidden = "<redacted>"
+const unreadable = "<unreadable>"
 const maxDepth = 6
 const maxLength = 300
 
@@ -21,55 +23,6 @@ export const redact = (address: unknown): string => {
   return text.length > maxLength ? `${text.slice(0, maxLength)}…` : text
 }
 
-/**
- * A text, such as an error's message, without the credentials that it quotes: those of URLs, `password=…` and the like,
- * bearer tokens. Without any it stays as it is.
- *
- * @internal
- */
-export const redactText = (text: string): string =>
-  text
-    .replace(url, withoutCredentials)
-    .replace(userInfo, "")
-    .replace(assignment, `$1${hidden}`)
-    .replace(bearer, `$1${hidden}`)
-    .replace(jsonWebToken, hidden)
-
-/** The look-behinds let each be tried once only in a long word. */
-const url = /(?<![a-z\d+.-])[a-z][a-z\d+.-]*:\/\/[^\s"<>`]*/gi
-const userInfo = /(?<![\w.%+-])[\w.%+-]+:[^\s@/:]{1,256}@/g
-const assignment =
-  /((?<![\w-])[\w-]*?(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key)(?:=|"\s*:\s*))(?:"[^"]*"|'[^']*'|[^\s&;,"'})\]]+)/gi
-const bearer = /(\bbearer\s+)[\w.~+/-]{8,}=*/gi
-const jsonWebToken = /\beyJ[\w-]+\.[\w-]+\.[\w-]*/g
-
-const withoutCredentials = (text: string): string => {
-  if (/^file:/i.test(text)) return text
-  if (!URL.canParse(text)) {
-    // A password that should have been encoded can contain anything: what is before the last @ goes first.
-    return text.replace(/^([^:]+:\/\/).*@/s, "$1").replace(/[?#].*$/s, "")
-  }
-  const url = new URL(text)
-  return url.username + url.password + url.search + url.hash === "" ? text : ofUrl(url)
-}
-
-const ofUrl = ({ host, pathname, protocol }: URL): string =>
-  // Without a host it is something like `blob:` or `jdbc:`, with another URL in its path.
-  host === "" ? redactText(`${protocol}${pathname}`) : `${protocol}//${host}${pathname}`
-
-const ofString = (text: string): string => {
-  if (text.includes("-----BEGIN")) return hidden
-  if (/\s/.test(text) || isPath.test(text)) return redactText(text)
-  const start = text.search(url)
-  return redactText(
-    start === -1
-      ? text.replace(/^.*@/, "").replace(/(?<=.)[?#].*$/, "")
-      : text.slice(0, start) + withoutCredentials(text.slice(start))
-  )
-}
-
-const isPath = /^(?:[.~]*\/(?!\/)|[a-z]:\\)/i
-
 /** WebSocket subprotocols are the one place in which a browser can put a token. */
 const isSecret = (key: unknown): boolean =>
   typeof key === "string" &&
@@ -81,7 +34,7 @@ const walk = (value: unknown, path: ReadonlyArray<object>): unknown => {
   try {
     switch (typeof value) {
       case "string":
-        return ofString(value)
+        return redactString(value)
       case "bigint":
       case "symbol":
         return String(value)
@@ -93,13 +46,13 @@ const walk = (value: unknown, path: ReadonlyArray<object>): unknown => {
         return value
     }
   } catch {
-    return "<unreadable>"
+    return unreadable
   }
 }
 
 const walkObject = (value: object, path: ReadonlyArray<object>): unknown => {
   if (Redacted.isRedacted(value)) return hidden
-  if (value instanceof URL) return ofUrl(value)
+  if (value instanceof URL) return redactUrl(value)
   if (value instanceof Error) return redactText(String(value))
   if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) return `<${value.byteLength} bytes>`
   if (path.includes(value)) return "<circular>"
@@ -139,7 +92,7 @@ export const endpoint = (address: unknown): { readonly host?: string; readonly p
     if ("path" in address && typeof address.path === "string") return endpointOfString(address.path)
     const host = "host" in address ? address.host : "hostname" in address ? address.hostname : undefined
     if (typeof host !== "string") return {}
-    return { host: ofString(host), ...portOf("port" in address ? address.port : undefined) }
+    return { host: redactString(host), ...portOf("port" in address ? address.port : undefined) }
   } catch {
     return {}
   }
@@ -147,8 +100,8 @@ export const endpoint = (address: unknown): { readonly host?: string; readonly p
 
 const endpointOfString = (text: string): { readonly host?: string; readonly port?: number } => {
   if (text.includes("://")) return URL.canParse(text) ? endpointOfUrl(new URL(text)) : {}
-  if (isPath.test(text)) return { host: ofString(text) }
-  const [, ipv6, name, port] = /^(?:\[([\da-f:.]+)\]|([\w.-]+)):(\d+)(?:$|\/)/i.exec(ofString(text)) ?? []
+  if (isPath(text)) return { host: redactString(text) }
+  const [, ipv6, name, port] = /^(?:\[([\da-f:.]+)\]|([\w.-]+)):(\d+)(?:$|\/)/i.exec(redactString(text)) ?? []
   const host = ipv6 ?? name
   return host === undefined ? {} : { host, ...portOf(port) }
 }
@@ -182,13 +135,30 @@ const redactError = (error: unknown): unknown => {
 const redactedErrors = new WeakMap<object, { readonly error: unknown }>()
 
 const redactAnew = (error: unknown): unknown => {
-  const text = Cause.pretty(Cause.fail(error), { renderErrorCause: true })
-  if (redactText(text) === text) return error
-  const [pretty] = Cause.prettyErrors(Cause.fail(error))
-  const copy = new Error(redactText(pretty?.message ?? ""))
-  copy.name = pretty?.name ?? copy.name
-  copy.stack = redactText(text)
-  return copy
+  try {
+    const text = Cause.pretty(Cause.fail(error), { renderErrorCause: true })
+    if (redactText(text) === text) return error
+    const [pretty] = Cause.prettyErrors(Cause.fail(error))
+    const copy = new Error(redactText(pretty?.message ?? ""))
+    copy.name = pretty?.name ?? copy.name
+    copy.stack = redactText(text)
+    return copy
+  } catch {
+    return new Error(unreadable)
+  }
+}
+
+/**
+ * A cause in words, as logs and traces may see it. Never throws.
+ *
+ * @internal
+ */
+export const redactSummary = (cause: Cause.Cause<unknown>): string => {
+  try {
+    return redactText(summary(cause))
+  } catch {
+    return unreadable
+  }
 }
 
 /**

@@ -31,6 +31,8 @@ export interface Caller {
 interface Work {
   /** What it is a part of. */
   readonly outer: Work | undefined
+  /** Instead of being interrupted when the connection is lost. */
+  readonly onLost?: ((fiber: Fiber.RuntimeFiber<unknown, unknown>) => void) | undefined
   fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined
   /** It waits for the draining, which therefore does not wait for it (D7). */
   isLetGo: boolean
@@ -67,15 +69,16 @@ export class Session<Connection, E> {
 
   /** The connection is no longer the current one. */
   supersede(end: SessionEnd<E>): void {
+    const isLost = this.successor === undefined && this.end?._tag === "ConnectionLost"
     this.successor ??= end
-    this.followers?.forEach(stop)
+    this.followers?.forEach((work) => stop(work, isLost))
   }
 
   /** The connection is gone: everything that is done with it is interrupted, and fails with this. */
   finish(end: SessionEnd<E>): void {
     this.end ??= end
     this.supersede(end)
-    this.uses?.forEach(stop)
+    this.uses?.forEach((work) => stop(work, true))
   }
 
   lost(cause: Cause.Cause<E>): ConnectionLost<E> {
@@ -93,16 +96,26 @@ export class Session<Connection, E> {
     const exit = fiber.unsafePoll()
     if (exit !== null) return Effect.as(fiber.inheritAll, exit)
     const uses = this.uses ??= new Set()
-    join(uses, work, fiber, this.end)
+    join(uses, work, fiber)
+    // The effect may have brought about the end itself.
+    if (this.end !== undefined) stop(work, true)
     fiber.addObserver(() => this.idle.notify(Exit.void))
     return settled(caller, fiber)
   }
 
-  /** The same, but it is also interrupted when another connection replaces this one. */
-  follow<A, E2, R>(caller: Caller, effect: Effect.Effect<A, E2, R>): Effect.Effect<Exit.Exit<A, E2>, never, R> {
-    const work: Work = { outer: undefined, fiber: undefined, isLetGo: false }
+  /**
+   * The same, but it is also interrupted when another connection replaces this one. If the connection is lost,
+   * `onLost` can do something else.
+   */
+  follow<A, E2, R>(
+    caller: Caller,
+    effect: Effect.Effect<A, E2, R>,
+    onLost?: (fiber: Fiber.RuntimeFiber<unknown, unknown>) => void
+  ): Effect.Effect<Exit.Exit<A, E2>, never, R> {
+    const work: Work = { outer: undefined, onLost, fiber: undefined, isLetGo: false }
     const fiber = start(caller, effect)
-    join(this.followers ??= new Set(), work, fiber, this.successor)
+    join(this.followers ??= new Set(), work, fiber)
+    if (this.successor !== undefined) stop(work, this.end?._tag === "ConnectionLost")
     return settled(caller, fiber)
   }
 
@@ -161,12 +174,7 @@ const start = <A, E, R>(
     }
   )
 
-const join = (
-  group: Set<Work>,
-  work: Work,
-  fiber: Fiber.RuntimeFiber<unknown, unknown>,
-  end: SessionEnd<unknown> | undefined
-): void => {
+const join = (group: Set<Work>, work: Work, fiber: Fiber.RuntimeFiber<unknown, unknown>): void => {
   work.fiber = fiber
   group.add(work)
   fiber.addObserver(() => {
@@ -174,12 +182,12 @@ const join = (
     // Whatever the effect has left behind may keep the work in mind for long.
     work.fiber = undefined
   })
-  // The effect may have brought about the end itself.
-  if (end !== undefined) interrupt(fiber)
 }
 
-const stop = ({ fiber }: Work): void => {
-  if (fiber !== undefined) interrupt(fiber)
+const stop = ({ fiber, onLost }: Work, isLost: boolean): void => {
+  if (fiber === undefined) return
+  if (isLost && onLost !== undefined) onLost(fiber)
+  else interrupt(fiber)
 }
 
 /** Waits for the end of the effect, and interrupts it if the caller is interrupted. */

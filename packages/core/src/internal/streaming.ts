@@ -1,6 +1,6 @@
 import * as Chunk from "effect/Chunk"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import { constVoid } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -17,17 +17,21 @@ const isEnded = (u: unknown): u is typeof ended => u === ended
 /**
  * Runs something that gives elements in every session as it comes, into one stream. There is one fiber for each
  * session, which can be interrupted at any moment; to interrupt a pull of the consumer would take a fiber for each.
+ *
+ * After a loss it goes on until there is another connection: by then most streams have come to an end of their own
+ * accord, having given everything that was received.
  */
 const overSessions = <Connection, E, A, E2, R>(
   self: PersistentConnection<Connection, E>,
   run: (
     session: Session<Connection, E>,
     handoff: Handoff<A, unknown>
-  ) => Effect.Effect<never, E2 | typeof ended, R>
+  ) => Effect.Effect<never, E2 | typeof ended, R>,
+  onLost: () => void
 ): Stream.Stream<A, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>> =>
   Stream.unwrapScoped(Effect.gen(function*() {
     const handoff = new Handoff<A, E2 | ConnectionClosed<E>>()
-    yield* forEachSession(self, (session) => Effect.scoped(run(session, handoff))).pipe(
+    yield* forEachSession(self, (session) => Effect.scoped(run(session, handoff)), onLost).pipe(
       Effect.catchIf(isEnded, () => Effect.void),
       Effect.flatMap((closed) => closed === undefined ? Effect.void : endOf(closed)),
       Effect.exit,
@@ -40,19 +44,15 @@ const overSessions = <Connection, E, A, E2, R>(
 
 /** Gives what comes, chunk by chunk, as long as there is room. */
 const giving = <A, B, E2, R>(
-  pull: Effect.Effect<Chunk.Chunk<A>, Option.Option<E2>, R>,
+  handoff: Handoff<B, unknown>,
   give: (elements: Chunk.Chunk<A>) => boolean,
-  handoff: Handoff<B, unknown>
-): Effect.Effect<never, Option.Option<E2>, R> => {
-  const next: Effect.Effect<never, Option.Option<E2>, R> = Effect.flatMap(
-    pull,
-    (elements) => give(elements) ? next : Effect.zipRight(handoff.room, next)
-  )
-  return next
+  pull: Effect.Effect<Chunk.Chunk<A>, Option.Option<E2>, R>,
+  first = pull
+): Effect.Effect<never, E2 | typeof ended, R> => {
+  const gave = (elements: Chunk.Chunk<A>) => give(elements) ? next : Effect.zipRight(handoff.room, next)
+  const next: Effect.Effect<never, Option.Option<E2>, R> = Effect.flatMap(pull, gave)
+  return Effect.mapError(Effect.flatMap(first, gave), Option.getOrElse((): typeof ended => ended))
 }
-
-const failedOrEnded = <A, E2, R>(effect: Effect.Effect<A, Option.Option<E2>, R>) =>
-  Effect.mapError(effect, Option.getOrElse((): typeof ended => ended))
 
 /** @internal */
 export const stream = <Connection, E, A, E2, R>(
@@ -62,17 +62,12 @@ export const stream = <Connection, E, A, E2, R>(
   overSessions(
     self,
     ({ connection }, handoff: Handoff<A, unknown>) =>
-      Effect.flatMap(Stream.toPull(Stream.suspend(() => f(connection))), (pull) => {
-        const give = (elements: Chunk.Chunk<A>) => handoff.give(elements)
-        // It is the first pull that subscribes, so it does not wait for room.
-        const first = Effect.zipLeft(pull, handoff.room)
-        return failedOrEnded(
-          Effect.flatMap(first, (elements) => {
-            const next = giving(pull, give, handoff)
-            return give(elements) ? next : Effect.zipRight(handoff.room, next)
-          })
-        )
-      })
+      Effect.flatMap(
+        Stream.toPull(Stream.suspend(() => f(connection))),
+        // It is the first pull that subscribes: so that one does not wait for room.
+        (pull) => giving(handoff, (elements) => handoff.give(elements), pull, Effect.zipLeft(pull, handoff.room))
+      ),
+    constVoid
   )
 
 /** @internal */
@@ -80,22 +75,19 @@ export const resumableStream = <Connection, E, A, Cursor, E2, R, E3, R2>(
   self: PersistentConnection<Connection, E>,
   options: ResumeOptions<Connection, A, Cursor, E2, R, E3, R2>
 ): Stream.Stream<Resumed<A>, E2 | E3 | ConnectionClosed<E>, Exclude<R | R2, Scope.Scope>> =>
-  Stream.suspend(() => {
+  Stream.unwrap(Effect.map(Effect.clock, (clock) => {
     let cursor: Option.Option<Cursor> = Option.none()
     let isFirst = true
     let lostAt: Option.Option<number> = Option.none()
-    const lost = Effect.map(Clock.currentTimeMillis, (now) => {
-      // Until the mark has been given, the gap goes on.
-      if (!isFirst && Option.isNone(lostAt)) lostAt = Option.some(now)
-    })
-    return overSessions(self, ({ connection, generation }, handoff: Handoff<Resumed<A>, unknown>) =>
+    /** As long as the mark of a gap has not been given, the gap goes on. */
+    const lost = () => {
+      if (!isFirst && Option.isNone(lostAt)) lostAt = Option.some(clock.unsafeCurrentTimeMillis())
+    }
+    const run = ({ connection, generation }: Session<Connection, E>, handoff: Handoff<Resumed<A>, unknown>) =>
       Effect.gen(function*() {
-        const pull = yield* Stream.toPull(
-          yield* Effect.suspend(() =>
-            options.subscribe(connection, cursor)
-          )
-        )
-        const restoredAt = yield* Clock.currentTimeMillis
+        const elements = yield* Effect.suspend(() => options.subscribe(connection, cursor))
+        const pull = yield* Stream.toPull(elements)
+        const restoredAt = clock.unsafeCurrentTimeMillis()
         isFirst = false
         yield* handoff.room
         if (Option.isSome(lostAt)) {
@@ -109,6 +101,7 @@ export const resumableStream = <Connection, E, A, Cursor, E2, R, E3, R2>(
           cursor = Option.orElse(last, () => cursor)
           return hasRoom
         }
-        return yield* failedOrEnded(giving(pull, give, handoff))
-      }).pipe(Effect.ensuring(lost)))
-  })
+        return yield* giving(handoff, give, pull)
+      }).pipe(Effect.ensuring(Effect.sync(lost)))
+    return overSessions(self, run, lost)
+  }))

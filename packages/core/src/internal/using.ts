@@ -2,6 +2,7 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
@@ -11,6 +12,7 @@ import type { AttemptFailure } from "../Connector.js"
 import type { PersistentConnection, ReconnectOptions, RefreshOptions, UseOptions } from "../PersistentConnection.js"
 import * as RetryPolicy from "../RetryPolicy.js"
 import { orDefect } from "./cause.js"
+import { interrupt } from "./fibers.js"
 import * as option from "./options.js"
 import { loopOf } from "./persistentConnection.js"
 import { type Caller, isTorn, letGo, type Session } from "./session.js"
@@ -89,22 +91,32 @@ const hasDefects = (cause: Cause.Cause<unknown>): boolean => Option.isSome(Cause
 
 /**
  * Runs an effect in every session as it comes, until it is no longer the one to follow; then in the next. Ends with the
- * reason for which there is no next one.
+ * reason for which there is no next one. With `onLost`, which is told of the loss of a connection at once, the effect
+ * goes on after it until there is another.
  *
  * @internal
  */
 export const forEachSession = <Connection, E, E2, R>(
   self: PersistentConnection<Connection, E>,
-  f: (session: Session<Connection, E>) => Effect.Effect<unknown, E2, R>
+  f: (session: Session<Connection, E>) => Effect.Effect<unknown, E2, R>,
+  onLost?: () => void
 ): Effect.Effect<ConnectionClosed<E>, E2, R> =>
   visit<Connection, E, ConnectionClosed<E>, E2, R>(self, {
     onOpen: (session, caller, again) =>
-      Effect.flatMap(session.follow(caller, untilFailed(self, session, f)), (exit) =>
+      Effect.flatMap(session.follow(caller, untilFailed(self, session, f), onLost && lingering(self, onLost)), (exit) =>
         session.successor !== undefined && Exit.isFailure(exit) && isTorn(exit.cause) && !hasDefects(exit.cause)
           ? again
           : exit),
     onClosed: Effect.succeed
   })
+
+const lingering =
+  <Connection, E>(self: PersistentConnection<Connection, E>, onLost: () => void) =>
+  (fiber: Fiber.RuntimeFiber<unknown, unknown>): void => {
+    const { changed, fibers } = loopOf(self)
+    onLost()
+    fibers.fork(Effect.map(changed.next, () => interrupt(fiber)))
+  }
 
 /** A failure that is but a consequence of the end of the connection does not count. */
 const untilFailed = <Connection, E, E2, R>(

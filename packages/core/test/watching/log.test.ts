@@ -231,6 +231,27 @@ describe("the log", () => {
       expect((yield* service.state.get)._tag).toBe("Connected")
     }))
 
+  it.scoped("goes on if a failure cannot be read", () =>
+    Effect.gen(function*() {
+      const life = yield* beginLogged()
+      const unreadable = {
+        get message(): string {
+          throw new Error("do not look")
+        },
+        toString: () => {
+          throw new Error("do not look")
+        }
+      }
+      life.server.connect = () => Effect.die(Object.setPrototypeOf(unreadable, Error.prototype))
+      yield* pass(5)
+      expect(life.said()).toContain(
+        "ERROR Attempt 1 to connect to \"prices\" failed: <unreadable>; the next one is in 10s"
+      )
+      life.server.accept()
+      yield* pass(5)
+      expect(life.said().at(-1)).toBe("INFO Connected to \"prices\" after 1 failed attempt")
+    }))
+
   it.scoped("has the events that the handler gets, in their order, at their levels", () =>
     Effect.gen(function*() {
       const events: Array<Event> = []

@@ -4,7 +4,8 @@ import * as Data from "effect/Data"
 import * as FastCheck from "effect/FastCheck"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import { endpoint, redact, redactCause, redactText } from "../../src/internal/redact.js"
+import { endpoint, redact, redactCause } from "../../src/internal/redact.js"
+import { redactText } from "../../src/internal/redactText.js"
 
 describe("an address is shown", () => {
   const cyclic: Record<string, unknown> = { host: "a" }

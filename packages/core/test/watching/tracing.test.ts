@@ -45,6 +45,20 @@ const beginTraced = (options: Options, prepare?: (life: Life) => void) =>
 const exitOf = ({ status }: Tracer.Span): Exit.Exit<unknown, unknown> | undefined =>
   status._tag === "Ended" ? status.exit : undefined
 
+/** An error that throws at whoever looks at it. */
+const unreadable = Object.create(Error.prototype, {
+  message: {
+    get: () => {
+      throw new Error("do not look")
+    }
+  },
+  name: {
+    get: () => {
+      throw new Error("do not look")
+    }
+  }
+}) as Error
+
 /** How a span has ended, in a word. */
 const endOf = (span: Tracer.Span): string => {
   const exit = exitOf(span)
@@ -223,6 +237,19 @@ describe("the spans of an attempt", () => {
       expect(askedAgain.error).toEqual(Cause.die(defect))
       const { lastCause } = yield* service.state.get
       expect(Option.getOrThrow(Cause.dieOption(Option.getOrThrow(lastCause)))).toBe(defect)
+    }))
+
+  it.scoped("are made of an error that cannot be read, too", () =>
+    Effect.gen(function*() {
+      const { server, trace } = yield* beginTraced({})
+      server.connect = () => Effect.die(unreadable)
+      yield* pass(10)
+      expect(trace.attempts.map(endOf)).toEqual(["Error: <unreadable>", "Error: <unreadable>"])
+      expect(trace.attempts.map(({ attributes }) => attributes.get("error.type"))).toEqual(["_OTHER", "_OTHER"])
+      expect(trace.attempts[1]!.links[0]!.attributes).toEqual({ "persistent_connection.cause": "<unreadable>" })
+      server.accept()
+      yield* pass(10)
+      expect(trace.attempts.map(endOf).at(-1)).toBe("success")
     }))
 
   it.scoped("are not made if nobody traces", () =>

@@ -1,0 +1,31 @@
+import { describe, expect, it } from "@effect/vitest"
+import * as ConnectionMetrics from "@persistent-connection/core/ConnectionMetrics"
+import * as Inspect from "@persistent-connection/core/Inspect"
+import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
+import { readFileSync } from "node:fs"
+import { begin } from "../support/Life.js"
+import { three } from "./three.js"
+
+const guide = readFileSync(new URL("../../../../docs/watching.md", import.meta.url), "utf8")
+
+describe("the guide", () => {
+  it.scoped("names every metric, and every tag", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin({ serverName: "guide" })
+      yield* ConnectionMetrics.track(service)
+      for (const { metricKey: { name, tags } } of yield* Metric.snapshot) {
+        if (!tags.some(({ value }) => value === "guide")) continue
+        expect(guide).toContain(`| \`${name.replace("persistent_connection_", "")}\` `)
+        for (const { key, value } of tags) expect(guide).toContain(`\`${key === "server_name" ? key : value}\``)
+      }
+    }))
+
+  it.scoped("shows what `Inspect` shows", () =>
+    Effect.gen(function*() {
+      yield* three
+      const all = yield* Inspect.all
+      expect(guide).toContain(`\`\`\`text\n${Inspect.table(all)}\n\`\`\``)
+      expect(guide).toContain(`\`\`\`json\n${JSON.stringify(all[2], null, 2)}\n\`\`\``)
+    }))
+})
