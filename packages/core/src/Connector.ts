@@ -53,7 +53,10 @@ export interface Attempt<out Address, in E> {
   readonly generation: number
   /** The number of the attempt within its cycle, from 1. */
   readonly number: number
-  /** Why the previous attempt failed or the previous connection was lost; none at the very first attempt. */
+  /**
+   * Why the previous attempt failed or the previous connection was lost; none at the very first attempt, and at one
+   * that is to replace a connection that works.
+   */
   readonly lastCause: Option.Option<Cause.Cause<unknown>>
   /** The address that the previous look-up to succeed gave, in this cycle or before; none if there was none. */
   readonly previousAddress: Option.Option<Address>
@@ -336,7 +339,8 @@ export interface HealthCheckOptions<in Connection, out E = never, out R = never>
  *
  * Each connection is asked by itself, however many watch it, from when it is established until it is released: a probe
  * of an old connection has no effect on a new one. Nobody waits for a probe or a `closed` that hangs when it is
- * interrupted, except the release of the connection at its very end. Every connection must be an object of its own.
+ * interrupted, except the release of the connection at its very end. Every connection must be an object of its own. Put
+ * it on after a `setup` without which the peer does not answer.
  *
  * Throws an `IllegalArgumentException` for an interval or a timeout that is not more than 0.
  *

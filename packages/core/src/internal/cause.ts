@@ -1,5 +1,6 @@
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
+import { redactText } from "./redactText.js"
 import { sameContent } from "./sameContent.js"
 
 /**
@@ -13,7 +14,7 @@ export const saysTheSame = (self: Cause.Cause<unknown>, that: Cause.Cause<unknow
   sameContent(Chunk.toReadonlyArray(Cause.defects(self)), Chunk.toReadonlyArray(Cause.defects(that)))
 
 /**
- * A cause in one line, for messages and logs.
+ * A cause in one line, for messages and logs; without credentials.
  *
  * @internal
  */
@@ -22,7 +23,7 @@ export const summary = (cause: Cause.Cause<unknown>): string => {
   const errors = Cause.prettyErrors(cause)
   return errors.length === 0
     ? "an interruption"
-    : errors.map((error) => error.message).join(", ")
+    : redactText(errors.map((error) => error.message).join(", "))
 }
 
 /**

@@ -97,16 +97,21 @@ export class Dialer<Address, Connection, E, R> {
 
   /**
    * Lets go of what is under way, however far it is: it is interrupted, and what it has acquired, or still acquires
-   * because it cannot be interrupted, is released. Starts at once; the effect waits for the end.
+   * because it cannot be interrupted, is released. Starts at once; the effect waits for the end. Asked from within, it
+   * interrupts a turn later, so that whoever asks hears that it was heard.
    */
-  abandon(): Effect.Effect<void> {
+  abandon(isFromWithin = false): Effect.Effect<void> {
     const { step } = this
     this.take()
     if (step === undefined) return Effect.void
     const { fiber, scope } = step
-    interrupt(fiber)
+    if (!isFromWithin) interrupt(fiber)
+    const ended = Effect.suspend(() => {
+      if (isFromWithin) interrupt(fiber)
+      return Fiber.await(fiber)
+    })
     return this.background(
-      Effect.flatMap(Fiber.await(fiber), (exit) => scope === undefined ? Effect.void : Scope.close(scope, exit)),
+      Effect.flatMap(ended, (exit) => scope === undefined ? Effect.void : Scope.close(scope, exit)),
       fiber
     )
   }

@@ -125,7 +125,7 @@ class Health<Connection, E, R> {
   private get pause(): Effect.Effect<void> {
     return Effect.flatMap(
       Random.next,
-      (part) => sleep(this.clock, Duration.millis(Duration.toMillis(this.settings.interval) * (1 - jitter * part)))
+      (part) => sleep(this.clock, Duration.times(this.settings.interval, 1 - jitter * part))
     )
   }
 
@@ -154,7 +154,12 @@ class Health<Connection, E, R> {
           Effect.asSome(Fiber.await(fiber)),
           Effect.as(sleepUntil(this.clock, due), Option.none())
         )
-        if (Option.isSome(exit)) return isNeeded ? yield* this.answer(exit.value) : undefined
+        // If the connector has noticed the end of the connection in the same turn, it has said so by now.
+        if (Option.isSome(exit)) {
+          return isNeeded
+            ? yield* Exit.asVoid(Exit.mapErrorCause(exit.value, orDefect))
+            : undefined
+        }
         if (!Object.is(heard, activity(connection))) {
           // Who is heard is there: the answer may be stuck behind what is being said. Only a probe that cannot be
           // interrupted goes on, and it must not hide a silence that begins now.
@@ -169,13 +174,6 @@ class Health<Connection, E, R> {
         }
       }
     })
-  }
-
-  /** What the connector says itself about the end of the connection comes first, if it says so in the same turn. */
-  private answer(exit: Exit.Exit<unknown, E>): Effect.Effect<void, E> {
-    return Exit.isSuccess(exit)
-      ? Effect.void
-      : Effect.zipRight(Effect.yieldNow(), Effect.failCause(orDefect(exit.cause)))
   }
 
   /** If the fiber fails, the connection counts as lost. */

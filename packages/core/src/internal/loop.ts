@@ -270,7 +270,8 @@ export class Loop<Address, Connection, E, R> {
     const dialer = new Dialer(this.settings, this.clock, this.fibers)
     const begunAt = this.clock.unsafeCurrentTimeMillis()
     const dialled = dialer.dial({
-      attempt: { ...this.describeAttempt(), number: 1 },
+      attempt: { ...this.describeAttempt(), number: 1, lastCause: Option.none() },
+      isRefresh: true,
       onAddress: (address) =>
         Effect.sync(() => {
           this.address = Option.some(address)
@@ -318,7 +319,7 @@ export class Loop<Address, Connection, E, R> {
   // Ending -------------------------------------------------------------------------------------------------------
 
   /** There will be no other attempt, and the current connection is closed: `close` (X1), or the end of X4, X5, D11. */
-  beginClosing(drain = Duration.zero): void {
+  beginClosing(caller?: Fiber.RuntimeFiber<unknown, unknown>, drain = Duration.zero): void {
     const succession = this.succession ??= new Succession(this.clock, this.fibers)
     if (this.isClosing) {
       if (!this.hasFinished) succession.hurryAfter(drain, this.finished.next)
@@ -327,7 +328,8 @@ export class Loop<Address, Connection, E, R> {
     const connection = State.connection(this.state)
     this.enter(State.Closing({ ...this.common("Closing"), connection, reason: this.reason }))
     // At once: no look-up and no connect is to begin any more, and no successor to become the current connection.
-    const abandoned = Effect.zipRight(this.dialer.abandon(), succession.cancel())
+    const isFromWithin = caller !== undefined && this.fibers.isAwaited(caller)
+    const abandoned = Effect.zipRight(this.dialer.abandon(isFromWithin), succession.cancel(isFromWithin))
     this.results.notify(this.refusal)
     this.changed.notify(Exit.void)
     this.session?.supersede(this.closed)
@@ -335,20 +337,20 @@ export class Loop<Address, Connection, E, R> {
   }
 
   /** There will be no other connection after the current one, if there is one (X4, X5). */
-  end(reason: ClosedReason<E>): void {
+  end(reason: ClosedReason<E>, caller: Fiber.RuntimeFiber<unknown, unknown>): void {
     const isHeard = this.ending === undefined || (this.ending._tag === "GaveUp" && reason._tag === "Aborted")
     if (isHeard) this.ending = reason
     switch (this.state._tag) {
       case "Connecting":
       case "Waiting":
-        return this.beginClosing()
+        return this.beginClosing(caller)
       case "Connected":
         if (!isHeard) return
         this.enter({ ...this.state, isLast: true })
         // Those who wait for the next attempt, because they found the current connection dead, wait for nothing; and
         // so do those who wait for a successor.
         if (reason._tag === "Aborted" || this.succession?.isUnderWay === true) this.results.notify(this.refusal)
-        this.succession?.cancel()
+        this.succession?.cancel(this.fibers.isAwaited(caller))
         return
       case "Closing":
       case "Closed":
@@ -398,7 +400,7 @@ export class Loop<Address, Connection, E, R> {
   /** Leaving the scope (D8). */
   get leave(): Effect.Effect<void> {
     return Effect.withFiberRuntime((fiber) => {
-      this.beginClosing()
+      this.beginClosing(fiber)
       this.handlers?.interruptAll()
       // Whoever leaves from within would wait for itself.
       return this.fibers.haveStarted(fiber) ? Effect.void : this.fibers.join
@@ -538,7 +540,11 @@ export class Loop<Address, Connection, E, R> {
       lastCause: this.state.lastCause,
       previousAddress: this.address,
       failedAttempts: Effect.sync(() => this.failedAttempts),
-      abort: (error) => Effect.sync(() => this.end({ _tag: "Aborted", cause: Cause.fail(error) }))
+      abort: (error) =>
+        Effect.withFiberRuntime((caller) => {
+          this.end({ _tag: "Aborted", cause: Cause.fail(error) }, caller)
+          return Effect.void
+        })
     }
   }
 

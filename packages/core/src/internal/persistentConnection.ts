@@ -48,7 +48,9 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
       if (loop.isOpen()) return Effect.succeed(loop.session.connection)
       if (!loop.isClosing) return Effect.zipRight(loop.waitFor(fiber, loop.changed.next), this.connected)
       // A3: never. But what closing itself waits for must not wait for ever (D7).
-      return loop.fibers.isAwaited(fiber) ? Effect.die(loop.closed) : never
+      return loop.fibers.isAwaited(fiber)
+        ? Effect.die(loop.closed)
+        : Effect.zipRight(loop.beforeWaiting(fiber, "connection"), never)
     })
   }
 
@@ -58,7 +60,7 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
       if (loop.isOpen()) return Effect.succeed(loop.session.connection)
       if (loop.hasFinished) return Effect.fail(loop.closed)
       return loop.isClosing
-        ? Effect.zipRight(this.closeFinished, Effect.fail(loop.closed))
+        ? Effect.zipRight(this.closeFinished, Effect.failSync(() => loop.closed))
         : Effect.zipRight(loop.waitFor(fiber, loop.changed.next), this.connectedOrClosed)
     })
   }
@@ -77,8 +79,8 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
   }
 
   get close(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.loop.beginClosing()
+    return Effect.withFiberRuntime((fiber) => {
+      this.loop.beginClosing(fiber)
       return this.closeFinished
     })
   }
@@ -101,7 +103,10 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
   }
 
   get closeWhenCurrentConnectionIsClosed(): Effect.Effect<void> {
-    return Effect.sync(() => this.loop.end({ _tag: "ClosedByOwner" }))
+    return Effect.withFiberRuntime((fiber) => {
+      this.loop.end({ _tag: "ClosedByOwner" }, fiber)
+      return Effect.void
+    })
   }
 
   get state(): Subscribable.Subscribable<State.ConnectionState<Connection, E>> {

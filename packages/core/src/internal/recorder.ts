@@ -2,7 +2,6 @@ import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
 import type { Predicate, Refinement } from "effect/Predicate"
 import * as Queue from "effect/Queue"
@@ -14,6 +13,7 @@ import type { PersistentConnection } from "../PersistentConnection.js"
 import type { Entry, Recorder, Writable } from "../Recorder.js"
 import { summary } from "./cause.js"
 import { loopOf } from "./persistentConnection.js"
+import { redact } from "./redact.js"
 import { Signal } from "./signal.js"
 
 class Impl<A extends { readonly _tag: string }> implements Writable<A> {
@@ -101,7 +101,7 @@ const describeEvent = (event: ConnectionEvent<unknown, unknown>): string => {
       return `generation ${event.generation}`
     case "ObtainedAddress": {
       const attempt = `attempt ${event.attempt}`
-      return event.address === undefined ? attempt : `${attempt}: ${Inspectable.toStringUnknown(event.address, 0)}`
+      return event.address === undefined ? attempt : `${attempt}: ${redact(event.address)}`
     }
     case "FailedToConnect":
       return `attempt ${event.attempt}: ${summary(event.cause)}`

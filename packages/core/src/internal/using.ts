@@ -164,7 +164,7 @@ export const closeGracefully = <Connection, E>(
   const time = option.duration("drain", drain)
   return Effect.withFiberRuntime((fiber) => {
     letGo(fiber)
-    loopOf(self).beginClosing(time)
+    loopOf(self).beginClosing(fiber, time)
     return self.closeFinished
   })
 }

@@ -1,0 +1,147 @@
+/**
+ * Many persistent connections, one for each key: made on first use, shared by everyone who uses it, released when nobody
+ * has for a while.
+ *
+ * @example
+ * ```ts
+ * import * as ConnectionMap from "@persistent-connection/core/ConnectionMap"
+ * import type * as Connector from "@persistent-connection/core/Connector"
+ * import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+ * import * as Effect from "effect/Effect"
+ *
+ * interface Device {
+ *   readonly read: Effect.Effect<number>
+ * }
+ * declare const device: Connector.Connector<string, Device>
+ *
+ * export const program = Effect.gen(function*() {
+ *   const devices = yield* ConnectionMap.make({
+ *     options: (host: string) => ({ serverName: host, address: Effect.succeed(host), connector: device }),
+ *     idleTimeToLive: "1 minute",
+ *     maxAttempts: 20
+ *   })
+ *   const read = (host: string) =>
+ *     ConnectionMap.get(devices, host).pipe(
+ *       Effect.flatMap(PersistentConnection.use((device) => device.read)),
+ *       Effect.scoped
+ *     )
+ *   return yield* Effect.all([read("10.0.0.1"), read("10.0.0.2"), read("10.0.0.1")], { concurrency: "unbounded" })
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type { Pipeable } from "effect/Pipeable"
+import type * as Scope from "effect/Scope"
+import type * as Types from "effect/Types"
+import * as internal from "./internal/connectionMap.js"
+import type * as PersistentConnection from "./PersistentConnection.js"
+
+/**
+ * @since 0.1.0
+ * @category symbols
+ */
+export const TypeId: "~persistent-connection/ConnectionMap" = internal.TypeId
+
+/**
+ * @since 0.1.0
+ * @category symbols
+ */
+export type TypeId = typeof TypeId
+
+/**
+ * Persistent connections by key. Keys are compared by `Equal`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ConnectionMap<in out Key, out Connection, out E = never> extends Pipeable {
+  readonly [TypeId]: {
+    readonly _Key: Types.Invariant<Key>
+    readonly _Connection: Types.Covariant<Connection>
+    readonly _E: Types.Covariant<E>
+  }
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options<
+  Key,
+  Address,
+  Connection,
+  EA = never,
+  EC = never,
+  RA = never,
+  RC = never,
+  RS = never,
+  RH = never
+> {
+  /** The options of the persistent connection for a key; asked when it is made. */
+  readonly options: (
+    key: Key
+  ) => PersistentConnection.Options<Address, Connection, EA, EC, RA, RC, RS, RH>
+
+  /** For how long a connection is kept that nobody uses. Default: 0, it is closed with its last user's scope. */
+  readonly idleTimeToLive?: Duration.DurationInput | undefined
+
+  /**
+   * How many attempts may be under way at once, over all keys; the others wait for their turn, which does not count
+   * against their deadline. Default: no limit.
+   */
+  readonly maxAttempts?: number | undefined
+}
+
+/**
+ * Makes an empty map. All connections are closed when the scope is left.
+ *
+ * Options that make no sense are a defect, an `IllegalArgumentException` that names the option; those of a key when the
+ * key is used.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make: <Key, Address, Connection, EA = never, EC = never, RA = never, RC = never, RS = never, RH = never>(
+  options: Options<Key, Address, Connection, EA, EC, RA, RC, RS, RH>
+) => Effect.Effect<ConnectionMap<Key, Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> = internal.make
+
+/**
+ * The connection for a key, made if there is none. It is not released before the scope is closed. Those who ask at the
+ * same time get the same one.
+ *
+ * @since 0.1.0
+ * @category using
+ */
+export const get: {
+  <Key>(key: Key): <Connection, E>(
+    self: ConnectionMap<Key, Connection, E>
+  ) => Effect.Effect<PersistentConnection.PersistentConnection<Connection, E>, never, Scope.Scope>
+  <Key, Connection, E>(
+    self: ConnectionMap<Key, Connection, E>,
+    key: Key
+  ): Effect.Effect<PersistentConnection.PersistentConnection<Connection, E>, never, Scope.Scope>
+} = internal.get
+
+/**
+ * Forgets the connection for a key: whoever asks next gets a new one. It is closed when those who have it have closed
+ * their scopes, at once if nobody has it.
+ *
+ * @since 0.1.0
+ * @category using
+ */
+export const invalidate: {
+  <Key>(key: Key): <Connection, E>(self: ConnectionMap<Key, Connection, E>) => Effect.Effect<void>
+  <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>, key: Key): Effect.Effect<void>
+} = internal.invalidate
+
+/**
+ * The keys for which there is a connection now.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const keys: <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>) => Effect.Effect<Array<Key>> =
+  internal.keys

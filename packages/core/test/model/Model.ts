@@ -1,0 +1,636 @@
+/**
+ * The rules as a program: what has to happen, without fibers, in virtual time. It is told what the real thing is told,
+ * and says what the real thing has to say. Where the rules leave it open which of two things of one turn comes first,
+ * it does as effect's scheduler does: what has been made ready first.
+ */
+import {
+  type Call,
+  type Connect,
+  deadlineOf,
+  type Handling,
+  type Op,
+  type Scenario,
+  type Step,
+  tick
+} from "./Scenario.js"
+import * as words from "./words.js"
+import type { EventWords, StateWords } from "./words.js"
+
+interface Connection {
+  readonly number: number
+  readonly script: Connect
+  lost: string | undefined
+  /** The loop knows that it is lost. */
+  isGone: boolean
+  onLoss: () => void
+}
+
+/** Who asks: what cannot be kept waiting by what it keeps waiting itself (D7). */
+interface Asker {
+  readonly kind: "user" | "handler" | "step" | "finalizer"
+  /** Nothing that it would do next will happen. */
+  isGone: boolean
+}
+
+interface StepCall extends Asker {
+  readonly script: Step
+  connection: Connection | undefined
+  hasEnded: boolean
+  onEnd: (result: string) => void
+}
+
+interface HandlerCall extends Asker {
+  /** The loop goes on: it has ended, or it waits for the loop. */
+  isSettled: boolean
+  onSettled: () => void
+  /** Closing goes on: it has ended, or it waits for a connection, which there will not be. */
+  onOver: () => void
+}
+
+type Signal = "changed" | "results" | "finished"
+
+interface Waiter {
+  readonly id: string
+  readonly signal: Signal
+  readonly asker: Asker
+  readonly proceed: (value: string) => void
+}
+
+/** How an op ends; an answer that is a defect is one of who asked. */
+type Done = (answer: string) => void
+
+const nothing = () => {}
+const user: Asker = { kind: "user", isGone: false }
+
+export class Model {
+  now = 0
+  readonly events: Array<EventWords & { readonly at: number }> = []
+  readonly calls: Array<string> = []
+  readonly answers = new Map<string, string>()
+  /** What has been logged. */
+  readonly reports = { handler: 0, finalizer: 0, retry: 0 }
+  failures = 0
+
+  private tag: StateWords["tag"] = "Connecting"
+  private since = 0
+  private generation = 0
+  private number = 0
+  private address: string | undefined
+  private lastCause: string | undefined
+  private deadlineAt: number | undefined
+  private nextAttemptAt: number | undefined
+  /** Why there will be no other connection, unless `close` is the reason. */
+  private ending: string | undefined
+  private hasFinished = false
+  private hasLeft = false
+
+  private cycle: { address?: string; cause?: string } = {}
+  private begunAt = 0
+  private previousAddress: string | undefined
+  private turn = 0
+  private session: Connection | undefined
+  private step: StepCall | undefined
+  private handler: HandlerCall | undefined
+  private newest: Connection | undefined
+  private canAbort = false
+
+  /** What is due to happen in the cycle is called off by a new leg. */
+  private leg = 0
+  /** Releases, and steps that cannot be interrupted: who leaves waits for them. */
+  private busy = 0
+  private counts = { lookUps: 0, connects: 0, handlings: 0 }
+  private readonly handlers = new Set<HandlerCall>()
+  private waiters: Array<Waiter> = []
+  private timers: Array<{ readonly at: number; readonly task: () => void }> = []
+  private readonly soon: Array<() => void> = []
+
+  constructor(private readonly scenario: Scenario) {
+    this.beginCycle()
+    this.settle()
+  }
+
+  get state(): StateWords {
+    const { address, generation, lastCause, since, tag } = this
+    return { tag, since, generation, attempt: Math.max(this.number, 1), address, lastCause, details: this.details }
+  }
+
+  private get details(): StateWords["details"] {
+    switch (this.tag) {
+      case "Connecting":
+        return [this.deadlineAt]
+      case "Connected":
+        return [this.session?.number, this.ending !== undefined]
+      case "Waiting":
+        return [this.nextAttemptAt]
+      case "Closing":
+        return [this.session?.number, this.reason]
+      case "Closed":
+        return [this.reason]
+    }
+  }
+
+  // Commands -------------------------------------------------------------------------------------------------------
+
+  advance(millis: number): void {
+    const end = this.now + millis
+    for (;;) {
+      const next = this.timers.reduce<typeof this.timers[0] | undefined>(
+        (first, timer) => timer.at <= end && (first === undefined || timer.at < first.at) ? timer : first,
+        undefined
+      )
+      if (next === undefined) break
+      this.timers = this.timers.filter((timer) => timer !== next)
+      this.now = next.at
+      next.task()
+      this.settle()
+    }
+    this.now = end
+  }
+
+  ask(op: Op, id: string): void {
+    this.perform(op, id, user, nothing)
+    this.settle()
+  }
+
+  interrupt(id: string): void {
+    if (this.answers.has(id)) return
+    this.waiters = this.waiters.filter((waiter) => waiter.id !== id)
+    this.answer(id, "interrupted")
+  }
+
+  leave(id: string): void {
+    this.hasLeft = true
+    this.beginClosing()
+    for (const handler of this.handlers) this.stopHandler(handler)
+    this.settle()
+    const whenAlone = () => {
+      if (this.tag === "Closed" && this.busy === 0) return this.answer(id, words.done)
+      this.onQuiet = whenAlone
+    }
+    whenAlone()
+  }
+
+  private onQuiet = nothing
+
+  /** Runs to the end of the turn. */
+  private settle(): void {
+    for (let task = this.soon.shift(); task !== undefined; task = this.soon.shift()) task()
+    const { onQuiet } = this
+    this.onQuiet = nothing
+    onQuiet()
+  }
+
+  // The cycle ------------------------------------------------------------------------------------------------------
+
+  private beginCycle(): void {
+    this.cycle = {}
+    this.number = 0
+    this.enter("Connecting")
+    this.report(words.attempting(this.generation + 1), () => this.attempt())
+  }
+
+  private attempt(): void {
+    const { lookUps } = this.scenario
+    this.begunAt = this.now
+    this.previousAddress = this.address
+    this.number++
+    const number = this.counts.lookUps++
+    const timeLeft = deadlineOf(this.scenario)
+    const script = entry(lookUps, number)
+    this.take(script, `lookUp ${number}`, timeLeft, undefined, (result) => {
+      if (result !== words.done) return this.failed(result)
+      const left = timeLeft - (this.now - this.begunAt)
+      this.step = undefined
+      const isKnown = this.cycle.address === script.text
+      this.address = this.cycle.address = script.text
+      this.enter("Connecting")
+      if (isKnown) this.connect(left)
+      else this.report(words.obtained(this.number, script.text), () => this.connect(left))
+    })
+  }
+
+  private connect(timeLeft: number): void {
+    const number = this.counts.connects++
+    const script = entry(this.scenario.connects, number)
+    this.take(script, `connect ${number} to ${this.address}`, timeLeft, { number, script }, (result, connection) => {
+      if (result !== words.done) return this.failed(result)
+      this.established(connection!)
+    })
+  }
+
+  /** A look-up or a connect, in the time that is left. */
+  private take(
+    script: Step,
+    what: string,
+    timeLeft: number,
+    opens: { readonly number: number; readonly script: Connect } | undefined,
+    then: (result: string, connection?: Connection) => void
+  ): void {
+    const { leg } = this
+    const end = (result: string) => {
+      if (leg === this.leg && this.step === step) then(result, step.connection)
+    }
+    const step: StepCall = {
+      kind: "step",
+      script,
+      isGone: false,
+      hasEnded: false,
+      connection: undefined,
+      onEnd: end
+    }
+    this.step = step
+    this.enter("Connecting")
+    if (timeLeft !== Infinity) {
+      this.deadlineAt = this.now + timeLeft
+      this.after(timeLeft, () => end(words.timeout))
+    }
+    this.soon.push(() => {
+      if (step.isGone) return
+      this.canAbort = true
+      this.calls.push(
+        `${this.now} ${what}: ${this.generation + 1}.${this.number} after ${this.failures} failures, ` +
+          `${this.lastCause ?? "nothing"}, ${this.previousAddress ?? "nowhere"}`
+      )
+      const open = () => {
+        if (opens !== undefined) step.connection = this.open(opens.script, opens.number)
+      }
+      if (opens?.script.opensFirst === true) open()
+      this.walk(script, what.split(" to ")[0]!, step, (died) => {
+        step.hasEnded = true
+        const result = died ?? results[script.ends](script.text)
+        if (result === words.done && opens?.script.opensFirst === false) open()
+        this.soon.push(() => step.onEnd(result))
+      }, script.ends === "never")
+    })
+  }
+
+  private open(script: Connect, number: number): Connection {
+    const connection: Connection = { number, script, lost: undefined, isGone: false, onLoss: nothing }
+    if (this.newest === undefined || this.newest.number < number) this.newest = connection
+    if (script.life === 0) this.lose(connection, losses[script.loss])
+    else if (script.life !== undefined) {
+      this.after(script.life * tick, () => this.lose(connection, losses[script.loss]))
+    }
+    return connection
+  }
+
+  private lose(connection: Connection, cause: string): void {
+    if (connection.lost !== undefined) return
+    connection.lost = cause
+    this.soon.push(() => connection.onLoss())
+  }
+
+  private established(connection: Connection): void {
+    this.step = undefined
+    this.session = connection
+    this.failures = 0
+    this.generation++
+    this.enter("Connected")
+    this.notify("results", words.connection(connection.number))
+    this.notify("changed")
+    const { leg } = this
+    this.emit(words.connected(this.generation, connection.number))
+    const gone = () => {
+      if (leg !== this.leg) return
+      connection.isGone = true
+      const uptime = this.now - this.since
+      this.whenHandled(() => this.disconnected(connection, connection.lost!, uptime))
+    }
+    if (connection.lost === undefined) connection.onLoss = gone
+    else gone()
+  }
+
+  private disconnected(connection: Connection, cause: string, uptime: number): void {
+    if (uptime >= this.scenario.stableFor * tick) this.turn = 0
+    const then = (nextAttemptAt: number | undefined) => {
+      this.nextAttemptAt = this.ending === undefined ? nextAttemptAt : undefined
+      this.session = undefined
+      this.release(connection)
+      this.lastCause = cause
+      this.enter("Waiting")
+      this.report(words.disconnected(this.generation, cause), () => this.pause(() => this.beginCycle()))
+    }
+    if (this.ending === undefined) this.decide(cause, then)
+    else then(undefined)
+  }
+
+  private failed(cause: string): void {
+    const isKnown = this.cycle.cause === cause
+    this.cycle.cause = cause
+    this.letGoOfStep(nothing)
+    this.failures++
+    this.deadlineAt = undefined
+    this.decide(cause, (nextAttemptAt) => {
+      this.nextAttemptAt = nextAttemptAt
+      this.lastCause = cause
+      this.enter("Waiting")
+      this.notify("results", cause)
+      const then = () => this.pause(() => this.attempt())
+      if (isKnown) then()
+      else this.report(words.failed(this.number, cause), then)
+    })
+  }
+
+  /** When the next attempt is due, measured from the beginning of the last (T1, T2). */
+  private decide(cause: string, then: (nextAttemptAt: number | undefined) => void): void {
+    const { policyTakes, retry } = this.scenario
+    const { leg } = this
+    this.sleep(policyTakes, user, () => {
+      if (leg !== this.leg) return
+      const next = retry[Math.min(this.turn, retry.length - 1)]!
+      if (next === "die") {
+        this.reports.retry++
+        return then(this.begunAt + 10_000)
+      }
+      this.turn++
+      if (next !== "end") return then(this.begunAt + next * tick)
+      this.ending ??= words.gaveUp(cause)
+      then(undefined)
+    })
+  }
+
+  private pause(then: () => void): void {
+    if (this.ending !== undefined) return this.beginClosing()
+    const { leg } = this
+    const go = () => leg === this.leg && then()
+    const delay = this.nextAttemptAt! - this.now
+    if (delay > 0) this.after(delay, go)
+    else this.soon.push(go)
+  }
+
+  // Ending ---------------------------------------------------------------------------------------------------------
+
+  private get isClosing(): boolean {
+    return this.tag === "Closing" || this.tag === "Closed"
+  }
+
+  private get reason(): string {
+    return this.ending ?? words.byOwner
+  }
+
+  private get isAborted(): boolean {
+    return this.ending?.startsWith("aborted") === true
+  }
+
+  private get refusal(): string {
+    return this.isAborted ? words.fail("aborted") : this.reason
+  }
+
+  private beginClosing(): void {
+    if (this.isClosing) return
+    this.enter("Closing")
+    this.leg++
+    this.notify("results", this.refusal)
+    this.notify("changed")
+    this.soon.push(() => this.letGoOfStep(() => this.letGoOfSession()))
+  }
+
+  private letGoOfSession(): void {
+    const { session } = this
+    if (session === undefined) return this.finish()
+    this.release(session, () => {
+      const end = () => {
+        this.session = undefined
+        this.finish(words.disconnected(this.generation, words.clean))
+      }
+      this.notifyFinished()
+      if (this.handler === undefined) end()
+      else this.handler.onOver = end
+    })
+  }
+
+  private finish(event?: EventWords): void {
+    this.enter("Closed")
+    this.notifyFinished()
+    if (event !== undefined) this.emit(event)
+  }
+
+  private notifyFinished(): void {
+    this.hasFinished = true
+    this.notify("finished")
+  }
+
+  /** There will be no other connection (X4, X5): the first to say so is heard. */
+  private end(reason: string): void {
+    const isHeard = this.ending === undefined || (this.ending.startsWith("gave up") && reason.startsWith("aborted"))
+    if (isHeard) this.ending = reason
+    if (this.tag === "Connecting" || this.tag === "Waiting") this.beginClosing()
+    else if (this.tag === "Connected" && isHeard && this.isAborted) this.notify("results", this.refusal)
+  }
+
+  private letGoOfStep(then: () => void): void {
+    const { step } = this
+    this.step = undefined
+    if (step === undefined) return then()
+    const release = () => step.connection === undefined ? then() : this.release(step.connection, then)
+    if (step.hasEnded) return release()
+    if (!step.script.isUninterruptible) {
+      this.remove(step)
+      return release()
+    }
+    this.busy++
+    step.onEnd = () => {
+      this.busy--
+      release()
+    }
+  }
+
+  private release(connection: Connection, then = nothing): void {
+    const { number, script } = connection
+    this.busy++
+    this.soon.push(() =>
+      this.handle(script.release, `finalizer ${number}`, { kind: "finalizer", isGone: false }, () => {
+        this.busy--
+        this.soon.push(then)
+      })
+    )
+  }
+
+  // Handlers -------------------------------------------------------------------------------------------------------
+
+  /** What comes after an event comes after its handler (E1). */
+  private report(event: EventWords, then: () => void): void {
+    const { leg } = this
+    this.emit(event)
+    if (leg === this.leg) this.whenHandled(then)
+  }
+
+  private whenHandled(then: () => void): void {
+    const { leg } = this
+    if (this.handler === undefined || this.handler.isSettled) return then()
+    this.handler.onSettled = () => leg === this.leg && then()
+  }
+
+  private emit(event: EventWords): void {
+    const number = this.counts.handlings++
+    const handler: HandlerCall = {
+      kind: "handler",
+      isGone: false,
+      isSettled: false,
+      onSettled: nothing,
+      onOver: nothing
+    }
+    this.handler = handler
+    this.handlers.add(handler)
+    this.events.push({ at: this.now, ...event })
+    this.handle(entry(this.scenario.handlers, number), `handler ${number}`, handler, () => this.stopHandler(handler))
+    if (this.hasLeft) this.stopHandler(handler)
+  }
+
+  private stopHandler(handler: HandlerCall): void {
+    this.handlers.delete(handler)
+    this.remove(handler)
+    this.letGoOfHandler(handler)
+  }
+
+  private letGoOfHandler(handler: Asker, isOver = true): void {
+    const { handler: last } = this
+    if (last === undefined || last !== handler) return
+    if (!last.isSettled) this.soon.push(last.onSettled)
+    last.isSettled = true
+    if (!isOver) return
+    this.soon.push(last.onOver)
+    this.handler = undefined
+  }
+
+  private handle(script: Handling, id: string, asker: Asker, then: () => void): void {
+    this.walk(script, id, asker, (died) => {
+      if (died !== undefined || script.dies) this.reports[asker.kind === "handler" ? "handler" : "finalizer"]++
+      then()
+    })
+  }
+
+  private walk(
+    { does, pauses, takes }: Call,
+    id: string,
+    asker: Asker,
+    then: (died?: string) => void,
+    isEndless = false
+  ): void {
+    const rest: Done = (answer) => {
+      if (asker.isGone) return
+      if (answer.startsWith(words.die(""))) return then(answer)
+      if (!isEndless) this.sleep(takes, asker, () => then())
+    }
+    this.sleep(pauses, asker, () => does === undefined ? rest("") : this.perform(does, id, asker, rest))
+  }
+
+  private sleep(ticks: number, sleeper: Asker, then: () => void): void {
+    if (ticks === 0) then()
+    else this.after(ticks * tick, () => sleeper.isGone || then())
+  }
+
+  private remove(asker: Asker): void {
+    asker.isGone = true
+    for (const waiter of this.waiters.filter((waiter) => waiter.asker === asker)) this.answer(waiter.id, "interrupted")
+    this.waiters = this.waiters.filter((waiter) => waiter.asker !== asker)
+  }
+
+  // Ops ------------------------------------------------------------------------------------------------------------
+
+  private perform(op: Op, id: string, asker: Asker, then: Done): void {
+    const done: Done = (answer) => {
+      if (asker.isGone) return
+      this.answer(id, answer)
+      then(answer)
+    }
+    const wait = (signal: Signal, proceed: (value: string) => void) => {
+      if (signal !== "finished") this.letGoOfHandler(asker)
+      else if (!this.isClosing) this.letGoOfHandler(asker, false)
+      this.waiters.push({ id, signal, asker, proceed })
+    }
+    const isPart = asker.kind === "step" || asker.kind === "finalizer"
+    switch (op) {
+      case "connected": {
+        const evaluate = () => {
+          if (this.isOpen) return done(words.connection(this.session!.number))
+          if (this.isClosing && isPart) return done(words.die(this.reason))
+          if (asker === this.step) return done(words.itself)
+          wait("changed", evaluate)
+        }
+        return evaluate()
+      }
+      case "connectedOrClosed": {
+        const evaluate = () => {
+          if (this.isOpen) return done(words.connection(this.session!.number))
+          if (this.hasFinished || (this.isClosing && isPart)) return done(this.reason)
+          if (asker === this.step) return done(words.itself)
+          wait(this.isClosing ? "finished" : "changed", evaluate)
+        }
+        return evaluate()
+      }
+      case "connectedOrFailedToConnect":
+        if (this.isOpen) return done(words.connection(this.session!.number))
+        if (this.isClosing || this.isAborted) return done(this.refusal)
+        if (asker === this.step) return done(words.itself)
+        return wait("results", done)
+      case "close":
+      case "closeFinished": {
+        if (op === "close") this.beginClosing()
+        const evaluate = () => {
+          if (this.hasFinished || (this.isClosing && isPart)) return done(words.done)
+          if (!this.isClosing && asker === this.step) return done(words.itself)
+          wait(isPart ? "changed" : "finished", evaluate)
+        }
+        return evaluate()
+      }
+      case "closeWhen":
+        this.end(words.byOwner)
+        return done(words.done)
+      case "abort":
+        if (!this.canAbort) return done("no attempt")
+        this.end(words.aborted(words.fail("aborted")))
+        return done(words.done)
+      case "lose":
+        if (this.newest === undefined) return done("no connection")
+        this.lose(this.newest, words.clean)
+        return done(words.done)
+    }
+  }
+
+  private get isOpen(): boolean {
+    return this.tag === "Connected" && !this.session!.isGone &&
+      !(this.session!.lost !== undefined && this.scenario.knowsDeath)
+  }
+
+  private notify(signal: Signal, value = ""): void {
+    const told = this.waiters.filter((waiter) => waiter.signal === signal)
+    this.waiters = this.waiters.filter((waiter) => waiter.signal !== signal)
+    for (const waiter of told) {
+      this.soon.push(() => waiter.asker.isGone ? this.answer(waiter.id, "interrupted") : waiter.proceed(value))
+    }
+  }
+
+  private answer(id: string, answer: string): void {
+    if (!this.answers.has(id)) this.answers.set(id, `${this.now} ${answer}`)
+  }
+
+  // Time -----------------------------------------------------------------------------------------------------------
+
+  private after(millis: number, task: () => void): void {
+    this.timers.push({ at: this.now + millis, task })
+  }
+
+  private enter(tag: StateWords["tag"]): void {
+    if (this.tag !== tag) this.since = this.now
+    this.tag = tag
+    this.deadlineAt = undefined
+  }
+}
+
+const entry = <A>(script: ReadonlyArray<A>, call: number): A => script[call % script.length]!
+
+const results: Readonly<Record<Step["ends"], (text: string) => string>> = {
+  succeed: () => words.done,
+  fail: words.fail,
+  die: words.die,
+  interrupt: () => words.fromWithin,
+  never: () => words.done
+}
+
+const losses: Readonly<Record<Connect["loss"], string>> = {
+  clean: words.clean,
+  fail: words.fail("lost"),
+  die: words.die("lost"),
+  interrupt: words.fromWithin
+}

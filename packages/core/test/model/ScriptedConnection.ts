@@ -1,0 +1,40 @@
+/**
+ * A connection that is lost when it is told to be.
+ */
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import { ScriptedError } from "../conformance/Stage.js"
+import type { Loss } from "./Scenario.js"
+import { ScriptedDefect } from "./words.js"
+
+export class ScriptedConnection {
+  isLost = false
+  /** It may count as lost, although it is not. */
+  isDoubted = false
+  /** How many times it was released; it is released when `isReleased`. */
+  releases = 0
+  isReleased = false
+  private readonly end = Deferred.unsafeMake<void, ScriptedError>(FiberId.none)
+  readonly closed = Deferred.await(this.end)
+
+  constructor(readonly number: number) {}
+
+  lose(loss: Loss): void {
+    if (this.isLost) return
+    this.isLost = true
+    Deferred.unsafeDone(this.end, exits[loss]())
+  }
+
+  toString(): string {
+    return `connection ${this.number}`
+  }
+}
+
+const exits: Readonly<Record<Loss, () => Exit.Exit<void, ScriptedError>>> = {
+  clean: () => Exit.void,
+  fail: () => Exit.fail(new ScriptedError({ text: "lost" })),
+  die: () => Exit.die(new ScriptedDefect("lost")),
+  interrupt: () => Exit.failCause(Cause.interrupt(FiberId.none))
+}

@@ -1,0 +1,83 @@
+import { describe, expect, it } from "@effect/vitest"
+import { lives } from "./lives.js"
+import { type Act, type Options, perform, type Play } from "./play.js"
+import { runs, timeout } from "./settings.js"
+import type { Subject } from "./Subject.js"
+
+/** Each at every step; the second one in the turn after it. */
+const disturbances: ReadonlyArray<ReadonlyArray<Act["does"]>> = [
+  ["close"],
+  ["leave"],
+  ["abort"],
+  ["closeWhen"],
+  ["lose"],
+  ["interrupt"],
+  // Whoever closes may give up waiting, and the closing goes on.
+  ["close", "interrupt"],
+  ["leave", "close"],
+  ["abort", "leave"],
+  ["refresh", "closeGracefully"]
+]
+
+/** Runs the play once, and tells how many steps it has. */
+const count = (play: Play, steps: "tasks" | "ops"): number => perform(play, { streams: false }).world[steps]
+
+const disturb = (subject: Subject, acts: ReadonlyArray<Act["does"]>) => {
+  const [first, ...others] = acts
+  if (first === undefined) return
+  subject.act(first, `${first} between`)
+  subject.world.after(0, () => disturb(subject, others))
+}
+
+/** Throws an error that says at which step what was wrong. */
+const performWith = (play: Play, step: number, options: Options) => {
+  try {
+    perform(play, { streams: false, ...options })
+  } catch (error) {
+    throw new Error(`at step ${step}`, { cause: error })
+  }
+}
+
+describe.each(Object.entries(lives))("while %s", (_, play) => {
+  it.each(disturbances.map((acts) => [acts] as const))(
+    "no rule is broken by %j before any task",
+    { timeout },
+    (acts) => {
+      const total = count(play, "tasks")
+      expect(total).toBeGreaterThan(50)
+      for (let step = 0; step < total; step++) {
+        let subject: Subject
+        performWith(play, step, {
+          onReady: (ready) => {
+            subject = ready
+          },
+          beforeTask: (task) => {
+            if (task === step) disturb(subject, acts)
+          }
+        })
+      }
+    }
+  )
+
+  it.each(disturbances.map((acts) => [acts] as const))("no rule is broken by %j between two ops of a fiber", {
+    timeout
+  }, (acts) => {
+    const total = count(play, "ops")
+    expect(total).toBeGreaterThan(1_000)
+    // Not at every op, but at others for every disturbance.
+    const stride = Math.max(1, Math.floor(total / runs(20)))
+    for (let step = disturbances.indexOf(acts) % stride; step < total; step += stride) {
+      let subject: Subject
+      performWith(play, step, {
+        onReady: (ready) => {
+          subject = ready
+        },
+        preempts: (op) => {
+          if (op !== step) return false
+          subject.world.next(() => disturb(subject, acts))
+          return true
+        }
+      })
+    }
+  })
+})

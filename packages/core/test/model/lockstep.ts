@@ -1,0 +1,126 @@
+/**
+ * Tells the model and the real thing the same, and compares what they say.
+ */
+import * as Effect from "effect/Effect"
+import { isDeepStrictEqual } from "node:util"
+import { check, checkLeft, checkQuiet } from "./invariants.js"
+import { Model } from "./Model.js"
+import { type Command, type Scenario, tick } from "./Scenario.js"
+import { Subject } from "./Subject.js"
+import * as words from "./words.js"
+import { World } from "./World.js"
+
+/** So long after the end of the commands, everything that could happen has happened. */
+const longAfter = 100 * tick
+
+/** Throws an error that says where they differ, or what rule is broken. */
+export const run = (scenario: Scenario, commands: ReadonlyArray<Command>, streams: boolean): void => {
+  const world = new World()
+  const model = new Model(scenario)
+  const subject = new Subject(world, scenario, { streams })
+  const asked: Array<string> = []
+  const subscribers: Array<{ readonly from: number; readonly seen: ReadonlyArray<string> }> = []
+  world.flush()
+  const compare = (when: string) => {
+    const expected = saidBy(model, subject)
+    const got = saidBySubject(subject)
+    for (const [what, value] of Object.entries(expected)) {
+      differ(`${when}: ${what}`, value, got[what as keyof typeof got])
+    }
+    for (const [index, { from, seen }] of subscribers.entries()) {
+      differ(`${when}: subscriber ${index}`, model.events.slice(from).map(({ onBus }) => onBus), seen)
+    }
+    throwIfAny(when, checkQuiet(subject))
+  }
+  compare("at the beginning")
+
+  let hasLeft = false
+  const leave = (id: string) => {
+    if (hasLeft) return
+    hasLeft = true
+    model.leave(id)
+    subject.leave(id)
+  }
+  for (const [index, command] of commands.entries()) {
+    const id = `op ${index}`
+    // Every command has a ms of its own.
+    model.advance(1)
+    world.advance(1)
+    switch (command.type) {
+      case "advance":
+        model.advance(command.ticks * tick)
+        world.advance(command.ticks * tick)
+        break
+      case "op":
+        model.ask(command.op, id)
+        subject.ask(command.op, id)
+        asked.push(id)
+        break
+      case "interrupt": {
+        const target = asked.at(-1 - command.ago)
+        if (target !== undefined) {
+          model.interrupt(target)
+          subject.interrupt(target)
+        }
+        break
+      }
+      case "subscribe":
+        subscribers.push({ from: Math.max(0, model.events.length - 1), seen: subject.subscribe() })
+        break
+      case "leave":
+        leave(id)
+    }
+    world.flush()
+    compare(`after command ${index}, ${JSON.stringify(command)}`)
+  }
+  throwIfAny("after the commands", check(subject))
+  leave("leave")
+  world.flush()
+  compare("after leaving")
+  model.advance(longAfter)
+  world.advance(longAfter)
+  compare("at the end")
+  throwIfAny("at the end", checkLeft(subject))
+}
+
+const saidBy = (model: Model, { answers, asked }: Subject) => ({
+  events: model.events.map(({ at, toHandler }) => `${at} ${toHandler}`),
+  calls: model.calls,
+  answers: Object.fromEntries(
+    [...model.answers].sort().map(([id, answer]) => {
+      const got = answers.get(id)
+      // Whether an attempt that is interrupted has its answer just before that, is up to the order within the turn.
+      return [id, asked.get(id)?.by === "step" && got?.endsWith("interrupted") === true ? got : answer]
+    })
+  ),
+  state: model.state,
+  failures: model.failures,
+  reports: model.reports
+})
+
+const saidBySubject = ({ answers, attempt, calls, events, state, world }: Subject): ReturnType<typeof saidBy> => {
+  const reports = (text: string) => world.log.filter(({ message }) => message.startsWith(text)).length
+  return {
+    events: events.map(({ at, toHandler }) => `${at} ${toHandler}`),
+    calls,
+    answers: Object.fromEntries([...answers].sort()),
+    state: words.ofState(state),
+    failures: attempt === undefined ? 0 : Effect.runSync(attempt.failedAttempts),
+    reports: {
+      handler: reports("The onEvent handler"),
+      finalizer: reports("A finalizer"),
+      retry: reports("The retry policy")
+    }
+  }
+}
+
+const differ = (where: string, expected: unknown, got: unknown) => {
+  if (isDeepStrictEqual(expected, got)) return
+  throw new Error(`${where}\n  the model says ${show(expected)}\n  the real thing ${show(got)}`)
+}
+
+const show = (value: unknown): string => JSON.stringify(value, null, 1).replaceAll(/\n\s*/g, "\n    ")
+
+const throwIfAny = (when: string, wrong: ReadonlyArray<string>) => {
+  if (wrong.length > 0) throw new Error(`${when}\n  ${wrong.join("\n  ")}`)
+}

@@ -1,0 +1,66 @@
+import { describe, it } from "@effect/vitest"
+import * as FastCheck from "effect/FastCheck"
+import { type Act, perform, type Play, shuffled } from "./play.js"
+import { races } from "./races.js"
+import { anOp, type Extra, scenario } from "./Scenario.js"
+import { assert, timeout } from "./settings.js"
+import type { Fault } from "./Subject.js"
+
+const acts: FastCheck.Arbitrary<ReadonlyArray<Act>> = FastCheck.array(
+  FastCheck.record({
+    at: FastCheck.nat({ max: 12 }),
+    does: FastCheck.oneof(
+      { weight: 20, arbitrary: anOp },
+      {
+        weight: 10,
+        arbitrary: FastCheck.constantFrom<Extra>(
+          "use",
+          "refresh",
+          "reconnectNow",
+          "replace",
+          "probe",
+          "closeGracefully"
+        )
+      },
+      { weight: 2, arbitrary: FastCheck.constant("interrupt" as const) },
+      { weight: 1, arbitrary: FastCheck.constant("leave" as const) }
+    )
+  }),
+  { maxLength: 8 }
+)
+
+const plays: FastCheck.Arbitrary<Play> = FastCheck.record({ scenario, acts, until: FastCheck.constant(14) })
+
+const order = FastCheck.record({
+  seed: FastCheck.noShrink(FastCheck.integer()),
+  preemption: FastCheck.constantFrom(0, 0.02, 0.2),
+  // Mostly not, as they cost as much as all the rest.
+  streams: FastCheck.nat({ max: 3 }).map((n) => n === 3)
+})
+
+/** What goes wrong, by the number of the call. */
+const faults = FastCheck.dictionary(
+  FastCheck.nat({ max: 30 }).map(String),
+  FastCheck.constantFrom<Fault>("throw", "die", "interrupt"),
+  { maxKeys: 3 }
+)
+
+const noRuleIsBroken = (
+  plays: FastCheck.Arbitrary<Play>,
+  faults: FastCheck.Arbitrary<Readonly<Record<string, Fault>>>,
+  byDefault: number
+) =>
+  assert(
+    FastCheck.property(plays, faults, order, (play, faults, { preemption, seed, streams }) => {
+      perform(play, { ...shuffled(seed, preemption), streams, inject: (_, call) => faults[call] })
+    }),
+    byDefault
+  )
+
+describe("in whatever order things happen that happen at the same time, no rule is broken", () => {
+  for (const [name, plays] of Object.entries(races)) {
+    it(`by ${name}`, { timeout }, () => noRuleIsBroken(FastCheck.constantFrom(...plays), FastCheck.constant({}), 250))
+  }
+
+  it("by whatever users and their code do", { timeout }, () => noRuleIsBroken(plays, faults, 700))
+})

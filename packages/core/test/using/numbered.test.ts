@@ -1,0 +1,276 @@
+/**
+ * A server that numbers its messages and is killed at random points. In virtual time, with a seed: every case can be
+ * had again.
+ */
+import { describe, expect, it } from "@effect/vitest"
+import * as Connector from "@persistent-connection/core/Connector"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FastCheck from "effect/FastCheck"
+import * as FiberId from "effect/FiberId"
+import * as Mailbox from "effect/Mailbox"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as VirtualClock from "../support/VirtualClock.js"
+
+/** A connection: what is on the wire is lost with it, what has been received is not. */
+class Wire {
+  isClosed = false
+  released = 0
+  readonly end = Deferred.unsafeMake<void, string>(FiberId.none)
+  readonly inboxes = new Set<Mailbox.Mailbox<number, string>>()
+
+  /** How many ms anything takes to get through. */
+  constructor(private readonly clock: VirtualClock.VirtualClock, readonly latency: number) {}
+
+  send(inbox: Mailbox.Mailbox<number, string>, message: number): void {
+    this.clock.after(this.latency, () => {
+      if (!this.isClosed) inbox.unsafeOffer(message)
+    })
+  }
+
+  cut(exit: Exit.Exit<void, string>): void {
+    if (this.isClosed) return
+    this.isClosed = true
+    Deferred.unsafeDone(this.end, exit)
+    this.inboxes.forEach((inbox) => inbox.unsafeDone(exit))
+  }
+}
+
+interface Act {
+  readonly at: number
+  readonly does:
+    | "send"
+    | "burst"
+    | "kill"
+    | "reset"
+    | "refresh"
+    | "kill and send"
+    | "send and kill"
+    | "refuse"
+    | "replace"
+}
+
+interface Case {
+  readonly acts: ReadonlyArray<Act>
+  readonly latency: number
+  readonly connectTakes: number
+  readonly subscribeTakes: number
+  readonly consumerTakes: number
+  readonly knowsIfClosed: boolean
+  readonly retry: number
+}
+
+const horizon = 400
+
+const cases: FastCheck.Arbitrary<Case> = FastCheck.record({
+  acts: FastCheck.array(
+    FastCheck.record({
+      at: FastCheck.nat({ max: horizon }),
+      does: FastCheck.constantFrom<ReadonlyArray<Act["does"]>>(
+        "send",
+        "send",
+        "send",
+        "burst",
+        "kill",
+        "reset",
+        "refresh",
+        "replace",
+        "refuse",
+        "kill and send",
+        "send and kill"
+      )
+    }),
+    { maxLength: 60 }
+  ),
+  latency: FastCheck.constantFrom(0, 1, 5),
+  connectTakes: FastCheck.constantFrom(0, 1, 7),
+  subscribeTakes: FastCheck.constantFrom(0, 1, 5),
+  consumerTakes: FastCheck.constantFrom(0, 1, 20),
+  knowsIfClosed: FastCheck.boolean(),
+  retry: FastCheck.constantFrom(1, 3, 20)
+})
+
+interface Staged {
+  /** Everything that the server has ever sent. */
+  readonly log: ReadonlyArray<number>
+  /** How much of it had been sent when somebody first subscribed. */
+  readonly unheard: number
+  readonly got: ReadonlyArray<PersistentConnection.Resumed<number>>
+}
+
+/** Stages a case, lets it come to an end in a minute of quiet, and leaves. */
+const stage = (
+  settings: Case,
+  options: {
+    /** The server can resume from a cursor. */
+    readonly resumes: boolean
+    readonly onElement?: (element: PersistentConnection.Resumed<number>, log: ReadonlyArray<number>) => void
+    readonly interruptAt?: number
+  }
+): Staged => {
+  const clock = VirtualClock.make()
+  const scope = Effect.runSync(Scope.make())
+  const wires: Array<Wire> = []
+  const log: Array<number> = []
+  const subscribers = new Map<Mailbox.Mailbox<number, string>, Wire>()
+  let unheard: number | undefined
+  let isUp = true
+
+  const connector = Connector.make({
+    connect: () =>
+      Effect.gen(function*() {
+        if (settings.connectTakes > 0) yield* Effect.sleep(settings.connectTakes)
+        if (!isUp) return yield* Effect.fail("refused")
+        return yield* Effect.acquireRelease(
+          Effect.sync(() => {
+            const wire = new Wire(clock, settings.latency)
+            wires.push(wire)
+            return wire
+          }),
+          (wire) =>
+            Effect.sync(() => {
+              wire.released++
+              wire.cut(Exit.void)
+            })
+        )
+      }),
+    closed: (wire: Wire) => Deferred.await(wire.end),
+    ...(settings.knowsIfClosed ? { isClosed: (wire: Wire) => wire.isClosed } : {})
+  })
+
+  const subscribe = (wire: Wire, cursor: Option.Option<number>) =>
+    Effect.gen(function*() {
+      const inbox = yield* Mailbox.make<number, string>()
+      if (settings.subscribeTakes > 0) yield* Effect.sleep(settings.subscribeTakes)
+      if (wire.isClosed) return yield* Effect.fail("broken pipe")
+      wire.inboxes.add(inbox)
+      subscribers.set(inbox, wire)
+      unheard ??= log.length
+      yield* Effect.addFinalizer(() => Effect.sync(() => subscribers.delete(inbox)))
+      if (options.resumes) log.slice(Option.getOrElse(cursor, () => 0)).forEach((message) => wire.send(inbox, message))
+      return Mailbox.toStream(inbox)
+    })
+
+  const made = clock.run(Scope.extend(
+    PersistentConnection.make({
+      serverName: "numbered",
+      address: Effect.void,
+      connector,
+      retry: RetryPolicy.fixed(settings.retry)
+    }),
+    scope
+  )).unsafePoll()
+  if (made === null || Exit.isFailure(made)) throw new Error("It has not been made")
+  const service = made.value
+
+  const got: Array<PersistentConnection.Resumed<number>> = []
+  const consumer = clock.run(Stream.runForEach(
+    PersistentConnection.resumableStream(service, { subscribe, cursor: (n) => n }),
+    (element) =>
+      Effect.suspend(() => {
+        got.push(element)
+        options.onElement?.(element, log)
+        return settings.consumerTakes > 0 ? Effect.sleep(settings.consumerTakes) : Effect.void
+      })
+  ))
+
+  const send = () => {
+    log.push(log.length + 1)
+    subscribers.forEach((wire, inbox) => wire.send(inbox, log.length))
+  }
+  const kill = (exit: Exit.Exit<void, string>) => wires.at(-1)?.cut(exit)
+  const acts: { readonly [K in Act["does"]]: () => unknown } = {
+    send,
+    burst: () => Array.from({ length: 20 }, send),
+    kill: () => kill(Exit.void),
+    reset: () => kill(Exit.fail("reset")),
+    "kill and send": () => [kill(Exit.void), send()],
+    "send and kill": () => [send(), kill(Exit.void)],
+    refresh: () => clock.run(Effect.ignore(PersistentConnection.refresh(service, { drain: 3 }))),
+    replace: () => clock.run(PersistentConnection.reconnectNow(service, { whenConnected: "replace" })),
+    refuse: () => {
+      isUp = false
+      clock.after(15, () => {
+        isUp = true
+      })
+    }
+  }
+  for (const { at, does } of settings.acts) clock.after(at, acts[does])
+  if (options.interruptAt !== undefined) {
+    clock.after(options.interruptAt, () => consumer.unsafeInterruptAsFork(FiberId.none))
+  }
+  clock.advanceTo(horizon + 60_000)
+  const heard = got.length
+
+  const leaving = clock.run(Scope.close(scope, Exit.void))
+  clock.advanceTo(clock.now + 60_000)
+  expect(leaving.unsafePoll(), "the scope has been left").not.toBeNull()
+  const exit = consumer.unsafePoll()
+  expect(exit !== null && (Exit.isSuccess(exit) || Exit.isInterrupted(exit)), "the stream has ended").toBe(true)
+  expect(wires.map(({ released }) => released), "every connection has been released once").toEqual(wires.map(() => 1))
+  expect(subscribers.size, "every subscription has ended").toBe(0)
+  return { log, unheard: unheard ?? log.length, got: got.slice(0, heard) }
+}
+
+const elements = ({ got }: Staged) => got.flatMap((element) => element._tag === "Element" ? [element.value] : [])
+
+const gaps = ({ got }: Staged) => got.flatMap((element) => element._tag === "Gap" ? [element] : [])
+
+/** `USING_RUNS` and `USING_SEED` set how many cases are run, and which. */
+const runs = Number(process.env["USING_RUNS"] ?? 500)
+const timeout = { timeout: 60_000 + runs * 20 }
+const check = (property: FastCheck.IProperty<[Case, number]>) =>
+  FastCheck.assert(property, { numRuns: runs, seed: Number(process.env["USING_SEED"] ?? 20_261_122) })
+const forAll = (predicate: (settings: Case, at: number) => void) =>
+  FastCheck.property(cases, FastCheck.nat({ max: horizon }), predicate)
+
+describe("a server that numbers its messages and is killed at random points", () => {
+  it("with resume, delivers every number once and in order", timeout, () => {
+    check(forAll((settings) => {
+      const staged = stage(settings, { resumes: true })
+      expect(elements(staged)).toEqual(staged.log)
+    }))
+  })
+
+  it("marks each gap with the connection that ends it, and when it began and ended", timeout, () => {
+    check(forAll((settings) => {
+      let generation = 1
+      let end = 0
+      for (const gap of gaps(stage(settings, { resumes: true }))) {
+        expect(gap.generation).toBeGreaterThan(generation)
+        expect(gap.lostAt).toBeGreaterThanOrEqual(end)
+        expect(gap.restoredAt).toBeGreaterThanOrEqual(gap.lostAt)
+        generation = gap.generation
+        end = gap.restoredAt
+      }
+    }))
+  })
+
+  it("even if it cannot resume, misses nothing if the consumer re-reads at each marker", timeout, () => {
+    check(forAll((settings) => {
+      const known = new Set<number>()
+      const staged = stage(settings, {
+        resumes: false,
+        onElement: (element, log) => {
+          if (element._tag === "Element") known.add(element.value)
+          else log.forEach((message) => known.add(message))
+        }
+      })
+      expect(staged.log.filter((message) => message > staged.unheard && !known.has(message))).toEqual([])
+      const order = elements(staged)
+      expect(order).toEqual([...new Set(order)].sort((a, b) => a - b))
+    }))
+  })
+
+  it("leaves nothing behind when the consumer goes at a random point", timeout, () => {
+    check(forAll((settings, at) => {
+      const staged = stage(settings, { resumes: true, interruptAt: at })
+      expect(elements(staged)).toEqual(staged.log.slice(0, elements(staged).length))
+    }))
+  })
+})

@@ -1,0 +1,598 @@
+import { describe, expect, it } from "@effect/vitest"
+import { ConnectionClosed, ConnectionLost } from "@persistent-connection/core/ConnectionError"
+import * as Connector from "@persistent-connection/core/Connector"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import {
+  ask,
+  type Asked,
+  askNow,
+  begin,
+  type Event,
+  hasEnded,
+  inScope,
+  type Life,
+  type Line,
+  pass,
+  refuse,
+  Refused,
+  settle,
+  sleep
+} from "../support/Life.js"
+
+const { retryWhenLost, use } = PersistentConnection
+
+/** Work that goes on until it is interrupted, and what has become of it. */
+class Work {
+  readonly begun: Array<number> = []
+  readonly interrupted: Array<number> = []
+  readonly on = (line: Line) =>
+    Effect.sync(() => this.begun.push(line.number)).pipe(
+      Effect.zipRight(Effect.never),
+      Effect.onInterrupt(() => Effect.sync(() => this.interrupted.push(line.number)))
+    )
+}
+
+const lostOf = (asked: Asked<unknown, unknown>) => {
+  expect(asked.error).toBeInstanceOf(ConnectionLost)
+  return asked.error as ConnectionLost<Refused>
+}
+
+const closedOf = (asked: Asked<unknown, unknown>) => {
+  expect(asked.error).toBeInstanceOf(ConnectionClosed)
+  return asked.error as ConnectionClosed<Refused>
+}
+
+const failure = <A, E>(asked: Asked<A, E>) =>
+  asked.exit?._tag === "Failure" ? asked.exit.cause : expect.unreachable("it has not failed")
+
+describe("use", () => {
+  it.scoped("gives what f gives, on the current connection", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* settle
+      expect(yield* use(service, (line) => Effect.succeed(line))).toBe(server.line)
+      expect(yield* service.pipe(use((line) => Effect.succeed(line.number)))).toBe(1)
+    }))
+
+  it.scoped("waits for the connection if there is none", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin({}, ({ server }) => server.refuse("no"))
+      const asked = yield* askNow(use(service, (line) => Effect.succeed(line.number)))
+      expect(asked.isWaiting).toBe(true)
+      server.accept()
+      yield* pass(10)
+      expect(asked.answer).toBe(1)
+    }))
+
+  it.scoped("waits for the next one if the current one is known to be dead (A4)", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin({
+        onEvent: (event) => event._tag === "Connected" ? sleep(5) : Effect.void
+      })
+      yield* settle
+      server.line.drop()
+      const asked = yield* askNow(use(service, (line) => Effect.succeed(line.number)))
+      expect(asked.isWaiting).toBe(true)
+      yield* pass(10)
+      expect(asked.answer).toBe(2)
+    }))
+
+  it.scoped("with a timeout, waits no longer than that", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin({}, ({ server }) => server.refuse("no"))
+      const asked = yield* askNow(Effect.timeout(use(service, () => Effect.void), "3 seconds"))
+      yield* pass(2)
+      expect(asked.isWaiting).toBe(true)
+      yield* pass(1)
+      expect(asked.failure).toBe("timeout")
+    }))
+
+  it.scoped("is interrupted in its wait without a trace", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin({}, ({ server }) => server.refuse("no"))
+      const asked = yield* askNow(use(service, () => Effect.die("must not run")))
+      yield* Fiber.interrupt(asked.fiber)
+      server.accept()
+      yield* pass(10)
+      expect(asked.failure).toBe("interrupted")
+    }))
+
+  it.scoped("if told so, fails at once without a connection, and says how the last one ended", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin({}, ({ server }) => server.refuse("no"))
+      yield* settle
+      const attempt = use(service, () => Effect.void, { whenDisconnected: "fail" })
+      const before = lostOf(yield* askNow(attempt))
+      expect(before).toMatchObject({ serverName: "test", generation: 0 })
+      expect(Cause.failureOption(before.cause)).toEqual(Option.some(new Refused({ text: "no" })))
+      server.accept()
+      yield* pass(10)
+      expect((yield* askNow(attempt)).exit).toEqual(Exit.void)
+      yield* pass(60)
+      server.refuse("not now")
+      server.line.drop(Exit.fail(new Refused({ text: "bye" })))
+      yield* settle
+      // By now the next attempt has failed as well.
+      const after = lostOf(yield* askNow(attempt))
+      expect(after).toMatchObject({ serverName: "test", generation: 1 })
+      expect(Cause.failureOption(after.cause)).toEqual(Option.some(new Refused({ text: "not now" })))
+    }))
+
+  it.scoped("if told so, fails at once on a connection that is dead, before its handler has ended", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin({
+        onEvent: (event) => event._tag === "Connected" ? sleep(5) : Effect.void
+      })
+      server.connect = ({ generation, number }) => generation === 1 && number === 1 ? refuse("no") : Effect.void
+      yield* pass(10)
+      const attempt = use(service, () => Effect.void, { whenDisconnected: "fail" })
+      server.line.isLost = true
+      expect(lostOf(yield* ask(attempt).pipe(Effect.zipLeft(Effect.yieldNow())))).toMatchObject({ generation: 1 })
+      expect(Cause.isEmpty(lostOf(yield* ask(attempt).pipe(Effect.zipLeft(Effect.yieldNow()))).cause)).toBe(true)
+      server.line.drop(Exit.fail(new Refused({ text: "bye" })))
+      yield* settle
+      expect(Cause.failureOption(lostOf(yield* askNow(attempt)).cause)).toEqual(
+        Option.some(new Refused({ text: "bye" }))
+      )
+      yield* pass(60)
+    }))
+
+  it.scoped("keeps the errors, the defects and the interruption of f", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* settle
+      expect((yield* askNow(use(service, () => refuse("no such symbol")))).failure).toBe("no such symbol")
+      expect((yield* askNow(use(service, () => Effect.die("broken")))).failure).toBe("broken!")
+      expect(
+        (yield* askNow(use(service, () => {
+          throw new Error("thrown")
+        }))).failure
+      ).toBe("thrown!")
+      expect((yield* askNow(use(service, () => Effect.interrupt))).failure).toBe("interrupted")
+    }))
+
+  it.scoped("interrupts f when the connection is lost, and fails with its server, generation and cause", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(60)
+      const work = new Work()
+      const asked = yield* askNow(use(service, work.on))
+      expect(asked.isWaiting).toBe(true)
+      server.line.drop(Exit.fail(new Refused({ text: "reset" })))
+      yield* settle
+      expect(work).toMatchObject({ begun: [1], interrupted: [1] })
+      const lost = lostOf(asked)
+      expect(lost).toMatchObject({ _tag: "ConnectionLost", serverName: "test", generation: 1 })
+      expect(Cause.failureOption(lost.cause)).toEqual(Option.some(new Refused({ text: "reset" })))
+      expect(lost.message).toBe("Connection 1 to \"test\" was lost: reset")
+    }))
+
+  it.scoped("interrupts everything that is being done on a connection that is lost, and nothing else", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(60)
+      const first = yield* Effect.forEach([1, 2, 3], () => askNow(use(service, new Work().on)))
+      server.line.drop()
+      yield* settle
+      const second = yield* Effect.forEach([1, 2, 3], () => askNow(use(service, new Work().on)))
+      expect(first.map(lostOf).map(({ generation }) => generation)).toEqual([1, 1, 1])
+      expect(second.map(({ isWaiting }) => isWaiting)).toEqual([true, true, true])
+    }))
+
+  it.scoped("fails at once if f itself notices the loss and goes on without end", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(60)
+      const asked = yield* askNow(
+        use(service, (line) => Effect.zipRight(Effect.sync(() => line.drop()), Effect.never))
+      )
+      expect(lostOf(asked).generation).toBe(1)
+      expect(server.lines.length).toBe(2)
+    }))
+
+  it.scoped("gives what f gives if f ends in the turn in which it has lost the connection", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* pass(60)
+      const asked = yield* askNow(use(service, (line) => Effect.sync(() => line.drop()).pipe(Effect.as("done"))))
+      expect(asked.answer).toBe("done")
+    }))
+
+  it.scoped("never runs f twice", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(60)
+      const work = new Work()
+      const asked = yield* askNow(use(service, work.on))
+      server.line.drop()
+      yield* pass(60)
+      expect(work.begun).toEqual([1])
+      lostOf(asked)
+    }))
+
+  it.scoped("waits for the clean-up of f, and reports what goes wrong in it beside the loss", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(60)
+      const slow = yield* askNow(use(service, () => Effect.ensuring(Effect.never, sleep(5))))
+      const broken = yield* askNow(use(service, () => Effect.ensuring(Effect.never, Effect.die("clean-up"))))
+      server.line.drop()
+      yield* settle
+      expect(slow.isWaiting).toBe(true)
+      lostOf(broken)
+      expect(Option.getOrUndefined(Cause.dieOption(failure(broken)))).toBe("clean-up")
+      expect(Cause.isInterrupted(failure(broken))).toBe(false)
+      yield* pass(5)
+      lostOf(slow)
+    }))
+
+  it.scoped("waits for an f that cannot be interrupted, which the loop does not, and fails all the same", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(60)
+      const asked = yield* askNow(use(service, () => Effect.uninterruptible(sleep(5))))
+      server.line.drop()
+      yield* pass(4)
+      expect(asked.isWaiting).toBe(true)
+      expect(server.lines.length).toBe(2)
+      yield* pass(1)
+      expect(lostOf(asked).generation).toBe(1)
+    }))
+
+  it.scoped("interrupts f on a loss also where the caller cannot be interrupted", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(60)
+      const work = new Work()
+      const asked = yield* askNow(Effect.uninterruptible(use(service, work.on)))
+      asked.fiber.unsafeInterruptAsFork(asked.fiber.id())
+      yield* settle
+      expect(work.interrupted).toEqual([])
+      server.line.drop()
+      yield* settle
+      expect(work.interrupted).toEqual([1])
+      expect(asked.isWaiting).toBe(false)
+    }))
+
+  it.scoped("interrupts f when the caller is interrupted, and waits for its clean-up", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* settle
+      let cleanedUp = false
+      const asked = yield* askNow(
+        use(
+          service,
+          () => Effect.ensuring(Effect.never, Effect.zipRight(sleep(3), Effect.sync(() => cleanedUp = true)))
+        )
+      )
+      const interruption = yield* askNow(Fiber.interrupt(asked.fiber))
+      expect(interruption.isWaiting).toBe(true)
+      yield* pass(3)
+      expect(interruption.isWaiting).toBe(false)
+      expect(cleanedUp).toBe(true)
+      expect(asked.failure).toBe("interrupted")
+      // It has not touched the connection.
+      expect(server.line.isLost).toBe(false)
+    }))
+
+  it.scoped("is interrupted, not lost, if both come in one turn", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(60)
+      const seen: Array<string> = []
+      const asked = yield* askNow(
+        use(service, new Work().on).pipe(Effect.catchAll(() => Effect.sync(() => seen.push("caught"))))
+      )
+      server.line.drop()
+      yield* Fiber.interrupt(asked.fiber)
+      expect(asked.failure).toBe("interrupted")
+      expect(seen).toEqual([])
+    }))
+
+  it.scoped("carries changes of FiberRefs over, in both directions", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* settle
+      const ref = yield* FiberRef.make(0)
+      yield* FiberRef.set(ref, 1)
+      const seen = yield* use(service, () => FiberRef.getAndUpdate(ref, (n) => n + 1))
+      expect(seen).toBe(1)
+      expect(yield* FiberRef.get(ref)).toBe(2)
+      // Also if it takes time, and if it fails.
+      const asked = yield* ask(Effect.gen(function*() {
+        yield* use(service, () => Effect.zipRight(sleep(1), FiberRef.set(ref, 3)))
+        yield* Effect.ignore(use(service, () => Effect.zipRight(FiberRef.update(ref, (n) => n + 1), refuse("no"))))
+        return yield* FiberRef.get(ref)
+      }))
+      yield* pass(1)
+      expect(asked.answer).toBe(4)
+    }))
+
+  it.scoped("does not leak its own marks into the caller", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* settle
+      yield* use(service, () => Effect.void)
+      // Were the caller still a part of the use, the drain would not wait for the next one.
+      const slow = yield* askNow(use(service, () => sleep(5)))
+      const closing = yield* askNow(PersistentConnection.closeGracefully(service, "1 minute"))
+      expect(closing.isWaiting).toBe(true)
+      yield* pass(5)
+      expect([slow.exit, closing.isWaiting]).toEqual([Exit.void, false])
+    }))
+
+  it.scoped("ends the fibers that f has forked with f", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* settle
+      const work = new Work()
+      yield* use(service, (line) => Effect.zipLeft(Effect.fork(work.on(line)), Effect.yieldNow()))
+      yield* settle
+      expect(work).toMatchObject({ begun: [1], interrupted: [1] })
+    }))
+
+  it.scoped("leaves a scope that f uses to its owner", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* settle
+      let released = 0
+      const scope = yield* Scope.make()
+      yield* Scope.extend(use(service, () => Effect.addFinalizer(() => Effect.sync(() => released++))), scope)
+      expect(released).toBe(0)
+      yield* Scope.close(scope, Exit.void)
+      expect(released).toBe(1)
+    }))
+
+  it.scoped("may be nested: the loss of either connection interrupts what is done on both", () =>
+    Effect.gen(function*() {
+      const outer = yield* begin({ serverName: "outer" })
+      const inner = yield* begin({ serverName: "inner" })
+      yield* pass(60)
+      const both = use(outer.service, () => use(inner.service, () => Effect.never))
+      const first = yield* askNow(both)
+      inner.server.line.drop()
+      yield* settle
+      expect(lostOf(first).serverName).toBe("inner")
+      const second = yield* askNow(both)
+      outer.server.line.drop()
+      yield* settle
+      expect(lostOf(second).serverName).toBe("outer")
+    }))
+
+  it.scoped("fails with ConnectionClosed from the moment at which close is called", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      server.release = () => sleep(5)
+      yield* settle
+      const running = yield* askNow(use(service, new Work().on))
+      const closing = yield* ask(service.close)
+      yield* settle
+      expect(closing.isWaiting).toBe(true)
+      expect(closedOf(running).reason).toEqual({ _tag: "ClosedByOwner" })
+      const asked = yield* askNow(use(service, () => Effect.die("must not run")))
+      expect(closedOf(asked)).toMatchObject({ serverName: "test", reason: { _tag: "ClosedByOwner" } })
+      closedOf(yield* askNow(use(service, () => Effect.die("must not run"), { whenDisconnected: "fail" })))
+      yield* pass(5)
+    }))
+
+  it.scoped("answers those who wait when it closes, with the reason", () =>
+    Effect.gen(function*() {
+      const waits = (life: Life) => askNow(use(life.service, () => Effect.void))
+      const closed = yield* begin({}, ({ server }) => server.refuse("no"))
+      const byOwner = yield* waits(closed)
+      yield* closed.service.close
+      yield* settle
+      expect(closedOf(byOwner).reason).toEqual({ _tag: "ClosedByOwner" })
+
+      const aborted = yield* begin({}, ({ server }) => server.refuse("no"))
+      const byAbort = yield* waits(aborted)
+      yield* aborted.server.attempt!.abort(new Refused({ text: "banned" }))
+      yield* settle
+      expect(closedOf(byAbort).reason).toEqual({ _tag: "Aborted", cause: Cause.fail(new Refused({ text: "banned" })) })
+    }))
+
+  it.scoped("still works on the last connection, after closeWhenCurrentConnectionIsClosed, until that ends", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* settle
+      yield* service.closeWhenCurrentConnectionIsClosed
+      expect(yield* use(service, (line) => Effect.succeed(line.number))).toBe(1)
+      const asked = yield* askNow(use(service, new Work().on))
+      server.line.drop()
+      yield* settle
+      expect(lostOf(asked).generation).toBe(1)
+      closedOf(yield* askNow(use(service, () => Effect.void)))
+    }))
+
+  it.scoped("works without isClosed, on what the loop knows", () =>
+    Effect.gen(function*() {
+      const connector = Connector.make({
+        connect: () => Deferred.make<void, Refused>(),
+        closed: (end: Deferred.Deferred<void, Refused>) => Deferred.await(end)
+      })
+      const service = yield* PersistentConnection.make({
+        serverName: "blind",
+        address: Effect.void,
+        connector,
+        retry: RetryPolicy.fixed(0)
+      })
+      const first = yield* service.connected
+      const asked = yield* askNow(use(service, () => Effect.never))
+      yield* Deferred.fail(first, new Refused({ text: "gone" }))
+      yield* settle
+      expect(lostOf(asked).generation).toBe(1)
+      expect(yield* use(service, (line) => Effect.succeed(line === first))).toBe(false)
+    }))
+
+  it.scoped("D8: leaving the scope interrupts what is being done", () =>
+    Effect.gen(function*() {
+      const [{ service }, scope] = yield* inScope(begin())
+      yield* settle
+      const work = new Work()
+      const asked = yield* askNow(use(service, work.on))
+      expect(yield* hasEnded(scope)).toBe(true)
+      closedOf(asked)
+      expect(work.interrupted).toEqual([1])
+    }))
+
+  it.scoped("in the Connected handler: fails when the connection dies meanwhile, and the cycle goes on", () =>
+    Effect.gen(function*() {
+      const results: Array<Exit.Exit<unknown, unknown>> = []
+      const life: Life = yield* begin({
+        onEvent: (event: Event) =>
+          event._tag === "Connected" && event.generation === 1
+            ? Effect.flatMap(Effect.exit(use(life.service, () => Effect.never)), (exit) =>
+              Effect.sync(() => results.push(exit)))
+            : Effect.void
+      })
+      yield* pass(60)
+      life.server.line.drop()
+      yield* settle
+      expect(results.map((exit) => Exit.isFailure(exit) && Cause.failureOption(exit.cause))).toMatchObject([
+        { _tag: "Some", value: { _tag: "ConnectionLost", generation: 1 } }
+      ])
+      expect(life.diary.slice(-3)).toEqual(["60 AttemptingToConnect", "60 ObtainedAddress a", "60 Connected 2"])
+    }))
+
+  it.scoped("in the look-up, and in connect, is a mistake that fails the attempt", () =>
+    Effect.gen(function*() {
+      const life: Life = yield* begin({}, (life) => {
+        life.server.lookUp = () => Effect.orDie(use(life.service, () => Effect.succeed("a")))
+      })
+      yield* settle
+      life.server.lookUp = () => Effect.succeed("a")
+      yield* pass(10)
+      expect(life.diary).toEqual([
+        "0 AttemptingToConnect",
+        "0 FailedToConnect The connection to \"test\" waits for itself!",
+        "10 ObtainedAddress a",
+        "10 Connected 1"
+      ])
+      life.server.connect = ({ number }) =>
+        number === 1 ? Effect.orDie(use(life.service, () => Effect.void)) : Effect.void
+      life.server.line.drop()
+      yield* pass(20)
+      expect(life.diary.slice(-3)).toEqual([
+        "20 ObtainedAddress a",
+        "20 FailedToConnect The connection to \"test\" waits for itself!",
+        "30 Connected 2"
+      ])
+    }))
+})
+
+describe("retryWhenLost", () => {
+  it.scoped("runs f again on the next connection, for as long as it takes", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(60)
+      const work = new Work()
+      const asked = yield* askNow(
+        retryWhenLost(service, (line) => line.number < 4 ? work.on(line) : Effect.succeed("done"))
+      )
+      for (let i = 0; i < 3; i++) {
+        server.line.drop()
+        yield* pass(60)
+      }
+      expect(work).toMatchObject({ begun: [1, 2, 3], interrupted: [1, 2, 3] })
+      expect(asked.answer).toBe("done")
+    }))
+
+  it.scoped("runs f again if its own failure is how the loss shows first", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* pass(60)
+      const asked = yield* askNow(retryWhenLost(service, (line) =>
+        line.number === 1
+          ? Effect.zipRight(Effect.sync(() => line.drop()), refuse("broken pipe"))
+          : Effect.succeed(line.number)))
+      expect(asked.answer).toBe(2)
+    }))
+
+  it.scoped("does so without isClosed, too, also where the caller cannot be interrupted", () =>
+    Effect.gen(function*() {
+      const connector = Connector.make({
+        connect: () => Deferred.make<void>(),
+        closed: (end: Deferred.Deferred<void>) => Deferred.await(end)
+      })
+      const service = yield* PersistentConnection.make({
+        serverName: "blind",
+        address: Effect.void,
+        connector,
+        retry: RetryPolicy.fixed(0)
+      })
+      yield* settle
+      let runs = 0
+      const f = (line: Deferred.Deferred<void>) =>
+        Effect.suspend(() =>
+          runs++ === 0 ? Effect.zipRight(Deferred.succeed(line, undefined), refuse("broken pipe")) : refuse("own")
+        )
+      const asked = yield* askNow(retryWhenLost(service, f))
+      expect([asked.failure, runs]).toEqual(["own", 2])
+      runs = 0
+      const uninterruptible = yield* askNow(Effect.uninterruptible(retryWhenLost(service, f)))
+      expect([uninterruptible.failure, runs]).toEqual(["own", 2])
+    }))
+
+  it.scoped("keeps the failures of f on a connection that is alive, and its defects in any case", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* pass(60)
+      expect((yield* askNow(retryWhenLost(service, () => refuse("no such symbol")))).failure).toBe("no such symbol")
+      const asked = yield* askNow(
+        retryWhenLost(service, (line) => Effect.zipRight(Effect.sync(() => line.drop()), Effect.die("bug")))
+      )
+      expect(asked.failure).toBe("bug!")
+    }))
+
+  it.scoped("is not confused by the loss of another persistent connection", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      const other = yield* begin()
+      yield* pass(60)
+      const asked = yield* askNow(retryWhenLost(service, () => use(other.service, () => Effect.never)))
+      other.server.line.drop()
+      yield* settle
+      expect(lostOf(asked).generation).toBe(1)
+    }))
+
+  it.scoped("fails with ConnectionClosed when there is no next connection", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(60)
+      const work = new Work()
+      const asked = yield* askNow(retryWhenLost(service, work.on))
+      yield* service.closeWhenCurrentConnectionIsClosed
+      server.line.drop()
+      yield* settle
+      expect(closedOf(asked).reason).toEqual({ _tag: "ClosedByOwner" })
+      expect(work.begun).toEqual([1])
+    }))
+
+  it.scoped("is interrupted like anything else, at work and in its wait", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(60)
+      const work = new Work()
+      const first = yield* askNow(retryWhenLost(service, work.on))
+      const second = yield* askNow(retryWhenLost(service, work.on))
+      yield* Fiber.interrupt(first.fiber)
+      server.refuse("no")
+      server.line.drop()
+      yield* settle
+      expect(second.isWaiting).toBe(true)
+      yield* Fiber.interrupt(second.fiber)
+      server.accept()
+      yield* pass(60)
+      expect(work).toMatchObject({ begun: [1, 1], interrupted: [1, 1] })
+      expect([first.failure, second.failure]).toEqual(["interrupted", "interrupted"])
+    }))
+})
