@@ -508,11 +508,10 @@ export class Loop<Address, Connection, E, R> {
     this.status.enter(state)
   }
 
+  /** Emits an event at this stroke; the effect waits until the loop may go on from it. */
   private report(event: Event.ConnectionEvent<Connection, E, Address>): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.emit(event)
-      return this.handled
-    })
+    this.emit(event)
+    return this.handled
   }
 
   private emit(event: Event.ConnectionEvent<Connection, E, Address>): void {

@@ -20,6 +20,7 @@ import * as option from "./options.js"
 import { redactState } from "./redact.js"
 import { registry } from "./registry.js"
 import { sameContent } from "./sameContent.js"
+import { awaitingEnd } from "./session.js"
 import { never } from "./sleep.js"
 
 /** @internal */
@@ -50,7 +51,7 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
       // A3: never. But what closing itself waits for must not wait for ever (D7).
       return loop.fibers.isAwaited(fiber)
         ? Effect.die(loop.closed)
-        : Effect.zipRight(loop.beforeWaiting(fiber, "connection"), never)
+        : Effect.zipRight(loop.beforeWaiting(fiber, "connection"), awaitingEnd(fiber, never))
     })
   }
 
@@ -93,11 +94,12 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
     return Effect.withFiberRuntime((fiber) => {
       const { loop } = this
       if (loop.hasFinished) return Effect.void
+      const finished = awaitingEnd(fiber, loop.finished.next)
       // What closing waits for cannot wait for the end of closing: it gets as far as the beginning (D7).
-      if (loop.isClosing) return loop.fibers.isAwaited(fiber) ? Effect.void : loop.finished.next
+      if (loop.isClosing) return loop.fibers.isAwaited(fiber) ? Effect.void : finished
       return Effect.zipRight(
         loop.beforeWaiting(fiber, "end"),
-        loop.fibers.isAwaited(fiber) ? Effect.zipRight(loop.changed.next, this.closeFinished) : loop.finished.next
+        loop.fibers.isAwaited(fiber) ? Effect.zipRight(loop.changed.next, this.closeFinished) : finished
       )
     })
   }

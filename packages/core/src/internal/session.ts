@@ -33,9 +33,11 @@ interface Work {
   readonly outer: Work | undefined
   /** Instead of being interrupted when the connection is lost. */
   readonly onLost?: ((fiber: Fiber.RuntimeFiber<unknown, unknown>) => void) | undefined
+  /** To be told when it has ended, or is not waited for any more. */
+  readonly idle: Signal<void> | undefined
   fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined
-  /** It waits for the draining, which therefore does not wait for it (D7). */
-  isLetGo: boolean
+  /** How many times it waits for the end of closing, which therefore does not wait for it (D7). */
+  awaitsEnd: number
 }
 
 /** The innermost use that a fiber is a part of. */
@@ -91,7 +93,8 @@ export class Session<Connection, E> {
    * in its first turn.
    */
   use<A, E2, R>(caller: Caller, effect: Effect.Effect<A, E2, R>): Effect.Effect<Exit.Exit<A, E2>, never, R> {
-    const work: Work = { outer: caller.fiber.getFiberRef(innermost), fiber: undefined, isLetGo: false }
+    const outer = caller.fiber.getFiberRef(innermost)
+    const work: Work = { outer, idle: this.idle, fiber: undefined, awaitsEnd: 0 }
     const fiber = start(caller, effect, work)
     const exit = fiber.unsafePoll()
     if (exit !== null) return Effect.as(fiber.inheritAll, exit)
@@ -99,7 +102,6 @@ export class Session<Connection, E> {
     join(uses, work, fiber)
     // The effect may have brought about the end itself.
     if (this.end !== undefined) stop(work, true)
-    fiber.addObserver(() => this.idle.notify(Exit.void))
     return settled(caller, fiber)
   }
 
@@ -112,7 +114,7 @@ export class Session<Connection, E> {
     effect: Effect.Effect<A, E2, R>,
     onLost?: (fiber: Fiber.RuntimeFiber<unknown, unknown>) => void
   ): Effect.Effect<Exit.Exit<A, E2>, never, R> {
-    const work: Work = { outer: undefined, onLost, fiber: undefined, isLetGo: false }
+    const work: Work = { outer: undefined, onLost, idle: undefined, fiber: undefined, awaitsEnd: 0 }
     const fiber = start(caller, effect)
     join(this.followers ??= new Set(), work, fiber)
     if (this.successor !== undefined) stop(work, this.end?._tag === "ConnectionLost")
@@ -133,7 +135,7 @@ export class Session<Connection, E> {
   get drained(): Effect.Effect<void> {
     return Effect.suspend(() => {
       for (const work of this.uses ?? []) {
-        if (!work.isLetGo) return Effect.zipRight(this.idle.next, this.drained)
+        if (work.awaitsEnd === 0) return Effect.zipRight(this.idle.next, this.drained)
       }
       return Effect.void
     })
@@ -141,12 +143,25 @@ export class Session<Connection, E> {
 }
 
 /**
- * The fiber is about to wait for connections to be drained: not for the uses that it is a part of (D7).
+ * Runs an effect that waits for the end of closing, in the given fiber. Meanwhile nobody waits for the uses that the
+ * fiber is a part of (D7).
  *
  * @internal
  */
-export const letGo = (fiber: Fiber.RuntimeFiber<unknown, unknown>): void => {
-  for (let work = fiber.getFiberRef(innermost); work !== undefined; work = work.outer) work.isLetGo = true
+export const awaitingEnd = <A>(
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  effect: Effect.Effect<A>
+): Effect.Effect<A> => {
+  const inner = fiber.getFiberRef(innermost)
+  if (inner === undefined) return effect
+  const count = (difference: number) =>
+    Effect.sync(() => {
+      for (let work: Work | undefined = inner; work !== undefined; work = work.outer) {
+        work.awaitsEnd += difference
+        work.idle?.notify(Exit.void)
+      }
+    })
+  return Effect.acquireUseRelease(count(1), () => effect, () => count(-1))
 }
 
 /**
@@ -181,6 +196,7 @@ const join = (group: Set<Work>, work: Work, fiber: Fiber.RuntimeFiber<unknown, u
     group.delete(work)
     // Whatever the effect has left behind may keep the work in mind for long.
     work.fiber = undefined
+    work.idle?.notify(Exit.void)
   })
 }
 

@@ -15,7 +15,7 @@ import { orDefect } from "./cause.js"
 import { interrupt } from "./fibers.js"
 import * as option from "./options.js"
 import { loopOf } from "./persistentConnection.js"
-import { type Caller, isTorn, letGo, type Session } from "./session.js"
+import { type Caller, isTorn, type Session } from "./session.js"
 import { never, sleep } from "./sleep.js"
 
 /** What is done with the current session, or the next one, and without one. */
@@ -79,7 +79,9 @@ export const retryWhenLost = <Connection, E, A, E2, R>(
     onOpen: (session, caller, again) =>
       Effect.flatMap(session.use(caller, Effect.suspend(() => f(session.connection))), (exit) => {
         if (Exit.isSuccess(exit) || hasDefects(exit.cause)) return exit
-        if (session.end?._tag === "ConnectionClosed") return isTorn(exit.cause) ? Effect.fail(session.end) : exit
+        if (session.end !== undefined && isTorn(exit.cause)) {
+          return session.end._tag === "ConnectionClosed" ? Effect.fail(session.end) : again
+        }
         if (session.successor?._tag === "ConnectionClosed") return exit
         // It may have failed because the connection is lost, before that was known.
         return Effect.flatMap(loopOf(self).hasLost(session), (hasLost) => hasLost ? again : exit)
@@ -163,7 +165,6 @@ export const closeGracefully = <Connection, E>(
 ): Effect.Effect<void> => {
   const time = option.duration("drain", drain)
   return Effect.withFiberRuntime((fiber) => {
-    letGo(fiber)
     loopOf(self).beginClosing(fiber, time)
     return self.closeFinished
   })

@@ -3,6 +3,8 @@
  * and says what the real thing has to say. Where the rules leave it open which of two things of one turn comes first,
  * it does as effect's scheduler does: what has been made ready first.
  */
+import { Agenda } from "./Agenda.js"
+import { type Asker, Desk, type Signal } from "./Desk.js"
 import {
   type Call,
   type Connect,
@@ -25,13 +27,6 @@ interface Connection {
   onLoss: () => void
 }
 
-/** Who asks: what cannot be kept waiting by what it keeps waiting itself (D7). */
-interface Asker {
-  readonly kind: "user" | "handler" | "step" | "finalizer"
-  /** Nothing that it would do next will happen. */
-  isGone: boolean
-}
-
 interface StepCall extends Asker {
   readonly script: Step
   connection: Connection | undefined
@@ -47,15 +42,6 @@ interface HandlerCall extends Asker {
   onOver: () => void
 }
 
-type Signal = "changed" | "results" | "finished"
-
-interface Waiter {
-  readonly id: string
-  readonly signal: Signal
-  readonly asker: Asker
-  readonly proceed: (value: string) => void
-}
-
 /** How an op ends; an answer that is a defect is one of who asked. */
 type Done = (answer: string) => void
 
@@ -63,10 +49,8 @@ const nothing = () => {}
 const user: Asker = { kind: "user", isGone: false }
 
 export class Model {
-  now = 0
   readonly events: Array<EventWords & { readonly at: number }> = []
   readonly calls: Array<string> = []
-  readonly answers = new Map<string, string>()
   /** What has been logged. */
   readonly reports = { handler: 0, finalizer: 0, retry: 0 }
   failures = 0
@@ -100,13 +84,20 @@ export class Model {
   private busy = 0
   private counts = { lookUps: 0, connects: 0, handlings: 0 }
   private readonly handlers = new Set<HandlerCall>()
-  private waiters: Array<Waiter> = []
-  private timers: Array<{ readonly at: number; readonly task: () => void }> = []
-  private readonly soon: Array<() => void> = []
+  private readonly agenda = new Agenda()
+  private readonly desk = new Desk(this.agenda)
 
   constructor(private readonly scenario: Scenario) {
     this.beginCycle()
     this.settle()
+  }
+
+  get answers(): ReadonlyMap<string, string> {
+    return this.desk.answers
+  }
+
+  private get now(): number {
+    return this.agenda.now
   }
 
   get state(): StateWords {
@@ -132,19 +123,7 @@ export class Model {
   // Commands -------------------------------------------------------------------------------------------------------
 
   advance(millis: number): void {
-    const end = this.now + millis
-    for (;;) {
-      const next = this.timers.reduce<typeof this.timers[0] | undefined>(
-        (first, timer) => timer.at <= end && (first === undefined || timer.at < first.at) ? timer : first,
-        undefined
-      )
-      if (next === undefined) break
-      this.timers = this.timers.filter((timer) => timer !== next)
-      this.now = next.at
-      next.task()
-      this.settle()
-    }
-    this.now = end
+    this.agenda.advance(millis, () => this.onQuiet())
   }
 
   ask(op: Op, id: string): void {
@@ -153,9 +132,7 @@ export class Model {
   }
 
   interrupt(id: string): void {
-    if (this.answers.has(id)) return
-    this.waiters = this.waiters.filter((waiter) => waiter.id !== id)
-    this.answer(id, "interrupted")
+    this.desk.interrupt(id)
   }
 
   leave(id: string): void {
@@ -163,21 +140,17 @@ export class Model {
     this.beginClosing()
     for (const handler of this.handlers) this.stopHandler(handler)
     this.settle()
-    const whenAlone = () => {
-      if (this.tag === "Closed" && this.busy === 0) return this.answer(id, words.done)
-      this.onQuiet = whenAlone
+    this.onQuiet = () => {
+      if (this.tag === "Closed" && this.busy === 0) this.desk.answer(id, words.done)
     }
-    whenAlone()
+    this.onQuiet()
   }
 
   private onQuiet = nothing
 
-  /** Runs to the end of the turn. */
   private settle(): void {
-    for (let task = this.soon.shift(); task !== undefined; task = this.soon.shift()) task()
-    const { onQuiet } = this
-    this.onQuiet = nothing
-    onQuiet()
+    this.agenda.settle()
+    this.onQuiet()
   }
 
   // The cycle ------------------------------------------------------------------------------------------------------
@@ -244,7 +217,7 @@ export class Model {
       this.deadlineAt = this.now + timeLeft
       this.after(timeLeft, () => end(words.timeout))
     }
-    this.soon.push(() => {
+    this.agenda.soon(() => {
       if (step.isGone) return
       this.canAbort = true
       this.calls.push(
@@ -259,7 +232,7 @@ export class Model {
         step.hasEnded = true
         const result = died ?? results[script.ends](script.text)
         if (result === words.done && opens?.script.opensFirst === false) open()
-        this.soon.push(() => step.onEnd(result))
+        this.agenda.soon(() => step.onEnd(result))
       }, script.ends === "never")
     })
   }
@@ -277,7 +250,7 @@ export class Model {
   private lose(connection: Connection, cause: string): void {
     if (connection.lost !== undefined) return
     connection.lost = cause
-    this.soon.push(() => connection.onLoss())
+    this.agenda.soon(() => connection.onLoss())
   }
 
   private established(connection: Connection): void {
@@ -286,8 +259,8 @@ export class Model {
     this.failures = 0
     this.generation++
     this.enter("Connected")
-    this.notify("results", words.connection(connection.number))
-    this.notify("changed")
+    this.desk.notify("results", words.connection(connection.number))
+    this.desk.notify("changed")
     const { leg } = this
     this.emit(words.connected(this.generation, connection.number))
     const gone = () => {
@@ -324,7 +297,7 @@ export class Model {
       this.nextAttemptAt = nextAttemptAt
       this.lastCause = cause
       this.enter("Waiting")
-      this.notify("results", cause)
+      this.desk.notify("results", cause)
       const then = () => this.pause(() => this.attempt())
       if (isKnown) then()
       else this.report(words.failed(this.number, cause), then)
@@ -355,7 +328,7 @@ export class Model {
     const go = () => leg === this.leg && then()
     const delay = this.nextAttemptAt! - this.now
     if (delay > 0) this.after(delay, go)
-    else this.soon.push(go)
+    else this.agenda.soon(go)
   }
 
   // Ending ---------------------------------------------------------------------------------------------------------
@@ -380,9 +353,9 @@ export class Model {
     if (this.isClosing) return
     this.enter("Closing")
     this.leg++
-    this.notify("results", this.refusal)
-    this.notify("changed")
-    this.soon.push(() => this.letGoOfStep(() => this.letGoOfSession()))
+    this.desk.notify("results", this.refusal)
+    this.desk.notify("changed")
+    this.agenda.soon(() => this.letGoOfStep(() => this.letGoOfSession()))
   }
 
   private letGoOfSession(): void {
@@ -407,7 +380,7 @@ export class Model {
 
   private notifyFinished(): void {
     this.hasFinished = true
-    this.notify("finished")
+    this.desk.notify("finished")
   }
 
   /** There will be no other connection (X4, X5): the first to say so is heard. */
@@ -415,7 +388,7 @@ export class Model {
     const isHeard = this.ending === undefined || (this.ending.startsWith("gave up") && reason.startsWith("aborted"))
     if (isHeard) this.ending = reason
     if (this.tag === "Connecting" || this.tag === "Waiting") this.beginClosing()
-    else if (this.tag === "Connected" && isHeard && this.isAborted) this.notify("results", this.refusal)
+    else if (this.tag === "Connected" && isHeard && this.isAborted) this.desk.notify("results", this.refusal)
   }
 
   private letGoOfStep(then: () => void): void {
@@ -425,7 +398,7 @@ export class Model {
     const release = () => step.connection === undefined ? then() : this.release(step.connection, then)
     if (step.hasEnded) return release()
     if (!step.script.isUninterruptible) {
-      this.remove(step)
+      this.desk.dismiss(step)
       return release()
     }
     this.busy++
@@ -438,10 +411,10 @@ export class Model {
   private release(connection: Connection, then = nothing): void {
     const { number, script } = connection
     this.busy++
-    this.soon.push(() =>
+    this.agenda.soon(() =>
       this.handle(script.release, `finalizer ${number}`, { kind: "finalizer", isGone: false }, () => {
         this.busy--
-        this.soon.push(then)
+        this.agenda.soon(then)
       })
     )
   }
@@ -479,17 +452,17 @@ export class Model {
 
   private stopHandler(handler: HandlerCall): void {
     this.handlers.delete(handler)
-    this.remove(handler)
+    this.desk.dismiss(handler)
     this.letGoOfHandler(handler)
   }
 
   private letGoOfHandler(handler: Asker, isOver = true): void {
     const { handler: last } = this
     if (last === undefined || last !== handler) return
-    if (!last.isSettled) this.soon.push(last.onSettled)
+    if (!last.isSettled) this.agenda.soon(last.onSettled)
     last.isSettled = true
     if (!isOver) return
-    this.soon.push(last.onOver)
+    this.agenda.soon(last.onOver)
     this.handler = undefined
   }
 
@@ -520,24 +493,18 @@ export class Model {
     else this.after(ticks * tick, () => sleeper.isGone || then())
   }
 
-  private remove(asker: Asker): void {
-    asker.isGone = true
-    for (const waiter of this.waiters.filter((waiter) => waiter.asker === asker)) this.answer(waiter.id, "interrupted")
-    this.waiters = this.waiters.filter((waiter) => waiter.asker !== asker)
-  }
-
   // Ops ------------------------------------------------------------------------------------------------------------
 
   private perform(op: Op, id: string, asker: Asker, then: Done): void {
     const done: Done = (answer) => {
       if (asker.isGone) return
-      this.answer(id, answer)
+      this.desk.answer(id, answer)
       then(answer)
     }
     const wait = (signal: Signal, proceed: (value: string) => void) => {
       if (signal !== "finished") this.letGoOfHandler(asker)
       else if (!this.isClosing) this.letGoOfHandler(asker, false)
-      this.waiters.push({ id, signal, asker, proceed })
+      this.desk.wait({ id, signal, asker, proceed })
     }
     const isPart = asker.kind === "step" || asker.kind === "finalizer"
     switch (op) {
@@ -593,22 +560,10 @@ export class Model {
       !(this.session!.lost !== undefined && this.scenario.knowsDeath)
   }
 
-  private notify(signal: Signal, value = ""): void {
-    const told = this.waiters.filter((waiter) => waiter.signal === signal)
-    this.waiters = this.waiters.filter((waiter) => waiter.signal !== signal)
-    for (const waiter of told) {
-      this.soon.push(() => waiter.asker.isGone ? this.answer(waiter.id, "interrupted") : waiter.proceed(value))
-    }
-  }
-
-  private answer(id: string, answer: string): void {
-    if (!this.answers.has(id)) this.answers.set(id, `${this.now} ${answer}`)
-  }
-
   // Time -----------------------------------------------------------------------------------------------------------
 
   private after(millis: number, task: () => void): void {
-    this.timers.push({ at: this.now + millis, task })
+    this.agenda.after(millis, task)
   }
 
   private enter(tag: StateWords["tag"]): void {

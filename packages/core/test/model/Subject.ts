@@ -381,11 +381,26 @@ export class Subject {
   private handle(event: ConnectionEvent<ScriptedConnection, ScriptedError, string>): Effect.Effect<unknown> {
     const number = this.handlings++
     this.events.push({ at: this.world.now, ...words.ofEvent(event) })
+    if (!this.world.isPreemptive) this.told(event)
     return this.call(
       "handler",
       `handler ${number}`,
       () => this.handling(entry(this.scenario.handlers, number), `handler ${number}`, "handler")
     )
+  }
+
+  /** What is the case when an event is reported (A1, A2). */
+  private told(event: ConnectionEvent<ScriptedConnection, ScriptedError, string>): void {
+    const { state } = this
+    const current = Option.getOrUndefined(State.connection(state))
+    const isTrue = {
+      AttemptingToConnect: state._tag === "Connecting",
+      ObtainedAddress: state._tag === "Connecting",
+      FailedToConnect: state._tag === "Waiting",
+      Connected: event._tag === "Connected" && current === event.connection,
+      Disconnected: current === undefined
+    }
+    if (!isTrue[event._tag]) this.violation(`${event._tag} is reported in ${state._tag}`)
   }
 
   private handling(script: Handling, id: string, by: Asked["by"]): Effect.Effect<void> {

@@ -1,8 +1,13 @@
 import { describe, expect, it } from "@effect/vitest"
+import * as Connector from "@persistent-connection/core/Connector"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import { lives } from "./lives.js"
 import { type Act, type Options, perform, type Play } from "./play.js"
 import { runs, timeout } from "./settings.js"
 import type { Subject } from "./Subject.js"
+import { World } from "./World.js"
 
 /** Each at every step; the second one in the turn after it. */
 const disturbances: ReadonlyArray<ReadonlyArray<Act["does"]>> = [
@@ -79,5 +84,34 @@ describe.each(Object.entries(lives))("while %s", (_, play) => {
         }
       })
     }
+  })
+})
+
+describe("while it is made", () => {
+  it("an interruption between two ops leaves nothing behind", { timeout }, () => {
+    const make = (interruptAt: number) => {
+      let fiber: Fiber.RuntimeFiber<unknown> | undefined
+      let open = 0
+      const world = new World({
+        preempts: (op) => {
+          if (op === interruptAt) world.next(() => fiber?.unsafeInterruptAsFork(fiber.id()))
+          return op === interruptAt
+        }
+      })
+      const connector = Connector.make({
+        connect: () => Effect.acquireRelease(Effect.sync(() => ({ number: ++open })), () => Effect.sync(() => open--)),
+        closed: () => Effect.never
+      })
+      const made = PersistentConnection.make({ serverName: "interrupted", address: Effect.succeed("a"), connector })
+      fiber = world.run(world.watched(Effect.scoped(Effect.zipRight(made, Effect.sleep("1 second")))))
+      world.advance(500)
+      if (fiber.unsafePoll() === null) fiber.unsafeInterruptAsFork(fiber.id())
+      world.advance(0)
+      expect([fiber.unsafePoll()?._tag, open, world.fibers.size, world.timers]).toEqual(["Failure", 0, 0, 0])
+      return world.ops
+    }
+    const total = make(-1)
+    expect(total).toBeGreaterThan(100)
+    for (let op = 0; op < total; op++) make(op)
   })
 })

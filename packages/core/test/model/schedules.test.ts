@@ -1,10 +1,10 @@
-import { describe, it } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
 import { type Act, perform, type Play, shuffled } from "./play.js"
 import { races } from "./races.js"
 import { anOp, type Extra, scenario } from "./Scenario.js"
 import { assert, timeout } from "./settings.js"
-import type { Fault } from "./Subject.js"
+import type { Fault, Subject } from "./Subject.js"
 
 const acts: FastCheck.Arbitrary<ReadonlyArray<Act>> = FastCheck.array(
   FastCheck.record({
@@ -63,4 +63,15 @@ describe("in whatever order things happen that happen at the same time, no rule 
   }
 
   it("by whatever users and their code do", { timeout }, () => noRuleIsBroken(plays, faults, 700))
+
+  it("and the same order leads to the same history", { timeout }, async () => {
+    const history = ({ answers, bus, calls, events }: Subject) => ({ answers: [...answers], bus, calls, events })
+    await assert(
+      FastCheck.property(plays, order, (play, { preemption, seed }) => {
+        const [first, second] = [1, 2].map(() => perform(play, { ...shuffled(seed, preemption), streams: false }))
+        expect(history(first!)).toEqual(history(second!))
+      }),
+      50
+    )
+  })
 })
