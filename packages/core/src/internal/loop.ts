@@ -256,7 +256,8 @@ export class Loop<Address, Connection, E, R> {
 
   /** The connection is not to be trusted any more: lost, with this cause. */
   drop(session: Session<Connection, E>, cause: Cause.Cause<E>): void {
-    if (this.session === session && session.end === undefined && !this.isClosing) this.go(this.gone(session, cause))
+    // Not if it has been replaced or lost, nor while it is being closed.
+    if (session.successor === undefined) this.go(this.gone(session, cause))
   }
 
   /**

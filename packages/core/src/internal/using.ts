@@ -245,7 +245,7 @@ const probe = <Connection, E>(self: PersistentConnection<Connection, E>): Effect
   return visit(self, {
     onOpen: (session, caller) =>
       Effect.map(session.follow(caller, Effect.suspend(() => probe(session.connection))), (exit) => {
-        if (Exit.isFailure(exit) && session.successor === undefined) loop.drop(session, orDefect(exit.cause))
+        if (Exit.isFailure(exit)) loop.drop(session, orDefect(exit.cause))
       }),
     onClosed: () => Effect.void,
     onDisconnected: () => Effect.void

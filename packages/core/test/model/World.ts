@@ -5,10 +5,12 @@
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
@@ -229,18 +231,33 @@ export class World {
       currentTimeMillis: Effect.sync(() => this.now),
       unsafeCurrentTimeNanos: nanos,
       currentTimeNanos: Effect.sync(nanos),
-      sleep: (duration) =>
-        Effect.async<void>((resume) => {
-          const cancel = this.after(Duration.toMillis(duration), () => {
-            this.sleeps.delete(cancel)
-            resume(Effect.void)
-          })
-          this.sleeps.add(cancel)
-          return Effect.sync(() => {
-            this.sleeps.delete(cancel)
-            cancel()
-          })
-        })
+      sleep: (duration) => this.sleep(Duration.toMillis(duration))
     }
+  }
+
+  private sleep(millis: number): Effect.Effect<void> {
+    const begin = (wake: () => void) => {
+      const cancel = this.after(millis, () => {
+        this.sleeps.delete(cancel)
+        wake()
+      })
+      this.sleeps.add(cancel)
+      return cancel
+    }
+    const end = (cancel: () => void) =>
+      Effect.sync(() => {
+        this.sleeps.delete(cancel)
+        cancel()
+      })
+    if (!this.isPreemptive) return Effect.async<void>((resume) => end(begin(() => resume(Effect.void))))
+    // An `Effect.async` that is preempted after its beginning, and interrupted, never hears of it.
+    return Effect.suspend(() => {
+      const awake = Deferred.unsafeMake<void>(FiberId.none)
+      return Effect.acquireUseRelease(
+        Effect.sync(() => begin(() => Deferred.unsafeDone(awake, Exit.void))),
+        () => Deferred.await(awake),
+        end
+      )
+    })
   }
 }
