@@ -9,7 +9,10 @@ import * as PersistentConnection from "@persistent-connection/core/PersistentCon
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Pool from "effect/Pool"
+import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 
 /** A connector that holds next to nothing: what is measured is what the library adds. */
@@ -80,4 +83,57 @@ const time = Effect.gen(function*() {
   yield* Console.log(`connected, when connected                ${median(ratios).toFixed(2)} x that (at most 2)`)
 })
 
-Effect.runFork(Effect.zipRight(heap, time))
+/** Nanoseconds for each call of an effect, in a loop that costs the baseline just as much. */
+const nanosEach = (count: number, effect: Effect.Effect<unknown, unknown>) =>
+  Effect.gen(function*() {
+    let left = count
+    const start = process.hrtime.bigint()
+    yield* Effect.orDie(Effect.whileLoop({ while: () => left-- > 0, body: () => effect, step: () => {} }))
+    return Number(process.hrtime.bigint() - start) / count
+  })
+
+/** The median over rounds of what an effect costs against a baseline that is measured in the same round. */
+const ratio = (count: number, baseline: Effect.Effect<unknown, unknown>, effect: Effect.Effect<unknown, unknown>) =>
+  Effect.gen(function*() {
+    const ratios: Array<number> = []
+    for (let round = 0; round < 9; round++) {
+      const before = yield* nanosEach(count, baseline)
+      ratios.push((yield* nanosEach(count, effect)) / before)
+    }
+    return median(ratios).toFixed(2)
+  })
+
+const using = Effect.scoped(Effect.gen(function*() {
+  const { connection } = yield* connected
+  const pool = yield* Pool.make({ acquire: Effect.succeed({}), size: 1 })
+  const used = PersistentConnection.use(connection, () => Effect.void)
+  const figure = yield* ratio(20_000, Effect.scoped(Pool.get(pool)), used)
+  yield* Console.log(`use                                      ${figure} x Effect.scoped(Pool.get) (at most 0.5)`)
+}))
+
+/** Runs a stream of a queue that holds so many elements, either given all at once or one whenever one is taken. */
+const drain = (
+  count: number,
+  oneByOne: boolean,
+  over: (stream: Stream.Stream<number>) => Stream.Stream<number, unknown>
+) =>
+  Effect.gen(function*() {
+    const queue = yield* Queue.unbounded<number>()
+    let sent = oneByOne ? 1 : count
+    yield* Queue.offerAll(queue, Array.from({ length: sent }, (_, index) => index))
+    yield* over(Stream.fromQueue(queue)).pipe(
+      Stream.take(count),
+      Stream.runForEach(() => sent < count ? Queue.offer(queue, sent++) : Effect.void)
+    )
+  })
+
+const streaming = Effect.scoped(Effect.gen(function*() {
+  const { connection } = yield* connected
+  const over = (stream: Stream.Stream<number>) => PersistentConnection.stream(connection, () => stream)
+  for (const [how, count, oneByOne] of [["in chunks", 100_000, false], ["one by one", 10_000, true]] as const) {
+    const figure = yield* ratio(1, drain(count, oneByOne, (stream) => stream), drain(count, oneByOne, over))
+    yield* Console.log(`stream, ${how.padEnd(11)}                      ${figure} x Stream.fromQueue (at most 1.2)`)
+  }
+}))
+
+Effect.runFork(heap.pipe(Effect.zipRight(time), Effect.zipRight(using), Effect.zipRight(streaming)))
