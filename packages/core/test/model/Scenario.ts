@@ -27,6 +27,8 @@ export type Extra = "use" | "refresh" | "reconnectNow" | "replace" | "probe" | "
 export interface Call {
   readonly pauses: number
   readonly does: Op | undefined
+  /** The op is performed by a fiber that it forks for that, and joins. */
+  readonly forks: boolean
   readonly takes: number
 }
 
@@ -96,7 +98,9 @@ const does = FastCheck.oneof(
   { weight: 1, arbitrary: anOp }
 )
 
-const call = { pauses: FastCheck.oneof({ weight: 2, arbitrary: FastCheck.constant(0) }, takes), does, takes }
+const forks = weighted([3, false], [1, true])
+
+const call = { pauses: FastCheck.oneof({ weight: 2, arbitrary: FastCheck.constant(0) }, takes), does, forks, takes }
 
 const handling: FastCheck.Arbitrary<Handling> = FastCheck.record({
   ...call,

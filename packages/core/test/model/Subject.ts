@@ -7,7 +7,7 @@ import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
@@ -416,9 +416,10 @@ export class Subject {
     return isUninterruptible ? Effect.uninterruptible(walk) : walk
   }
 
-  private deedOf({ does, pauses, takes }: Call, id: string, by: Asked["by"]): Effect.Effect<void> {
+  private deedOf({ does, forks, pauses, takes }: Call, id: string, by: Asked["by"]): Effect.Effect<void> {
+    const deed = does === undefined ? Effect.void : Effect.ignore(this.perform(does, id, by))
     return sleep(pauses).pipe(
-      Effect.zipRight(does === undefined ? Effect.void : Effect.ignore(this.perform(does, id, by))),
+      Effect.zipRight(forks ? Effect.flatMap(Effect.fork(deed), Fiber.join) : deed),
       Effect.zipRight(sleep(takes))
     )
   }

@@ -4,11 +4,12 @@
 import type { Play } from "./play.js"
 import type { Connect, Handling, Scenario, Step } from "./Scenario.js"
 
-export const handling: Handling = { pauses: 0, does: undefined, takes: 0, dies: false }
+export const handling: Handling = { pauses: 0, does: undefined, forks: false, takes: 0, dies: false }
 
 export const step: Step = {
   pauses: 0,
   does: undefined,
+  forks: false,
   takes: 1,
   ends: "succeed",
   text: "a",

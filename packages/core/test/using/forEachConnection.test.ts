@@ -94,7 +94,7 @@ describe("forEachConnection", () => {
       const asked = yield* askNow(forEachConnection(service, (line) => Effect.zipRight(visit(line), refuse("full"))))
       expect(asked.failure).toBe("full")
       expect(diary).toEqual(["begin 1", "end 1"])
-      const dead = yield* askNow(forEachConnection(service, () => {
+      const dead = yield* askNow(forEachConnection(service, (): Effect.Effect<void> => {
         throw new Error("bug")
       }))
       expect(dead.failure).toBe("bug!")

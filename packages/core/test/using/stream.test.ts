@@ -8,6 +8,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import type * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { askNow, begin, hasEnded, inScope, type Line, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
 import { Consumer, Feed } from "./Feed.js"
@@ -325,7 +326,7 @@ describe("resumableStream", () => {
     const consumer = new Consumer<PersistentConnection.Resumed<number>>()
     const run = (service: PersistentConnection.PersistentConnection<Line, Refused>) =>
       consumer.run(resumableStream(service, {
-        subscribe: (line, cursor) => {
+        subscribe: (line, cursor: Option.Option<number>) => {
           cursors.push(cursor._tag === "Some" ? cursor.value : undefined)
           return feed.subscribe(line)
         },

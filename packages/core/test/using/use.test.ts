@@ -153,7 +153,7 @@ describe("use", () => {
       expect((yield* askNow(use(service, () => refuse("no such symbol")))).failure).toBe("no such symbol")
       expect((yield* askNow(use(service, () => Effect.die("broken")))).failure).toBe("broken!")
       expect(
-        (yield* askNow(use(service, () => {
+        (yield* askNow(use(service, (): Effect.Effect<void> => {
           throw new Error("thrown")
         }))).failure
       ).toBe("thrown!")

@@ -1,0 +1,407 @@
+import { describe, expect, it } from "@effect/vitest"
+import { ConnectionClosed, ConnectionLost } from "@persistent-connection/core/ConnectionError"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import {
+  ask,
+  type Asked,
+  askNow,
+  begin,
+  type Event,
+  hasEnded,
+  inScope,
+  type Life,
+  pass,
+  refuse,
+  Refused,
+  settle,
+  sleep
+} from "../support/Life.js"
+
+const { closeGracefully, forEachConnection, refresh, retryWhenLost, stream, use } = PersistentConnection
+
+const errors = (...asked: ReadonlyArray<Asked<unknown, unknown>>) => asked.map(({ error }) => error)
+
+describe("closeGracefully", () => {
+  it.scoped("lets uses in flight finish, and then closes", () =>
+    Effect.gen(function*() {
+      const { diary, server, service } = yield* begin()
+      yield* settle
+      const short = yield* askNow(use(service, () => Effect.as(sleep(3), "short")))
+      const long = yield* askNow(use(service, () => Effect.as(sleep(7), "long")))
+      const closing = yield* askNow(service.pipe(closeGracefully("1 minute")))
+      expect(yield* service.isClosed).toBe(true)
+      yield* pass(3)
+      expect(short.answer).toBe("short")
+      expect([closing.isWaiting, server.released]).toEqual([true, 0])
+      yield* pass(4)
+      expect(long.answer).toBe("long")
+      expect([closing.isWaiting, server.released]).toEqual([false, 1])
+      expect(diary.at(-1)).toBe("7 Disconnected 1")
+    }))
+
+  it.scoped("refuses what is new from the moment at which it is called", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* settle
+      yield* askNow(use(service, () => sleep(5)))
+      yield* askNow(closeGracefully(service, "1 minute"))
+      const asked = yield* Effect.all([
+        askNow(use(service, () => Effect.die("must not run"))),
+        askNow(retryWhenLost(service, () => Effect.die("must not run"))),
+        askNow(refresh(service)),
+        askNow(service.connectedOrFailedToConnect)
+      ])
+      for (const error of errors(...asked)) expect(error).toBeInstanceOf(ConnectionClosed)
+      expect((yield* askNow(forEachConnection(service, () => Effect.die("must not run")))).exit).toEqual(Exit.void)
+      expect((yield* askNow(Stream.runDrain(stream(service, () => Stream.die("must not run"))))).exit).toEqual(
+        Exit.void
+      )
+      yield* pass(5)
+    }))
+
+  it.scoped("ends at once what follows connections: streams, and what is done for each", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* settle
+      yield* askNow(use(service, () => sleep(5)))
+      const streaming = yield* askNow(Stream.runDrain(stream(service, () => Stream.never)))
+      const following = yield* askNow(forEachConnection(service, () => Effect.never))
+      yield* askNow(closeGracefully(service, "1 minute"))
+      expect([streaming.exit, following.exit]).toEqual([Exit.void, Exit.void])
+      yield* pass(5)
+    }))
+
+  it.scoped("interrupts what has not finished when the time is over", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* settle
+      const asked = yield* askNow(use(service, () => Effect.never))
+      const closing = yield* askNow(closeGracefully(service, "5 seconds"))
+      yield* pass(4)
+      expect([asked.isWaiting, server.released]).toEqual([true, 0])
+      yield* pass(1)
+      expect(asked.error).toBeInstanceOf(ConnectionClosed)
+      expect([closing.isWaiting, server.released]).toEqual([false, 1])
+    }))
+
+  it.scoped("closes at once if nothing is in flight, and if there is no connection", () =>
+    Effect.gen(function*() {
+      const idle = yield* begin()
+      const unconnected = yield* begin({}, ({ server }) => server.refuse("no"))
+      yield* settle
+      const closings = [
+        yield* askNow(closeGracefully(idle.service, "1 minute")),
+        yield* askNow(closeGracefully(unconnected.service, "1 minute"))
+      ]
+      expect(closings.map(({ exit }) => exit)).toEqual([Exit.void, Exit.void])
+      expect([idle.server.released, unconnected.server.attempts.length]).toEqual([1, 1])
+    }))
+
+  it.scoped("with no time is a close, and with endless time waits for as long as it takes", () =>
+    Effect.gen(function*() {
+      const none = yield* begin()
+      const endless = yield* begin()
+      yield* settle
+      const first = yield* askNow(use(none.service, () => Effect.never))
+      const second = yield* askNow(use(endless.service, () => sleep(100_000)))
+      yield* askNow(closeGracefully(none.service, 0))
+      expect(first.error).toBeInstanceOf(ConnectionClosed)
+      const closing = yield* askNow(closeGracefully(endless.service, Infinity))
+      yield* pass(99_999)
+      expect(closing.isWaiting).toBe(true)
+      yield* pass(1)
+      expect([closing.exit, second.exit]).toEqual([Exit.void, Exit.void])
+    }))
+
+  it("throws at a time that makes no sense", () => {
+    const service = Effect.runSync(Effect.scoped(Effect.map(begin(), ({ service }) => service)))
+    expect(() => closeGracefully(service, -1)).toThrow("drain must be a duration of 0 or more, but is -1")
+  })
+
+  it.scoped("is cut short by a close, which waits for the same end", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* settle
+      const asked = yield* askNow(use(service, () => Effect.never))
+      const gracefully = yield* askNow(closeGracefully(service, "1 hour"))
+      const close = yield* askNow(service.close)
+      expect([gracefully.exit, close.exit, server.released]).toEqual([Exit.void, Exit.void, 1])
+      expect(asked.error).toBeInstanceOf(ConnectionClosed)
+    }))
+
+  it.scoped("takes the shorter time if called twice", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* settle
+      yield* askNow(use(service, () => Effect.never))
+      const first = yield* askNow(closeGracefully(service, "1 hour"))
+      yield* pass(10)
+      const second = yield* askNow(closeGracefully(service, "5 seconds"))
+      const third = yield* askNow(closeGracefully(service, "2 hours"))
+      yield* pass(4)
+      expect(first.isWaiting).toBe(true)
+      yield* pass(1)
+      expect([first.exit, second.exit, third.exit]).toEqual([Exit.void, Exit.void, Exit.void])
+      expect((yield* askNow(closeGracefully(service, "1 hour"))).exit).toEqual(Exit.void)
+    }))
+
+  it.scoped("goes on if its caller is interrupted", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* settle
+      yield* askNow(use(service, () => Effect.never))
+      const closing = yield* askNow(closeGracefully(service, "5 seconds"))
+      yield* Fiber.interrupt(closing.fiber)
+      yield* pass(5)
+      expect(server.released).toBe(1)
+      expect((yield* askNow(service.closeFinished)).exit).toEqual(Exit.void)
+    }))
+
+  it.scoped("D8: is cut short when the scope is left, also in the same turn", () =>
+    Effect.gen(function*() {
+      const [{ server, service }, scope] = yield* inScope(begin())
+      yield* settle
+      const asked = yield* askNow(use(service, () => Effect.never))
+      yield* askNow(closeGracefully(service, "1 hour"))
+      expect(yield* hasEnded(scope)).toBe(true)
+      expect(asked.error).toBeInstanceOf(ConnectionClosed)
+      expect(server.released).toBe(1)
+
+      const [other, otherScope] = yield* inScope(begin())
+      yield* settle
+      yield* askNow(use(other.service, () => Effect.never))
+      const both = Effect.zipRight(Effect.forkDaemon(closeGracefully(other.service, "1 hour")), Effect.yieldNow())
+      const leaving = yield* askNow(Effect.zipRight(both, Scope.close(otherScope, Exit.void)))
+      expect(leaving.exit).toEqual(Exit.void)
+    }))
+
+  it.scoped("a connection that is lost meanwhile ends its uses with the loss, and closing goes on at once", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* settle
+      const asked = yield* askNow(use(service, () => Effect.never))
+      const again = yield* askNow(retryWhenLost(service, () => Effect.never))
+      const closing = yield* askNow(closeGracefully(service, "1 hour"))
+      server.line.drop(Exit.fail(new Refused({ text: "reset" })))
+      yield* settle
+      expect(asked.error).toBeInstanceOf(ConnectionLost)
+      expect(Cause.failureOption((asked.error as ConnectionLost<Refused>).cause)).toEqual(
+        Option.some(new Refused({ text: "reset" }))
+      )
+      expect(again.error).toBeInstanceOf(ConnectionClosed)
+      expect([closing.exit, server.released, server.attempts.length]).toEqual([Exit.void, 1, 1])
+    }))
+
+  it.scoped("a failure of a use in flight is its own", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* settle
+      const used = yield* askNow(use(service, () => Effect.zipRight(sleep(1), refuse("own"))))
+      const retried = yield* askNow(retryWhenLost(service, () => Effect.zipRight(sleep(1), refuse("own"))))
+      yield* askNow(closeGracefully(service, "1 hour"))
+      yield* pass(1)
+      expect([used.failure, retried.failure]).toEqual(["own", "own"])
+    }))
+
+  it.scoped("lets uses of a connection that has been replaced finish, too", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* settle
+      const onFirst = yield* askNow(use(service, () => Effect.as(sleep(10), "first")))
+      yield* refresh(service)
+      const onSecond = yield* askNow(use(service, () => Effect.as(sleep(2), "second")))
+      const closing = yield* askNow(closeGracefully(service, "1 minute"))
+      yield* pass(2)
+      expect([onSecond.answer, onFirst.isWaiting, closing.isWaiting]).toEqual(["second", true, true])
+      yield* pass(8)
+      expect([onFirst.answer, closing.exit]).toEqual(["first", Exit.void])
+      expect(server.lines.map(({ released }) => released)).toEqual([1, 1])
+    }))
+
+  it.scoped("lets them finish even if there is no other connection any more", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* settle
+      const asked = yield* askNow(use(service, () => Effect.as(sleep(10), "first")))
+      yield* refresh(service)
+      server.refuse("no")
+      server.line.drop()
+      yield* settle
+      const closing = yield* askNow(closeGracefully(service, "1 minute"))
+      expect([asked.isWaiting, closing.isWaiting]).toEqual([true, true])
+      yield* pass(10)
+      expect([asked.answer, closing.exit]).toEqual(["first", Exit.void])
+    }))
+
+  it.scoped("closes the connection without waiting for a refresh that cannot be interrupted, but for its end in the end", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* settle
+      server.isStubborn = true
+      server.connect = () => sleep(20)
+      const refreshing = yield* askNow(refresh(service))
+      const asked = yield* askNow(use(service, () => Effect.never))
+      const closing = yield* askNow(closeGracefully(service, "5 seconds"))
+      expect(refreshing.error).toBeInstanceOf(ConnectionClosed)
+      yield* pass(5)
+      expect(asked.error).toBeInstanceOf(ConnectionClosed)
+      expect([server.lines[0]!.released, closing.isWaiting]).toEqual([1, true])
+      yield* pass(15)
+      expect(closing.exit).toEqual(Exit.void)
+      expect(server.lines.map(({ released }) => released)).toEqual([1, 1])
+    }))
+
+  describe("D7: from inside", () => {
+    /** Called in a place, it must neither wait for that place nor close it too early for others. */
+    const within = (
+      name: string,
+      place: (life: Life, act: Effect.Effect<void>) => Effect.Effect<unknown, unknown, Scope.Scope>
+    ) =>
+      it.scoped(name, () =>
+        Effect.gen(function*() {
+          const life = yield* begin()
+          yield* settle
+          const other = yield* askNow(use(life.service, () => Effect.as(sleep(5), "done")))
+          const asked = yield* askNow(Effect.scoped(place(life, closeGracefully(life.service, Infinity))))
+          yield* pass(4)
+          expect(other.isWaiting).toBe(true)
+          yield* pass(1)
+          expect(other.answer).toBe("done")
+          expect(asked.isWaiting).toBe(false)
+          expect(life.server.released).toBe(1)
+        }))
+
+    within("a use, does not wait for it", ({ service }, act) => use(service, () => act))
+    within(
+      "a use of a use, does not wait for either",
+      ({ service }, act) => use(service, () => use(service, () => act))
+    )
+    within(
+      "a fiber that a use waits for",
+      ({ service }, act) => use(service, () => Effect.flatMap(Effect.fork(act), Fiber.join))
+    )
+    within(
+      "several fibers that a use waits for",
+      ({ service }, act) =>
+        use(service, () => Effect.all([act, act, Effect.timeout(act, "1 hour")], { concurrency: "unbounded" }))
+    )
+    within("a use that cannot be interrupted", ({ service }, act) => use(service, () => Effect.uninterruptible(act)))
+    within("retryWhenLost", ({ service }, act) => retryWhenLost(service, () => act))
+    within("forEachConnection", ({ service }, act) => forEachConnection(service, () => act))
+    within("a stream", ({ service }, act) => Stream.runDrain(stream(service, () => Stream.fromEffect(act))))
+    within(
+      "the consumer of a stream",
+      ({ service }, act) => Stream.runForEach(stream(service, () => Stream.make(1)), () => act)
+    )
+    within(
+      "a finalizer of what is done for a connection",
+      ({ service }, act) => Effect.raceFirst(forEachConnection(service, () => Effect.addFinalizer(() => act)), sleep(1))
+    )
+
+    /** A use that waits is not waited for: since before the call where the wait begins while connected, or after it. */
+    const waiting = (name: "connected" | "connectedOrClosed" | "closeFinished", seconds: number) =>
+      it.scoped(`a use that waits for ${name}, from second ${seconds} on, is not waited for`, () =>
+        Effect.gen(function*() {
+          const { server, service } = yield* begin()
+          yield* settle
+          const wait = Effect.zipRight(sleep(seconds), Effect.suspend(() => service[name]))
+          const asked = yield* askNow(use(service, () => Effect.zipRight(wait, Effect.never)))
+          const other = yield* askNow(use(service, () => Effect.as(sleep(5), "done")))
+          yield* pass(1)
+          const closing = yield* askNow(closeGracefully(service, Infinity))
+          yield* pass(4)
+          expect([other.answer, closing.exit, asked.isWaiting, server.released]).toEqual(["done", Exit.void, false, 1])
+        }))
+    waiting("closeFinished", 0)
+    waiting("closeFinished", 2)
+    waiting("connected", 2)
+    waiting("connectedOrClosed", 2)
+
+    it.scoped("a use that has given up waiting for the end is waited for again", () =>
+      Effect.gen(function*() {
+        const { service } = yield* begin()
+        yield* settle
+        const slow = yield* askNow(use(service, () => sleep(3)))
+        const close = Effect.timeoutOption(closeGracefully(service, Infinity), "2 seconds")
+        const impatient = yield* askNow(use(service, () => Effect.zipRight(close, sleep(5))))
+        yield* pass(6)
+        expect([slow.exit, impatient.isWaiting]).toEqual([Exit.void, true])
+        yield* pass(1)
+        expect(impatient.exit).toEqual(Exit.void)
+      }))
+
+    it.scoped("a use on a connection that has been replaced, does not wait for it", () =>
+      Effect.gen(function*() {
+        const { server, service } = yield* begin()
+        yield* settle
+        const asked = yield* askNow(use(service, () => Effect.zipRight(sleep(3), closeGracefully(service, Infinity))))
+        yield* refresh(service, { drain: Infinity })
+        yield* pass(3)
+        expect(asked.isWaiting).toBe(false)
+        expect(server.lines.map(({ released }) => released)).toEqual([1, 1])
+      }))
+
+    it.scoped("a handler, which closing does not wait for", () =>
+      Effect.gen(function*() {
+        const life: Life = yield* begin({
+          onEvent: (event: Event) =>
+            event._tag === "Connected"
+              ? use(life.service, () => closeGracefully(life.service, Infinity)).pipe(Effect.ignore)
+              : Effect.void
+        })
+        yield* settle
+        expect((yield* askNow(life.service.closeFinished)).exit).toEqual(Exit.void)
+        expect(life.diary).toEqual([
+          "0 AttemptingToConnect",
+          "0 ObtainedAddress a",
+          "0 Connected 1",
+          "0 Disconnected 1"
+        ])
+      }))
+
+    it.scoped("the look-up, connect, and the release of a connection", () =>
+      Effect.gen(function*() {
+        const act = (life: Life) => Effect.suspend(() => closeGracefully(life.service, Infinity))
+        const lookUp: Life = yield* begin({}, (life) => {
+          life.server.lookUp = () => Effect.as(act(life), "a")
+        })
+        const connect: Life = yield* begin({}, (life) => {
+          life.server.connect = () => Effect.uninterruptible(act(life))
+        })
+        const release: Life = yield* begin({}, (life) => {
+          life.server.release = () => act(life)
+        })
+        yield* settle
+        release.server.line.drop()
+        yield* settle
+        for (const { service } of [lookUp, connect, release]) {
+          expect((yield* askNow(service.closeFinished)).exit).toEqual(Exit.void)
+        }
+        const onClose: Life = yield* begin({}, (life) => {
+          life.server.release = () => act(life)
+        })
+        yield* settle
+        expect((yield* askNow(onClose.service.close)).exit).toEqual(Exit.void)
+      }))
+  })
+
+  it.scoped("does not let a use go that only others have been begun in", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* settle
+      const outer = yield* askNow(use(service, () => Effect.as(sleep(5), "outer")))
+      // Not a part of `outer`.
+      const closing = yield* ask(use(service, () => closeGracefully(service, "1 minute")))
+      yield* pass(4)
+      expect([outer.isWaiting, closing.isWaiting]).toEqual([true, true])
+      yield* pass(1)
+      expect(outer.answer).toBe("outer")
+    }))
+})

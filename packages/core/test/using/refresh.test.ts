@@ -1,0 +1,605 @@
+import { describe, expect, it } from "@effect/vitest"
+import { ConnectionClosed, ConnectionLost } from "@persistent-connection/core/ConnectionError"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Stream from "effect/Stream"
+import {
+  ask,
+  askNow,
+  begin,
+  type Event,
+  hasEnded,
+  inScope,
+  type Life,
+  type Line,
+  pass,
+  refuse,
+  Refused,
+  settle,
+  sleep
+} from "../support/Life.js"
+
+const { maxAge, reconnectNow, refresh, refreshWhen, use } = PersistentConnection
+
+const released = ({ server }: Life) => server.lines.map(({ released }) => released)
+
+const currentLine = ({ service }: Life) =>
+  Effect.map(service.currentConnection, (line) => Option.getOrUndefined(line)?.number)
+
+const on = (tag: Event["_tag"], handle: (event: Event) => Effect.Effect<unknown>) => (event: Event) =>
+  Effect.suspend(() => event._tag === tag ? handle(event) : Effect.void)
+
+describe("refresh", () => {
+  it.scoped("publishes the next connection before the old one is closed: at no moment is there none", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      const { diary, server, service } = life
+      yield* settle
+      const seen: Array<string> = []
+      yield* askNow(
+        Stream.runForEach(
+          service.state.changes,
+          ({ _tag, generation }) => Effect.sync(() => seen.push(`${_tag} ${generation}`))
+        )
+      )
+      server.connect = () => sleep(3)
+      const asked = yield* askNow(refresh(service))
+      yield* pass(2)
+      expect(yield* use(service, (line) => Effect.succeed(line.number))).toBe(1)
+      yield* pass(1)
+      expect(asked.exit).toEqual(Exit.void)
+      expect(yield* currentLine(life)).toBe(2)
+      expect(released(life)).toEqual([1, 0])
+      expect(seen).toEqual(["Connected 1", "Connected 2"])
+      expect(diary.slice(-2)).toEqual(["0 Connected 1", "3 Connected 2"])
+    }))
+
+  it.scoped("looks the address up afresh (C3)", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* settle
+      server.lookUp = () => Effect.succeed("b")
+      yield* refresh(service)
+      expect(server.lines.map(({ address }) => address)).toEqual(["a", "b"])
+      expect((yield* service.state.get).address).toEqual(Option.some("b"))
+    }))
+
+  it.scoped("drains the old connection: what uses it goes on, what is new uses the new one", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      const { service } = life
+      yield* settle
+      const old = yield* askNow(use(service, (line) => Effect.as(sleep(10), line.number)))
+      yield* service.pipe(refresh({ drain: "1 minute" }))
+      expect(yield* use(service, (line) => Effect.succeed(line.number))).toBe(2)
+      yield* pass(9)
+      expect(released(life)).toEqual([0, 0])
+      yield* pass(1)
+      expect(old.answer).toBe(1)
+      expect(released(life)).toEqual([1, 0])
+    }))
+
+  it.scoped("after the time to drain, interrupts what still uses the old one: 30 s unless set", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      yield* settle
+      const first = yield* askNow(use(life.service, () => Effect.never))
+      yield* refresh(life.service)
+      const second = yield* askNow(use(life.service, () => Effect.never))
+      yield* refresh(life.service, { drain: "2 seconds" })
+      const third = yield* askNow(use(life.service, () => Effect.never))
+      yield* refresh(life.service, { drain: 0 })
+      yield* settle
+      const waiting = () => [first, second, third].map(({ isWaiting }) => isWaiting)
+      expect(waiting()).toEqual([true, true, false])
+      yield* pass(2)
+      expect(waiting()).toEqual([true, false, false])
+      yield* pass(27)
+      expect(released(life)).toEqual([0, 1, 1, 0])
+      yield* pass(1)
+      expect(waiting()).toEqual([false, false, false])
+      expect(released(life)).toEqual([1, 1, 1, 0])
+      const ends = [first, second, third].map(({ error }) => (error as ConnectionLost<Refused>).generation)
+      expect(ends).toEqual([1, 2, 3])
+    }))
+
+  it.scoped("ends the draining at once when the old connection is lost, and says so to who uses it", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      yield* settle
+      const asked = yield* askNow(use(life.service, () => Effect.never))
+      yield* refresh(life.service)
+      life.server.lines[0]!.drop(Exit.fail(new Refused({ text: "reset" })))
+      yield* settle
+      expect((asked.error as ConnectionLost<Refused>).message).toBe("Connection 1 to \"test\" was lost: reset")
+      expect(released(life)).toEqual([1, 0])
+      expect(life.diary.at(-1)).toBe("0 Connected 2")
+    }))
+
+  it.scoped("if the attempt fails the old connection stays, and refresh fails with the cause; no event says so", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      const { diary, server, service } = life
+      yield* settle
+      const before = [...diary]
+      server.refuse("full")
+      expect((yield* askNow(refresh(service))).failure).toBe("full")
+      server.lookUp = () => refuse("unknown")
+      expect((yield* askNow(refresh(service))).failure).toBe("unknown")
+      server.lookUp = () => Effect.die("bug")
+      expect((yield* askNow(refresh(service))).failure).toBe("bug!")
+      server.lookUp = () => Effect.never
+      const stuck = yield* askNow(refresh(service))
+      yield* pass(30)
+      expect(stuck.failure, "D9").toBe("timeout")
+      expect(diary).toEqual(before)
+      expect(yield* use(service, (line) => Effect.succeed(line.number))).toBe(1)
+      expect(released(life)).toEqual([0])
+    }))
+
+  it.scoped("a failed one leaves nothing behind of what it had acquired", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* settle
+      let open = 0
+      server.connect = () =>
+        Effect.zipRight(
+          Effect.acquireRelease(Effect.sync(() => open++), () => Effect.sync(() => open--)),
+          refuse("no")
+        )
+      yield* askNow(refresh(service))
+      expect(open).toBe(0)
+    }))
+
+  it.scoped("several at once are one", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      yield* settle
+      life.server.connect = () => sleep(1)
+      const asked = yield* Effect.forEach([1, 2, 3], () => ask(refresh(life.service)))
+      yield* pass(1)
+      expect(asked.map(({ exit }) => exit)).toEqual([Exit.void, Exit.void, Exit.void])
+      expect(released(life)).toEqual([1, 0])
+    }))
+
+  it.scoped("goes on if its caller is interrupted", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      yield* settle
+      life.server.connect = () => sleep(1)
+      const asked = yield* askNow(refresh(life.service))
+      yield* Fiber.interrupt(asked.fiber)
+      yield* pass(1)
+      expect(yield* currentLine(life)).toBe(2)
+    }))
+
+  it.scoped("while there is no connection makes the next attempt at once, and joins one that is under way", () =>
+    Effect.gen(function*() {
+      const life = yield* begin({}, ({ server }) => server.refuse("no"))
+      const { server, service } = life
+      yield* settle
+      expect((yield* askNow(refresh(service))).failure).toBe("no")
+      expect(server.attempts).toEqual([0, 0])
+      server.connect = () => sleep(1)
+      const asked = [yield* askNow(refresh(service)), yield* askNow(refresh(service))]
+      yield* pass(1)
+      expect(asked.map(({ exit }) => exit)).toEqual([Exit.void, Exit.void])
+      expect(server.attempts).toEqual([0, 0, 0])
+      expect(yield* currentLine(life)).toBe(1)
+    }))
+
+  it.scoped("if the old connection is lost meanwhile, the loop goes on as always, and refresh with it", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      const { diary, server, service } = life
+      yield* pass(60)
+      server.connect = () => sleep(5)
+      const asked = yield* askNow(refresh(service))
+      yield* pass(2)
+      server.line.drop()
+      yield* pass(4)
+      expect(asked.isWaiting).toBe(true)
+      yield* pass(1)
+      expect(asked.exit).toEqual(Exit.void)
+      expect(diary.slice(-4)).toEqual([
+        "62 Disconnected 1",
+        "62 AttemptingToConnect",
+        "62 ObtainedAddress a",
+        "67 Connected 2"
+      ])
+      expect(released(life)).toEqual([1, 0])
+    }))
+
+  it.scoped("the attempt that it was making is interrupted then, and what it acquires too late released", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      yield* pass(60)
+      life.server.isStubborn = true
+      life.server.connect = () => sleep(5)
+      yield* askNow(refresh(life.service))
+      yield* pass(2)
+      life.server.line.drop()
+      yield* pass(60)
+      expect(released(life)).toEqual([1, 1, 0])
+      expect(yield* life.service.currentConnection).toEqual(Option.some(life.server.line))
+    }))
+
+  it.scoped("T2: the delay before the attempt after the next loss runs from the attempt of the refresh", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      yield* pass(60)
+      yield* refresh(life.service)
+      yield* pass(4)
+      life.server.line.drop()
+      yield* pass(5)
+      expect(life.diary.at(-1)).toBe("64 Disconnected 2")
+      yield* pass(1)
+      expect(life.diary.slice(-3)).toEqual(["70 AttemptingToConnect", "70 ObtainedAddress a", "70 Connected 3"])
+    }))
+
+  it.scoped("fails with ConnectionClosed once closed, and when closed meanwhile", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      yield* settle
+      life.server.connect = () => Effect.never
+      const asked = yield* askNow(refresh(life.service))
+      yield* life.service.close
+      yield* settle
+      expect(asked.error).toBeInstanceOf(ConnectionClosed)
+      expect((yield* askNow(refresh(life.service))).error).toBeInstanceOf(ConnectionClosed)
+      expect(released(life)).toEqual([1])
+    }))
+
+  it.scoped("fails if there is to be no other connection, also if that is said meanwhile; the old one goes on", () =>
+    Effect.gen(function*() {
+      const last = yield* begin()
+      const aborted = yield* begin()
+      yield* settle
+      for (const { server } of [last, aborted]) server.connect = () => Effect.never
+      const first = yield* askNow(refresh(last.service))
+      yield* last.service.closeWhenCurrentConnectionIsClosed
+      const second = yield* askNow(refresh(aborted.service))
+      yield* aborted.server.attempt!.abort(new Refused({ text: "banned" }))
+      yield* settle
+      expect(first.error).toBeInstanceOf(ConnectionClosed)
+      expect(second.failure).toBe("banned")
+      expect((yield* askNow(refresh(last.service))).error).toBeInstanceOf(ConnectionClosed)
+      expect((yield* askNow(refresh(aborted.service))).failure).toBe("banned")
+      for (const life of [last, aborted]) {
+        expect(yield* use(life.service, (line) => Effect.succeed(line.number))).toBe(1)
+        life.server.line.drop()
+        yield* settle
+        expect((yield* life.service.state.get)._tag).toBe("Closed")
+      }
+    }))
+
+  it.scoped("an abort by its own attempt keeps the old connection as the last", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      yield* settle
+      life.server.connect = ({ abort }) => Effect.zipRight(abort(new Refused({ text: "banned" })), Effect.never)
+      expect((yield* askNow(refresh(life.service))).failure).toBe("banned")
+      expect(yield* currentLine(life)).toBe(1)
+      expect(yield* life.service.isClosed).toBe(false)
+    }))
+
+  it.scoped("E1: the new Connected is reported after the handler of the old one has ended", () =>
+    Effect.gen(function*() {
+      const life = yield* begin({ onEvent: on("Connected", () => sleep(5)) })
+      yield* pass(1)
+      yield* refresh(life.service)
+      expect(yield* currentLine(life)).toBe(2)
+      expect(life.diary.at(-1)).toBe("0 Connected 1")
+      yield* pass(4)
+      expect(life.diary.at(-1)).toBe("5 Connected 2")
+    }))
+
+  it.scoped("D7: a new connection that dies under the handler of the old one, which uses it, is noticed", () =>
+    Effect.gen(function*() {
+      const ends: Array<unknown> = []
+      const life: Life = yield* begin({
+        onEvent: on("Connected", (event) =>
+          event._tag === "Connected" && event.generation === 1
+            ? Effect.zipRight(
+              sleep(5),
+              Effect.flatMap(Effect.flip(use(life.service, () => Effect.never)), (end) =>
+                Effect.sync(() => ends.push(end)))
+            ).pipe(Effect.ignore)
+            : Effect.void)
+      })
+      yield* pass(1)
+      yield* refresh(life.service)
+      yield* pass(20)
+      life.server.line.drop()
+      yield* settle
+      expect(ends).toMatchObject([{ _tag: "ConnectionLost", generation: 2 }])
+      expect(life.diary.slice(2)).toEqual([
+        "0 Connected 1",
+        "21 Connected 2",
+        "21 Disconnected 2",
+        "21 AttemptingToConnect",
+        "21 ObtainedAddress a",
+        "21 Connected 3"
+      ])
+    }))
+
+  it.scoped("a Connected is reported even if the new connection ends before its turn has come", () =>
+    Effect.gen(function*() {
+      const lost = yield* begin({ onEvent: on("Connected", () => sleep(5)) })
+      const closed = yield* begin({ onEvent: on("Connected", () => sleep(5)) })
+      yield* pass(1)
+      for (const { service } of [lost, closed]) yield* refresh(service)
+      lost.server.line.drop()
+      const closing = yield* askNow(closed.service.close)
+      expect(closing.exit, "does not wait for handlers").toEqual(Exit.void)
+      yield* pass(20)
+      expect(lost.diary.slice(2, 5)).toEqual(["0 Connected 1", "5 Connected 2", "10 Disconnected 2"])
+      expect(closed.diary.slice(2)).toEqual(["0 Connected 1", "5 Connected 2", "10 Disconnected 2"])
+    }))
+
+  it.scoped("D7: from inside its own look-up and connect it is a mistake that fails it", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      yield* settle
+      const wait = Effect.orDie(refresh(life.service))
+      life.server.lookUp = () => Effect.as(wait, "a")
+      expect((yield* askNow(refresh(life.service))).failure).toBe("The connection to \"test\" waits for itself!")
+      life.server.lookUp = () => Effect.succeed("a")
+      life.server.connect = () => wait
+      expect((yield* askNow(refresh(life.service))).failure).toBe("The connection to \"test\" waits for itself!")
+      expect(yield* currentLine(life)).toBe(1)
+    }))
+
+  it.scoped("D7: from inside a use, a handler, and a release", () =>
+    Effect.gen(function*() {
+      const used = yield* begin()
+      yield* settle
+      expect(yield* use(used.service, (line) => Effect.as(refresh(used.service), line.number))).toBe(1)
+      expect(yield* currentLine(used)).toBe(2)
+
+      const handled: Life = yield* begin({
+        onEvent: on("Connected", (event) =>
+          event._tag === "Connected" && event.generation === 1 ? Effect.ignore(refresh(handled.service)) : Effect.void)
+      })
+      yield* settle
+      expect(yield* currentLine(handled)).toBe(2)
+      expect(handled.diary.slice(2)).toEqual(["0 Connected 1", "0 Connected 2"])
+
+      const releasing: Life = yield* begin()
+      yield* pass(60)
+      releasing.server.release = (line) =>
+        line.number === 1 ? Effect.ignore(refresh(releasing.service)) : Effect.void
+      releasing.server.line.drop()
+      yield* settle
+      expect(yield* currentLine(releasing)).toBe(2)
+      yield* pass(60)
+      expect(released(releasing)).toEqual([1, 0])
+    }))
+
+  it.scoped("D8: leaves nothing when the scope is left in the middle of it", () =>
+    Effect.gen(function*() {
+      const [dialling, first] = yield* inScope(begin())
+      const [draining, second] = yield* inScope(begin())
+      yield* settle
+      dialling.server.connect = () => Effect.zipRight(Effect.addFinalizer(() => sleep(1)), Effect.never)
+      const asked = yield* askNow(refresh(dialling.service))
+      yield* askNow(use(draining.service, () => Effect.never))
+      yield* refresh(draining.service, { drain: Infinity })
+      expect([yield* hasEnded(first), yield* hasEnded(second)]).toEqual([true, true])
+      expect(asked.error).toBeInstanceOf(ConnectionClosed)
+      expect([released(dialling), released(draining)]).toEqual([[1], [1, 1]])
+    }))
+
+  it.scoped("X1: close waits for the release of a connection that was replaced, and does not drain it any longer", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      yield* settle
+      life.server.release = (line) => line.number === 1 ? sleep(5) : Effect.void
+      const asked = yield* askNow(use(life.service, () => Effect.never))
+      yield* refresh(life.service, { drain: Infinity })
+      const closing = yield* askNow(life.service.close)
+      expect(asked.error).toBeInstanceOf(ConnectionLost)
+      yield* pass(4)
+      expect([closing.isWaiting, released(life)]).toEqual([true, [0, 1]])
+      yield* pass(1)
+      expect([closing.exit, released(life)]).toEqual([Exit.void, [1, 1]])
+    }))
+})
+
+describe("refreshWhen", () => {
+  it.scoped("refreshes each connection when its signal has come", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      const hints = new Map<number, Deferred.Deferred<void>>()
+      const hint = (line: Line) =>
+        Effect.flatMap(Deferred.make<void>(), (hint) => {
+          hints.set(line.number, hint)
+          return Deferred.await(hint)
+        })
+      yield* askNow(life.service.pipe(refreshWhen(hint)))
+      yield* pass(60)
+      expect(yield* currentLine(life)).toBe(1)
+      for (const number of [1, 2, 3]) {
+        yield* Deferred.succeed(hints.get(number)!, undefined)
+        yield* settle
+        expect(yield* currentLine(life)).toBe(number + 1)
+      }
+      // A signal of a connection that is no longer there.
+      yield* Deferred.succeed(hints.get(4)!, undefined)
+      life.server.line.drop()
+      yield* pass(60)
+      expect(released(life)).toEqual([1, 1, 1, 1, 0])
+    }))
+
+  it.scoped("by maxAge, on a schedule, with jitter", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      const ages: Array<number> = []
+      yield* askNow(
+        refreshWhen(life.service, maxAge("100 seconds", { jitter: 0.5 })).pipe(Effect.withRandom(Random.make("ages")))
+      )
+      for (let i = 0; i < 8; i++) {
+        const since = (yield* life.service.state.get).since
+        const generation = (yield* life.service.state.get).generation
+        while ((yield* life.service.state.get).generation === generation) yield* pass(1)
+        ages.push(((yield* life.service.state.get).since - since) / 1_000)
+      }
+      for (const age of ages) {
+        expect(age).toBeGreaterThanOrEqual(50)
+        expect(age).toBeLessThanOrEqual(100)
+      }
+      expect(new Set(ages).size).toBeGreaterThan(5)
+    }), 30_000)
+
+  it.scoped("without jitter, at exactly that age; a connection that is lost before begins anew", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      yield* askNow(refreshWhen(life.service, maxAge("100 seconds", { jitter: 0 })))
+      yield* pass(60)
+      life.server.line.drop()
+      yield* pass(99)
+      expect(yield* currentLine(life)).toBe(2)
+      yield* pass(1)
+      expect(yield* currentLine(life)).toBe(3)
+      expect(life.diary.at(-1)).toBe("160 Connected 3")
+    }))
+
+  it("maxAge throws at options that make no sense", () => {
+    expect(() => maxAge(-1)).toThrow("maxAge must be a duration of 0 or more, but is -1")
+    expect(() => maxAge("1 hour", { jitter: 2 })).toThrow("jitter must be a part between 0 and 1, but is 2")
+  })
+
+  it.scoped("tries again while that fails, and the old connection goes on", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      yield* askNow(refreshWhen(life.service, maxAge("100 seconds", { jitter: 0 })))
+      yield* pass(1)
+      life.server.refuse("full")
+      yield* pass(120)
+      expect(life.server.attempts.length).toBeGreaterThan(3)
+      expect(life.server.attempts.length).toBeLessThan(8)
+      expect(yield* currentLine(life)).toBe(1)
+      life.server.accept()
+      yield* pass(60)
+      expect(yield* currentLine(life)).toBe(2)
+    }))
+
+  it.scoped("runs until the owner closes, and fails if aborted", () =>
+    Effect.gen(function*() {
+      const closed = yield* begin()
+      const aborted = yield* begin()
+      const asked = [
+        yield* askNow(refreshWhen(closed.service, maxAge("1 hour"))),
+        yield* askNow(refreshWhen(aborted.service, maxAge("1 hour")))
+      ] as const
+      yield* closed.service.close
+      yield* aborted.server.attempt!.abort(new Refused({ text: "banned" }))
+      // The last one is not refreshed any more, however old it gets.
+      yield* pass(10_000)
+      expect(aborted.server.attempts.length).toBe(1)
+      aborted.server.line.drop()
+      yield* settle
+      expect(asked[0].exit).toEqual(Exit.void)
+      expect(asked[1].error).toBeInstanceOf(ConnectionClosed)
+    }))
+})
+
+describe("reconnectNow", () => {
+  it.scoped("makes the next attempt now, in a backoff after a failure and after a loss", () =>
+    Effect.gen(function*() {
+      const life = yield* begin({ retry: RetryPolicy.fixed("1 hour") }, ({ server }) => server.refuse("no"))
+      yield* pass(1)
+      yield* reconnectNow(life.service)
+      yield* settle
+      expect(life.server.attempts).toEqual([0, 1])
+      life.server.accept()
+      yield* reconnectNow(life.service)
+      yield* settle
+      yield* pass(5)
+      life.server.line.drop()
+      yield* pass(5)
+      expect(life.diary.at(-1)).toBe("6 Disconnected 1")
+      yield* reconnectNow(life.service)
+      yield* settle
+      expect(life.diary.slice(-3)).toEqual(["11 AttemptingToConnect", "11 ObtainedAddress a", "11 Connected 2"])
+      expect(life.server.attempts).toEqual([0, 1, 1, 11])
+    }))
+
+  it.scoped("does so when the handler of the last event has ended, also from inside that handler", () =>
+    Effect.gen(function*() {
+      const slow = yield* begin({ onEvent: on("Disconnected", () => sleep(5)), retry: RetryPolicy.fixed("1 hour") })
+      const within: Life = yield* begin({
+        onEvent: on("Disconnected", () => Effect.zipLeft(reconnectNow(within.service), sleep(3))),
+        retry: RetryPolicy.fixed("1 hour")
+      })
+      yield* pass(60)
+      for (const { server } of [slow, within]) server.line.drop()
+      yield* settle
+      yield* reconnectNow(slow.service)
+      yield* pass(4)
+      expect(slow.diary.at(-1)).toBe("60 Disconnected 1")
+      expect(within.diary.at(-1)).toBe("63 Connected 2")
+      yield* pass(1)
+      expect(slow.diary.at(-1)).toBe("65 Connected 2")
+    }))
+
+  it.scoped("does nothing while an attempt is under way, and by default while connected", () =>
+    Effect.gen(function*() {
+      const life = yield* begin({}, ({ server }) => {
+        server.connect = () => sleep(5)
+      })
+      yield* pass(1)
+      yield* reconnectNow(life.service)
+      yield* pass(4)
+      expect(life.server.attempts).toEqual([0])
+      yield* reconnectNow(life.service)
+      yield* life.service.pipe(reconnectNow())
+      yield* life.service.pipe(reconnectNow({ whenConnected: "keep" }))
+      yield* pass(5)
+      expect(life.server.attempts).toEqual([0])
+      expect(yield* currentLine(life)).toBe(1)
+    }))
+
+  it.scoped("with replace, replaces the connection, make before break, without waiting for it", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      yield* settle
+      life.server.connect = () => sleep(5)
+      expect((yield* askNow(reconnectNow(life.service, { whenConnected: "replace" }))).exit).toEqual(Exit.void)
+      expect(yield* currentLine(life)).toBe(1)
+      yield* pass(5)
+      expect(yield* currentLine(life)).toBe(2)
+      // If that fails, the old one stays.
+      life.server.refuse("full")
+      yield* reconnectNow(life.service, { whenConnected: "replace" })
+      yield* pass(60)
+      expect(yield* currentLine(life)).toBe(2)
+    }))
+
+  it.scoped("never revives what was closed", () =>
+    Effect.gen(function*() {
+      const closed = yield* begin()
+      const ended = yield* begin()
+      const last = yield* begin()
+      yield* settle
+      yield* closed.service.close
+      yield* ended.service.closeWhenCurrentConnectionIsClosed
+      ended.server.line.drop()
+      yield* last.service.closeWhenCurrentConnectionIsClosed
+      yield* settle
+      for (const { service } of [closed, ended, last]) {
+        for (const whenConnected of ["keep", "probe", "replace"] as const) {
+          yield* reconnectNow(service, { whenConnected })
+        }
+      }
+      yield* pass(60)
+      expect([closed, ended, last].map(({ server }) => server.attempts.length)).toEqual([1, 1, 1])
+      expect((yield* last.service.state.get)._tag).toBe("Connected")
+    }))
+})
