@@ -10,7 +10,7 @@ import type { Attempt, AttemptFailure, Connector } from "../Connector.js"
 import { type AttemptSpan, withAttemptSpan } from "./attemptSpan.js"
 import { orDefect } from "./cause.js"
 import { Deadline } from "./deadline.js"
-import { type Fibers, interrupt, isSameOrChildOf } from "./fibers.js"
+import { type Fibers, interrupt, isPartOf, isSameOrChildOf } from "./fibers.js"
 import { sleep } from "./sleep.js"
 
 /** @internal */
@@ -97,14 +97,15 @@ export class Dialer<Address, Connection, E, R> {
 
   /**
    * Lets go of what is under way, however far it is: it is interrupted, and what it has acquired, or still acquires
-   * because it cannot be interrupted, is released. Starts at once; the effect waits for the end. Asked from within, it
-   * interrupts a turn later, so that whoever asks hears that it was heard.
+   * because it cannot be interrupted, is released. Starts at once; the effect waits for the end. If the caller is a part
+   * of it, it is interrupted a turn later, so that whoever asks hears that it was heard.
    */
-  abandon(isFromWithin = false): Effect.Effect<void> {
+  abandon(caller?: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<void> {
     const { step } = this
     this.take()
     if (step === undefined) return Effect.void
-    const { fiber, scope } = step
+    const { diallers, fiber, scope } = step
+    const isFromWithin = caller !== undefined && isPartOf(caller, diallers)
     if (!isFromWithin) interrupt(fiber)
     const ended = Effect.suspend(() => {
       if (isFromWithin) interrupt(fiber)

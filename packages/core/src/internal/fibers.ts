@@ -15,7 +15,7 @@ export const ofOneFiber = { join: <A>(joining: A) => joining }
 /** The persistent connections that have started a fiber, or an ancestor of it. */
 const startedBy = FiberRef.unsafeMake<ReadonlyArray<unknown>>([], ofOneFiber)
 
-/** The persistent connections whose closing has to wait for a fiber, as part of an attempt or of a release. */
+/** The persistent connections whose closing has to wait for a fiber, and the steps of attempts that it is a part of. */
 const awaitedBy = FiberRef.unsafeMake<ReadonlyArray<unknown>>([], ofOneFiber)
 
 /** The fibers that run the attempt which a fiber is a part of, each waiting for the next. */
@@ -58,16 +58,16 @@ export class Fibers<R> {
   }
 
   /** As `fork`, for what closing waits for. */
-  forkAwaited<A, E>(effect: Effect.Effect<A, E, R>): Fiber.RuntimeFiber<A, E> {
-    return this.fork(Effect.locallyWith(effect, awaitedBy, (all) => [...all, this]))
+  forkAwaited<A, E>(effect: Effect.Effect<A, E, R>, ...also: ReadonlyArray<unknown>): Fiber.RuntimeFiber<A, E> {
+    return this.fork(Effect.locallyWith(effect, awaitedBy, (all) => [...all, this, ...also]))
   }
 
-  /** As `forkAwaited`, for a part of an attempt; the fibers that run it at any moment are in the set. */
+  /** As `forkAwaited`, for a step of an attempt; the fibers that run it at any moment are in the set. */
   forkDialler<A, E>(
     effect: Effect.Effect<A, E, R>,
     running: Set<Fiber.RuntimeFiber<unknown, unknown>>
   ): Fiber.RuntimeFiber<A, E> {
-    return this.forkAwaited(Effect.locally(asDialler(effect), diallers, running))
+    return this.forkAwaited(Effect.locally(asDialler(effect), diallers, running), running)
   }
 
   /** Is it one of these, or a descendant of one? */
@@ -106,6 +106,16 @@ export class Fibers<R> {
     return fiber
   }
 }
+
+/**
+ * Is the fiber one that runs a step of an attempt, or a descendant of one?
+ *
+ * @internal
+ */
+export const isPartOf = (
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  running: ReadonlySet<Fiber.RuntimeFiber<unknown, unknown>>
+): boolean => fiber.getFiberRef(awaitedBy).includes(running)
 
 /**
  * Is the fiber the other one, its child, or a child's child? Only of such as end with it: who forks a daemon does not

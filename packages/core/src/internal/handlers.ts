@@ -169,7 +169,8 @@ const waitsFor = (
   fiber: Fiber.RuntimeFiber<unknown, unknown>
 ): Effect.Effect<boolean> =>
   Effect.flatMap(caller.status, (status) =>
-    // A concurrent `Effect.all` runs its parts in daemons, but is known to wait for a fiber.
-    FiberStatus.isSuspended(status) && !FiberId.isNone(status.blockingOn)
+    // A concurrent `Effect.all` runs its parts in daemons, but is known to wait for a fiber. (`FiberId.isNone` of
+    // effect 3.22 calls itself for ever on any other id.)
+    FiberStatus.isSuspended(status) && status.blockingOn._tag !== "None"
       ? Effect.succeed(true)
       : isSameOrChildOf(fiber, caller))

@@ -329,8 +329,7 @@ export class Loop<Address, Connection, E, R> {
     const connection = State.connection(this.state)
     this.enter(State.Closing({ ...this.common("Closing"), connection, reason: this.reason }))
     // At once: no look-up and no connect is to begin any more, and no successor to become the current connection.
-    const isFromWithin = caller !== undefined && this.fibers.isAwaited(caller)
-    const abandoned = Effect.zipRight(this.dialer.abandon(isFromWithin), succession.cancel(isFromWithin))
+    const abandoned = Effect.zipRight(this.dialer.abandon(caller), succession.cancel(caller))
     this.results.notify(this.refusal)
     this.changed.notify(Exit.void)
     this.session?.supersede(this.closed)
@@ -351,7 +350,7 @@ export class Loop<Address, Connection, E, R> {
         // Those who wait for the next attempt, because they found the current connection dead, wait for nothing; and
         // so do those who wait for a successor.
         if (reason._tag === "Aborted" || this.succession?.isUnderWay === true) this.results.notify(this.refusal)
-        this.succession?.cancel(this.fibers.isAwaited(caller))
+        this.succession?.cancel(caller)
         return
       case "Closing":
       case "Closed":

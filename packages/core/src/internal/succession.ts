@@ -50,12 +50,12 @@ export class Succession<Address, Connection, E, R> {
   }
 
   /** No successor, for the time being. Starts at once; the effect waits until everything has been let go of. */
-  cancel(isFromWithin = false): Effect.Effect<void> {
+  cancel(caller?: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<void> {
     const { heir } = this
     this.heir = undefined
     if (heir === undefined) return Effect.void
     interrupt(heir.fiber)
-    return heir.dialer.abandon(isFromWithin)
+    return heir.dialer.abandon(caller)
   }
 
   /** Drains and then releases what has been succeeded. */

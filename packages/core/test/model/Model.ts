@@ -30,6 +30,7 @@ interface Connection {
 interface StepCall extends Asker {
   readonly script: Step
   connection: Connection | undefined
+  hasBegun: boolean
   hasEnded: boolean
   onEnd: (result: string) => void
 }
@@ -207,6 +208,7 @@ export class Model {
       kind: "step",
       script,
       isGone: false,
+      hasBegun: false,
       hasEnded: false,
       connection: undefined,
       onEnd: end
@@ -219,6 +221,7 @@ export class Model {
     }
     this.agenda.soon(() => {
       if (step.isGone) return
+      step.hasBegun = true
       this.canAbort = true
       this.calls.push(
         `${this.now} ${what}: ${this.generation + 1}.${this.number} after ${this.failures} failures, ` +
@@ -353,6 +356,8 @@ export class Model {
     if (this.isClosing) return
     this.enter("Closing")
     this.leg++
+    // What has not begun yet does not begin.
+    if (this.step?.hasBegun === false) this.letGoOfStep(nothing)
     this.desk.notify("results", this.refusal)
     this.desk.notify("changed")
     this.agenda.soon(() => this.letGoOfStep(() => this.letGoOfSession()))
@@ -397,7 +402,7 @@ export class Model {
     if (step === undefined) return then()
     const release = () => step.connection === undefined ? then() : this.release(step.connection, then)
     if (step.hasEnded) return release()
-    if (!step.script.isUninterruptible) {
+    if (!step.script.isUninterruptible || !step.hasBegun) {
       this.desk.dismiss(step)
       return release()
     }
@@ -474,7 +479,7 @@ export class Model {
   }
 
   private walk(
-    { does, pauses, takes }: Call,
+    { does, forks, pauses, takes }: Call,
     id: string,
     asker: Asker,
     then: (died?: string) => void,
@@ -485,7 +490,15 @@ export class Model {
       if (answer.startsWith(words.die(""))) return then(answer)
       if (!isEndless) this.sleep(takes, asker, () => then())
     }
-    this.sleep(pauses, asker, () => does === undefined ? rest("") : this.perform(does, id, asker, rest))
+    this.sleep(pauses, asker, () => {
+      if (!forks) return does === undefined ? rest("") : this.perform(does, id, asker, rest)
+      const joined: Done = (answer) => this.agenda.soon(() => rest(answer))
+      this.agenda.soon(() => {
+        if (asker.isGone) return
+        if (does === undefined) joined("")
+        else this.perform(does, id, asker, joined)
+      })
+    })
   }
 
   private sleep(ticks: number, sleeper: Asker, then: () => void): void {

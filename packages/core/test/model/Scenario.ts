@@ -98,14 +98,22 @@ const does = FastCheck.oneof(
   { weight: 1, arbitrary: anOp }
 )
 
-const forks = weighted([3, false], [1, true])
+const call: { readonly [K in keyof Call]: FastCheck.Arbitrary<Call[K]> } = {
+  pauses: FastCheck.oneof({ weight: 2, arbitrary: FastCheck.constant(0) }, takes),
+  does,
+  forks: weighted([3, false], [1, true]),
+  takes
+}
 
-const call = { pauses: FastCheck.oneof({ weight: 2, arbitrary: FastCheck.constant(0) }, takes), does, forks, takes }
+/** How far a fiber gets in the turn in which it is forked and interrupted is open: it had better only wait. */
+const forking = <A extends Call>(call: A): A => ({ ...call, forks: call.forks && isWaiting(call.does) })
+
+const isWaiting = (op: Op | undefined) => waitingOps.some((waiting) => waiting === op)
 
 const handling: FastCheck.Arbitrary<Handling> = FastCheck.record({
   ...call,
   dies: weighted([5, false], [1, true])
-})
+}).map(forking)
 
 const step = {
   ...call,
@@ -123,7 +131,7 @@ const fair = <A extends Step>(step: A): A => {
   return closes.includes(step.does) && !step.isUninterruptible ? { ...step, takes: Math.max(step.takes, 1) } : step
 }
 
-const lookUp: FastCheck.Arbitrary<Step> = FastCheck.record(step).map(fair)
+const lookUp: FastCheck.Arbitrary<Step> = FastCheck.record(step).map(forking).map(fair)
 
 const loss = weighted<Loss>([3, "clean"], [2, "fail"], [1, "die"], [1, "interrupt"])
 
@@ -133,7 +141,7 @@ const connect: FastCheck.Arbitrary<Connect> = FastCheck.record({
   life: FastCheck.option(FastCheck.integer({ min: 0, max: 12 }), { nil: undefined }),
   loss,
   release: handling
-}).map(fair)
+}).map(forking).map(fair)
 
 /** Begins and ends with a delay, so that time goes on. */
 const retry = FastCheck.tuple(

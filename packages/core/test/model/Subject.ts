@@ -91,7 +91,7 @@ export class Subject {
   readonly running = new Map<symbol, string>()
   readonly violations: Array<string> = []
   callbacks = 0
-  hasLeft = false
+  leftAt = Infinity
   /** A connection may have been followed by another one without a moment between them. */
   isReplaced = false
   attempt: Attempt | undefined
@@ -121,6 +121,10 @@ export class Subject {
       (event) => Effect.sync(() => this.streamed.push(words.ofEvent(event).onBus))
     )
     world.runUndisturbed(Effect.zipRight(streamed, Effect.sync(() => this.streamed.push("end"))))
+  }
+
+  get hasLeft(): boolean {
+    return this.leftAt < Infinity
   }
 
   get hasStreams(): boolean {
@@ -159,7 +163,7 @@ export class Subject {
   }
 
   leave(id: string): void {
-    this.hasLeft = true
+    this.leftAt = this.world.now
     this.asked.set(id, { op: "leave", by: "user" })
     this.world.run(
       Effect.onExit(Scope.close(this.scope, Exit.void), (exit) => Effect.sync(() => this.answered(id, exit)))

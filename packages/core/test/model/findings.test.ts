@@ -12,6 +12,17 @@ const findings: Readonly<Record<string, readonly [scenario: Partial<Scenario>, c
     { handlers: [{ ...handling, does: "connected" }] },
     [advance(5)]
   ],
+  "nor does one that asks in a fiber of its own (D7)": [
+    { handlers: [{ ...handling, does: "connected", forks: true }] },
+    [advance(5)]
+  ],
+  "no look-up begins after a finalizer has called close (X1)": [
+    {
+      lookUps: [{ ...step, takes: 0 }],
+      connects: [{ ...connect, takes: 0, release: { ...handling, does: "close", forks: true } }]
+    },
+    [advance(3), op("lose"), advance(5)]
+  ],
   "a handler of Connected that asks for a connection after close does not keep it from Closed and Disconnected (D7, X3)":
     [
       { handlers: [handling, handling, { ...handling, pauses: 2, does: "connected" }] },

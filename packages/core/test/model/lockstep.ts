@@ -83,27 +83,42 @@ export const run = (scenario: Scenario, commands: ReadonlyArray<Command>, stream
   throwIfAny("at the end", checkLeft(subject))
 }
 
-const saidBy = (model: Model, { answers, asked }: Subject) => ({
+const saidBy = (model: Model, subject: Subject) => ({
   events: model.events.map(({ at, toHandler }) => `${at} ${toHandler}`),
   calls: model.calls,
-  answers: Object.fromEntries(
-    [...model.answers].sort().map(([id, answer]) => {
-      const got = answers.get(id)
-      // Whether an attempt that is interrupted has its answer just before that, is up to the order within the turn.
-      return [id, asked.get(id)?.by === "step" && got?.endsWith("interrupted") === true ? got : answer]
-    })
-  ),
+  answers: answersOf(model.answers, subject),
   state: model.state,
   failures: model.failures,
   reports: model.reports
 })
 
-const saidBySubject = ({ answers, attempt, calls, events, state, world }: Subject): ReturnType<typeof saidBy> => {
+/** How far in its last turn user code gets that is interrupted, is open: whether it asks, and whether it is answered. */
+const answersOf = (
+  answers: ReadonlyMap<string, string>,
+  { answers: got, asked, leftAt }: Subject
+): Record<string, string> => {
+  const isOpen = (id: string, answer: string): boolean => {
+    switch (asked.get(id)?.by) {
+      case "user":
+        return false
+      case "step":
+        return answer.endsWith("interrupted") || got.get(id)?.endsWith("interrupted") === true
+      case "handler":
+        return answer.endsWith("interrupted") || Number.parseInt(answer) >= leftAt
+      default:
+        return answer.endsWith("interrupted")
+    }
+  }
+  return Object.fromEntries([...answers].sort().filter(([id, answer]) => !isOpen(id, answer)))
+}
+
+const saidBySubject = (subject: Subject): ReturnType<typeof saidBy> => {
+  const { attempt, calls, events, state, world } = subject
   const reports = (text: string) => world.log.filter(({ message }) => message.startsWith(text)).length
   return {
     events: events.map(({ at, toHandler }) => `${at} ${toHandler}`),
     calls,
-    answers: Object.fromEntries([...answers].sort()),
+    answers: answersOf(subject.answers, subject),
     state: words.ofState(state),
     failures: attempt === undefined ? 0 : Effect.runSync(attempt.failedAttempts),
     reports: {

@@ -9,6 +9,6 @@ describe("the model", () => {
     const commands = FastCheck.array(command, { maxLength: 30 })
     // The streams are observed in a part of the runs only.
     const streams = FastCheck.nat({ max: 3 }).map((n) => n === 3)
-    await assert(FastCheck.property(scenario, commands, streams, run), 1_200)
+    await assert(FastCheck.property(scenario, commands, streams, run), 1_000)
   })
 })

@@ -59,10 +59,10 @@ const noRuleIsBroken = (
 
 describe("in whatever order things happen that happen at the same time, no rule is broken", () => {
   for (const [name, plays] of Object.entries(races)) {
-    it(`by ${name}`, { timeout }, () => noRuleIsBroken(FastCheck.constantFrom(...plays), FastCheck.constant({}), 250))
+    it(`by ${name}`, { timeout }, () => noRuleIsBroken(FastCheck.constantFrom(...plays), FastCheck.constant({}), 150))
   }
 
-  it("by whatever users and their code do", { timeout }, () => noRuleIsBroken(plays, faults, 700))
+  it("by whatever users and their code do", { timeout }, () => noRuleIsBroken(plays, faults, 600))
 
   it("and the same order leads to the same history", { timeout }, async () => {
     const history = ({ answers, bus, calls, events }: Subject) => ({ answers: [...answers], bus, calls, events })
@@ -71,7 +71,7 @@ describe("in whatever order things happen that happen at the same time, no rule 
         const [first, second] = [1, 2].map(() => perform(play, { ...shuffled(seed, preemption), streams: false }))
         expect(history(first!)).toEqual(history(second!))
       }),
-      50
+      30
     )
   })
 })

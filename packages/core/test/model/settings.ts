@@ -12,8 +12,8 @@ const factor = Number(process.env["MODEL_RUNS"] ?? 1)
 /** How many cases to run where by default there are so many. */
 export const runs = (byDefault: number): number => Math.ceil(byDefault * factor)
 
-/** For a test that takes a few seconds by default. */
-export const timeout = 60_000 * Math.max(1, factor)
+/** For a test that takes a few seconds by default, on a machine that may have other things to do. */
+export const timeout = 300_000 * Math.max(1, factor)
 
 /** Checks a property in so many cases by default. Real time goes on now and then, so that the runner can be heard. */
 export const assert = async <T>(property: FastCheck.IProperty<T>, byDefault: number): Promise<void> => {
