@@ -89,17 +89,18 @@ export interface Options<
   readonly idleTimeToLive?: Duration.DurationInput | undefined
 
   /**
-   * How many attempts may be under way at once, over all keys; the others wait for their turn, which does not count
-   * against their deadline. Default: no limit.
+   * How many connects may be under way at once, over all keys; the others wait for their turn, first come, first served.
+   * That does not count against the deadline of their attempt. Default: no limit.
    */
   readonly maxAttempts?: number | undefined
 }
 
 /**
- * Makes an empty map. All connections are closed when the scope is left.
+ * Makes an empty map, with the services, the `Clock` and the `Random` of all its connections. When the scope is left they
+ * are all closed, also those in use; whoever asks later gets one that is closed already.
  *
- * Options that make no sense are a defect, an `IllegalArgumentException` that names the option; those of a key when the
- * key is used.
+ * Options that make no sense are a defect, an `IllegalArgumentException` that names the option; those of a key when it is
+ * asked for.
  *
  * @since 0.1.0
  * @category constructors
@@ -109,8 +110,11 @@ export const make: <Key, Address, Connection, EA = never, EC = never, RA = never
 ) => Effect.Effect<ConnectionMap<Key, Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> = internal.make
 
 /**
- * The connection for a key, made if there is none. It is not released before the scope is closed. Those who ask at the
- * same time get the same one.
+ * The connection for a key, made if there is none; like `PersistentConnection.make` it does not wait until there is one.
+ * It is not closed before the scope is. All who ask get the same one.
+ *
+ * When nobody has it any more and its time to idle is over it is closed; one that is asked for while another of the same
+ * key is still being closed does not wait for that.
  *
  * @since 0.1.0
  * @category using
@@ -127,7 +131,7 @@ export const get: {
 
 /**
  * Forgets the connection for a key: whoever asks next gets a new one. It is closed when those who have it have closed
- * their scopes, at once if nobody has it.
+ * their scopes; if nobody has it at once, and this waits for it.
  *
  * @since 0.1.0
  * @category using
@@ -143,5 +147,6 @@ export const invalidate: {
  * @since 0.1.0
  * @category getters
  */
-export const keys: <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>) => Effect.Effect<Array<Key>> =
-  internal.keys
+export const keys: <Key, Connection, E>(
+  self: ConnectionMap<Key, Connection, E>
+) => Effect.Effect<Array<Key>> = internal.keys

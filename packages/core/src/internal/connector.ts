@@ -44,6 +44,7 @@ export const openTimeout = dual<
   const timeout = Options.duration("openTimeout", duration)
   if (!Duration.isFinite(timeout)) return self
   return make({
+    ...self,
     connect: (address, attempt) =>
       Effect.flatMap(Effect.clock, (clock) => {
         const deadline = new Deadline(clock, timeout, constVoid)
@@ -55,10 +56,7 @@ export const openTimeout = dual<
               `No connection to "${attempt.serverName}" within ${Duration.format(timeout)}`
             )
         )
-      }),
-    closed: self.closed,
-    isClosed: self.isClosed,
-    probe: self.probe
+      })
   })
 })
 
@@ -221,23 +219,36 @@ export const limitAttempts = dual<
     semaphore: Effect.Semaphore
   ) => Connector<Address, Connection, E, R>
 >(2, (self, semaphore) =>
+  admitted(self, (wait, connect) =>
+    Effect.uninterruptibleMask((restore) => {
+      let isHeld = false
+      // Only the waiting itself can be interrupted: a permit that has been given is never lost on the way out.
+      const take = Effect.map(restore(semaphore.take(1)), () => {
+        isHeld = true
+      })
+      return Effect.zipRight(wait(take), restore(connect)).pipe(
+        Effect.ensuring(Effect.suspend(() => isHeld ? semaphore.release(1) : Effect.void))
+      )
+    })))
+
+/**
+ * A connector that connects when it is let in: by `admit`, which is to wait by means of its first argument, so that the
+ * time this takes does not count against the deadlines of the attempt.
+ *
+ * @internal
+ */
+export const admitted = <Address, Connection, E, R>(
+  self: Connector<Address, Connection, E, R>,
+  admit: <A, E2, R2>(
+    wait: (turn: Effect.Effect<void>) => Effect.Effect<void>,
+    connect: Effect.Effect<A, E2, R2>
+  ) => Effect.Effect<A, E2, R2>
+): Connector<Address, Connection, E, R> =>
   make({
-    connect: (address, attempt) =>
-      Effect.uninterruptibleMask((restore) => {
-        let isHeld = false
-        // Only the waiting itself can be interrupted: a permit that has been given is never lost on the way out.
-        const take = Effect.map(restore(semaphore.take(1)), () => {
-          isHeld = true
-        })
-        return Effect.zipRight(
-          attempt.untimed(take),
-          restore(Effect.suspend(() => self.connect(address, attempt)))
-        ).pipe(Effect.ensuring(Effect.suspend(() => isHeld ? semaphore.release(1) : Effect.void)))
-      }),
-    closed: self.closed,
-    isClosed: self.isClosed,
-    probe: self.probe
-  }))
+    ...self,
+    connect: (address: Address, attempt: Attempt<Address, E>) =>
+      admit(attempt.untimed, Effect.suspend(() => self.connect(address, attempt)))
+  })
 
 /** @internal */
 export const mapError = dual<
@@ -276,6 +287,7 @@ export const mapAddress = dual<
   ) => Connector<Address2, Connection, E, R>
 >(2, (self, f) =>
   make({
+    ...self,
     connect: (address, attempt) =>
       Effect.suspend(() =>
         self.connect(f(address), {
@@ -283,8 +295,5 @@ export const mapAddress = dual<
           // An old address that cannot be mapped must not fail the attempt at a new one.
           previousAddress: Option.flatMap(attempt.previousAddress, Option.liftThrowable(f))
         })
-      ),
-    closed: self.closed,
-    isClosed: self.isClosed,
-    probe: self.probe
+      )
   }))

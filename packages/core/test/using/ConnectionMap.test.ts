@@ -138,6 +138,93 @@ it.scoped("no more attempts are under way at once than allowed, and waiting for 
     expect([0, 2, 4].map((from) => devices.opened.slice(from, from + 2).sort().join(""))).toEqual(["ab", "cd", "ef"])
   }))
 
+it.scoped("whose turn it is goes by who came first, and who leaves the queue takes no turn with them", () =>
+  Effect.gen(function*() {
+    const { devices, options } = makeDevices()
+    devices.takes = 10_000
+    const map = yield* ConnectionMap.make({ options, maxAttempts: 1 })
+    const scopes = new Map<string, Scope.CloseableScope>()
+    for (const key of ["a", "b", "c", "d", "e"]) {
+      const scope = yield* Scope.make()
+      scopes.set(key, scope)
+      yield* Scope.extend(ConnectionMap.get(map, key), scope)
+      yield* TestClock.adjust(1)
+    }
+    const leave = (key: string) => Scope.close(scopes.get(key)!, Exit.void)
+    // One that waits, and one that connects.
+    yield* leave("c")
+    yield* TestClock.adjust("15 seconds")
+    expect(devices.opened).toEqual(["a"])
+    yield* leave("b")
+    yield* TestClock.adjust("25 seconds")
+    expect(devices.opened).toEqual(["a", "d", "e"])
+    expect(yield* connected(map, "a")).toEqual({ host: "a" })
+    expect(
+      yield* Effect.fork(connected(map, "f")).pipe(
+        Effect.zipLeft(TestClock.adjust("10 seconds")),
+        Effect.flatMap(Fiber.join)
+      )
+    ).toEqual({ host: "f" })
+    expect(devices.most).toBe(1)
+  }))
+
+it.scoped("each idles for its own time, whatever happens to the others", () =>
+  Effect.gen(function*() {
+    const { devices, options } = makeDevices()
+    const map = yield* ConnectionMap.make({ options, idleTimeToLive: "1 minute" })
+    yield* Effect.scoped(connected(map, "a"))
+    yield* TestClock.adjust("20 seconds")
+    yield* Effect.scoped(connected(map, "b"))
+    yield* TestClock.adjust("20 seconds")
+    yield* Effect.scoped(connected(map, "c"))
+    yield* Effect.scoped(connected(map, "a"))
+    yield* TestClock.adjust("40 seconds")
+    expect(devices.released).toEqual(["b"])
+    yield* TestClock.adjust("20 seconds")
+    expect(devices.released.sort()).toEqual(["a", "b", "c"])
+    yield* TestClock.adjust("1 hour")
+    yield* Effect.scoped(connected(map, "d"))
+    yield* TestClock.adjust("1 minute")
+    expect(devices.released).toContain("d")
+  }))
+
+it.scoped("a new one does not wait for the end of the old one, which whoever invalidates it does", () =>
+  Effect.gen(function*() {
+    const { devices, options } = makeDevices()
+    const map = yield* ConnectionMap.make({
+      options: (key: string) => {
+        const own = options(key)
+        const connector = Connector.setup(
+          own.connector,
+          (device) =>
+            Effect.as(Effect.addFinalizer(() => Effect.sleep(devices.released.length === 0 ? "5 seconds" : 0)), device)
+        )
+        return { ...own, connector }
+      },
+      idleTimeToLive: "1 minute"
+    })
+    const old = yield* Effect.scoped(connected(map, "a"))
+    const invalidating = yield* Effect.fork(ConnectionMap.invalidate(map, "a"))
+    yield* TestClock.adjust("4 seconds")
+    expect(invalidating.unsafePoll()).toBeNull()
+    expect(yield* connected(map, "a")).not.toBe(old)
+    yield* TestClock.adjust("1 second")
+    expect(invalidating.unsafePoll()).toEqual(Exit.void)
+    expect(devices.released).toEqual(["a"])
+    expect(yield* ConnectionMap.keys(map)).toEqual(["a"])
+  }))
+
+it.effect("whoever asks when the scope of the map has been left gets one that is closed, and nothing is opened", () =>
+  Effect.gen(function*() {
+    const { devices, options } = makeDevices()
+    const map = yield* Effect.scoped(ConnectionMap.make({ options }))
+    const connection = yield* Effect.scoped(ConnectionMap.get(map, "a"))
+    const exit = yield* Effect.exit(connection.connectedOrClosed)
+    expect(String(exit)).toContain("ConnectionClosed")
+    expect(devices.opened).toEqual([])
+    expect(yield* ConnectionMap.keys(map)).toEqual([])
+  }))
+
 it.live("10,000 keys are fine", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
