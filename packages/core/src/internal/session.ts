@@ -31,16 +31,16 @@ export interface Caller {
 interface Work {
   /** What it is a part of. */
   readonly outer: Work | undefined
-  /** Instead of being interrupted when the connection is lost. */
-  readonly onLost?: ((fiber: Fiber.RuntimeFiber<unknown, unknown>) => void) | undefined
-  /** To be told when it has ended, or is not waited for any more. */
-  readonly idle: Signal<void> | undefined
+  /** Told when it has ended, or is not waited for any more. */
+  readonly idle: Signal<void>
+  /** Asked when the connection is lost: does it go on all the same? */
+  readonly goesOn: ((fiber: Fiber.RuntimeFiber<unknown, unknown>) => boolean) | undefined
   fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined
   /** How many times it waits for the end of closing, which therefore does not wait for it (D7). */
   awaitsEnd: number
 }
 
-/** The innermost use that a fiber is a part of. */
+/** The innermost work that a fiber is a part of. */
 const innermost = FiberRef.unsafeMake<Work | undefined>(undefined, { join: (parent) => parent })
 
 /**
@@ -71,54 +71,41 @@ export class Session<Connection, E> {
 
   /** The connection is no longer the current one. */
   supersede(end: SessionEnd<E>): void {
-    const isLost = this.successor === undefined && this.end?._tag === "ConnectionLost"
-    this.successor ??= end
-    this.followers?.forEach((work) => stop(work, isLost))
+    if (this.successor !== undefined) return
+    this.successor = end
+    this.followers?.forEach((work) => this.stop(work))
   }
 
   /** The connection is gone: everything that is done with it is interrupted, and fails with this. */
   finish(end: SessionEnd<E>): void {
-    this.end ??= end
+    if (this.end !== undefined) return
+    this.end = end
     this.supersede(end)
-    this.uses?.forEach((work) => stop(work, true))
+    this.uses?.forEach((work) => this.stop(work))
   }
 
   lost(cause: Cause.Cause<E>): ConnectionLost<E> {
     return new ConnectionLost({ serverName: this.serverName, generation: this.generation, cause }) as ConnectionLost<E>
   }
 
-  /**
-   * Runs an effect that is interrupted when the connection is gone. It starts before this returns, so that nothing can
-   * come between the caller's finding the connection open and the use, and there is nothing to wait for if it is done
-   * in its first turn.
-   */
+  /** Runs an effect that is interrupted when the connection is gone. */
   use<A, E2, R>(caller: Caller, effect: Effect.Effect<A, E2, R>): Effect.Effect<Exit.Exit<A, E2>, never, R> {
-    const outer = caller.fiber.getFiberRef(innermost)
-    const work: Work = { outer, idle: this.idle, fiber: undefined, awaitsEnd: 0 }
-    const fiber = start(caller, effect, work)
-    const exit = fiber.unsafePoll()
-    if (exit !== null) return Effect.as(fiber.inheritAll, exit)
-    const uses = this.uses ??= new Set()
-    join(uses, work, fiber)
-    // The effect may have brought about the end itself.
-    if (this.end !== undefined) stop(work, true)
-    return settled(caller, fiber)
+    return this.run(caller, effect, undefined, (work) => {
+      ;(this.uses ??= new Set()).add(work)
+      return this.end !== undefined
+    })
   }
 
-  /**
-   * The same, but it is also interrupted when another connection replaces this one. If the connection is lost,
-   * `onLost` can do something else.
-   */
+  /** The same, but it is also interrupted when another connection replaces this one. */
   follow<A, E2, R>(
     caller: Caller,
     effect: Effect.Effect<A, E2, R>,
-    onLost?: (fiber: Fiber.RuntimeFiber<unknown, unknown>) => void
+    goesOn?: (fiber: Fiber.RuntimeFiber<unknown, unknown>) => boolean
   ): Effect.Effect<Exit.Exit<A, E2>, never, R> {
-    const work: Work = { outer: undefined, onLost, idle: undefined, fiber: undefined, awaitsEnd: 0 }
-    const fiber = start(caller, effect)
-    join(this.followers ??= new Set(), work, fiber)
-    if (this.successor !== undefined) stop(work, this.end?._tag === "ConnectionLost")
-    return settled(caller, fiber)
+    return this.run(caller, effect, goesOn, (work) => {
+      ;(this.followers ??= new Set()).add(work)
+      return this.successor !== undefined
+    })
   }
 
   /** What a use has come to: if the end of the connection has torn it, that is what it failed with. */
@@ -140,6 +127,43 @@ export class Session<Connection, E> {
       return Effect.void
     })
   }
+
+  /**
+   * Starts an effect before this returns, so that nothing can come between the caller's finding the connection open and
+   * the work; and if it is done in its first turn, there is nothing to wait for.
+   */
+  private run<A, E2, R>(
+    caller: Caller,
+    effect: Effect.Effect<A, E2, R>,
+    goesOn: Work["goesOn"],
+    enter: (work: Work) => boolean
+  ): Effect.Effect<Exit.Exit<A, E2>, never, R> {
+    const outer = caller.fiber.getFiberRef(innermost)
+    const work: Work = { outer, idle: this.idle, goesOn, fiber: undefined, awaitsEnd: 0 }
+    const fiber = start(caller, effect, work)
+    const exit = fiber.unsafePoll()
+    if (exit !== null) return Effect.as(fiber.inheritAll, exit)
+    work.fiber = fiber
+    // In its first turn it may have brought about the end itself.
+    const isOver = enter(work)
+    if (isOver) this.stop(work)
+    fiber.addObserver(() => this.leave(work))
+    return settled(caller, fiber)
+  }
+
+  private leave(work: Work): void {
+    this.uses?.delete(work)
+    this.followers?.delete(work)
+    // Whatever the effect has left behind may keep the work in mind for long.
+    work.fiber = undefined
+    this.idle.notify(Exit.void)
+  }
+
+  private stop({ fiber, goesOn }: Work): void {
+    if (fiber === undefined) return
+    const isLost = this.end?._tag === "ConnectionLost"
+    if (!isLost || goesOn === undefined || !goesOn(fiber)) interrupt(fiber)
+  }
 }
 
 /**
@@ -158,7 +182,7 @@ export const awaitingEnd = <A>(
     Effect.sync(() => {
       for (let work: Work | undefined = inner; work !== undefined; work = work.outer) {
         work.awaitsEnd += difference
-        work.idle?.notify(Exit.void)
+        work.idle.notify(Exit.void)
       }
     })
   return Effect.acquireUseRelease(count(1), () => effect, () => count(-1))
@@ -175,7 +199,7 @@ export const isTorn = (cause: Cause.Cause<unknown>): boolean => Cause.isInterrup
 const start = <A, E, R>(
   { fiber, runtimeFlags }: Caller,
   effect: Effect.Effect<A, E, R>,
-  work?: Work
+  work: Work
 ): Fiber.RuntimeFiber<A, E> =>
   Runtime.runFork(
     Runtime.make({
@@ -184,27 +208,8 @@ const start = <A, E, R>(
       runtimeFlags: RuntimeFlags.enable(runtimeFlags, RuntimeFlags.Interruption)
     }),
     effect,
-    work && {
-      updateRefs: (fiberRefs, fiberId) => FiberRefs.updateAs(fiberRefs, { fiberId, fiberRef: innermost, value: work })
-    }
+    { updateRefs: (fiberRefs, fiberId) => FiberRefs.updateAs(fiberRefs, { fiberId, fiberRef: innermost, value: work }) }
   )
-
-const join = (group: Set<Work>, work: Work, fiber: Fiber.RuntimeFiber<unknown, unknown>): void => {
-  work.fiber = fiber
-  group.add(work)
-  fiber.addObserver(() => {
-    group.delete(work)
-    // Whatever the effect has left behind may keep the work in mind for long.
-    work.fiber = undefined
-    work.idle?.notify(Exit.void)
-  })
-}
-
-const stop = ({ fiber, onLost }: Work, isLost: boolean): void => {
-  if (fiber === undefined) return
-  if (isLost && onLost !== undefined) onLost(fiber)
-  else interrupt(fiber)
-}
 
 /** Waits for the end of the effect, and interrupts it if the caller is interrupted. */
 const settled = <A, E>(

@@ -1,6 +1,6 @@
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
-import { constVoid } from "effect/Function"
+import { constTrue } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -27,11 +27,11 @@ const overSessions = <Connection, E, A, E2, R>(
     session: Session<Connection, E>,
     handoff: Handoff<A, unknown>
   ) => Effect.Effect<never, E2 | typeof ended, R>,
-  onLost: () => void
+  goesOn: () => boolean
 ): Stream.Stream<A, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>> =>
   Stream.unwrapScoped(Effect.gen(function*() {
     const handoff = new Handoff<A, E2 | ConnectionClosed<E>>()
-    yield* forEachSession(self, (session) => Effect.scoped(run(session, handoff)), onLost).pipe(
+    yield* forEachSession(self, (session) => Effect.scoped(run(session, handoff)), goesOn).pipe(
       Effect.catchIf(isEnded, () => Effect.void),
       Effect.flatMap((closed) => closed === undefined ? Effect.void : endOf(closed)),
       Effect.exit,
@@ -67,7 +67,7 @@ export const stream = <Connection, E, A, E2, R>(
         // It is the first pull that subscribes: so that one does not wait for room.
         (pull) => giving(handoff, (elements) => handoff.give(elements), pull, Effect.zipLeft(pull, handoff.room))
       ),
-    constVoid
+    constTrue
   )
 
 /** @internal */
@@ -77,18 +77,23 @@ export const resumableStream = <Connection, E, A, Cursor, E2, R, E3, R2>(
 ): Stream.Stream<Resumed<A>, E2 | E3 | ConnectionClosed<E>, Exclude<R | R2, Scope.Scope>> =>
   Stream.unwrap(Effect.map(Effect.clock, (clock) => {
     let cursor: Option.Option<Cursor> = Option.none()
-    let isFirst = true
+    let hasStood = false
+    let stands = false
+    /** When the gap began of which the mark has not been given yet. */
     let lostAt: Option.Option<number> = Option.none()
-    /** As long as the mark of a gap has not been given, the gap goes on. */
-    const lost = () => {
-      if (!isFirst && Option.isNone(lostAt)) lostAt = Option.some(clock.unsafeCurrentTimeMillis())
+    /** Is there anything to be given that was received before? */
+    const lost = (): boolean => {
+      if (!hasStood || Option.isSome(lostAt)) return false
+      lostAt = Option.some(clock.unsafeCurrentTimeMillis())
+      return stands
     }
     const run = ({ connection, generation }: Session<Connection, E>, handoff: Handoff<Resumed<A>, unknown>) =>
       Effect.gen(function*() {
-        const elements = yield* Effect.suspend(() => options.subscribe(connection, cursor))
+        stands = false
+        const elements = yield* options.subscribe(connection, cursor)
         const pull = yield* Stream.toPull(elements)
         const restoredAt = clock.unsafeCurrentTimeMillis()
-        isFirst = false
+        stands = hasStood = true
         yield* handoff.room
         if (Option.isSome(lostAt)) {
           handoff.give(Chunk.of({ _tag: "Gap", generation, lostAt: lostAt.value, restoredAt }))

@@ -93,19 +93,19 @@ const hasDefects = (cause: Cause.Cause<unknown>): boolean => Option.isSome(Cause
 
 /**
  * Runs an effect in every session as it comes, until it is no longer the one to follow; then in the next. Ends with the
- * reason for which there is no next one. With `onLost`, which is told of the loss of a connection at once, the effect
- * goes on after it until there is another.
+ * reason for which there is no next one. Where `goesOn`, asked at once when the connection is lost, says so, the effect
+ * goes on until there is another connection.
  *
  * @internal
  */
 export const forEachSession = <Connection, E, E2, R>(
   self: PersistentConnection<Connection, E>,
   f: (session: Session<Connection, E>) => Effect.Effect<unknown, E2, R>,
-  onLost?: () => void
+  goesOn?: () => boolean
 ): Effect.Effect<ConnectionClosed<E>, E2, R> =>
   visit<Connection, E, ConnectionClosed<E>, E2, R>(self, {
     onOpen: (session, caller, again) =>
-      Effect.flatMap(session.follow(caller, untilFailed(self, session, f), onLost && lingering(self, onLost)), (exit) =>
+      Effect.flatMap(session.follow(caller, untilFailed(self, session, f), goesOn && lingering(self, goesOn)), (exit) =>
         session.successor !== undefined && Exit.isFailure(exit) && isTorn(exit.cause) && !hasDefects(exit.cause)
           ? again
           : exit),
@@ -113,11 +113,12 @@ export const forEachSession = <Connection, E, E2, R>(
   })
 
 const lingering =
-  <Connection, E>(self: PersistentConnection<Connection, E>, onLost: () => void) =>
-  (fiber: Fiber.RuntimeFiber<unknown, unknown>): void => {
+  <Connection, E>(self: PersistentConnection<Connection, E>, goesOn: () => boolean) =>
+  (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean => {
     const { changed, fibers } = loopOf(self)
-    onLost()
+    if (!goesOn()) return false
     fibers.fork(Effect.map(changed.next, () => interrupt(fiber)))
+    return true
   }
 
 /** A failure that is but a consequence of the end of the connection does not count. */

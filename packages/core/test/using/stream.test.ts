@@ -377,6 +377,23 @@ describe("resumableStream", () => {
       expect(feed.open).toBe(1)
     }))
 
+  it.scoped("gives none for connections that end before the first subscription stands", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(60)
+      const { consumer, got } = resumedFrom()
+      yield* askNow(consumer.run(resumableStream(service, {
+        subscribe: (line) => Effect.as(sleep(5), Stream.concat(Stream.make(line.number), Stream.never)),
+        cursor: (n) => n
+      })))
+      yield* pass(3)
+      server.line.drop()
+      yield* pass(3)
+      server.line.drop()
+      yield* pass(60)
+      expect(got()).toEqual([3])
+    }))
+
   it.scoped("gives the gap marker after the subscription stands: what a re-read at the marker misses, comes after it", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
@@ -405,6 +422,27 @@ describe("resumableStream", () => {
       expect(seen).toEqual([])
       yield* pass(1)
       expect(seen).toEqual([true])
+    }))
+
+  it.scoped("delivers what was received before the loss, and counts the gap from the loss", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(60)
+      const { consumer, cursors, feed, got, run } = resumedFrom()
+      consumer.work = () => sleep(2)
+      yield* askNow(run(service))
+      for (const n of [1, 2, 3, 4]) {
+        feed.last.send(n)
+        yield* settle
+      }
+      server.refuse("no")
+      server.line.drop()
+      yield* pass(20)
+      expect(got()).toEqual([1, 2, 3, 4])
+      server.accept()
+      yield* pass(10)
+      expect(cursors).toEqual([undefined, 4])
+      expect(got()).toEqual([1, 2, 3, 4, "gap 2: 60-90"])
     }))
 
   it.scoped("stretches the gap over subscriptions that do not come to stand", () =>
