@@ -1,26 +1,34 @@
-// A reporter for vitest: names the skipped tests, and writes "PASSED FAILED" to the file that TEST_COUNTS names.
+// A reporter for vitest: names the skipped tests, and writes to the file that TEST_COUNTS names: "PASSED FAILED", and
+// then a line for every failure.
 import { writeFileSync } from "node:fs"
 import { relative } from "node:path"
 
 export default class Counts {
   onTestRunEnd(modules, unhandledErrors) {
     let passed = 0
-    let failed = unhandledErrors.length
     const skipped = []
+    const failed = unhandledErrors.map((error) => `unhandled: ${firstLine(error)}`)
     for (const module of modules) {
-      failed += module.errors().length
-      for (const suite of module.children.allSuites()) failed += suite.errors().length
+      const file = relative(process.cwd(), module.moduleId)
+      const fail = (what, errors) => {
+        for (const error of errors) failed.push(`${file}: ${what}${firstLine(error)}`)
+      }
+      fail("", module.errors())
+      for (const suite of module.children.allSuites()) fail(`${suite.fullName}: `, suite.errors())
       for (const test of module.children.allTests()) {
         const result = test.result()
         if (result.state === "passed") passed++
-        else if (result.state === "skipped") {
-          skipped.push(`${relative(process.cwd(), module.moduleId)}: ${test.fullName}: ${reason(result)}`)
-        } else failed++
+        else if (result.state === "skipped") skipped.push(`${file}: ${test.fullName}: ${reason(result)}`)
+        else fail(`${test.fullName}: `, result.errors?.slice(0, 1) ?? [{ message: "did not run" }])
       }
     }
     for (const line of skipped) console.log(`skipped: ${line}`)
-    if (process.env.TEST_COUNTS !== undefined) writeFileSync(process.env.TEST_COUNTS, `${passed} ${failed}\n`)
+    if (process.env.TEST_COUNTS !== undefined) {
+      writeFileSync(process.env.TEST_COUNTS, [`${passed} ${failed.length}`, ...failed, ""].join("\n"))
+    }
   }
 }
+
+const firstLine = ({ message }) => String(message).split("\n", 1)[0]
 
 const reason = (result) => result.note ?? "no reason given"
