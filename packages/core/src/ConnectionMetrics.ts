@@ -19,7 +19,8 @@ import type { PersistentConnection } from "./PersistentConnection.js"
  * - `failure`: with a typed error of the look-up or of the connector;
  * - `timeout`: with a `TimeoutException`, since it took too long (D9);
  * - `defect`: with a defect (C6);
- * - `interrupted`: because the persistent connection was closed or aborted meanwhile (D1, D2).
+ * - `interrupted`: because the persistent connection was closed or aborted meanwhile (D1, D2), or the connection lost
+ *   that a `refresh` was to replace.
  *
  * @since 0.1.0
  * @category models
@@ -64,7 +65,7 @@ export const track: <Connection, E>(self: PersistentConnection<Connection, E>) =
 
 /**
  * `persistent_connection_attempts`: attempts that have ended, tagged by `server_name` and `outcome`, an
- * `AttemptOutcome`. Those that are not reported again count as well; those of a `refresh` only if they succeed.
+ * `AttemptOutcome`. Those that are not reported again count as well, and those of a `refresh`.
  *
  * @example
  * ```ts

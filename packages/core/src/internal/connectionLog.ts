@@ -1,5 +1,6 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
@@ -46,8 +47,6 @@ class Reporter implements Observer<unknown, unknown> {
     this.cycle = newCycle()
   }
 
-  readonly onWaiting = (): void => {}
-
   readonly onTransition = (previous: State, next: State): void => {
     switch (next._tag) {
       case "Connecting":
@@ -67,6 +66,18 @@ class Reporter implements Observer<unknown, unknown> {
         if (Option.isSome(previous.connection)) this.disconnected(previous)
         return this.closed(next)
     }
+  }
+
+  /** The connection stays if a refresh fails, so it is no more than a warning. */
+  readonly onAttempt = (exit: Exit.Exit<unknown, unknown>, isRefresh: boolean): void => {
+    if (!isRefresh || Exit.isSuccess(exit) || Cause.isInterruptedOnly(exit.cause)) return
+    if (!this.isNewFailure(exit.cause)) return
+    this.line(
+      LogLevel.Warning,
+      `The connection to "${this.serverName}" could not be refreshed, and stays: ${redactSummary(exit.cause)}`,
+      { event: "FailedToRefresh" },
+      exit.cause
+    )
   }
 
   private connecting({ attempt, generation }: StateOf<"Connecting">): void {
@@ -92,8 +103,7 @@ class Reporter implements Observer<unknown, unknown> {
   private failed({ attempt, generation, lastCause, nextAttemptAt, since }: StateOf<"Waiting">): void {
     this.failures++
     const cause = Option.getOrElse(lastCause, () => Cause.empty)
-    if (Option.exists(this.failure, (failure) => saysTheSame(failure, cause))) return
-    this.failure = Option.some(cause)
+    if (!this.isNewFailure(cause)) return
     const then = Option.match(nextAttemptAt, {
       onNone: () => "there will be no other",
       onSome: (at) => `the next one is ${at > since ? `in ${human.duration(at - since)}` : "now"}`
@@ -150,6 +160,12 @@ class Reporter implements Observer<unknown, unknown> {
       { event: "Closed", reason: reason._tag },
       cause
     )
+  }
+
+  private isNewFailure(cause: Cause.Cause<unknown>): boolean {
+    if (Option.exists(this.failure, (failure) => saysTheSame(failure, cause))) return false
+    this.failure = Option.some(cause)
+    return true
   }
 
   private event(

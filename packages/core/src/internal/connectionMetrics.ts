@@ -1,5 +1,6 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as FiberRef from "effect/FiberRef"
 import type * as Metric from "effect/Metric"
 import * as MetricLabel from "effect/MetricLabel"
@@ -93,8 +94,6 @@ const seriesOf = (serverName: string, labels: Labels): Series => {
 
 class Tracker implements Observer<unknown, unknown> {
   private phase: Phase | undefined
-  /** How often it will be `Connecting` anew until there is an attempt, unless a deadline shows that there is one. */
-  private stepsToAttempt = 0
   private disconnectedSince: number | undefined
   private waiting = 0
 
@@ -111,44 +110,32 @@ class Tracker implements Observer<unknown, unknown> {
     }
   }
 
+  readonly onAttempt = (exit: Exit.Exit<unknown, unknown>): void => this.series.attempt(outcomeOf(exit))
+
   readonly onWaiting = (waiting: number): void => {
     this.series.waiting(waiting - this.waiting)
     this.waiting = waiting
   }
 
   private begin(state: State): void {
-    switch (state._tag) {
-      case "Connecting":
-        // What has just been made is `Connecting` before its first cycle begins.
-        this.stepsToAttempt = hasBegun(state) ? 0 : state.generation === 0 && Option.isNone(state.lastCause) ? 2 : 1
-        this.disconnectedSince = state.since
-        return
-      case "Waiting":
-        this.disconnectedSince = state.since
-    }
+    if (state._tag === "Connecting" || state._tag === "Waiting") this.disconnectedSince = state.since
   }
 
   private count(previous: State, next: State): void {
     switch (next._tag) {
-      case "Connecting":
-        // The attempt that a cycle begins with comes after the handler, and with a transition of its own.
-        this.stepsToAttempt = hasBegun(next) ? 0 : previous._tag === "Connecting" ? this.stepsToAttempt - 1 : 1
-        return
       case "Connected":
         if (previous._tag === "Connected" && previous.generation === next.generation) return
-        this.series.attempt("success")
         this.series.count(metrics.connections)
         if (previous._tag === "Connecting") this.series.time(metrics.timeToConnect, next.since - previous.since)
         else this.ended(previous, next)
         return this.reconnected(next)
       case "Waiting":
-        if (previous._tag === "Connecting") return this.series.attempt(outcomeOf(next.lastCause))
+        if (previous._tag === "Connecting") return
         this.series.count(metrics.losses)
         this.ended(previous, next)
         this.disconnectedSince = next.since
         return
       case "Closing":
-        if (previous._tag === "Connecting" && this.stepsToAttempt <= 0) this.series.attempt("interrupted")
         if (previous._tag === "Connected") this.ended(previous, next)
         return this.reconnected(next)
     }
@@ -166,13 +153,11 @@ class Tracker implements Observer<unknown, unknown> {
   }
 }
 
-const hasBegun = ({ attempt, deadline }: Extract<State, { readonly _tag: "Connecting" }>): boolean =>
-  attempt > 1 || Option.isSome(deadline)
-
-const outcomeOf = (cause: Option.Option<Cause.Cause<unknown>>): AttemptOutcome => {
-  const failure = Option.flatMap(cause, Cause.failureOption)
-  if (Option.isNone(failure)) return "defect"
-  return Cause.isTimeoutException(failure.value) ? "timeout" : "failure"
+const outcomeOf = (exit: Exit.Exit<unknown, unknown>): AttemptOutcome => {
+  if (Exit.isSuccess(exit)) return "success"
+  const failure = Cause.failureOption(exit.cause)
+  if (Option.isSome(failure)) return Cause.isTimeoutException(failure.value) ? "timeout" : "failure"
+  return Cause.isInterruptedOnly(exit.cause) ? "interrupted" : "defect"
 }
 
 /** @internal */

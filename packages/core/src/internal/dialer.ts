@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import type * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type { Attempt, AttemptFailure, Connector } from "../Connector.js"
@@ -32,6 +33,14 @@ export interface Dialled<Connection> {
   readonly scope: Scope.CloseableScope
 }
 
+/** The look-up or the connect under way. */
+interface Step {
+  readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
+  readonly scope: Scope.CloseableScope | undefined
+  /** The fibers that run it at this moment, each waiting for the next. */
+  readonly diallers: ReadonlySet<Fiber.RuntimeFiber<unknown, unknown>>
+}
+
 /**
  * Opens connections, one at a time, and releases them. The look-up, the connect and the release run in fibers of their
  * own: they survive who waits for them, so that what is acquired too late is not lost sight of, and they hold up nobody
@@ -40,26 +49,21 @@ export interface Dialled<Connection> {
  * @internal
  */
 export class Dialer<Address, Connection, E, R> {
-  /** The look-up or the connect under way. */
-  private step:
-    | {
-      readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
-      readonly scope: Scope.CloseableScope | undefined
-      /** The fibers that run it at this moment, each waiting for the next. */
-      readonly diallers: ReadonlySet<Fiber.RuntimeFiber<unknown, unknown>>
-    }
-    | undefined
+  private step: Step | undefined
+  /** That of the attempt under way. */
   private deadline: Deadline | undefined
 
   constructor(
     private readonly settings: DialSettings<Address, Connection, E, R>,
     private readonly clock: Clock.Clock,
-    private readonly fibers: Fibers<R>
+    private readonly fibers: Fibers<R>,
+    /** Told how an attempt has ended, at the stroke at which it is over; one that is abandoned, with an interruption. */
+    private readonly onEnd: (exit: Exit.Exit<unknown, AttemptFailure<E>>) => void
   ) {}
 
   /**
-   * One look-up and one connect. What comes of it has to be taken, with `take`, or abandoned, and also whoever
-   * interrupts this has to `abandon` what it leaves behind.
+   * One look-up and one connect. What comes of it has to be told to `take` or to `fail`, and whoever interrupts this has
+   * to `abandon` what it leaves behind.
    */
   dial(options: {
     readonly attempt: Omit<Attempt<Address, E>, "untimed">
@@ -89,10 +93,16 @@ export class Dialer<Address, Connection, E, R> {
     return Effect.exit(withAttemptSpan(attempt, options.isRefresh === true, dialled))
   }
 
-  /** Who has dialled takes over what has come of it. */
+  /** Who has dialled takes over the connection. */
   take(): void {
-    this.step = undefined
-    this.deadline = undefined
+    this.end(Exit.void)
+  }
+
+  /** The attempt has failed: lets go of what it leaves behind, as `abandon` does. */
+  fail(cause: Cause.Cause<AttemptFailure<E>>): void {
+    const { step } = this
+    this.end(Exit.failCause(cause))
+    this.letGo(step)
   }
 
   /**
@@ -102,7 +112,11 @@ export class Dialer<Address, Connection, E, R> {
    */
   abandon(caller?: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<void> {
     const { step } = this
-    this.take()
+    this.end(Exit.interrupt(FiberId.none))
+    return this.letGo(step, caller)
+  }
+
+  private letGo(step: Step | undefined, caller?: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<void> {
     if (step === undefined) return Effect.void
     const { diallers, fiber, scope } = step
     const isFromWithin = caller !== undefined && isPartOf(caller, diallers)
@@ -125,6 +139,13 @@ export class Dialer<Address, Connection, E, R> {
   /** Is it a fiber that the look-up or the connect under way waits for? */
   waitsFor(fiber: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<boolean> {
     return Effect.exists(this.step?.diallers ?? [], (dialler) => isSameOrChildOf(fiber, dialler))
+  }
+
+  private end(exit: Exit.Exit<unknown, AttemptFailure<E>>): void {
+    const isUnderWay = this.deadline !== undefined
+    this.step = undefined
+    this.deadline = undefined
+    if (isUnderWay) this.onEnd(exit)
   }
 
   private perform<A>(

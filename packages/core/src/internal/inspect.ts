@@ -12,8 +12,8 @@ import { registry } from "./registry.js"
 
 /** @internal */
 export const summarize = <Connection, E>(self: PersistentConnection<Connection, E>): Effect.Effect<Summary> =>
-  Effect.zipWith(Clock.currentTimeMillis, waitingFor(self), (now, waiting) => {
-    const { state } = loopOf(self)
+  Effect.map(Clock.currentTimeMillis, (now) => {
+    const { state, status } = loopOf(self)
     const { _tag, address, attempt, generation, lastCause, since } = state
     return {
       serverName: self.serverName,
@@ -23,23 +23,10 @@ export const summarize = <Connection, E>(self: PersistentConnection<Connection, 
       generation,
       attempt,
       nextAttemptAt: _tag === "Waiting" ? Option.getOrNull(state.nextAttemptAt) : null,
-      waiting,
+      waiting: status.waiting,
       address: Option.getOrNull(Option.map(address, redact)),
       lastCause: Option.getOrNull(Option.map(lastCause, redactSummary))
     }
-  })
-
-/** How many fibers wait for a connection. */
-const waitingFor = <Connection, E>(self: PersistentConnection<Connection, E>): Effect.Effect<number> =>
-  Effect.suspend(() => {
-    let waiting = 0
-    const onWaiting = (count: number) => {
-      waiting = count
-    }
-    return Effect.map(
-      Effect.scoped(loopOf(self).status.observe({ onTransition: () => {}, onWaiting })),
-      () => waiting
-    )
   })
 
 const byServerName = Order.mapInput(Order.string, ({ serverName }: Summary) => serverName)

@@ -93,7 +93,7 @@ export class Loop<Address, Connection, E, R> {
     })
     this.fibers = new Fibers(runtime)
     this.status = new Status<Connection, E>(initial)
-    this.dialer = new Dialer(settings, clock, this.fibers)
+    this.dialer = new Dialer(settings, clock, this.fibers, (exit) => this.status.attempted(exit, false))
     this.handlers = Handlers.make(settings, clock, this.fibers)
     this.retry = new RetryDriver(settings, clock)
     this.cycle = new Cycle(settings.addressEquivalence)
@@ -143,7 +143,7 @@ export class Loop<Address, Connection, E, R> {
   }
 
   private failed(cause: Cause.Cause<AttemptFailure<E>>): Effect.Effect<void, never, R> {
-    this.dialer.abandon()
+    this.dialer.fail(cause)
     this.failedAttempts++
     const { attempt } = this.cycle
     const isNew = this.cycle.isNewCause(cause)
@@ -268,7 +268,7 @@ export class Loop<Address, Connection, E, R> {
     if (this.state._tag !== "Connected" || this.willNotReconnect) return
     const succession = this.succession ??= new Succession(this.clock, this.fibers)
     if (succession.isUnderWay) return
-    const dialer = new Dialer(this.settings, this.clock, this.fibers)
+    const dialer = new Dialer(this.settings, this.clock, this.fibers, (exit) => this.status.attempted(exit, true))
     const begunAt = this.clock.unsafeCurrentTimeMillis()
     const dialled = dialer.dial({
       attempt: { ...this.describeAttempt(), number: 1, lastCause: Option.none() },
@@ -281,7 +281,7 @@ export class Loop<Address, Connection, E, R> {
     })
     succession.start(dialer, dialled, (exit) => {
       if (Exit.isSuccess(exit)) return this.replace(succession, dialer, exit.value, begunAt, drain)
-      dialer.abandon()
+      dialer.fail(exit.cause)
       this.results.notify(Exit.failCause(exit.cause))
     })
   }

@@ -88,8 +88,7 @@ export const states = <Connection, E>(
     const recorder = yield* start<ConnectionState<Connection, E>>(describeState)
     yield* loopOf(self).status.observe({
       // The present one is told as a transition to itself.
-      onTransition: (previous, next) => recorder.write(next, previous === next ? next.since : undefined),
-      onWaiting: () => {}
+      onTransition: (previous, next) => recorder.write(next, previous === next ? next.since : undefined)
     })
     return recorder
   })

@@ -1,18 +1,23 @@
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Subscribable from "effect/Subscribable"
 import type { ConnectionState } from "../ConnectionState.js"
+import type { AttemptFailure } from "../Connector.js"
 import { EventBus } from "./eventBus.js"
 
 /**
- * Told of every transition at the stroke at which it happens, and of how many wait for a connection.
+ * Told of what happens at the stroke at which it happens.
  *
  * @internal
  */
 export interface Observer<Connection, E> {
-  readonly onTransition: (previous: ConnectionState<Connection, E>, next: ConnectionState<Connection, E>) => void
-  readonly onWaiting: (waiting: number) => void
+  readonly onTransition?: (previous: ConnectionState<Connection, E>, next: ConnectionState<Connection, E>) => void
+  /** An attempt has ended; by an interruption, if it was abandoned. One of a refresh is no transition if it fails. */
+  readonly onAttempt?: (exit: Exit.Exit<unknown, AttemptFailure<E>>, isRefresh: boolean) => void
+  /** So many wait for a connection. */
+  readonly onWaiting?: (waiting: number) => void
 }
 
 /**
@@ -27,15 +32,20 @@ export interface Observer<Connection, E> {
 export class Status<Connection, E> {
   private changes: EventBus<ConnectionState<Connection, E>> | undefined
   private observers: Set<Observer<Connection, E>> | undefined
-  private waiting = 0
+  /** How many wait for a connection. */
+  waiting = 0
 
   constructor(public state: ConnectionState<Connection, E>) {}
 
   enter(state: ConnectionState<Connection, E>): void {
     const previous = this.state
     this.state = state
-    this.observers?.forEach((observer) => observer.onTransition(previous, state))
+    this.observers?.forEach((observer) => observer.onTransition?.(previous, state))
     this.changes?.publish(state)
+  }
+
+  attempted(exit: Exit.Exit<unknown, AttemptFailure<E>>, isRefresh: boolean): void {
+    this.observers?.forEach((observer) => observer.onAttempt?.(exit, isRefresh))
   }
 
   get subscribable(): Subscribable.Subscribable<ConnectionState<Connection, E>> {
@@ -56,8 +66,8 @@ export class Status<Connection, E> {
     return Effect.asVoid(Effect.acquireRelease(
       Effect.sync(() => {
         this.observers = (this.observers ?? new Set()).add(observer)
-        observer.onTransition(this.state, this.state)
-        observer.onWaiting(this.waiting)
+        observer.onTransition?.(this.state, this.state)
+        observer.onWaiting?.(this.waiting)
       }),
       () => Effect.sync(() => this.observers?.delete(observer))
     ))
@@ -68,7 +78,7 @@ export class Status<Connection, E> {
     const count = (difference: number) =>
       Effect.sync(() => {
         this.waiting += difference
-        this.observers?.forEach((observer) => observer.onWaiting(this.waiting))
+        this.observers?.forEach((observer) => observer.onWaiting?.(this.waiting))
       })
     return Effect.acquireUseRelease(count(1), () => effect, () => count(-1))
   }

@@ -10,7 +10,18 @@ import * as HashMap from "effect/HashMap"
 import * as Logger from "effect/Logger"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
-import { begin, type Event, inScope, type Life, type Options, pass, Refused, settle, sleep } from "../support/Life.js"
+import {
+  begin,
+  type Event,
+  inScope,
+  type Life,
+  type Options,
+  pass,
+  refuse,
+  Refused,
+  settle,
+  sleep
+} from "../support/Life.js"
 
 interface Line {
   readonly level: string
@@ -196,6 +207,20 @@ describe("the log", () => {
       yield* pass(60)
       expect(life.said().slice(2)).toEqual(["INFO Connected to \"prices\"", "INFO Connected to \"prices\""])
       expect(life.lines.at(-1)!.annotations["generation"]).toBe(2)
+    }))
+
+  it.scoped("warns of a refresh that fails, but of the same failure once", () =>
+    Effect.gen(function*() {
+      const life = yield* beginLogged()
+      yield* pass(10)
+      life.server.connect = () => refuse("busy")
+      yield* Effect.exit(PersistentConnection.refresh(life.service))
+      yield* Effect.exit(PersistentConnection.refresh(life.service))
+      yield* pass(10)
+      expect(life.said().slice(3)).toEqual([
+        "WARN The connection to \"prices\" could not be refreshed, and stays: busy"
+      ])
+      expect(life.lines.at(-1)!.annotations).toMatchObject({ server_name: "prices", event: "FailedToRefresh" })
     }))
 
   it.scoped("goes on from where it finds the connection", () =>

@@ -162,6 +162,28 @@ describe("the counters", () => {
       expect(yield* gauges(serverName)).toEqual({ ...nowhere, connected: 1 })
     }))
 
+  it.scoped("count the attempts of a refresh that do not lead to a connection", () =>
+    Effect.gen(function*() {
+      const serverName = "refresh in vain"
+      const { server, service } = yield* beginTracked({ serverName, attemptTimeout: "10 seconds" })
+      yield* pass(10)
+      server.connect = () => refuse("busy")
+      expect(Exit.isFailure(yield* Effect.exit(PersistentConnection.refresh(service)))).toBe(true)
+      expect(yield* counts(serverName)).toEqual({ ...nothing, success: 1, failure: 1, connections: 1 })
+      server.connect = () => Effect.never
+      const waiting = yield* Effect.fork(PersistentConnection.refresh(service))
+      yield* pass(10)
+      expect(Exit.isFailure(yield* waiting.await)).toBe(true)
+      expect(yield* counts(serverName)).toEqual({ ...nothing, success: 1, failure: 1, timeout: 1, connections: 1 })
+      yield* Effect.fork(PersistentConnection.refresh(service))
+      yield* pass(1)
+      server.line.drop()
+      yield* pass(1)
+      const lost = { ...nothing, success: 1, failure: 1, timeout: 1, interrupted: 1, connections: 1, losses: 1 }
+      expect(yield* counts(serverName)).toEqual(lost)
+      expect(yield* times(ConnectionMetrics.timeToConnect, serverName)).toEqual([1, 0])
+    }))
+
   it.scoped("are there before anything has happened", () =>
     Effect.gen(function*() {
       const serverName = "not a thing yet"
