@@ -7,7 +7,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Runtime from "effect/Runtime"
-import { type ClosedReason, ConnectionClosed, ConnectionLost } from "../ConnectionError.js"
+import type { ClosedReason } from "../ConnectionError.js"
 import * as Event from "../ConnectionEvent.js"
 import * as State from "../ConnectionState.js"
 import type { Attempt, AttemptFailure } from "../Connector.js"
@@ -19,9 +19,7 @@ import { Fibers, interrupt, isSameOrChildOf } from "./fibers.js"
 import { Handlers, type HandlerSettings } from "./handlers.js"
 import { RetryDriver, type RetrySettings } from "./retryDriver.js"
 import { Session } from "./session.js"
-import { Signal } from "./signal.js"
-import { millisUntil, sleepUntil } from "./sleep.js"
-import { Status } from "./status.js"
+import { Standing } from "./standing.js"
 import { Succession } from "./succession.js"
 
 /** @internal */
@@ -47,19 +45,9 @@ export interface Settings<Address, Connection, E, R>
  *
  * @internal
  */
-export class Loop<Address, Connection, E, R> {
+export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
   readonly fibers: Fibers<R>
-  readonly status: Status<Connection, E>
   readonly bus = new EventBus<Event.ConnectionEvent<Connection, E, void>>()
-  /** A connection has been established, or there will be no other. */
-  readonly changed = new Signal<void>()
-  /** An attempt has ended, or there will be no other. */
-  readonly results = new Signal<Connection, AttemptFailure<E> | ConnectionClosed<E>>()
-  readonly finished = new Signal<void>()
-  /** Closing has finished (X1). The state may not be `Closed` yet: a `Connected` handler can still be running (A2). */
-  hasFinished = false
-  /** The current connection, as long as it is one; it may be dead. */
-  session: Session<Connection, E> | undefined
 
   private readonly dialer: Dialer<Address, Connection, E, R>
   private succession: Succession<Address, Connection, E, R> | undefined
@@ -69,39 +57,23 @@ export class Loop<Address, Connection, E, R> {
   private leg: Fiber.RuntimeFiber<void> | undefined
   /** The stage that comes after the wait for the next attempt. */
   private next: () => Effect.Effect<void, never, R> = () => this.beginCycle()
-  /** Why there will be no other connection, unless `close` is the reason: the first to say so is heard (X4, X5, D11). */
-  private ending: ClosedReason<E> | undefined
   private cycle: Cycle<Address, AttemptFailure<E>>
   private address: Option.Option<Address> = Option.none()
   private failedAttempts = 0
   private attemptBegunAt = 0
-  /** How many attempts have followed each other without any delay. */
-  private hotTurns = 0
 
   constructor(
     readonly settings: Settings<Address, Connection, E, R>,
     private readonly clock: Clock.Clock,
     runtime: Runtime.Runtime<R>
   ) {
-    const initial = State.Connecting({
-      since: clock.unsafeCurrentTimeMillis(),
-      generation: 0,
-      attempt: 1,
-      address: Option.none(),
-      lastCause: Option.none(),
-      deadline: Option.none()
-    })
+    super(clock.unsafeCurrentTimeMillis())
     this.fibers = new Fibers(runtime)
-    this.status = new Status<Connection, E>(initial)
     this.dialer = new Dialer(settings, clock, this.fibers, (exit) => this.status.attempted(exit, false))
     this.handlers = Handlers.make(settings, clock, this.fibers)
     this.retry = new RetryDriver(settings, clock)
     this.cycle = new Cycle(settings.addressEquivalence)
     this.go(this.beginCycle())
-  }
-
-  get state(): State.ConnectionState<Connection, E> {
-    return this.status.state
   }
 
   // The stages ---------------------------------------------------------------------------------------------------
@@ -235,13 +207,7 @@ export class Loop<Address, Connection, E, R> {
       if (this.state._tag !== "Waiting" || Option.isNone(this.state.nextAttemptAt)) {
         return Effect.sync(() => this.beginClosing())
       }
-      const at = this.state.nextAttemptAt.value
-      const isDue = millisUntil(this.clock, at) === 0
-      this.hotTurns = isDue ? this.hotTurns + 1 : 0
-      // Even without any delay others get their turn: fibers always; timers now and then, which takes as many yields as
-      // Effect's scheduler lets pass before it lets go of the thread.
-      const yields = this.hotTurns % 64 === 63 ? 2_100 : 0
-      return Effect.flatMap(isDue ? Effect.repeatN(Effect.yieldNow(), yields) : sleepUntil(this.clock, at), this.next)
+      return Effect.flatMap(this.retry.until(this.state.nextAttemptAt.value), this.next)
     })
   }
 
@@ -392,11 +358,6 @@ export class Loop<Address, Connection, E, R> {
     })
   }
 
-  private finish(): void {
-    this.hasFinished = true
-    this.finished.notify(Exit.void)
-  }
-
   /** Leaving the scope (D8). */
   get leave(): Effect.Effect<void> {
     return Effect.withFiberRuntime((fiber) => {
@@ -405,12 +366,6 @@ export class Loop<Address, Connection, E, R> {
       // Whoever leaves from within would wait for itself.
       return this.fibers.haveStarted(fiber) ? Effect.void : this.fibers.join
     })
-  }
-
-  /** Is there a connection to hand out (A3, A4)? */
-  isOpen(): this is { readonly session: Session<Connection, E> } {
-    return this.state._tag === "Connected" && this.session?.end === undefined &&
-      !this.isKnownDead(this.state.connection)
   }
 
   /** Is the session over, whether the loop has noticed yet or not? */
@@ -424,47 +379,6 @@ export class Loop<Address, Connection, E, R> {
           Effect.as(Effect.yieldNow(), false)
         )
     )
-  }
-
-  private isKnownDead(connection: Connection): boolean {
-    try {
-      return this.settings.connector.isClosed?.(connection) === true
-    } catch {
-      return false
-    }
-  }
-
-  get isClosing(): boolean {
-    return this.state._tag === "Closing" || this.state._tag === "Closed"
-  }
-
-  get isAborted(): boolean {
-    return this.ending?._tag === "Aborted"
-  }
-
-  get willNotReconnect(): boolean {
-    return this.isClosing || this.ending !== undefined
-  }
-
-  /** What those get who do not want to wait while there is no connection. */
-  get disconnected(): ConnectionLost<E> {
-    const { generation, lastCause } = this.state
-    const cause = Option.getOrElse(lastCause, () => Cause.empty)
-    return new ConnectionLost({ serverName: this.settings.serverName, generation, cause }) as ConnectionLost<E>
-  }
-
-  private get reason(): ClosedReason<E> {
-    return this.ending ?? { _tag: "ClosedByOwner" }
-  }
-
-  /** What everyone gets who asks for a connection that there will not be. */
-  get closed(): ConnectionClosed<E> {
-    return new ConnectionClosed({ serverName: this.settings.serverName, reason: this.reason }) as ConnectionClosed<E>
-  }
-
-  /** What `connectedOrFailedToConnect` answers once aborted or closed (A5, X5). */
-  get refusal(): Exit.Exit<never, E | ConnectionClosed<E>> {
-    return this.ending?._tag === "Aborted" ? Exit.failCause(this.ending.cause) : Exit.fail(this.closed)
   }
 
   // The loop and those around it ---------------------------------------------------------------------------------
@@ -502,10 +416,6 @@ export class Loop<Address, Connection, E, R> {
   /** Waits for a connection, in the given fiber. */
   waitFor<A, E2>(fiber: Fiber.RuntimeFiber<unknown, unknown>, signal: Effect.Effect<A, E2>): Effect.Effect<A, E2> {
     return Effect.zipRight(this.beforeWaiting(fiber, "connection"), this.status.whileWaiting(signal))
-  }
-
-  private enter(state: State.ConnectionState<Connection, E>): void {
-    this.status.enter(state)
   }
 
   /** Emits an event at this stroke; the effect waits until the loop may go on from it. */

@@ -7,6 +7,7 @@ import * as Random from "effect/Random"
 import type * as Schedule from "effect/Schedule"
 import * as ScheduleDecision from "effect/ScheduleDecision"
 import * as Intervals from "effect/ScheduleIntervals"
+import { millisUntil, sleepUntil } from "./sleep.js"
 
 /** What is waited, from the beginning of the attempt, if the schedule itself dies: the original's delay. */
 const fallback = 10_000
@@ -21,12 +22,14 @@ export interface RetrySettings<E, R> {
 
 /**
  * Steps a schedule with a "now" of one's own. `Schedule.driver` takes the moment of the failure and sleeps from there;
- * here the delay runs from the moment at which the attempt began (T1, T2), and the waiting is the loop's.
+ * here the delay runs from the moment at which the attempt began (T1, T2).
  *
  * @internal
  */
 export class RetryDriver<E, R> {
   private state: unknown
+  /** How many attempts have followed each other without any delay. */
+  private hotTurns = 0
 
   constructor(private readonly settings: RetrySettings<E, R>, private readonly clock: Clock.Clock) {
     this.state = settings.schedule.initial
@@ -69,5 +72,15 @@ export class RetryDriver<E, R> {
         const now = this.clock.unsafeCurrentTimeMillis()
         return Option.map(at, (at) => Math.max(at, now) + part * spread)
       })
+  }
+
+  /** Waits until an attempt is due. */
+  until(at: number): Effect.Effect<void> {
+    const isDue = millisUntil(this.clock, at) === 0
+    this.hotTurns = isDue ? this.hotTurns + 1 : 0
+    if (!isDue) return sleepUntil(this.clock, at)
+    // Even without any delay others get their turn (D11): fibers always; timers now and then, which takes as many yields
+    // as Effect's scheduler lets pass before it lets go of the thread.
+    return Effect.repeatN(Effect.yieldNow(), this.hotTurns % 64 === 63 ? 2_100 : 0)
   }
 }
