@@ -63,6 +63,9 @@ export interface TcpConnection extends Inspectable {
    */
   readonly data: Stream.Stream<Uint8Array, TcpError>
 
+  /** How many bytes have come so far, read or not: the `activity` of a health check. */
+  readonly received: () => number
+
   /**
    * Waits until the connection has ended. Succeeds if the peer ended it in the regular way (FIN), and fails with what
    * went wrong first otherwise: a reset, for instance.

@@ -87,6 +87,9 @@ export interface WebSocketConnection extends Inspectable {
    */
   readonly messages: Stream.Stream<string | Uint8Array, WebSocketError>
 
+  /** How many messages have come so far, read or not: the `activity` of a health check. */
+  readonly received: () => number
+
   /**
    * Waits until the connection has ended. Succeeds if it was closed normally: with code 1000, 1001, or a close frame
    * without a code (1005), by either side. Fails with `Closed` for every other code, also 1006, which stands for a

@@ -42,6 +42,7 @@ describe("opening a TCP connection", () => {
       assert.isFalse(connection.isClosed())
       yield* connection.send("żółw")
       yield* connection.closed
+      assert.strictEqual(connection.received(), 15)
       assert.strictEqual(yield* text(connection), "welcome\nżółw")
       assert.isTrue(connection.isClosed())
     }))

@@ -137,6 +137,8 @@ describe("addresses of WebSockets", () => {
     ["/feed?token=secret", "WebSocket /feed: invalid address: it is not an absolute URL"],
     ["ws://", "WebSocket ws://: invalid address: it is not an absolute URL"],
     ["ws://user:secret@", "WebSocket ws://: invalid address: it is not an absolute URL"],
+    ["ws://me:secret?secret@host", "WebSocket ws://host: invalid address: it is not an absolute URL"],
+    ["ws://me:secret#secret@host?secret", "WebSocket ws://host: invalid address: it is not an absolute URL"],
     ["ws://host:99999/?secret", "WebSocket ws://host:99999/: invalid address: it is not an absolute URL"],
     ["user:secret@host", "WebSocket host: invalid address: its scheme must be ws or wss"],
     ["http://user:secret@host/?secret", "WebSocket http://host/: invalid address: its scheme must be ws or wss"],

@@ -31,6 +31,8 @@ export interface Options<in A> {
  * @internal
  */
 export class Inbox<in out A, in out E> {
+  /** How many messages have come, also of those that were dropped. */
+  received = 0
   private waiting = 0
   private paused = false
   private closed = false
@@ -65,6 +67,7 @@ export class Inbox<in out A, in out E> {
 
   /** Keeps a message; false if there is no room for it. Drops it if nothing is kept any more. */
   offer(message: A): boolean {
+    this.received++
     if (this.closed) return true
     if (this.waiting > this.options.limit) return false
     this.waiting += this.options.size(message)

@@ -81,6 +81,8 @@ export class Connection extends Inspectable.Class implements TcpConnection {
     return this.inbox.stream
   }
 
+  readonly received = (): number => this.socket.bytesRead
+
   readonly isClosed = (): boolean => this.lifeline.whyEnded !== undefined || !this.socket.writable
 
   readonly send = (data: Data): Effect.Effect<void, TcpError> => this.outbox.send(data)

@@ -37,7 +37,8 @@ export const parse = (address: WebSocketAddress): Either.Either<Target, WebSocke
  * What may be shown of an address that is none: nothing that could be its user, password, query or fragment.
  */
 const withoutSecrets = (raw: string): string =>
-  raw.replace(/[?#].*$/s, "").replace(/^([a-z][a-z\d+.-]*:\/\/)?.*@/is, "$1")
+  // A password that should have been encoded can contain anything: what is before the last @ goes first.
+  raw.replace(/^([a-z][a-z\d+.-]*:\/\/)?.*@/is, "$1").replace(/[?#].*$/s, "")
 
 /**
  * What the platform threw instead of making a socket: a `SyntaxError` for the address. The text is all that is kept of

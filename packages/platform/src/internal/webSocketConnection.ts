@@ -93,6 +93,8 @@ export class Connection extends Inspectable.Class implements WebSocketConnection
     return this.inbox.stream
   }
 
+  readonly received = (): number => this.inbox.received
+
   readonly isClosed = (): boolean => this.lifeline.whyEnded !== undefined || this.socket.readyState !== OPEN
 
   readonly send = (message: Message): Effect.Effect<void, WebSocketError> => this.outbox.send(message)
