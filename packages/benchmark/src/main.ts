@@ -111,28 +111,60 @@ const using = Effect.scoped(Effect.gen(function*() {
   yield* Console.log(`use                                      ${figure} x Effect.scoped(Pool.get) (at most 0.5)`)
 }))
 
-/** Runs a stream of a queue that holds so many elements, either given all at once or one whenever one is taken. */
-const drain = (
-  count: number,
-  oneByOne: boolean,
-  over: (stream: Stream.Stream<number>) => Stream.Stream<number, unknown>
-) =>
-  Effect.gen(function*() {
-    const queue = yield* Queue.unbounded<number>()
-    let sent = oneByOne ? 1 : count
-    yield* Queue.offerAll(queue, Array.from({ length: sent }, (_, index) => index))
-    yield* over(Stream.fromQueue(queue)).pipe(
-      Stream.take(count),
-      Stream.runForEach(() => sent < count ? Queue.offer(queue, sent++) : Effect.void)
-    )
-  })
+/** A queue that gets so many elements in all, and what to do whenever one has been taken. */
+interface Fed {
+  readonly queue: Queue.Queue<number>
+  readonly onTaken: Effect.Effect<unknown>
+}
+
+const numbers = (count: number) => Array.from({ length: count }, (_, index) => index)
+
+/** Ways in which elements come. */
+const feeds: ReadonlyArray<readonly [how: string, feed: (count: number) => Effect.Effect<Fed, never, Scope.Scope>]> = [
+  ["all are there", (count) =>
+    Effect.gen(function*() {
+      const queue = yield* Queue.unbounded<number>()
+      yield* Queue.offerAll(queue, numbers(count))
+      return { queue, onTaken: Effect.void }
+    })],
+  ["from a fiber, 16 ahead", (count) =>
+    Effect.gen(function*() {
+      const queue = yield* Queue.bounded<number>(16)
+      yield* Effect.forkScoped(Effect.forEach(numbers(count), (n) => Queue.offer(queue, n), { discard: true }))
+      return { queue, onTaken: Effect.void }
+    })],
+  ["from a fiber, each in its turn", (count) =>
+    Effect.gen(function*() {
+      const queue = yield* Queue.unbounded<number>()
+      const give = (n: number) => Effect.zipRight(Effect.yieldNow(), Queue.offer(queue, n))
+      yield* Effect.forkScoped(Effect.forEach(numbers(count), give, { discard: true }))
+      return { queue, onTaken: Effect.void }
+    })],
+  ["each when the last was taken", (count) =>
+    Effect.gen(function*() {
+      const queue = yield* Queue.unbounded<number>()
+      yield* Queue.offer(queue, 0)
+      let sent = 1
+      return { queue, onTaken: Effect.suspend(() => sent < count ? Queue.offer(queue, sent++) : Effect.void) }
+    })]
+]
 
 const streaming = Effect.scoped(Effect.gen(function*() {
   const { connection } = yield* connected
   const over = (stream: Stream.Stream<number>) => PersistentConnection.stream(connection, () => stream)
-  for (const [how, count, oneByOne] of [["in chunks", 100_000, false], ["one by one", 10_000, true]] as const) {
-    const figure = yield* ratio(1, drain(count, oneByOne, (stream) => stream), drain(count, oneByOne, over))
-    yield* Console.log(`stream, ${how.padEnd(11)}                      ${figure} x Stream.fromQueue (at most 1.2)`)
+  yield* Console.log("stream, against Stream.fromQueue (at most 1.2), by how the elements come:")
+  for (const [how, feed] of feeds) {
+    const count = 20_000
+    const drain = (over: (stream: Stream.Stream<number>) => Stream.Stream<number, unknown>) =>
+      Effect.scoped(
+        Effect.flatMap(feed(count), ({ onTaken, queue }) =>
+          over(Stream.fromQueue(queue)).pipe(
+            Stream.take(count),
+            Stream.runForEach(() => onTaken)
+          ))
+      )
+    const figure = yield* ratio(1, drain((stream) => stream), drain(over))
+    yield* Console.log(`  ${how.padEnd(38)} ${figure} x`)
   }
 }))
 
