@@ -18,6 +18,7 @@ export default defineConfig({
   resolve: {
     // Tests run on the sources, without a build; what is internal stays out of reach by the package's name.
     alias: [
+      { find: /^#internal\/(.+)\.js$/, replacement: `${packages}/core/src/internal/$1.ts` },
       { find: /^@persistent-connection\/(core|platform)$/, replacement: `${packages}/$1/src/index.ts` },
       { find: /^@persistent-connection\/(core|platform)\/(?!internal\/)(.+)$/, replacement: `${packages}/$1/src/$2.ts` }
     ]

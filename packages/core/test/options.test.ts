@@ -1,8 +1,8 @@
+import * as Options from "#internal/options.js"
 import { describe, expect, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as FastCheck from "effect/FastCheck"
-import * as Options from "../src/internal/options.js"
 
 /** What a function throws. */
 const thrown = (f: () => unknown): unknown => {

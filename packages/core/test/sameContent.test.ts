@@ -1,3 +1,5 @@
+import { orDefect, saysTheSame, summary } from "#internal/cause.js"
+import { sameContent } from "#internal/sameContent.js"
 import { describe, expect, it } from "@effect/vitest"
 import { ConnectionLost } from "@persistent-connection/core/ConnectionError"
 import * as Cause from "effect/Cause"
@@ -7,8 +9,6 @@ import * as Duration from "effect/Duration"
 import * as FastCheck from "effect/FastCheck"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
-import { orDefect, saysTheSame, summary } from "../src/internal/cause.js"
-import { sameContent } from "../src/internal/sameContent.js"
 
 class Refused extends Data.TaggedError("Refused")<{ readonly status: number; readonly detail?: unknown }> {}
 class Denied extends Data.TaggedError("Denied")<{ readonly status: number }> {}

@@ -1,12 +1,12 @@
 /**
  * What the actors of one replay share: the clock, the log, and what the ops are performed on.
  */
+import type { VirtualClock } from "#internal/virtualClock.js"
 import type * as Connector from "@persistent-connection/core/Connector"
 import type * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Data from "effect/Data"
-import type { VirtualClock } from "../support/VirtualClock.js"
 import type { ScriptedConnection } from "./ScriptedConnection.js"
 import type { Entry } from "./Trace.js"
 

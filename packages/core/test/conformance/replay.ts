@@ -1,6 +1,7 @@
 /**
  * Runs a scenario in virtual time, and logs what happens in the words of the traces.
  */
+import { VirtualClock } from "#internal/virtualClock.js"
 import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
@@ -14,7 +15,6 @@ import * as Schedule from "effect/Schedule"
 import * as ScheduleDecision from "effect/ScheduleDecision"
 import * as ScheduleInterval from "effect/ScheduleInterval"
 import * as Scope from "effect/Scope"
-import * as VirtualClock from "../support/VirtualClock.js"
 import { describeEvent, perform, subscribe } from "./ops.js"
 import { ScriptedConnection } from "./ScriptedConnection.js"
 import * as Stage from "./Stage.js"
@@ -30,7 +30,7 @@ export interface Replayed {
 /** Replays the scenario of a trace, up to the moment to which it is compared. */
 export const replay = ({ compareUntil, scenario }: Trace): Replayed => {
   const end = compareUntil === null ? scenario.until : compareUntil - 1
-  const clock = VirtualClock.make()
+  const clock = new VirtualClock()
   const { lanes, stage } = Stage.make(clock)
   const scope = atOnce(clock, Scope.make())
   const service = atOnce(clock, Scope.extend(makeService(stage, scenario), scope))
@@ -58,7 +58,7 @@ export const replay = ({ compareUntil, scenario }: Trace): Replayed => {
 }
 
 /** Runs an effect that must not wait. */
-const atOnce = <A>(clock: VirtualClock.VirtualClock, effect: Effect.Effect<A>): A => {
+const atOnce = <A>(clock: VirtualClock, effect: Effect.Effect<A>): A => {
   const exit = clock.run(effect).unsafePoll()
   if (exit === null) throw new Error("What must answer at once waits")
   return Exit.getOrElse(exit, (cause) => {

@@ -2,6 +2,7 @@
  * A world for one run: virtual time, a scheduler that can be told which of the ready tasks comes next and where a fiber
  * is preempted, and a census of what the persistent connection keeps going.
  */
+import { VirtualClock } from "#internal/virtualClock.js"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
@@ -18,7 +19,6 @@ import type * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as Scheduler from "effect/Scheduler"
 import * as Supervisor from "effect/Supervisor"
-import * as VirtualClock from "../support/VirtualClock.js"
 
 export interface Options {
   /** Which of so many ready tasks comes next. Default: the first, as with effect's own scheduler. */
@@ -92,7 +92,7 @@ export class World {
   /** How many timers there are, the sleeps of fibers included. */
   timers = 0
 
-  private readonly time = VirtualClock.make()
+  private readonly time = new VirtualClock()
   private readonly census = new Census()
   private readonly sleeps = new Set<() => void>()
   private readonly ready: Array<() => void> = []

@@ -1,3 +1,4 @@
+import { VirtualClock } from "#internal/virtualClock.js"
 import { describe, expect, it } from "@effect/vitest"
 import type { ConnectionState } from "@persistent-connection/core/ConnectionState"
 import * as State from "@persistent-connection/core/ConnectionState"
@@ -28,7 +29,6 @@ import {
   sleep
 } from "../support/Life.js"
 import { phases } from "../support/Phases.js"
-import * as VirtualClock from "../support/VirtualClock.js"
 
 type AnyState = ConnectionState<Line, Refused>
 
@@ -476,7 +476,7 @@ describe("`changes`", () => {
 describe("random lives", () => {
   /** A life in which everything happens by chance, and what was seen of it. */
   const live = (seed: number) => {
-    const clock = VirtualClock.make()
+    const clock = new VirtualClock()
     const random = Effect.runSync(Effect.map(Random.make(`life ${seed}`).next, () => Random.make(`life ${seed}`)))
     const chance = () => Effect.runSync(random.next)
     const often = (part: number) => chance() < part

@@ -2,6 +2,7 @@
  * A server that numbers its messages and is killed at random points. In virtual time, with a seed: every case can be
  * had again.
  */
+import { VirtualClock } from "#internal/virtualClock.js"
 import { describe, expect, it } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
@@ -15,7 +16,6 @@ import * as Mailbox from "effect/Mailbox"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as VirtualClock from "../support/VirtualClock.js"
 
 /** A connection: what is on the wire is lost with it, what has been received is not. */
 class Wire {
@@ -25,7 +25,7 @@ class Wire {
   readonly inboxes = new Set<Mailbox.Mailbox<number, string>>()
 
   /** How many ms anything takes to get through. */
-  constructor(private readonly clock: VirtualClock.VirtualClock, readonly latency: number) {}
+  constructor(private readonly clock: VirtualClock, readonly latency: number) {}
 
   send(inbox: Mailbox.Mailbox<number, string>, message: number): void {
     this.clock.after(this.latency, () => {
@@ -113,7 +113,7 @@ const stage = (
     readonly interruptAt?: number
   }
 ): Staged => {
-  const clock = VirtualClock.make()
+  const clock = new VirtualClock()
   const scope = Effect.runSync(Scope.make())
   const wires: Array<Wire> = []
   const log: Array<number> = []

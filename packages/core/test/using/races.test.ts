@@ -2,6 +2,7 @@
  * Two things that happen to a connection at nearly the same time: every pair of them, in every situation, so many turns
  * apart. Whatever comes first, everything is released once, nobody waits for ever, and nothing is revived.
  */
+import { VirtualClock } from "#internal/virtualClock.js"
 import { describe, expect, it } from "@effect/vitest"
 import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
 import type { ConnectionState } from "@persistent-connection/core/ConnectionState"
@@ -16,7 +17,6 @@ import * as FiberId from "effect/FiberId"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Supervisor from "effect/Supervisor"
-import * as VirtualClock from "../support/VirtualClock.js"
 
 class Wire {
   isLost = false
@@ -34,7 +34,7 @@ const gate = () => Deferred.unsafeMake<void, string>(FiberId.none)
 
 /** A persistent connection, its server, and all who have something to do with it. */
 class World {
-  readonly clock = VirtualClock.make()
+  readonly clock = new VirtualClock()
   readonly wires: Array<Wire> = []
   readonly events: Array<ConnectionEvent<Wire, string>> = []
   readonly states: Array<ConnectionState<Wire, string>> = []

@@ -1,11 +1,11 @@
+import { endpoint, redact, redactCause } from "#internal/redact.js"
+import { redactText } from "#internal/redactText.js"
 import { describe, expect, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as FastCheck from "effect/FastCheck"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import { endpoint, redact, redactCause } from "../../src/internal/redact.js"
-import { redactText } from "../../src/internal/redactText.js"
 
 describe("an address is shown", () => {
   const cyclic: Record<string, unknown> = { host: "a" }
