@@ -31,7 +31,7 @@
  *   Option.exists(Cause.failureOption(cause), (error) => error instanceof FeedError && error.status === 401)
  *
  * // After a 401 a new token for the same host; after anything else the next host.
- * export const address = (attempt: Attempt<Login, FeedError>): Effect.Effect<Login, FeedError> =>
+ * export const address = (attempt: Attempt<Login>): Effect.Effect<Login, FeedError> =>
  *   Option.isSome(attempt.previousAddress) && Option.exists(attempt.lastCause, isUnauthorized)
  *     ? Effect.zip(Effect.succeed(attempt.previousAddress.value.host), freshToken).pipe(Effect.map(toLogin))
  *     : Effect.zip(hosts(attempt), currentToken).pipe(Effect.map(toLogin))
@@ -55,7 +55,7 @@ import * as internal from "./internal/addresses.js"
  * @category models
  */
 export interface LookUp<out Address> {
-  (attempt: Attempt<unknown, never>): Effect.Effect<Address>
+  (attempt: Attempt<unknown>): Effect.Effect<Address>
 }
 
 /**

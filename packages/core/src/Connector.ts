@@ -41,7 +41,7 @@ export type AttemptFailure<E> = E | Cause.TimeoutException
  * @since 0.1.0
  * @category models
  */
-export interface Attempt<out Address, in E> {
+export interface Attempt<out Address> {
   /** The name of the server, as given to `PersistentConnection.make`. */
   readonly serverName: string
   /**
@@ -66,8 +66,10 @@ export interface Attempt<out Address, in E> {
    * Ends the persistent connection for good with this error, as `closeWhenCurrentConnectionIsClosed` would: an attempt
    * under way is interrupted, an established connection is kept until it ends (X5, D2). Everyone who waits in or
    * later calls `connectedOrFailedToConnect` gets the error. Only the first abort counts.
+   *
+   * Then it fails with the error, so that this is one of the errors of the look-up or the connector.
    */
-  readonly abort: (error: E) => Effect.Effect<void>
+  readonly abort: <E>(error: E) => Effect.Effect<never, E>
   /**
    * Runs an effect whose time does not count against the deadline of the attempt (D9): waiting for one's turn, or for
    * a person.
@@ -89,7 +91,7 @@ export interface Connector<in Address, in out Connection, out E = never, out R =
    */
   readonly connect: (
     address: Address,
-    attempt: Attempt<Address, E>
+    attempt: Attempt<Address>
   ) => Effect.Effect<Connection, E, R | Scope.Scope>
   /**
    * Ends when the connection is lost: successfully if the peer closed it without an error, failing with the reason
@@ -158,11 +160,11 @@ export interface Connector<in Address, in out Connection, out E = never, out R =
 export const make: <Address, Connection, E = never, E2 = never, R = never>(options: {
   readonly connect: (
     address: Address,
-    attempt: Attempt<Address, NoInfer<E | E2>>
+    attempt: Attempt<Address>
   ) => Effect.Effect<Connection, E, R>
-  readonly closed: (connection: NoInfer<Connection>) => Effect.Effect<unknown, E2>
-  readonly isClosed?: ((connection: NoInfer<Connection>) => boolean) | undefined
-  readonly probe?: ((connection: NoInfer<Connection>) => Effect.Effect<unknown, E2>) | undefined
+  readonly closed: (connection: Connection) => Effect.Effect<unknown, E2>
+  readonly isClosed?: ((connection: Connection) => boolean) | undefined
+  readonly probe?: ((connection: Connection) => Effect.Effect<unknown, E2>) | undefined
 }) => Connector<Address, Connection, E | E2, Exclude<R, Scope.Scope>> = internal.make
 
 /**
@@ -251,7 +253,7 @@ export const setup: {
     f: (
       connection: Connection,
       address: Address,
-      attempt: Attempt<Address, E | E2>
+      attempt: Attempt<Address>
     ) => Effect.Effect<Connection2, E2, R2>
   ): <R>(
     self: Connector<Address, Connection, E, R>
@@ -261,7 +263,7 @@ export const setup: {
     f: (
       connection: Connection,
       address: Address,
-      attempt: Attempt<Address, E | E2>
+      attempt: Attempt<Address>
     ) => Effect.Effect<Connection2, E2, R2>
   ): Connector<Address, Connection2, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
 } = internal.setup

@@ -143,7 +143,7 @@ export interface Options<
   /** Looks up where the server is; run before every attempt (C3). See `Addresses`. */
   readonly address:
     | Effect.Effect<Address, EA, RA>
-    | ((attempt: Attempt<NoInfer<Address>, NoInfer<EA | EC>>) => Effect.Effect<Address, EA, RA>)
+    | ((attempt: Attempt<NoInfer<Address>>) => Effect.Effect<Address, EA, RA>)
 
   /** Opens a connection, and knows when it is lost. */
   readonly connector: Connector<Address, Connection, EC, RC>

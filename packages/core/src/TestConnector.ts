@@ -59,7 +59,7 @@ export type Answer<Connection = never, E = never, Address = unknown> =
       readonly _tag: "Decide"
       readonly decide: (
         address: Address,
-        attempt: Connector.Attempt<Address, never>
+        attempt: Connector.Attempt<Address>
       ) => Answer<Connection, E, Address>
     }
     | {
@@ -291,7 +291,7 @@ export const abort: <E>(error: E) => Answer<never, E> = answers.abort
  * @category answers
  */
 export const decide: <Address, Connection = never, E = never>(
-  f: (address: Address, attempt: Connector.Attempt<Address, never>) => Answer<Connection, E, Address>
+  f: (address: Address, attempt: Connector.Attempt<Address>) => Answer<Connection, E, Address>
 ) => Answer<Connection, E, Address> = answers.decide
 
 /**

@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as TestClock from "effect/TestClock"
 
-type Attempt = Connector.Attempt<unknown, never>
+type Attempt = Connector.Attempt<unknown>
 
 /** One persistent connection, as far as look-ups know it. */
 class Caller {
@@ -30,7 +30,7 @@ class Caller {
         lastCause: Option.none(),
         previousAddress: Option.none(),
         failedAttempts: Effect.succeed(this.number - 1),
-        abort: () => Effect.void,
+        abort: Effect.fail,
         untimed: (effect) => effect
       })
     })

@@ -35,7 +35,7 @@ class Exchange {
 
   /** `before` comes first, and what it acquires belongs to the connection as well. */
   connector<E = never, R = never>(
-    before: (attempt: Connector.Attempt<string, never>) => Effect.Effect<unknown, E, R> = () => Effect.void
+    before: (attempt: Connector.Attempt<string>) => Effect.Effect<unknown, E, R> = () => Effect.void
   ): Connector.Connector<string, Line, E | string, Exclude<R, Scope.Scope>> {
     return Connector.make({
       connect: (address: string, attempt) =>
@@ -64,7 +64,7 @@ class Exchange {
   }
 }
 
-const attempt: Connector.Attempt<string, unknown> = {
+const attempt: Connector.Attempt<string> = {
   serverName: "prices",
   key: {},
   generation: 3,
@@ -72,7 +72,7 @@ const attempt: Connector.Attempt<string, unknown> = {
   lastCause: Option.none(),
   previousAddress: Option.none(),
   failedAttempts: Effect.succeed(0),
-  abort: () => Effect.void,
+  abort: Effect.fail,
   untimed: (effect) => effect
 }
 
@@ -81,8 +81,7 @@ const uninterruptible = <Connection, E, R>(
   { closed, connect, isClosed }: Connector.Connector<string, Connection, E, R>
 ): Connector.Connector<string, Connection, E, R> =>
   Connector.make({
-    connect: (address: string, attempt: Connector.Attempt<string, E>) =>
-      Effect.uninterruptible(connect(address, attempt)),
+    connect: (address: string, attempt: Connector.Attempt<string>) => Effect.uninterruptible(connect(address, attempt)),
     closed,
     isClosed
   })
@@ -90,7 +89,7 @@ const uninterruptible = <Connection, E, R>(
 /** Connects in a scope that is closed by hand. */
 const open = <Connection, E, R>(
   connector: Connector.Connector<string, Connection, E, R>,
-  attempting: Connector.Attempt<string, E> = attempt
+  attempting: Connector.Attempt<string> = attempt
 ) =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
@@ -653,16 +652,16 @@ describe("Connector", () => {
     it.effect("changes the errors of connecting, of losing the connection, and of abort", () =>
       Effect.gen(function*() {
         const exchange = new Exchange()
-        const aborted: Array<{ readonly of: string }> = []
+        const aborted: Array<unknown> = []
         const refused = Connector.make<string, Line, string, string>({
-          connect: (_address, attempt) => Effect.zipRight(attempt.abort("given up"), Effect.fail("refused")),
+          connect: (_address, attempt) => attempt.abort("given up"),
           closed: exchange.connector().closed
         }).pipe(Connector.mapError((of) => ({ of })))
         const { fiber } = yield* open(refused, {
           ...attempt,
-          abort: (error) => Effect.sync(() => aborted.push(error))
+          abort: (error) => Effect.zipRight(Effect.sync(() => aborted.push(error)), Effect.fail(error))
         })
-        expect(yield* failureOf(fiber)).toEqual({ of: "refused" })
+        expect(yield* failureOf(fiber)).toEqual({ of: "given up" })
         expect(aborted).toEqual([{ of: "given up" }])
         const line = new Line("a")
         yield* Deferred.fail(line.lost, "reset")

@@ -14,7 +14,7 @@ import { sameContent } from "./sameContent.js"
  */
 const remembering = <S, Address>(
   initial: () => S,
-  next: (state: S, attempt: Attempt<unknown, never>) => Effect.Effect<Address>
+  next: (state: S, attempt: Attempt<unknown>) => Effect.Effect<Address>
 ): LookUp<Address> => {
   const states = new WeakMap<object, S>()
   return (attempt) =>

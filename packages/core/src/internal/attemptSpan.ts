@@ -27,7 +27,7 @@ export interface AttemptSpan {
 const noSpan: AttemptSpan = { lookUp: identity, connect: (_, effect) => effect }
 
 /** What an attempt says of itself. */
-type Described = Pick<Attempt<unknown, never>, "generation" | "key" | "lastCause" | "number" | "serverName">
+type Described = Pick<Attempt<unknown>, "generation" | "key" | "lastCause" | "number" | "serverName">
 
 /**
  * For each persistent connection the attempt that the next one is to be linked to. Of its span, which may be large, no

@@ -25,10 +25,10 @@ const Proto: Pipeable & { readonly [TypeId]: typeof TypeId } = {
 
 /** @internal */
 export const make = <Address, Connection, E, E2, R>(options: {
-  readonly connect: (address: Address, attempt: Attempt<Address, NoInfer<E | E2>>) => Effect.Effect<Connection, E, R>
-  readonly closed: (connection: NoInfer<Connection>) => Effect.Effect<unknown, E2>
-  readonly isClosed?: ((connection: NoInfer<Connection>) => boolean) | undefined
-  readonly probe?: ((connection: NoInfer<Connection>) => Effect.Effect<unknown, E2>) | undefined
+  readonly connect: (address: Address, attempt: Attempt<Address>) => Effect.Effect<Connection, E, R>
+  readonly closed: (connection: Connection) => Effect.Effect<unknown, E2>
+  readonly isClosed?: ((connection: Connection) => boolean) | undefined
+  readonly probe?: ((connection: Connection) => Effect.Effect<unknown, E2>) | undefined
 }): Connector<Address, Connection, E | E2, Exclude<R, Scope.Scope>> => Object.assign(Object.create(Proto), options)
 
 /** @internal */
@@ -60,7 +60,7 @@ export const openTimeout = dual<
   })
 })
 
-const alsoUntimed = <Address, E>(attempt: Attempt<Address, E>, deadline: Deadline): Attempt<Address, E> => ({
+const alsoUntimed = <Address, E>(attempt: Attempt<Address>, deadline: Deadline): Attempt<Address> => ({
   ...attempt,
   untimed: (effect) => attempt.untimed(deadline.untimed(effect))
 })
@@ -111,7 +111,7 @@ export const setup = dual<
     f: (
       connection: Connection,
       address: Address,
-      attempt: Attempt<Address, E | E2>
+      attempt: Attempt<Address>
     ) => Effect.Effect<Connection2, E2, R2>
   ) => <R>(
     self: Connector<Address, Connection, E, R>
@@ -121,7 +121,7 @@ export const setup = dual<
     f: (
       connection: Connection,
       address: Address,
-      attempt: Attempt<Address, E | E2>
+      attempt: Attempt<Address>
     ) => Effect.Effect<Connection2, E2, R2>
   ) => Connector<Address, Connection2, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
 >(2, (self, f) =>
@@ -139,7 +139,7 @@ export const setup = dual<
 const whileAlive = <A, E, R, E2>(
   self: Effect.Effect<A, E, R>,
   closed: Effect.Effect<unknown, E2>,
-  attempt: Attempt<unknown, never>
+  attempt: Attempt<unknown>
 ): Effect.Effect<A, E | E2 | ConnectionLost, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.raceWith(restore(self), Effect.interruptible(closed), {
@@ -155,7 +155,7 @@ const whileAlive = <A, E, R, E2>(
 
 const lossCause = <E>(
   exit: Exit.Exit<unknown, E>,
-  { generation, serverName }: Attempt<unknown, never>
+  { generation, serverName }: Attempt<unknown>
 ): Cause.Cause<E | ConnectionLost> => {
   const cause = Exit.isFailure(exit) ? exit.cause : Cause.empty
   // An interruption of the watch is a loss, but must not pass for an interruption of the attempt.
@@ -183,7 +183,7 @@ const derive = <Address, Connection, E, R, Connection2 extends object, E2, R2>(
   f: (
     connection: Connection,
     address: Address,
-    attempt: Attempt<Address, E | E2>
+    attempt: Attempt<Address>
   ) => Effect.Effect<Connection2, E2, R2 | Scope.Scope>
 ): Connector<Address, Connection2, E | E2, R | R2> => {
   const { closed, connect, isClosed, probe } = self
@@ -246,7 +246,7 @@ export const admitted = <Address, Connection, E, R>(
 ): Connector<Address, Connection, E, R> =>
   make({
     ...self,
-    connect: (address: Address, attempt: Attempt<Address, E>) =>
+    connect: (address: Address, attempt: Attempt<Address>) =>
       admit(attempt.untimed, Effect.suspend(() => self.connect(address, attempt)))
   })
 
@@ -261,12 +261,14 @@ export const mapError = dual<
   ) => Connector<Address, Connection, E2, R>
 >(2, (self, f) => {
   const { closed, connect, isClosed, probe } = self
+  const abort = (attempt: Attempt<unknown>, error: unknown) => Effect.suspend(() => attempt.abort(f(error as never)))
   return make({
     connect: (address, attempt) =>
       Effect.mapError(
         connect(address, {
           ...attempt,
-          abort: (error) => Effect.suspend(() => attempt.abort(f(error)))
+          // What an attempt aborts with is one of the connector's errors, and is mapped when it fails with it.
+          abort: (error) => Effect.zipRight(Effect.ignore(abort(attempt, error)), Effect.fail(error))
         }),
         f
       ),

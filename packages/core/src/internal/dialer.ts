@@ -17,7 +17,7 @@ import { sleep } from "./sleep.js"
 /** @internal */
 export interface DialSettings<Address, Connection, E, R> {
   readonly serverName: string
-  readonly lookUp: (attempt: Attempt<Address, E>) => Effect.Effect<Address, E, R>
+  readonly lookUp: (attempt: Attempt<Address>) => Effect.Effect<Address, E, R>
   readonly connector: Connector<Address, Connection, E, R>
   readonly attemptTimeout: Duration.Duration
   readonly closeTimeout: Duration.Duration
@@ -66,7 +66,7 @@ export class Dialer<Address, Connection, E, R> {
    * to `abandon` what it leaves behind.
    */
   dial(options: {
-    readonly attempt: Omit<Attempt<Address, E>, "untimed">
+    readonly attempt: Omit<Attempt<Address>, "untimed">
     readonly onAddress: (address: Address) => Effect.Effect<void>
     readonly onDeadline: (at: Option.Option<number>) => void
     /** The current connection stays if it fails. */

@@ -440,7 +440,7 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
     if (previous !== undefined) interrupt(previous)
   }
 
-  private describeAttempt(): Omit<Attempt<Address, E>, "untimed"> {
+  private describeAttempt(): Omit<Attempt<Address>, "untimed"> {
     return {
       serverName: this.settings.serverName,
       key: this.key,
@@ -451,8 +451,10 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
       failedAttempts: Effect.sync(() => this.failedAttempts),
       abort: (error) =>
         Effect.withFiberRuntime((caller) => {
-          this.end({ _tag: "Aborted", cause: Cause.fail(error) }, caller)
-          return Effect.void
+          const cause: Cause.Cause<unknown> = Cause.fail(error)
+          // What the attempt fails with is an error of the look-up or the connector.
+          this.end({ _tag: "Aborted", cause: cause as Cause.Cause<E> }, caller)
+          return Effect.fail(error)
         })
     }
   }

@@ -39,7 +39,7 @@ export const abort = <E>(error: E): Answer<never, E> => answer({ _tag: "Abort", 
 
 /** @internal */
 export const decide = <Address, Connection, E>(
-  decide: (address: Address, attempt: Attempt<Address, never>) => Answer<Connection, E, Address>
+  decide: (address: Address, attempt: Attempt<Address>) => Answer<Connection, E, Address>
 ): Answer<Connection, E, Address> => answer({ _tag: "Decide", decide })
 
 /** @internal */

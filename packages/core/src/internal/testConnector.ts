@@ -56,7 +56,7 @@ class Call<Connection, E, Address> {
   constructor(
     readonly number: number,
     readonly address: Address,
-    readonly attempt: Connector.Attempt<Address, E>,
+    readonly attempt: Connector.Attempt<Address>,
     readonly clock: Clock.Clock
   ) {
     this.begunAt = clock.unsafeCurrentTimeMillis()
@@ -171,7 +171,7 @@ class Impl<Connection, E, Address> implements TestConnector<Connection, E, Addre
 
   private connect(
     address: Address,
-    attempt: Connector.Attempt<Address, E>,
+    attempt: Connector.Attempt<Address>,
     clock: Clock.Clock
   ): Effect.Effect<Connection, E, Scope.Scope> {
     const call = new Call<Connection, E, Address>(this.calls.length + 1, address, attempt, clock)
@@ -195,7 +195,7 @@ class Impl<Connection, E, Address> implements TestConnector<Connection, E, Addre
       case "Hang":
         return Effect.flatMap(call.overruled.next, (answer) => this.perform(call, answer))
       case "Abort":
-        return Effect.zipRight(call.attempt.abort(answer.error), this.perform(call, hang))
+        return call.attempt.abort(answer.error)
       case "Decide":
         return Effect.suspend(() => this.perform(call, answer.decide(call.address, call.attempt), loss))
       case "Delayed":

@@ -23,7 +23,7 @@ export interface Stage {
   readonly log: (lane: string, event: { readonly ev: string; readonly [field: string]: unknown }) => void
   persistentConnection: PersistentConnection.PersistentConnection<ScriptedConnection, ScriptedError> | undefined
   /** As given to the last connect. */
-  attempt: Connector.Attempt<string, ScriptedError> | undefined
+  attempt: Connector.Attempt<string> | undefined
   /** The newest one. */
   connection: ScriptedConnection | undefined
   subscribers: number

@@ -46,7 +46,7 @@ const toDeed = (stage: Stage, { error, op }: DetailedOp): Deed | undefined => {
   switch (op) {
     case "abort":
       if (attempt === undefined) return atOnce(Effect.succeed("no_context"))
-      return atOnce(Effect.as(attempt.abort(new ScriptedError({ text: error ?? "aborted" })), null))
+      return atOnce(Effect.as(Effect.ignore(attempt.abort(new ScriptedError({ text: error ?? "aborted" }))), null))
     case "attempts":
       return atOnce(attempt === undefined ? Effect.succeed("no_context") : attempt.failedAttempts)
     case "peer_close":

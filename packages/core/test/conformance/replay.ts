@@ -161,7 +161,7 @@ const connector = (stage: Stage.Stage, { connect }: Scenario) => {
   const next = script(connect, {})
   let connections = 0
   return Connector.make({
-    connect: (address: string, attempt: Connector.Attempt<string, Stage.ScriptedError>) =>
+    connect: (address: string, attempt: Connector.Attempt<string>) =>
       Effect.flatMap(attempt.failedAttempts, (attempts) => {
         const { call, number } = next()
         const log = (outcome: object) => stage.log("loop", { ev: "connect_done", n: number, ...outcome })

@@ -21,7 +21,7 @@ const isUnauthorized = (cause: Cause.Cause<unknown>) =>
 /** Keeps the token, and gets another one only if the server has said that it does not like this one. */
 const login = (refreshToken: Effect.Effect<string>) => {
   let token = "from yesterday"
-  return ({ lastCause }: Attempt<unknown, never>) =>
+  return ({ lastCause }: Attempt<unknown>) =>
     Effect.gen(function*() {
       if (Option.exists(lastCause, isUnauthorized)) token = yield* refreshToken
       return { host: "feed.example.com", token }

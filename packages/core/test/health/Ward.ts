@@ -109,7 +109,7 @@ const makeWard: Effect.Effect<Ward> = Effect.map(Effect.clock, (clock) => new Wa
 /** Chance always draws this: 0 for the whole interval, almost 1 for the shortest. */
 export const drawing = (part: number): Random.Random => ({ ...Random.make("any"), next: Effect.succeed(part) })
 
-export const attempt: Connector.Attempt<string, unknown> = {
+export const attempt: Connector.Attempt<string> = {
   serverName: "test",
   key: {},
   generation: 1,
@@ -117,7 +117,7 @@ export const attempt: Connector.Attempt<string, unknown> = {
   lastCause: Option.none(),
   previousAddress: Option.none(),
   failedAttempts: Effect.succeed(0),
-  abort: () => Effect.void,
+  abort: Effect.fail,
   untimed: (effect) => effect
 }
 

@@ -33,7 +33,7 @@ import { ScriptedDefect } from "./words.js"
 import type { World } from "./World.js"
 
 type Service = PersistentConnection.PersistentConnection<ScriptedConnection, ScriptedError>
-type Attempt = Connector.Attempt<string, ScriptedError>
+type Attempt = Connector.Attempt<string>
 
 /** The functions of user code that the persistent connection calls. */
 export type Callback =
@@ -235,7 +235,7 @@ export class Subject {
         return Effect.as(this.service.closeWhenCurrentConnectionIsClosed, words.done)
       case "abort": {
         if (this.attempt === undefined) return Effect.succeed("no attempt")
-        return Effect.as(this.attempt.abort(new ScriptedError({ text: "aborted" })), words.done)
+        return Effect.as(Effect.ignore(this.attempt.abort(new ScriptedError({ text: "aborted" }))), words.done)
       }
       case "lose":
         return Effect.sync(() => {

@@ -366,7 +366,7 @@ describe("connectedOrFailedToConnect", () => {
         if (phase.isConnected) server.line.isLost = true
         const early = yield* askNow(service.connectedOrFailedToConnect)
         expect(early.isWaiting).toBe(true)
-        yield* server.attempt!.abort(new Refused({ text: "enough" }))
+        yield* server.abort(new Refused({ text: "enough" }))
         const late = yield* askNow(service.connectedOrFailedToConnect)
         for (const { error } of [early, late]) expect(error).toEqual(new Refused({ text: "enough" }))
       }))
@@ -376,7 +376,7 @@ describe("connectedOrFailedToConnect", () => {
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* settle
-      yield* server.attempt!.abort(new Refused({ text: "enough" }))
+      yield* server.abort(new Refused({ text: "enough" }))
       expect(yield* service.connectedOrFailedToConnect).toBe(server.line)
       server.line.drop()
       yield* settle
@@ -469,7 +469,7 @@ describe("connectedOrClosed", () => {
       const aborted = yield* begin()
       aborted.server.refuse("no")
       yield* settle
-      yield* aborted.server.attempt!.abort(new Refused({ text: "enough" }))
+      yield* aborted.server.abort(new Refused({ text: "enough" }))
       yield* settle
       const abortion = yield* Effect.flip(aborted.service.connectedOrClosed)
       expect(abortion.reason).toEqual({ _tag: "Aborted", cause: Cause.fail(new Refused({ text: "enough" })) })

@@ -15,7 +15,7 @@ const on = (tag: Event["_tag"], handle: () => Effect.Effect<unknown>) => (event:
   Effect.suspend(() => event._tag === tag ? handle() : Effect.void)
 
 const enough = (text = "enough") => new Refused({ text })
-const abort = ({ server }: Life, text?: string) => server.attempt!.abort(enough(text))
+const abort = ({ server }: Life, text?: string) => server.abort(enough(text))
 const stateTag = ({ service }: Life) => Effect.map(service.state.get, ({ _tag }) => _tag)
 
 /** Every connection that there has been has been released once, and there is none now. */
@@ -273,7 +273,7 @@ describe("abort", () => {
     Effect.gen(function*() {
       const life = yield* begin()
       const { diary, server, service } = life
-      server.connect = (attempt) => Effect.zipRight(attempt.abort(enough()), refuse("unheard"))
+      server.connect = (attempt) => Effect.zipRight(Effect.ignore(attempt.abort(enough())), refuse("unheard"))
       const waiter = yield* ask(service.connectedOrFailedToConnect)
       const connected = yield* ask(service.connected)
       yield* settle
@@ -288,7 +288,7 @@ describe("abort", () => {
   it.scoped("X5: so is a look-up that aborts", () =>
     Effect.gen(function*() {
       const life = yield* begin()
-      life.server.lookUp = (attempt) => Effect.as(attempt.abort(enough()), "a")
+      life.server.lookUp = (attempt) => Effect.as(Effect.ignore(attempt.abort(enough())), "a")
       const waiter = yield* askNow(life.service.connectedOrFailedToConnect)
       expect(waiter.error).toEqual(enough())
       expect(life.server.connects).toBe(0)
@@ -349,7 +349,7 @@ describe("abort", () => {
       const first = life.server.attempt!
       yield* pass(100)
       expect(life.server.attempt).not.toBe(first)
-      yield* first.abort(enough())
+      yield* Effect.ignore(first.abort(enough()))
       yield* settle
       expect(yield* stateTag(life)).toBe("Closed")
     }))

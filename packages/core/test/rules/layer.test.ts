@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { ConnectionClosed } from "@persistent-connection/core/ConnectionError"
+import { ConnectionClosed, type ConnectionLost } from "@persistent-connection/core/ConnectionError"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
@@ -246,6 +246,24 @@ describe("the layer", () => {
         }
       })
       expectTypeOf(simple).toEqualTypeOf<Layer.Layer<Prices>>()
+      const noHost = new FeedError({ status: 404 })
+      const asking = PersistentConnection.make({
+        serverName: "prices",
+        address: (attempt) =>
+          Option.isSome(attempt.previousAddress) ? Effect.succeed("b.example.com") : Effect.fail(noHost),
+        connector: Connector.make({
+          connect: (host: string, attempt) =>
+            attempt.number > 3 ? attempt.abort("too often" as const) : Effect.succeed(new PriceFeed(host)),
+          closed: (_: PriceFeed) => Effect.void
+        }).pipe(Connector.setup((feed, _host, attempt) => attempt.number > 2 ? Effect.fail(3) : Effect.succeed(feed)))
+      })
+      expectTypeOf(asking).toEqualTypeOf<
+        Effect.Effect<
+          PersistentConnection.PersistentConnection<PriceFeed, FeedError | "too often" | number | ConnectionLost>,
+          never,
+          Scope.Scope
+        >
+      >()
       expect(Layer.isLayer(simple)).toBe(true)
     }))
 })

@@ -381,7 +381,7 @@ describe("the schedule", () => {
     it.scoped(`D11, X5: an abort while the last ${last} handler runs closes at once`, () =>
       Effect.gen(function*() {
         const life = yield* givingUp
-        yield* life.server.attempt!.abort(new Refused({ text: "enough" }))
+        yield* life.server.abort(new Refused({ text: "enough" }))
         yield* settle
         expect((yield* stateOf(life))._tag).toBe("Closed")
       }))

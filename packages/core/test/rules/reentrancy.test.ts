@@ -44,7 +44,7 @@ const operations: ReadonlyArray<Operation> = [
   },
   { name: "state.get", kind: "look", run: ({ service }) => service.state.get },
   { name: "subscribe", kind: "look", run: ({ service }) => service.subscribe },
-  { name: "abort", kind: "end", run: ({ server }) => server.attempt!.abort(new Refused({ text: "enough" })) }
+  { name: "abort", kind: "end", run: ({ server }) => server.abort(new Refused({ text: "enough" })) }
 ]
 
 /** Where an operation is awaited: once, as soon as there is an attempt to abort if that is what it does. */

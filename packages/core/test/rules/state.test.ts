@@ -124,7 +124,7 @@ describe("the table of transitions", () => {
         Effect.gen(function*() {
           const life = yield* phase.reach()
           const states = yield* watch(life)
-          const abort = life.server.attempt!.abort(new Refused({ text: "enough" }))
+          const abort = life.server.abort(new Refused({ text: "enough" }))
           if (end === "abort") yield* abort
           else if (end === "close, then abort") yield* Effect.zip(ask(life.service.close), abort)
           else yield* ask(life.service[end])
@@ -132,7 +132,7 @@ describe("the table of transitions", () => {
           if (phase.isConnected && phase.isInHandler) return recordFrom(states)
           if (phase.isConnected && (yield* stateOf(life))._tag === "Connected") life.server.line.drop()
           yield* settle
-          if (end === "close, then abort") yield* life.server.attempt!.abort(new Refused({ text: "again" }))
+          if (end === "close, then abort") yield* life.server.abort(new Refused({ text: "again" }))
           yield* settle
           expect(tags(states).at(-1)).toBe("Closed")
           recordFrom(states)
@@ -150,10 +150,10 @@ describe("the table of transitions", () => {
         yield* ask(life.service.close)
         yield* pass(when === "Closing" ? 5 : 15)
         expect(yield* stateOf(life)).toMatchObject({ _tag: when, reason: { _tag: "ClosedByOwner" } })
-        yield* life.server.attempt!.abort(new Refused({ text: "late" }))
+        yield* life.server.abort(new Refused({ text: "late" }))
         const reason = { _tag: "Aborted", cause: Cause.fail(new Refused({ text: "late" })) }
         expect(yield* stateOf(life)).toMatchObject({ _tag: when, reason })
-        yield* life.server.attempt!.abort(new Refused({ text: "later" }))
+        yield* life.server.abort(new Refused({ text: "later" }))
         yield* pass(20)
         expect(yield* stateOf(life)).toMatchObject({ _tag: "Closed", reason })
         recordFrom(states)
@@ -304,7 +304,7 @@ describe("the fields", () => {
         const life = yield* begin({ onEvent: on("Disconnected", () => sleep(5)) })
         yield* settle
         yield* end === "abort"
-          ? life.server.attempt!.abort(new Refused({ text: "enough" }))
+          ? life.server.abort(new Refused({ text: "enough" }))
           : life.service.closeWhenCurrentConnectionIsClosed
         expect(yield* stateOf(life)).toMatchObject({ _tag: "Connected", isLast: true, connection: life.server.line })
         life.server.line.drop()

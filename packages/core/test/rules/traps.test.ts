@@ -41,7 +41,7 @@ const turns = (count: number) => Effect.repeatN(Effect.yieldNow(), count)
 const stops: ReadonlyArray<readonly [string, (life: Life) => Effect.Effect<unknown>]> = [
   ["close", ({ service }) => service.close],
   ["closeWhenCurrentConnectionIsClosed", ({ service }) => service.closeWhenCurrentConnectionIsClosed],
-  ["abort", ({ server }) => server.attempt!.abort(new Refused({ text: "enough" }))]
+  ["abort", ({ server }) => server.abort(new Refused({ text: "enough" }))]
 ]
 
 describe("a success that races with an end", () => {
@@ -513,7 +513,7 @@ describe("another clock and another chance", () => {
       server.line.drop()
       yield* pass(20)
       yield* elsewhere(service.closeWhenCurrentConnectionIsClosed)
-      yield* elsewhere(server.attempt!.abort(new Refused({ text: "enough" })))
+      yield* elsewhere(server.abort(new Refused({ text: "enough" })))
       yield* elsewhere(service.close)
       yield* settle
       expect(waiters.every(({ isWaiting }) => !isWaiting)).toBe(true)
@@ -596,7 +596,7 @@ describe("after it is all over", () => {
         askNow(Effect.flip(service.connectedOrClosed)),
         askNow(Effect.flip(service.connectedOrFailedToConnect)),
         askNow(Effect.scoped(service.subscribe)),
-        askNow(server.attempt!.abort(new Refused({ text: "late" }))),
+        askNow(server.abort(new Refused({ text: "late" }))),
         askNow(service.closeWhenCurrentConnectionIsClosed)
       ])
       expect(answers.map(({ exit }) => exit?._tag)).toEqual(answers.map(() => "Success"))

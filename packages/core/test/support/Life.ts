@@ -46,7 +46,7 @@ export class Line {
   }
 }
 
-export type Attempt = Connector.Attempt<string, Refused>
+export type Attempt = Connector.Attempt<string>
 export type Event = ConnectionEvent<Line, Refused, string>
 type Service = PersistentConnection.PersistentConnection<Line, Refused>
 
@@ -87,6 +87,11 @@ export class Server {
   /** Accepts everybody from now on. */
   accept(): void {
     this.connect = () => Effect.void
+  }
+
+  /** As the attempt made last does, but without failing with it. */
+  abort(error: Refused): Effect.Effect<void> {
+    return Effect.suspend(() => Effect.ignore(this.attempt!.abort(error)))
   }
 
   readonly address = (attempt: Attempt): Effect.Effect<string, Refused> => {

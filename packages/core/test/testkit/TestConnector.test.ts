@@ -203,7 +203,7 @@ describe("the script", () => {
       const connection = yield* connectTo(server, "a")
       expect(yield* Effect.flip(connection.connectedOrFailedToConnect)).toEqual(new Refused({ status: 403 }))
       yield* connection.closeFinished
-      expect(yield* diary(server)).toEqual(["0 Interrupted 0"])
+      expect(yield* diary(server)).toEqual(["0 Failed 0"])
     }))
 
   it("has no negative times", () => {

@@ -74,7 +74,7 @@ describe("forEachConnection", () => {
       yield* byOwner.service.close
       yield* settle
       expect(first.exit).toEqual(Exit.void)
-      yield* aborted.server.attempt!.abort(new Refused({ text: "banned" }))
+      yield* aborted.server.abort(new Refused({ text: "banned" }))
       yield* settle
       expect(second.isWaiting, "the last connection lives").toBe(true)
       aborted.server.line.drop()

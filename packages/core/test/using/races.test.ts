@@ -50,8 +50,8 @@ class World {
 
   constructor({ isStubborn, knowsIfClosed }: Variant) {
     const connector = Connector.make({
-      connect: (_: void, attempt: Connector.Attempt<void, string>) => {
-        this.abortion = attempt.abort("aborted")
+      connect: (_: void, attempt: Connector.Attempt<void>) => {
+        this.abortion = Effect.ignore(attempt.abort("aborted"))
         const connect = Effect.zipRight(
           Effect.suspend(() => this.connecting === undefined ? Effect.void : Deferred.await(this.connecting)),
           Effect.acquireRelease(

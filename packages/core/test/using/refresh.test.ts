@@ -265,7 +265,7 @@ describe("refresh", () => {
       const first = yield* askNow(refresh(last.service))
       yield* last.service.closeWhenCurrentConnectionIsClosed
       const second = yield* askNow(refresh(aborted.service))
-      yield* aborted.server.attempt!.abort(new Refused({ text: "banned" }))
+      yield* aborted.server.abort(new Refused({ text: "banned" }))
       yield* settle
       expect(first.error).toBeInstanceOf(ConnectionClosed)
       expect(second.failure).toBe("banned")
@@ -283,7 +283,8 @@ describe("refresh", () => {
     Effect.gen(function*() {
       const life = yield* begin()
       yield* settle
-      life.server.connect = ({ abort }) => Effect.zipRight(abort(new Refused({ text: "banned" })), Effect.never)
+      life.server.connect = ({ abort }) =>
+        Effect.zipRight(Effect.ignore(abort(new Refused({ text: "banned" }))), Effect.never)
       expect((yield* askNow(refresh(life.service))).failure).toBe("banned")
       expect(yield* currentLine(life)).toBe(1)
       expect(yield* life.service.isClosed).toBe(false)
@@ -499,7 +500,7 @@ describe("refreshWhen", () => {
         yield* askNow(refreshWhen(aborted.service, maxAge("1 hour")))
       ] as const
       yield* closed.service.close
-      yield* aborted.server.attempt!.abort(new Refused({ text: "banned" }))
+      yield* aborted.server.abort(new Refused({ text: "banned" }))
       // The last one is not refreshed any more, however old it gets.
       yield* pass(10_000)
       expect(aborted.server.attempts.length).toBe(1)

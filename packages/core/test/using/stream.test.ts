@@ -254,7 +254,7 @@ describe("stream", () => {
       const aborted = yield* begin()
       yield* settle
       const second = yield* askNow(Stream.runDrain(stream(aborted.service, feed.stream)))
-      yield* aborted.server.attempt!.abort(new Refused({ text: "banned" }))
+      yield* aborted.server.abort(new Refused({ text: "banned" }))
       aborted.server.line.drop()
       yield* settle
       expect(second.error).toBeInstanceOf(ConnectionClosed)

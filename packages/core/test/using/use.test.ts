@@ -395,7 +395,7 @@ describe("use", () => {
 
       const aborted = yield* begin({}, ({ server }) => server.refuse("no"))
       const byAbort = yield* waits(aborted)
-      yield* aborted.server.attempt!.abort(new Refused({ text: "banned" }))
+      yield* aborted.server.abort(new Refused({ text: "banned" }))
       yield* settle
       expect(closedOf(byAbort).reason).toEqual({ _tag: "Aborted", cause: Cause.fail(new Refused({ text: "banned" })) })
     }))

@@ -10,7 +10,7 @@ import type * as Scope from "effect/Scope"
 import { WebSocket } from "ws"
 import { until } from "./servers.js"
 
-const attempt: Attempt<never, unknown> = {
+const attempt: Attempt<never> = {
   serverName: "test",
   key: {},
   generation: 1,
@@ -18,7 +18,7 @@ const attempt: Attempt<never, unknown> = {
   lastCause: Option.none(),
   previousAddress: Option.none(),
   failedAttempts: Effect.succeed(0),
-  abort: () => Effect.void,
+  abort: Effect.fail,
   untimed: (effect) => effect
 }
 
