@@ -51,11 +51,11 @@ export interface Attempt<out Address> {
   readonly key: object
   /** The number of the connection that this attempt would establish, from 1. */
   readonly generation: number
-  /** The number of the attempt within its cycle, from 1. */
+  /** The number of the attempt within its cycle, from 1; of a `refresh`, among those in a row that have failed. */
   readonly number: number
   /**
-   * Why the previous attempt failed or the previous connection was lost; none at the very first attempt, and at one
-   * that is to replace a connection that works.
+   * Why the previous attempt failed or the previous connection was lost; none at the very first attempt, and at the
+   * first one of a `refresh`, which is to replace a connection that works.
    */
   readonly lastCause: Option.Option<Cause.Cause<unknown>>
   /** The address that the previous look-up to succeed gave, in this cycle or before; none if there was none. */

@@ -453,8 +453,9 @@ export const refresh: {
 
 /**
  * Refreshes every connection when the signal for it has come: its age (`maxAge`), the end of its token, a server that
- * says it will go. While that fails it is tried again, and the old connection goes on. Runs until the persistent
- * connection is closed by its owner, and fails with `ConnectionClosed` if it was aborted or gave up.
+ * says it will go. The signal may ask since when, in ms, the connection has been established; one is replaced a second
+ * after that at the earliest. While a refresh fails it is tried again, and the old connection goes on. Runs until the persistent connection is closed by its owner, and fails
+ * with `ConnectionClosed` if it was aborted or gave up.
  *
  * @example
  * ```ts
@@ -475,14 +476,14 @@ export const refresh: {
  */
 export const refreshWhen: {
   <Connection, R>(
-    signal: (connection: Connection) => Effect.Effect<unknown, never, R>,
+    signal: (connection: Connection, since: number) => Effect.Effect<unknown, never, R>,
     options?: RefreshOptions
   ): <E>(
     self: PersistentConnection<Connection, E>
   ) => Effect.Effect<void, ConnectionClosed<E>, Exclude<R, Scope.Scope>>
   <Connection, E, R>(
     self: PersistentConnection<Connection, E>,
-    signal: (connection: Connection) => Effect.Effect<unknown, never, R>,
+    signal: (connection: Connection, since: number) => Effect.Effect<unknown, never, R>,
     options?: RefreshOptions
   ): Effect.Effect<void, ConnectionClosed<E>, Exclude<R, Scope.Scope>>
 } = dual((args) => isPersistentConnection(args[0]), using.refreshWhen)
@@ -497,7 +498,7 @@ export const refreshWhen: {
 export const maxAge: (
   age: Duration.DurationInput,
   options?: { readonly jitter?: number | undefined }
-) => (connection: unknown) => Effect.Effect<void> = using.maxAge
+) => (connection: unknown, since: number) => Effect.Effect<void> = using.maxAge
 
 /**
  * @since 0.1.0

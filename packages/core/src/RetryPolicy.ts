@@ -16,7 +16,7 @@
  * export const patient = policy.pipe(Schedule.intersect(Schedule.recurs(20)))
  *
  * // Gives up when nothing has worked for 10 minutes.
- * export const punctual = policy.pipe(Schedule.upTo("10 minutes"))
+ * export const punctual = policy.pipe(RetryPolicy.giveUpAfter("10 minutes"))
  *
  * // Tries once more without any delay, and only then begins to wait. Needs `stableFor`: if every connection were a
  * // success, a peer that accepts and hangs up would never be called with any delay.
@@ -149,6 +149,24 @@ export const giveUp: RetryDecision = internal.giveUp
  * @category decisions
  */
 export const retryAfter: (time: Duration.DurationInput) => RetryDecision = internal.retryAfter
+
+/**
+ * Gives up when nothing has worked for so long: at the first failure that comes so much later than the failure or loss
+ * with which it began, or at the first of all if the time is 0. A success restarts it (D11).
+ *
+ * `Schedule.upTo` is not the same: it counts from the beginning of the attempt that led to the connection which was lost,
+ * and gives up at the first failure after a connection that has lived for long. So do all that build on
+ * `Schedule.elapsed`.
+ *
+ * Throws an `IllegalArgumentException` for a negative time.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const giveUpAfter: {
+  (time: Duration.DurationInput): <Out, In, R>(self: Schedule.Schedule<Out, In, R>) => Schedule.Schedule<Out, In, R>
+  <Out, In, R>(self: Schedule.Schedule<Out, In, R>, time: Duration.DurationInput): Schedule.Schedule<Out, In, R>
+} = internal.giveUpAfter
 
 /**
  * Sorts the causes of failures and losses into classes: those that are final, those after which the server wants to be

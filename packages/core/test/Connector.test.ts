@@ -379,7 +379,7 @@ describe("Connector", () => {
         const watches: Array<number> = []
         const note = Effect.sync(() => watches.push(exchange.last.watches))
         const connector = exchange.connector().pipe(
-          Connector.setup((line) => Effect.as(Effect.zipRight(Effect.yieldNow(), note), line))
+          Connector.setup((line) => Effect.as(Effect.zipRight(Effect.repeatN(Effect.yieldNow(), 2), note), line))
         )
         yield* Effect.scoped(Effect.zipRight(connector.connect("a", attempt), note))
         expect(watches).toEqual([1, 0])

@@ -111,7 +111,9 @@ class Impl<Key, Connection, E> implements ConnectionMap<Key, Connection, E> {
       }
       entry.expiresAt = this.clock.unsafeCurrentTimeMillis() + this.idleTimeToLive
       this.idle.add(entry)
-      if (this.idleTimeToLive < Infinity) this.sweeper ??= Runtime.runFork(this.runtime, this.sweep)
+      if (this.idleTimeToLive < Infinity) {
+        this.sweeper ??= Runtime.runFork(this.runtime, this.sweep, { immediate: false })
+      }
       return Effect.void
     })
   }

@@ -60,7 +60,7 @@ export const openTimeout = dual<
   })
 })
 
-const alsoUntimed = <Address, E>(attempt: Attempt<Address>, deadline: Deadline): Attempt<Address> => ({
+const alsoUntimed = <Address>(attempt: Attempt<Address>, deadline: Deadline): Attempt<Address> => ({
   ...attempt,
   untimed: (effect) => attempt.untimed(deadline.untimed(effect))
 })
@@ -142,7 +142,8 @@ const whileAlive = <A, E, R, E2>(
   attempt: Attempt<unknown>
 ): Effect.Effect<A, E | E2 | ConnectionLost, R> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.raceWith(restore(self), Effect.interruptible(closed), {
+    // A watch that is slow to stop holds up nobody.
+    Effect.raceWith(restore(self), Effect.interruptible(Effect.disconnect(closed)), {
       onSelfDone: (exit, watch) => Effect.zipRight(Fiber.interrupt(watch), exit),
       onOtherDone: (loss, fiber) =>
         Effect.flatMap(Fiber.interrupt(fiber), (exit) => {

@@ -1,9 +1,13 @@
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
+import * as FiberStatus from "effect/FiberStatus"
+import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
+import { Signal } from "./signal.js"
 
 /**
  * Where a fiber comes from passes to those that it starts, not to those that join it.
@@ -15,8 +19,27 @@ export const ofOneFiber = { join: <A>(joining: A) => joining }
 /** The persistent connections that have started a fiber, or an ancestor of it. */
 const startedBy = FiberRef.unsafeMake<ReadonlyArray<unknown>>([], ofOneFiber)
 
-/** The persistent connections whose closing has to wait for a fiber, and the steps of attempts that it is a part of. */
-const awaitedBy = FiberRef.unsafeMake<ReadonlyArray<unknown>>([], ofOneFiber)
+const noMarks: ReadonlyArray<unknown> = []
+
+/**
+ * The persistent connections whose closing has to wait for a fiber, and the steps of attempts that it is a part of. They
+ * pass to what such a fiber forks, not to a callback that is run with its runtime, and that nobody waits for.
+ */
+const awaitedBy: FiberRef.FiberRef<ReadonlyArray<unknown>> = FiberRef.unsafeMake<ReadonlyArray<unknown>>(noMarks, {
+  ...ofOneFiber,
+  fork: (all) => Option.exists(Fiber.getCurrentFiber(), (fiber) => fiber.getFiberRef(awaitedBy) === all) ? all : noMarks
+})
+
+/**
+ * For fibers that run with the runtime of this one, and that the release of a connection waits for all the same.
+ *
+ * @internal
+ */
+export const asAwaited = Effect.map(
+  FiberRef.get(awaitedBy),
+  (value) => (fiberRefs: FiberRefs.FiberRefs, fiberId: FiberId.Runtime) =>
+    FiberRefs.updateAs(fiberRefs, { fiberId, fiberRef: awaitedBy, value })
+)
 
 /** The fibers that run the attempt which a fiber is a part of, each waiting for the next. */
 const diallers = FiberRef.unsafeMake<Set<Fiber.RuntimeFiber<unknown, unknown>> | undefined>(undefined, ofOneFiber)
@@ -44,6 +67,7 @@ export const asDialler = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effec
  */
 export class Fibers<R> {
   private readonly running = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
+  private readonly gone = new Signal<void>()
 
   constructor(private readonly runtime: Runtime.Runtime<R>) {}
 
@@ -70,12 +94,23 @@ export class Fibers<R> {
     return this.forkAwaited(Effect.locally(asDialler(effect), diallers, running), running)
   }
 
+  /** The first of the two to end. The other one is interrupted, but not waited for: it may be slow to stop. */
+  first<A>(one: Effect.Effect<A, never, R>, other: Effect.Effect<A, never, R>): Effect.Effect<A> {
+    return Effect.suspend(() => {
+      const fibers = [this.fork(one), this.fork(other)]
+      return Effect.ensuring(
+        Effect.async<A>((resume) => fibers.forEach((fiber) => fiber.addObserver(resume))),
+        Effect.sync(() => fibers.forEach(interrupt))
+      )
+    })
+  }
+
   /** Is it one of these, or a descendant of one? */
   haveStarted(fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean {
     return fiber.getFiberRef(startedBy).includes(this)
   }
 
-  /** Is it one that closing waits for, or a descendant of one (D7)? */
+  /** Is it one that closing waits for, or may come to wait for, since it descends from one (D7)? */
   isAwaited(fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean {
     return fiber.getFiberRef(awaitedBy).includes(this)
   }
@@ -83,13 +118,21 @@ export class Fibers<R> {
   /** It has taken longer than anybody is willing to wait: it is on its own. */
   forget(fiber: Fiber.RuntimeFiber<unknown, unknown>): void {
     this.running.delete(fiber)
+    this.gone.notify(Exit.void)
   }
 
-  /** Waits until all have ended, also those started meanwhile; but not the caller for itself. */
+  /**
+   * Waits until all have ended, or nobody is willing to wait for them, also those started meanwhile; but not for those
+   * that wait for the caller.
+   */
   get join(): Effect.Effect<void> {
     return Effect.withFiberRuntime((self) => {
-      const others = [...this.running].filter((fiber) => fiber !== self)
-      return others.length === 0 ? Effect.void : Effect.andThen(Fiber.awaitAll(others), this.join)
+      const { next } = this.gone
+      const others = [...this.running]
+      const awaited = this.haveStarted(self)
+        ? Effect.filter(others, (other) => waitsFor(other, self), { negate: true })
+        : Effect.succeed(others)
+      return Effect.flatMap(awaited, ({ length }) => length === 0 ? Effect.void : Effect.zipRight(next, this.join))
     })
   }
 
@@ -102,7 +145,7 @@ export class Fibers<R> {
 
   private add<A, E>(fiber: Fiber.RuntimeFiber<A, E>): Fiber.RuntimeFiber<A, E> {
     this.running.add(fiber)
-    fiber.addObserver(() => this.running.delete(fiber))
+    fiber.addObserver(() => this.forget(fiber))
     return fiber
   }
 }
@@ -116,6 +159,22 @@ export const isPartOf = (
   fiber: Fiber.RuntimeFiber<unknown, unknown>,
   running: ReadonlySet<Fiber.RuntimeFiber<unknown, unknown>>
 ): boolean => fiber.getFiberRef(awaitedBy).includes(running)
+
+/**
+ * Is the other fiber this one, is it waiting for it, which it has started, or will it have to?
+ *
+ * @internal
+ */
+export const waitsFor = (
+  other: Fiber.RuntimeFiber<unknown, unknown>,
+  fiber: Fiber.RuntimeFiber<unknown, unknown>
+): Effect.Effect<boolean> =>
+  other === fiber ? Effect.succeed(true) : Effect.flatMap(other.status, (status) =>
+    // A concurrent `Effect.all` runs its parts in daemons, but is known to wait for a fiber. (`FiberId.isNone` of
+    // effect 3.22 calls itself for ever on any other id.)
+    FiberStatus.isSuspended(status) && status.blockingOn._tag !== "None"
+      ? Effect.succeed(true)
+      : isSameOrChildOf(fiber, other))
 
 /**
  * Is the fiber the other one, its child, or a child's child? Only of such as end with it: who forks a daemon does not

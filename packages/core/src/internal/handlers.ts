@@ -7,9 +7,8 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
-import * as FiberStatus from "effect/FiberStatus"
 import * as Metric from "effect/Metric"
-import { type Fibers, interrupt, isSameOrChildOf, ofOneFiber } from "./fibers.js"
+import { type Fibers, interrupt, ofOneFiber, waitsFor } from "./fibers.js"
 import { handlerDefects, slowHandlers } from "./metrics.js"
 import { sleep } from "./sleep.js"
 
@@ -108,7 +107,7 @@ export class Handlers<Event extends { readonly _tag: string }, R> {
     }
     // In its first turn the call does not know its own fiber yet.
     const caller = call.fiber
-    if (caller === undefined || caller === fiber) return Effect.sync(release)
+    if (caller === undefined) return Effect.sync(release)
     return Effect.flatMap(waitsFor(caller, fiber), (isAwaited) => isAwaited ? Effect.sync(release) : Effect.void)
   }
 
@@ -162,15 +161,3 @@ export class Handlers<Event extends { readonly _tag: string }, R> {
     )
   }
 }
-
-/** Is the caller waiting for the fiber, which it has started, or will it have to? */
-const waitsFor = (
-  caller: Fiber.RuntimeFiber<unknown, unknown>,
-  fiber: Fiber.RuntimeFiber<unknown, unknown>
-): Effect.Effect<boolean> =>
-  Effect.flatMap(caller.status, (status) =>
-    // A concurrent `Effect.all` runs its parts in daemons, but is known to wait for a fiber. (`FiberId.isNone` of
-    // effect 3.22 calls itself for ever on any other id.)
-    FiberStatus.isSuspended(status) && status.blockingOn._tag !== "None"
-      ? Effect.succeed(true)
-      : isSameOrChildOf(fiber, caller))

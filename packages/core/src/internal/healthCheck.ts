@@ -16,7 +16,7 @@ import * as Tracer from "effect/Tracer"
 import type { Connector, HealthCheckOptions } from "../Connector.js"
 import { orDefect } from "./cause.js"
 import { make } from "./connector.js"
-import { interrupt } from "./fibers.js"
+import { asAwaited, interrupt } from "./fibers.js"
 import * as Options from "./options.js"
 import { sleep, sleepUntil } from "./sleep.js"
 
@@ -59,7 +59,8 @@ class Health<Connection, E, R> {
     private readonly settings: Settings<Connection, E, R>,
     private readonly serverName: string,
     private readonly clock: Clock.Clock,
-    private readonly runtime: Runtime.Runtime<R>
+    private readonly runtime: Runtime.Runtime<R>,
+    private readonly marks: Effect.Effect.Success<typeof asAwaited>
   ) {}
 
   begin(connection: Connection): void {
@@ -188,7 +189,7 @@ class Health<Connection, E, R> {
   }
 
   private fork<A, E2>(effect: Effect.Effect<A, E2, R>): Fiber.RuntimeFiber<A, E2> {
-    const fiber = Runtime.runFork(this.runtime, effect)
+    const fiber = Runtime.runFork(this.runtime, effect, { updateRefs: this.marks })
     this.running.add(fiber)
     fiber.addObserver(() => this.running.delete(fiber))
     return fiber
@@ -252,7 +253,7 @@ export const healthCheck = dual<
       Effect.gen(function*() {
         const scope = yield* Effect.scope
         const runtime = yield* ownRuntime<Requirements>()
-        const health = new Health(settings, attempt.serverName, yield* Effect.clock, runtime)
+        const health = new Health(settings, attempt.serverName, yield* Effect.clock, runtime, yield* asAwaited)
         // The last finalizer to run, as a probe that cannot be interrupted may well end with the connection …
         yield* Scope.addFinalizer(scope, health.ended)
         const connection = yield* connect(address, attempt)

@@ -142,7 +142,7 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
     dialer.take()
     const generation = this.state.generation + 1
     const since = this.clock.unsafeCurrentTimeMillis()
-    const session = this.session = new Session(this.settings.serverName, connection, generation, scope)
+    const session = this.session = new Session(this.settings.serverName, connection, generation, since, scope)
     this.enter(State.Connected({ ...this.common("Connected"), since, generation, connection, isLast: false }))
     this.results.notify(Exit.succeed(connection))
     this.changed.notify(Exit.void)
@@ -172,7 +172,8 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
 
   private gone(session: Session<Connection, E>, cause: Cause.Cause<E>): Effect.Effect<void, never, R> {
     session.finish(session.lost(cause))
-    const uptime = this.clock.unsafeCurrentTimeMillis() - this.state.since
+    this.succession?.cancel()
+    const uptime = this.clock.unsafeCurrentTimeMillis() - session.since
     return Effect.flatMap(this.handled, () => {
       this.announce(session)
       return Effect.flatMap(this.handled, () => this.lost(session, cause, uptime))
@@ -193,7 +194,6 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
       const nextAttemptAt = this.ending === undefined ? next : Option.none()
       this.session = undefined
       this.next = () => this.beginCycle()
-      this.succession?.cancel()
       this.dialer.release(session.scope, Cause.isEmpty(cause) ? Exit.void : Exit.failCause(cause))
       this.enter(State.Waiting({ ...this.common("Waiting"), lastCause: Option.some(cause), nextAttemptAt }))
       const reported = this.report(Event.Disconnected({ cause, generation: session.generation }))
@@ -231,13 +231,14 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
    * If that fails the old one stays. If the old one is lost meanwhile, the loop goes on as always.
    */
   refresh(drain: Duration.Duration): void {
-    if (this.state._tag !== "Connected" || this.willNotReconnect) return
+    // A loss that has not been reported yet is one.
+    if (this.state._tag !== "Connected" || this.willNotReconnect || this.session?.end !== undefined) return
     const succession = this.succession ??= new Succession(this.clock, this.fibers)
     if (succession.isUnderWay) return
     const dialer = new Dialer(this.settings, this.clock, this.fibers, (exit) => this.status.attempted(exit, true))
     const begunAt = this.clock.unsafeCurrentTimeMillis()
     const dialled = dialer.dial({
-      attempt: { ...this.describeAttempt(), number: 1, lastCause: Option.none() },
+      attempt: { ...this.describeAttempt(), number: succession.failures + 1, lastCause: succession.lastCause },
       isRefresh: true,
       onAddress: (address) =>
         Effect.sync(() => {
@@ -261,10 +262,11 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
   ): void {
     const old = this.session!
     const end = old.lost(Cause.empty)
+    this.retry.lived(this.clock.unsafeCurrentTimeMillis() - old.since)
     this.attemptBegunAt = begunAt
     const session = this.adopt(dialer, dialled)
     // The handler that is still running may be using the new connection: its loss must not be missed until then.
-    const handled = Effect.raceFirst(this.handled, Effect.zipRight(this.untilLost(session), this.handled))
+    const handled = this.fibers.first(this.handled, Effect.zipRight(this.untilLost(session), this.handled))
     this.go(Effect.flatMap(handled, () => this.watch(session)))
     old.supersede(end)
     succession.retire(succession.atMost(drain, this.drained(old)), () => {
@@ -275,7 +277,7 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
 
   /** Waits until nobody uses the connection, or can use it any more. */
   private drained(session: Session<Connection, E>): Effect.Effect<void> {
-    return Effect.raceFirst(session.drained, this.untilLost(session))
+    return this.fibers.first(session.drained, this.untilLost(session))
   }
 
   /** Waits for the end of the connection, and lets those know who use it. */
@@ -363,21 +365,18 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
     return Effect.withFiberRuntime((fiber) => {
       this.beginClosing(fiber)
       this.handlers?.interruptAll()
-      // Whoever leaves from within would wait for itself.
-      return this.fibers.haveStarted(fiber) ? Effect.void : this.fibers.join
+      // What closing waits for, or the release of a connection, would wait for itself.
+      return this.fibers.isAwaited(fiber) ? Effect.void : Effect.zipRight(this.letHandlerGo(fiber), this.fibers.join)
     })
   }
 
-  /** Is the session over, whether the loop has noticed yet or not? */
+  /** Is the connection lost, whether the loop has noticed yet or not? */
   hasLost(session: Session<Connection, E>): Effect.Effect<boolean> {
     return Effect.suspend(() =>
-      session.successor !== undefined || this.isKnownDead(session.connection)
+      session.end?._tag === "ConnectionLost" || this.isKnownDead(session.connection)
         ? Effect.succeed(true)
         // The one that is forked first is asked first: it answers, if the connection has closed already.
-        : Effect.raceFirst(
-          Effect.as(Effect.interruptible(this.lossOf(session)), true),
-          Effect.as(Effect.yieldNow(), false)
-        )
+        : this.fibers.first(Effect.as(this.lossOf(session), true), Effect.as(Effect.yieldNow(), false))
     )
   }
 
@@ -397,9 +396,17 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
       new Cause.RuntimeException(`The connection to "${this.settings.serverName}" waits for itself`)
     )
     return Effect.zipRight(
-      this.handlers === undefined ? Effect.void : this.handlers.letGo(fiber, reason),
+      this.letHandlerGo(fiber, reason),
       Effect.if(this.waitsFor(fiber), { onTrue: () => mistake, onFalse: () => Effect.void })
     )
+  }
+
+  /** The fiber, if it is a handler or one that a handler waits for, is about to wait for what comes after that (D7). */
+  letHandlerGo(
+    fiber: Fiber.RuntimeFiber<unknown, unknown>,
+    reason: "connection" | "end" = "connection"
+  ): Effect.Effect<void> {
+    return this.handlers === undefined ? Effect.void : this.handlers.letGo(fiber, reason)
   }
 
   private waitsFor(fiber: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<boolean> {

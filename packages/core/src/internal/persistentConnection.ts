@@ -7,8 +7,8 @@ import type * as Queue from "effect/Queue"
 import * as Runtime from "effect/Runtime"
 import * as RuntimeFlags from "effect/RuntimeFlags"
 import * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
-import type * as Subscribable from "effect/Subscribable"
+import * as Stream from "effect/Stream"
+import * as Subscribable from "effect/Subscribable"
 import type { ConnectionClosed } from "../ConnectionError.js"
 import type { ConnectionEvent } from "../ConnectionEvent.js"
 import * as State from "../ConnectionState.js"
@@ -112,15 +112,22 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
   }
 
   get state(): Subscribable.Subscribable<State.ConnectionState<Connection, E>> {
-    return this.loop.status.subscribable
+    const { changes, get } = this.loop.status.subscribable
+    return Subscribable.make({ get, changes: this.following(changes) })
   }
 
   get events(): Stream.Stream<ConnectionEvent<Connection, E, void>> {
-    return this.loop.bus.stream
+    return this.following(this.loop.bus.stream)
   }
 
   get subscribe(): Effect.Effect<Queue.Dequeue<ConnectionEvent<Connection, E, void>>, never, Scope.Scope> {
     return this.loop.bus.subscribe
+  }
+
+  /** What it tells comes from the loop, which therefore must not wait for a handler that follows it (D7). */
+  private following<A>(stream: Stream.Stream<A>): Stream.Stream<A> {
+    const letGo = Effect.withFiberRuntime<void>((fiber) => this.loop.letHandlerGo(fiber))
+    return Stream.unwrap(Effect.as(letGo, stream))
   }
 
   pipe() {

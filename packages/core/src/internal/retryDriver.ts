@@ -53,16 +53,18 @@ export class RetryDriver<E, R> {
     )
   }
 
+  /** A connection that has lived so long, in ms, is over: if it was a success, that starts everything again (D11). */
+  lived(uptime: number): void {
+    if (uptime >= Duration.toMillis(this.settings.stableFor)) this.state = this.settings.schedule.initial
+  }
+
   /** When the next attempt is due after the loss of a connection that has lived so long, in ms. */
   afterLoss(
     attemptBegunAt: number,
     uptime: number,
     cause: Cause.Cause<E>
   ): Effect.Effect<Option.Option<number>, never, R> {
-    // A success starts everything again (D11), if it was one.
-    if (uptime >= Duration.toMillis(this.settings.stableFor)) {
-      this.state = this.settings.schedule.initial
-    }
+    this.lived(uptime)
     const next = this.afterFailure(attemptBegunAt, cause)
     const spread = Duration.toMillis(this.settings.spread)
     // Clients that were cut off together must not come back together.

@@ -70,6 +70,24 @@ export const exponential = (options: ExponentialOptions): Schedule.Schedule<Dura
 }
 
 /** @internal */
+export const giveUpAfter = dual<
+  (time: Duration.DurationInput) => <Out, In, R>(self: Schedule.Schedule<Out, In, R>) => Schedule.Schedule<Out, In, R>,
+  <Out, In, R>(self: Schedule.Schedule<Out, In, R>, time: Duration.DurationInput) => Schedule.Schedule<Out, In, R>
+>(2, (self, time) => {
+  const millis = Duration.toMillis(Options.duration("giveUpAfter", time))
+  const initial = { since: undefined as number | undefined, state: self.initial }
+  return Schedule.makeWithState(initial, (attemptBegunAt, input, { since, state }) =>
+    Effect.gen(function*() {
+      // Not since the attempt began, from which `Schedule.elapsed` counts: that of a connection which is lost now may
+      // have begun long ago.
+      const now = yield* Clock.currentTimeMillis
+      const [next, out, decision] = yield* self.step(attemptBegunAt, input, state)
+      const begun = since ?? now
+      return [{ since: begun, state: next }, out, now - begun >= millis ? ScheduleDecision.done : decision] as const
+    }))
+})
+
+/** @internal */
 export const asUsual: RetryDecision = { _tag: "AsUsual" }
 
 /** @internal */

@@ -33,6 +33,8 @@ interface Work {
   readonly outer: Work | undefined
   /** Told when it has ended, or is not waited for any more. */
   readonly idle: Signal<void>
+  /** It has ended, though what it has left behind may go on. */
+  isOver: boolean
   /** Asked when the connection is lost: does it go on all the same? */
   readonly goesOn: ((fiber: Fiber.RuntimeFiber<unknown, unknown>) => boolean) | undefined
   fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined
@@ -66,6 +68,8 @@ export class Session<Connection, E> {
     readonly serverName: string,
     readonly connection: Connection,
     readonly generation: number,
+    /** When it was established, in ms. */
+    readonly since: number,
     readonly scope: Scope.CloseableScope
   ) {}
 
@@ -138,8 +142,8 @@ export class Session<Connection, E> {
     goesOn: Work["goesOn"],
     enter: (work: Work) => boolean
   ): Effect.Effect<Exit.Exit<A, E2>, never, R> {
-    const outer = caller.fiber.getFiberRef(innermost)
-    const work: Work = { outer, idle: this.idle, goesOn, fiber: undefined, awaitsEnd: 0 }
+    const outer = living(caller.fiber.getFiberRef(innermost))
+    const work: Work = { outer, isOver: false, idle: this.idle, goesOn, fiber: undefined, awaitsEnd: 0 }
     const fiber = start(caller, effect, work)
     const exit = fiber.unsafePoll()
     if (exit !== null) return Effect.as(fiber.inheritAll, exit)
@@ -156,6 +160,7 @@ export class Session<Connection, E> {
     this.followers?.delete(work)
     // Whatever the effect has left behind may keep the work in mind for long.
     work.fiber = undefined
+    work.isOver = true
     this.idle.notify(Exit.void)
   }
 
@@ -196,6 +201,9 @@ export const awaitingEnd = <A>(
 export const isTorn = (cause: Cause.Cause<unknown>): boolean => Cause.isInterrupted(cause) && !Cause.isFailure(cause)
 
 /** Starts an effect as if it went on in the caller's fiber, but where it can be interrupted without the caller. */
+/** What has ended is not to be kept by what it has left behind, and what that leaves behind, and so on. */
+const living = (work: Work | undefined): Work | undefined => work?.isOver === true ? living(work.outer) : work
+
 const start = <A, E, R>(
   { fiber, runtimeFlags }: Caller,
   effect: Effect.Effect<A, E, R>,

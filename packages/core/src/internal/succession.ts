@@ -1,8 +1,10 @@
+import type * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import type { AttemptFailure } from "../Connector.js"
 import type { Dialer, Dialled } from "./dialer.js"
 import { type Fibers, interrupt } from "./fibers.js"
@@ -21,6 +23,9 @@ export class Succession<Address, Connection, E, R> {
   private heir:
     | { readonly dialer: Dialer<Address, Connection, E, R>; readonly fiber: Fiber.RuntimeFiber<void> }
     | undefined
+  /** How many attempts in a row have failed to replace the current connection, and the last of them why. */
+  failures = 0
+  lastCause: Option.Option<Cause.Cause<AttemptFailure<E>>> = Option.none()
   private readonly retiring = new Set<Fiber.RuntimeFiber<void>>()
   /** No more draining. */
   private isHurried = false
@@ -44,6 +49,7 @@ export class Succession<Address, Connection, E, R> {
   ): void {
     const fiber = this.fibers.fork(Effect.map(dialled, (result) => {
       this.heir = undefined
+      this.count(result)
       then(result)
     }))
     this.heir = { dialer, fiber }
@@ -53,9 +59,15 @@ export class Succession<Address, Connection, E, R> {
   cancel(caller?: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<void> {
     const { heir } = this
     this.heir = undefined
+    this.count(Exit.void)
     if (heir === undefined) return Effect.void
     interrupt(heir.fiber)
     return heir.dialer.abandon(caller)
+  }
+
+  private count(result: Exit.Exit<unknown, AttemptFailure<E>>): void {
+    this.failures = Exit.isSuccess(result) ? 0 : this.failures + 1
+    this.lastCause = Exit.causeOption(result)
   }
 
   /** Drains and then releases what has been succeeded. */

@@ -16,7 +16,7 @@ import { interrupt } from "./fibers.js"
 import * as option from "./options.js"
 import { loopOf } from "./persistentConnection.js"
 import { type Caller, isTorn, type Session } from "./session.js"
-import { never, sleep } from "./sleep.js"
+import { never, sleepUntil } from "./sleep.js"
 
 /** What is done with the current session, or the next one, and without one. */
 interface Visit<Connection, E, A, E2, R> {
@@ -105,19 +105,25 @@ export const forEachSession = <Connection, E, E2, R>(
 ): Effect.Effect<ConnectionClosed<E>, E2, R> =>
   visit<Connection, E, ConnectionClosed<E>, E2, R>(self, {
     onOpen: (session, caller, again) =>
-      Effect.flatMap(session.follow(caller, untilFailed(self, session, f), goesOn && lingering(self, goesOn)), (exit) =>
-        session.successor !== undefined && Exit.isFailure(exit) && isTorn(exit.cause) && !hasDefects(exit.cause)
-          ? again
-          : exit),
+      Effect.flatMap(
+        session.follow(caller, untilFailed(self, session, f), goesOn && lingering(self, caller, goesOn)),
+        (exit) =>
+          session.successor !== undefined && Exit.isFailure(exit) && isTorn(exit.cause) && !hasDefects(exit.cause)
+            ? again
+            : exit
+      ),
     onClosed: Effect.succeed
   })
 
 const lingering =
-  <Connection, E>(self: PersistentConnection<Connection, E>, goesOn: () => boolean) =>
+  <Connection, E>(self: PersistentConnection<Connection, E>, caller: Caller, goesOn: () => boolean) =>
   (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean => {
-    const { changed, fibers } = loopOf(self)
+    const loop = loopOf(self)
     if (!goesOn()) return false
-    fibers.fork(Effect.map(changed.next, () => interrupt(fiber)))
+    const { next } = loop.changed
+    // From now on the caller waits for a connection, and where it must not it is told when it asks for one (D7).
+    const waited = Effect.exit(Effect.zipRight(loop.beforeWaiting(caller.fiber, "connection"), next))
+    loop.fibers.fork(Effect.map(waited, () => interrupt(fiber)))
     return true
   }
 
@@ -133,20 +139,23 @@ const untilFailed = <Connection, E, E2, R>(
       const failure = Effect.failCause(orDefect(cause))
       return hasDefects(cause)
         ? failure
-        : Effect.flatMap(loopOf(self).hasLost(session), (hasLost) => hasLost ? never : failure)
+        : Effect.flatMap(
+          session.successor === undefined ? loopOf(self).hasLost(session) : Effect.succeed(true),
+          (isOver) => isOver ? never : failure
+        )
     }
   })
 
 /** @internal */
 export const forEachConnection = <Connection, E, E2, R>(
   self: PersistentConnection<Connection, E>,
-  f: (connection: Connection) => Effect.Effect<unknown, E2, R>
+  f: (connection: Connection, since: number) => Effect.Effect<unknown, E2, R>
 ): Effect.Effect<void, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>> =>
   Effect.flatMap(
     // What `f` leaves in its scope lives as long as the connection.
     forEachSession(
       self,
-      ({ connection }) => Effect.scoped(Effect.zipRight(Effect.suspend(() => f(connection)), never))
+      ({ connection, since }) => Effect.scoped(Effect.zipRight(Effect.suspend(() => f(connection, since)), never))
     ),
     endOf
   )
@@ -192,7 +201,7 @@ export const refresh = <Connection, E>(
 /** @internal */
 export const refreshWhen = <Connection, E, R>(
   self: PersistentConnection<Connection, E>,
-  signal: (connection: Connection) => Effect.Effect<unknown, never, R>,
+  signal: (connection: Connection, since: number) => Effect.Effect<unknown, never, R>,
   options?: RefreshOptions
 ): Effect.Effect<void, ConnectionClosed<E>, Exclude<R, Scope.Scope>> => {
   const refreshed = Effect.retry(refresh(self, options), {
@@ -200,8 +209,20 @@ export const refreshWhen = <Connection, E, R>(
     // A connection that will be the last goes on to its end.
     while: () => !loopOf(self).willNotReconnect
   })
-  return forEachConnection(self, (connection) => Effect.zipRight(signal(connection), Effect.ignore(refreshed)))
+  return forEachConnection(
+    self,
+    (connection, since) =>
+      signal(connection, since).pipe(
+        Effect.zipRight(untilTime(since + refreshRest)),
+        Effect.zipRight(Effect.ignore(refreshed))
+      )
+  )
 }
+
+/** So long, in ms, a connection lasts at least: where every one asks to be replaced at once there must be no busy loop. */
+const refreshRest = 1_000
+
+const untilTime = (at: number): Effect.Effect<void> => Effect.flatMap(Effect.clock, (clock) => sleepUntil(clock, at))
 
 const refreshRetry = RetryPolicy.exponential({ base: "1 second", cap: "1 minute", jitter: "equal" })
 
@@ -209,15 +230,11 @@ const refreshRetry = RetryPolicy.exponential({ base: "1 second", cap: "1 minute"
 export const maxAge = (
   age: Duration.DurationInput,
   options?: { readonly jitter?: number | undefined }
-): (connection: unknown) => Effect.Effect<void> => {
+): (connection: unknown, since: number) => Effect.Effect<void> => {
   const millis = Duration.toMillis(option.duration("maxAge", age))
   const jitter = options?.jitter ?? 0.1
   option.check(jitter >= 0 && jitter <= 1, "jitter", "a part between 0 and 1", jitter)
-  return () =>
-    Effect.flatMap(
-      Effect.clock,
-      (clock) => Effect.flatMap(Random.next, (part) => sleep(clock, Duration.millis(millis * (1 - jitter * part))))
-    )
+  return (_, since) => Effect.flatMap(Random.next, (part) => untilTime(since + millis * (1 - jitter * part)))
 }
 
 /** @internal */

@@ -36,6 +36,41 @@ const stateOf = ({ service }: Life) => service.state.get
 /** 1, 2, 4, 8 … seconds. */
 const doubling = Schedule.exponential("1 second")
 
+describe("giveUpAfter", () => {
+  it.scoped("gives up when nothing has worked for so long, however long the connection before has lived", () =>
+    Effect.gen(function*() {
+      const retry = RetryPolicy.fixed("10 seconds").pipe(RetryPolicy.giveUpAfter("1 minute"))
+      const { server, service } = yield* begin({ retry })
+      yield* pass(3600)
+      server.refuse("no")
+      server.line.drop()
+      yield* settle
+      for (let tenth = 0; tenth < 5; tenth++) yield* pass(10)
+      expect(yield* service.isClosed).toBe(false)
+      yield* pass(10)
+      expect(yield* service.isClosed).toBe(true)
+    }))
+
+  it.scoped("a success restarts it", () =>
+    Effect.gen(function*() {
+      const retry = RetryPolicy.giveUpAfter(RetryPolicy.fixed("10 seconds"), "1 minute")
+      const { server, service } = yield* begin({ retry }, ({ server }) => server.refuse("no"))
+      for (let time = 0; time < 5; time++) {
+        for (let tenth = 0; tenth < 5; tenth++) yield* pass(10)
+        server.accept()
+        yield* pass(10)
+        server.refuse("no")
+        server.line.drop()
+        yield* settle
+      }
+      expect(yield* service.isClosed).toBe(false)
+    }))
+
+  it("takes no negative time", () => {
+    expect(() => RetryPolicy.giveUpAfter(RetryPolicy.standard, -1)).toThrow("giveUpAfter")
+  })
+})
+
 /** A schedule that tells what it is fed with: its now in seconds, its input, and how often it has been stepped. */
 const recording = (steps: Array<string>, delay = 10_000) =>
   Schedule.makeWithState(0, (now, cause: Cause.Cause<unknown>, count: number) =>

@@ -428,7 +428,7 @@ describe("refreshWhen", () => {
       expect(yield* currentLine(life)).toBe(1)
       for (const number of [1, 2, 3]) {
         yield* Deferred.succeed(hints.get(number)!, undefined)
-        yield* settle
+        yield* pass(1)
         expect(yield* currentLine(life)).toBe(number + 1)
       }
       // A signal of a connection that is no longer there.

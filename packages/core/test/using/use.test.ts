@@ -490,6 +490,23 @@ describe("use", () => {
 })
 
 describe("retryWhenLost", () => {
+  it.scoped("does not run it again if it fails on a connection that has been replaced, and is not lost", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* settle
+      const runs: Array<number> = []
+      const asked = yield* askNow(
+        PersistentConnection.retryWhenLost(service, ({ number }) =>
+          Effect.zipRight(
+            Effect.sync(() => runs.push(number)),
+            Effect.zipRight(sleep(5), Effect.fail("no"))
+          ))
+      )
+      yield* askNow(PersistentConnection.refresh(service))
+      yield* pass(5)
+      expect([runs, asked.failure]).toEqual([[1], "no"])
+    }))
+
   it.scoped("runs f again on the next connection, for as long as it takes", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()

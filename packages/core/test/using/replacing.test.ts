@@ -1,0 +1,118 @@
+import { describe, expect, it } from "@effect/vitest"
+import * as Addresses from "@persistent-connection/core/Addresses"
+import * as ConnectionMetrics from "@persistent-connection/core/ConnectionMetrics"
+import * as Connector from "@persistent-connection/core/Connector"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Metric from "effect/Metric"
+import * as Schedule from "effect/Schedule"
+import { askNow, begin, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+
+describe("replacing connections under Addresses.failover", () => {
+  const fleet = (options?: Addresses.FailoverOptions) => {
+    const dialled: Array<string> = []
+    const down = new Set<string>()
+    const connector = Connector.make({
+      connect: (host: string) =>
+        Effect.suspend(() => {
+          dialled.push(host)
+          return down.has(host) ? refuse("down") : Effect.succeed({ host })
+        }),
+      closed: () => Effect.never
+    })
+    const make = PersistentConnection.make({
+      serverName: "fleet",
+      address: Addresses.failover(["a", "b"], options),
+      connector,
+      retry: RetryPolicy.fixed("1 second")
+    })
+    return { dialled, down, make }
+  }
+
+  it.scoped("goes on to the next address when the attempt of a refresh has failed", () =>
+    Effect.gen(function*() {
+      const { dialled, down, make } = fleet()
+      const service = yield* make
+      yield* settle
+      down.add("a")
+      yield* askNow(PersistentConnection.refreshWhen(service, ({ host }) => host === "a" ? Effect.void : Effect.never))
+      yield* pass(60)
+      expect(dialled).toEqual(["a", "a", "b"])
+    }))
+
+  it.scoped("leaves a preferred address again that is dead when it is time to fail back", () =>
+    Effect.gen(function*() {
+      const { dialled, down, make } = fleet({ failBackAfter: "1 minute" })
+      down.add("a")
+      const service = yield* make
+      yield* pass(120)
+      yield* askNow(PersistentConnection.refreshWhen(service, PersistentConnection.maxAge("2 minutes", { jitter: 0 })))
+      yield* pass(30)
+      expect(dialled).toEqual(["a", "b", "a", "b"])
+    }))
+})
+
+describe("a refresh that meets a loss", () => {
+  it.scoped("does not hide it: the loss is reported and counted, though a handler still holds up the report (D5)", () =>
+    Effect.gen(function*() {
+      const { diary, server, service } = yield* begin({
+        serverName: "hidden loss",
+        onEvent: (event) => event._tag === "Connected" && event.generation === 1 ? sleep(10) : Effect.void
+      })
+      yield* ConnectionMetrics.track(service)
+      yield* settle
+      const used = yield* askNow(PersistentConnection.use(service, () => Effect.never))
+      server.line.drop(Exit.fail(new Refused({ text: "bye" })))
+      yield* settle
+      expect(used.error?._tag).toBe("ConnectionLost")
+      const refreshing = yield* askNow(PersistentConnection.refresh(service))
+      yield* pass(20)
+      expect(diary).toContain("10 Disconnected 1 bye")
+      expect(refreshing.exit).toEqual(Exit.void)
+      const losses = Metric.tagged(ConnectionMetrics.losses, "server_name", "hidden loss")
+      expect((yield* Metric.value(losses)).count).toBe(1)
+    }))
+
+  it.scoped("is a success if what it replaced had lived for stableFor: the policy begins anew", () =>
+    Effect.gen(function*() {
+      const retry = RetryPolicy.fixed("1 second").pipe(Schedule.intersect(Schedule.recurs(3)))
+      const { server, service } = yield* begin({ stableFor: "1 minute", retry }, ({ server }) => server.refuse("no"))
+      yield* settle
+      yield* pass(1)
+      yield* pass(1)
+      server.accept()
+      yield* pass(3600)
+      yield* PersistentConnection.refresh(service)
+      yield* pass(10)
+      server.refuse("no")
+      server.line.drop()
+      yield* pass(1)
+      expect(yield* service.isClosed).toBe(false)
+    }))
+})
+
+describe("maxAge", () => {
+  it.scoped("is the age of the connection, not the time since somebody has asked for it", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(50 * 60)
+      yield* askNow(PersistentConnection.refreshWhen(service, PersistentConnection.maxAge("1 hour", { jitter: 0 })))
+      yield* pass(9 * 60)
+      expect(server.lines.length).toBe(1)
+      yield* pass(60)
+      expect(server.lines.length).toBe(2)
+    }))
+})
+
+describe("refreshWhen", () => {
+  it.scoped("replaces a connection no sooner than a second after it was established: every one may ask for it", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* settle
+      yield* askNow(PersistentConnection.refreshWhen(service, () => Effect.void))
+      for (let second = 0; second < 5; second++) yield* pass(1)
+      expect(server.lines.length).toBe(6)
+    }))
+})
