@@ -15,7 +15,9 @@ import type { AttemptFailure } from "./Connector.js"
  * - `Connected`: the connection is current; everyone who waited has been answered (A1).
  * - `Disconnected`: it is no longer current (A2). `cause` is how it ended, empty if without an error.
  *
- * `generation` numbers the connections from 1; `attempt` numbers the attempts of a cycle from 1.
+ * `generation` numbers the connections from 1; `attempt` numbers the attempts of a cycle from 1. While the same failure
+ * repeats there is no event, and so the next `FailedToConnect` may be that of a much later attempt: what happens at each
+ * attempt is in the state, the metrics and the spans.
  *
  * @since 0.1.0
  * @category models

@@ -55,19 +55,21 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
 
   /**
    * The current connection, or else the next one to be established; never one that is known to be closed (A3, A4). It
-   * waits as long as that takes, and does not answer once `close` has been called: see `connectedOrClosed`.
+   * waits as long as that takes. It does not answer once `close` has been called, nor when the persistent connection has
+   * closed because its retry policy gave up or an attempt aborted: where that can happen, ask `connectedOrClosed`.
    */
   readonly connected: Effect.Effect<Connection>
 
   /**
-   * As `connected`, but fails with `ConnectionClosed` when the persistent connection has closed (A7).
+   * As `connected`, but fails with `ConnectionClosed`, which says why, when the persistent connection has closed (A7).
    */
   readonly connectedOrClosed: Effect.Effect<Connection, ConnectionClosed<E>>
 
   /**
    * The current connection if it is not known to be closed, otherwise the result of the next attempt to end: the new
-   * connection, or the cause of the failure (A5). Fails with the error of an abort once aborted (X5), and with
-   * `ConnectionClosed` as soon as `close` has been called.
+   * connection, or the cause of the failure (A5). Fails with the error of an abort once aborted (X5); with
+   * `ConnectionClosed` as soon as `close` has been called, and once the retry policy has given up. Who waits for the
+   * attempt after which it gives up gets the failure of that.
    */
   readonly connectedOrFailedToConnect: Effect.Effect<Connection, AttemptFailure<E> | ConnectionClosed<E>>
 
@@ -151,7 +153,8 @@ export interface Options<
   /**
    * When to try again, as a `Schedule` fed with the cause of each failure or loss; see `RetryPolicy`. Its delays run
    * from the moment the last attempt began, so a connection that lived longer than the delay is replaced at once
-   * (T1, T2). It restarts after a success. When it ends the persistent connection gives up (D11).
+   * (T1, T2). It restarts after a success. When it ends the persistent connection gives up (D11), and `connected` never
+   * answers again: see `connectedOrClosed`.
    *
    * Default: `RetryPolicy.standard`, 10 s, randomised by ± 30 % (T3).
    */
@@ -192,6 +195,10 @@ export interface Options<
   /**
    * Called with every event and awaited: nothing that comes after the event happens before it ends (E1), except that
    * closing does not wait for it (D7). A defect is logged and counted, and the cycle goes on (D6).
+   *
+   * Not every attempt is an event: an address or a failure is reported only if it differs from the last one of the same
+   * cycle (C4, C5), so it is silent while the same failure repeats. For every attempt watch `state`, the metrics
+   * (`ConnectionMetrics`), or the spans.
    */
   readonly onEvent?:
     | ((event: ConnectionEvent<Connection, NoInfer<EA | EC>, NoInfer<Address>>) => Effect.Effect<unknown, never, RH>)

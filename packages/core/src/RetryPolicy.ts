@@ -12,7 +12,7 @@
  *
  * const policy = RetryPolicy.exponential({ base: "500 millis", cap: "30 seconds" })
  *
- * // Gives up after 20 failures in a row.
+ * // Gives up after 20 retries, at the 21st failure in a row.
  * export const patient = policy.pipe(Schedule.intersect(Schedule.recurs(20)))
  *
  * // Gives up when nothing has worked for 10 minutes.
@@ -130,7 +130,8 @@ export type RetryDecision =
 export const asUsual: RetryDecision = internal.asUsual
 
 /**
- * There is no next attempt: the persistent connection closes, and everyone who waits is told the cause (D11).
+ * There is no next attempt: the persistent connection closes, with this cause as its reason (D11). Everyone who waits is
+ * told, but in `connected`, which does not answer any more (A3).
  *
  * @since 0.1.0
  * @category decisions
