@@ -37,9 +37,16 @@ const pricesLive = (url: string, print: Printer) =>
     serverName: "prices",
     address: Effect.succeed(url),
     connector: WebSocketConnector.make({ openTimeout: "2 seconds" }),
-    retry: RetryPolicy.exponential({ base: "250 millis", cap: "2 seconds" }),
-    onEvent: (event) => print(event._tag === "FailedToConnect" ? "red" : "magenta", "event", describeEvent(event))
+    retry: RetryPolicy.classify(RetryPolicy.exponential({ base: "250 millis", cap: "2 seconds" }), (cause) =>
+      Option.exists(Cause.failureOption(cause), (error) =>
+          error._tag === "WebSocketError" && isHopeless(error))
+        ? RetryPolicy.giveUp
+        : RetryPolicy.asUsual),
+    onEvent: (event) =>
+      print(event._tag === "FailedToConnect" ? "red" : "magenta", "event", describeEvent(event))
   }).pipe(Layer.provide(NodeSocket.layerWebSocketConstructor))
+
+const isHopeless = ({ reason }: WebSocketError): boolean => reason._tag === "InvalidAddress"
 
 const describeEvent = (event: ConnectionEvent<unknown, WebSocketError, unknown>): string => {
   switch (event._tag) {
@@ -130,7 +137,11 @@ const story = Effect.gen(function*() {
   yield* Console.log(`\n${table(tally.rows)}`)
 }).pipe(Effect.scoped)
 
-/** Connects to a real server and prints what it sends, until Ctrl-C. */
+const failed = Effect.sync(() => {
+  process.exitCode = 1
+})
+
+/** Connects to a real server and prints what it sends, until Ctrl-C, or until it turns out that there can be none. */
 const watch = (url: string) =>
   Effect.gen(function*() {
     const print = yield* makePrinter
@@ -138,11 +149,21 @@ const watch = (url: string) =>
     yield* Effect.gen(function*() {
       yield* followState(print, tally)
       yield* PersistentConnection.stream(yield* Prices, (connection) => connection.messages).pipe(
-        Stream.runForEach((message) => print("green", "message", String(message).slice(0, 100)))
+        Stream.runForEach((message) => print("green", "message", String(message).slice(0, 100))),
+        Effect.catchTag("ConnectionClosed", ({ message }) => Effect.zipRight(Console.error(message), failed))
       )
     }).pipe(Effect.scoped, Effect.provide(pricesLive(url, print)))
   })
 
-const { url } = parseArgs({ options: { url: { type: "string" } } }).values
+const usage = ({ message }: Error) =>
+  Effect.zipRight(Console.error(`${message}\n\nusage: npm run demo [-- --url ws://… | wss://…]`), failed)
 
-NodeRuntime.runMain(url === undefined ? story : watch(url))
+const program = Effect.try({
+  try: () => parseArgs({ options: { url: { type: "string" } } }).values,
+  catch: (error) => error as Error
+}).pipe(Effect.matchEffect({
+  onFailure: usage,
+  onSuccess: ({ url }) => url === undefined ? story : watch(url)
+}))
+
+NodeRuntime.runMain(program)
