@@ -2,6 +2,9 @@
  * One logical connection to one named server: established eagerly, re-established whenever it is lost, and torn down
  * only when its owner says so.
  *
+ * A letter with a number (A3, X1, D7 …), here and in the other modules, names a rule: they are listed in `docs/rules.md`
+ * of the repository.
+ *
  * @since 0.1.0
  */
 import type * as Cause from "effect/Cause"
