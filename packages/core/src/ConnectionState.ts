@@ -10,7 +10,7 @@
  * | `Connecting` | `Connected`  | an attempt succeeded (A1)                                                      |
  * | `Connecting` | `Waiting`    | an attempt failed (C3, C6, D9)                                                 |
  * | `Connecting` | `Closing`    | `close`, `closeWhenCurrentConnectionIsClosed` or abort (D1, D2)                |
- * | `Connected`  | `Connected`  | `closeWhenCurrentConnectionIsClosed` or abort: it will be the last (X4, X5)    |
+ * | `Connected`  | `Connected`  | `closeWhenCurrentConnectionIsClosed` or abort: it will be the last (X4, X5); a `refresh` has replaced it |
  * | `Connected`  | `Waiting`    | the connection is lost (A2)                                                    |
  * | `Connected`  | `Closing`    | `close` (X3)                                                                   |
  * | `Waiting`    | `Connecting` | the delay has passed (T1, T2)                                                  |

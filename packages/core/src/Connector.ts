@@ -271,7 +271,8 @@ export const setup: {
 /**
  * Lets only as many attempts be under way at once as the semaphore has permits, over all connectors that share it. The
  * permit is held while `connect` runs, not while the connection lives; waiting for it is `untimed`, it does not count
- * against the deadline of the attempt or an `openTimeout` put on later.
+ * against the deadline of the attempt or an `openTimeout` put on later. One put on before frees the permit when its time
+ * is up, even if the `connect` cannot be interrupted and goes on.
  *
  * @example
  * ```ts
@@ -377,9 +378,9 @@ export interface HealthCheckOptions<in Connection, out E = never, out R = never>
 export const healthCheck: {
   <Connection extends object, E2, R2>(
     options: HealthCheckOptions<Connection, E2, R2>
-  ): <Address, Self extends Connection, E, R>(
-    self: Connector<Address, Self, E, R>
-  ) => Connector<Address, Self, E | E2 | Cause.TimeoutException, R | Exclude<R2, Scope.Scope>>
+  ): <Address, E, R>(
+    self: Connector<Address, Connection, E, R>
+  ) => Connector<Address, Connection, E | E2 | Cause.TimeoutException, R | Exclude<R2, Scope.Scope>>
   <Address, Connection extends object, E, R, E2, R2>(
     self: Connector<Address, Connection, E, R>,
     options: HealthCheckOptions<Connection, E2, R2>

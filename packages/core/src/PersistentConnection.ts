@@ -178,8 +178,8 @@ export interface Options<
   readonly spread?: Duration.DurationInput | undefined
 
   /**
-   * How long look-up and connect together may take before the attempt fails with a `TimeoutException` (D9); time
-   * spent in event handlers does not count. `Duration.infinity` for no limit. Default: 30 s.
+   * How long look-up and connect together may take before the attempt fails with a `TimeoutException` (D9), more than 0;
+   * time spent in event handlers does not count. `Duration.infinity` for no limit. Default: 30 s.
    */
   readonly attemptTimeout?: Duration.DurationInput | undefined
 

@@ -118,10 +118,9 @@ const causeOf = <A, E>(fiber: Fiber.Fiber<A, E>) =>
 
 describe("Connector", () => {
   describe("make", () => {
-    it("keeps its functions, and can be piped", () => {
-      const functions = { connect: () => Effect.succeed({}), closed: () => Effect.never }
-      const connector = Connector.make(functions)
-      expect(connector).toMatchObject({ ...functions, [Connector.TypeId]: Connector.TypeId })
+    it("has a type id, and can be piped", () => {
+      const connector = Connector.make({ connect: () => Effect.succeed({}), closed: () => Effect.never })
+      expect(connector[Connector.TypeId]).toBe(Connector.TypeId)
       expect(connector.pipe((self) => self === connector)).toBe(true)
     })
 
@@ -142,6 +141,23 @@ describe("Connector", () => {
       ]
       expect(made.map(({ isClosed }) => isClosed)).toEqual(made.map(() => undefined))
     })
+
+    it.effect("takes an object with methods, also of a class", () =>
+      Effect.gen(function*() {
+        class Wire {
+          private readonly greeting = "hello"
+          connect(address: string) {
+            return Effect.succeed({ said: `${this.greeting} ${address}` })
+          }
+          closed() {
+            return Effect.fail(this.greeting)
+          }
+        }
+        const connector = Connector.make(new Wire()).pipe(Connector.map(({ said }) => ({ said })))
+        const connection = yield* Effect.scoped(connector.connect("a", attempt))
+        expect(connection).toEqual({ said: "hello a" })
+        expect(yield* Effect.flip(connector.closed(connection))).toBe("hello")
+      }))
 
     it.effect("every combinator asks the original connector for the end of a connection", () =>
       Effect.gen(function*() {

@@ -11,11 +11,11 @@ import * as MutableHashMap from "effect/MutableHashMap"
 import * as Option from "effect/Option"
 import { pipeArguments } from "effect/Pipeable"
 import * as Runtime from "effect/Runtime"
-import * as RuntimeFlags from "effect/RuntimeFlags"
 import * as Scope from "effect/Scope"
 import type { ConnectionMap, Options } from "../ConnectionMap.js"
 import type { PersistentConnection } from "../PersistentConnection.js"
 import { admitted } from "./connector.js"
+import { ownRuntime } from "./fibers.js"
 import * as option from "./options.js"
 import * as persistentConnection from "./persistentConnection.js"
 import { millisUntil, sleepUntil } from "./sleep.js"
@@ -197,10 +197,7 @@ export const make = <Key, Address, Connection, EA, EC, RA, RC, RS, RH>(
     const { idleTimeToLive, maxAttempts } = yield* Effect.sync(() => decode(options))
     const scope = yield* Effect.scope
     const clock = yield* Effect.clock
-    const runtime = Runtime.enableRuntimeFlag(
-      yield* Effect.runtime<RA | RC | RS | RH>(),
-      RuntimeFlags.Interruption
-    )
+    const runtime = yield* ownRuntime<RA | RC | RS | RH>()
     const turnstile = maxAttempts === Infinity ? undefined : new Turnstile(maxAttempts)
     const open = (key: Key) =>
       Effect.suspend(() => {

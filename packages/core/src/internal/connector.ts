@@ -29,7 +29,17 @@ export const make = <Address, Connection, E, E2, R>(options: {
   readonly closed: (connection: Connection) => Effect.Effect<unknown, E2>
   readonly isClosed?: ((connection: Connection) => boolean) | undefined
   readonly probe?: ((connection: Connection) => Effect.Effect<unknown, E2>) | undefined
-}): Connector<Address, Connection, E | E2, Exclude<R, Scope.Scope>> => Object.assign(Object.create(Proto), options)
+}): Connector<Address, Connection, E | E2, Exclude<R, Scope.Scope>> => {
+  Options.checkKind(typeof options.connect === "function", "connect", "a function", options.connect)
+  Options.checkKind(typeof options.closed === "function", "closed", "a function", options.closed)
+  return Object.assign(Object.create(Proto), {
+    // The options may be an object with methods.
+    connect: options.connect.bind(options),
+    closed: options.closed.bind(options),
+    isClosed: options.isClosed?.bind(options),
+    probe: options.probe?.bind(options)
+  })
+}
 
 /** @internal */
 export const openTimeout = dual<

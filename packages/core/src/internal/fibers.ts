@@ -1,3 +1,4 @@
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -7,6 +8,8 @@ import * as FiberRefs from "effect/FiberRefs"
 import * as FiberStatus from "effect/FiberStatus"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
+import * as RuntimeFlags from "effect/RuntimeFlags"
+import * as Tracer from "effect/Tracer"
 import { Signal } from "./signal.js"
 
 /**
@@ -189,6 +192,19 @@ export const isSameOrChildOf = (
   fiber === other
     ? Effect.succeed(true)
     : Effect.flatMap(other.children, (children) => Effect.exists(children, (child) => isSameOrChildOf(fiber, child)))
+
+/**
+ * The runtime of this fiber, for what lives on its own: it can be interrupted even if this fiber cannot, where a layer is
+ * built for instance, and its spans do not belong to one that will have ended.
+ *
+ * @internal
+ */
+export const ownRuntime = <R>(): Effect.Effect<Runtime.Runtime<R>, never, R> =>
+  Effect.map(Effect.runtime<R>(), (runtime) =>
+    Runtime.updateContext(
+      Runtime.enableRuntimeFlag(runtime, RuntimeFlags.Interruption),
+      Context.omit(Tracer.ParentSpan)
+    ) as Runtime.Runtime<R>)
 
 /**
  * Asks a fiber to stop, without waiting for it.

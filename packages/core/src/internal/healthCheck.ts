@@ -1,6 +1,5 @@
 import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -10,13 +9,11 @@ import { constUndefined, dual } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Runtime from "effect/Runtime"
-import * as RuntimeFlags from "effect/RuntimeFlags"
 import * as Scope from "effect/Scope"
-import * as Tracer from "effect/Tracer"
 import type { Connector, HealthCheckOptions } from "../Connector.js"
 import { orDefect } from "./cause.js"
 import { make } from "./connector.js"
-import { asAwaited, interrupt } from "./fibers.js"
+import { asAwaited, interrupt, ownRuntime } from "./fibers.js"
 import * as Options from "./options.js"
 import { sleep, sleepUntil } from "./sleep.js"
 
@@ -196,30 +193,13 @@ class Health<Connection, E, R> {
   }
 }
 
-/**
- * What runs as long as the connection lives has what the attempt has, but is not a part of it: it can be interrupted
- * even if the attempt cannot, and its spans do not belong to one that has ended long ago.
- */
-const ownRuntime = <R>(): Effect.Effect<Runtime.Runtime<R>, never, R> =>
-  Effect.map(Effect.runtime<R>(), (runtime) =>
-    Runtime.updateContext(
-      Runtime.enableRuntimeFlag(runtime, RuntimeFlags.Interruption),
-      Context.omit(Tracer.ParentSpan)
-    ) as Runtime.Runtime<R>)
-
-const positive = (option: string, input: Duration.DurationInput): Duration.Duration => {
-  const duration = Options.duration(option, input)
-  Options.check(Duration.toMillis(duration) > 0, option, "a duration of more than 0", input)
-  return duration
-}
-
 /** @internal */
 export const healthCheck = dual<
   <Connection extends object, E2, R2>(
     options: HealthCheckOptions<Connection, E2, R2>
-  ) => <Address, Self extends Connection, E, R>(
-    self: Connector<Address, Self, E, R>
-  ) => Connector<Address, Self, E | E2 | Cause.TimeoutException, R | Exclude<R2, Scope.Scope>>,
+  ) => <Address, E, R>(
+    self: Connector<Address, Connection, E, R>
+  ) => Connector<Address, Connection, E | E2 | Cause.TimeoutException, R | Exclude<R2, Scope.Scope>>,
   <Address, Connection extends object, E, R, E2, R2>(
     self: Connector<Address, Connection, E, R>,
     options: HealthCheckOptions<Connection, E2, R2>
@@ -231,10 +211,10 @@ export const healthCheck = dual<
   type Failure = E | E2 | Cause.TimeoutException
   type Requirements = Exclude<R2, Scope.Scope>
 
-  const timeout = positive("timeout", options.timeout)
+  const timeout = Options.positive("timeout", options.timeout)
   const settings: Settings<Connection, Failure, Requirements> = {
     probe: (connection) => Effect.scoped(options.probe(connection)),
-    interval: positive("interval", options.interval),
+    interval: Options.positive("interval", options.interval),
     timeout,
     onTimeout: (serverName) =>
       new Cause.TimeoutException(

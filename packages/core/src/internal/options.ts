@@ -13,6 +13,16 @@ export const check = (makesSense: boolean, option: string, expected: string, val
   if (!makesSense) throw new Cause.IllegalArgumentException(`${option} must be ${expected}, but is ${show(value)}`)
 }
 
+/**
+ * As `check`, for what is too large to be shown, or may hold secrets.
+ *
+ * @internal
+ */
+export const checkKind = (makesSense: boolean, option: string, expected: string, value: unknown): void => {
+  const kind = value === null ? "null" : typeof value
+  if (!makesSense) throw new Cause.IllegalArgumentException(`${option} must be ${expected}, but is of type ${kind}`)
+}
+
 const show = (value: unknown): string => {
   if (typeof value === "string") return JSON.stringify(value)
   // `JSON.stringify` would show what is not a finite number as null, and throw at a bigint.
@@ -37,6 +47,17 @@ const isNegative = (input: unknown): boolean => {
   if (typeof input === "bigint") return input < 0n
   if (typeof input === "string") return input.startsWith("-")
   return Array.isArray(input) && !(input[0] * 1e9 + input[1] >= 0)
+}
+
+/**
+ * A duration of more than 0, which may be infinite.
+ *
+ * @internal
+ */
+export const positive = (option: string, input: Duration.DurationInput): Duration.Duration => {
+  const decoded = duration(option, input)
+  check(Duration.toMillis(decoded) > 0, option, "a duration of more than 0", input)
+  return decoded
 }
 
 /**

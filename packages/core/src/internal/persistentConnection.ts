@@ -3,18 +3,19 @@ import * as Effect from "effect/Effect"
 import * as Inspectable from "effect/Inspectable"
 import type * as Option from "effect/Option"
 import { pipeArguments } from "effect/Pipeable"
+import * as Predicate from "effect/Predicate"
 import type * as Queue from "effect/Queue"
-import * as Runtime from "effect/Runtime"
-import * as RuntimeFlags from "effect/RuntimeFlags"
+import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Subscribable from "effect/Subscribable"
 import type { ConnectionClosed } from "../ConnectionError.js"
 import type { ConnectionEvent } from "../ConnectionEvent.js"
 import * as State from "../ConnectionState.js"
-import type { AttemptFailure } from "../Connector.js"
+import * as Connector from "../Connector.js"
 import type { Options, PersistentConnection } from "../PersistentConnection.js"
 import * as RetryPolicy from "../RetryPolicy.js"
+import { ownRuntime } from "./fibers.js"
 import { Loop, type Settings } from "./loop.js"
 import * as option from "./options.js"
 import { redactState } from "./redact.js"
@@ -66,7 +67,7 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
     })
   }
 
-  get connectedOrFailedToConnect(): Effect.Effect<Connection, AttemptFailure<E> | ConnectionClosed<E>> {
+  get connectedOrFailedToConnect(): Effect.Effect<Connection, Connector.AttemptFailure<E> | ConnectionClosed<E>> {
     return Effect.withFiberRuntime((fiber) => {
       const { loop } = this
       if (loop.isOpen()) return Effect.succeed(loop.session.connection)
@@ -156,32 +157,36 @@ export const make = <Address, Connection, EA, EC, RA, RC, RS, RH>(
     const settings = yield* Effect.sync(() => decode(options))
     const scope = yield* Effect.scope
     const clock = yield* Effect.clock
-    // What it starts must be interruptible, even if it is made where nothing is: here, or while a layer is built.
-    const runtime = Runtime.enableRuntimeFlag(
-      yield* Effect.runtime<RA | RC | RS | RH>(),
-      RuntimeFlags.Interruption
-    )
+    const runtime = yield* ownRuntime<RA | RC | RS | RH>()
     const self = new Impl(new Loop(settings, clock, runtime))
     registry.add(self)
     yield* Scope.addFinalizer(scope, Effect.zipRight(self.loop.leave, Effect.sync(() => registry.delete(self))))
     return self
   }))
 
+const isFunction = (value: unknown) => typeof value === "function"
+
 const decode = <Address, Connection, EA, EC, RA, RC, RS, RH>(
   options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
 ): Settings<Address, Connection, EA | EC, RA | RC | RS | RH> => {
-  const { address } = options
+  const { address, connector, onEvent, retry = RetryPolicy.standard } = options
+  const serverName = option.nonEmpty("serverName", options.serverName)
+  // Otherwise every attempt would fail, or every policy be taken for one that dies, for ever.
+  option.checkKind(Effect.isEffect(address) || isFunction(address), "address", "an effect or a function", address)
+  option.checkKind(Predicate.hasProperty(connector, Connector.TypeId), "connector", "a Connector", connector)
+  option.checkKind(Schedule.isSchedule(retry), "retry", "a Schedule", retry)
+  option.checkKind(onEvent === undefined || isFunction(onEvent), "onEvent", "a function", onEvent)
   return {
-    serverName: option.nonEmpty("serverName", options.serverName),
+    serverName,
     lookUp: Effect.isEffect(address) ? () => address : address,
-    connector: options.connector,
-    schedule: options.retry ?? RetryPolicy.standard,
+    connector,
+    schedule: retry,
     stableFor: option.duration("stableFor", options.stableFor ?? Duration.zero),
     spread: Duration.millis(option.finiteMillis("spread", options.spread ?? Duration.zero)),
-    attemptTimeout: option.duration("attemptTimeout", options.attemptTimeout ?? Duration.seconds(30)),
+    attemptTimeout: option.positive("attemptTimeout", options.attemptTimeout ?? Duration.seconds(30)),
     closeTimeout: option.duration("closeTimeout", options.closeTimeout ?? Duration.infinity),
     handlerWarning: option.duration("handlerWarning", options.handlerWarning ?? Duration.seconds(10)),
-    onEvent: options.onEvent,
+    onEvent,
     addressEquivalence: options.addressEquivalence ?? sameContent
   }
 }

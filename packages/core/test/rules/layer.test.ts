@@ -223,6 +223,24 @@ describe("the layer", () => {
       expect(network).toEqual({ opened: 1, closed: 1 })
     }))
 
+  it.effect("what is made in a span does not run in it, which ends long before", () =>
+    Effect.gen(function*() {
+      const spans: Array<string> = []
+      const note = Effect.flatMap(Effect.option(Effect.currentSpan), (span) =>
+        Effect.sync(() => spans.push(Option.match(span, { onNone: () => "none", onSome: ({ name }) => name }))))
+      yield* PersistentConnection.make({
+        serverName: "prices",
+        address: Effect.as(note, "a"),
+        connector: Connector.make({
+          connect: () =>
+            Effect.as(note, {}),
+          closed: () => Effect.never
+        }),
+        onEvent: () => note
+      }).pipe(Effect.withSpan("start-up"), Effect.zipRight(pass(1)), Effect.scoped)
+      expect(new Set(spans)).toEqual(new Set(["none"]))
+    }))
+
   it.effect("E3: its types are inferred from what it is made of", () =>
     Effect.sync(() => {
       expectTypeOf(PricesLive).toEqualTypeOf<Layer.Layer<Prices, never, Catalog | Network | Diary | Patience>>()

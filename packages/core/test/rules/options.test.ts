@@ -1,5 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
-import type * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as Connector from "@persistent-connection/core/Connector"
+import { make, type Options as AllOptions } from "@persistent-connection/core/PersistentConnection"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -15,15 +16,16 @@ const complaint = (options: Options) =>
     return (defect as Cause.IllegalArgumentException).message
   })
 
-type Key = keyof PersistentConnection.Options<string, Line, Refused>
+type Key = keyof AllOptions<string, Line, Refused>
 
 const nonsense: ReadonlyArray<readonly [Key, ReadonlyArray<unknown>]> = [
   ["serverName", ["", "  ", 7, null]],
-  ["attemptTimeout", [-1, Number.NaN, "soon", "-1 seconds", {}, [-1, 0]]],
+  ["attemptTimeout", [0, -1, Number.NaN, "soon", "-1 seconds", {}, [-1, 0]]],
   ["stableFor", [-1, Number.NaN, "long", "-5 seconds"]],
   ["spread", [-1, Number.NaN, "wide", -1n]],
   ["closeTimeout", [-1, Number.NaN, "later"]],
-  ["handlerWarning", [-1, Number.NaN, "later"]]
+  ["handlerWarning", [-1, Number.NaN, "later"]],
+  ["retry", [{}, 1_000, "1 second"]]
 ]
 
 describe("an option that makes no sense", () => {
@@ -36,6 +38,24 @@ describe("an option that makes no sense", () => {
         }))
     }
   }
+
+  it.scoped("C1: also of those that only the types would catch, without showing what may be a secret", () =>
+    Effect.gen(function*() {
+      const connector = Connector.make({ connect: () => Effect.succeed({}), closed: () => Effect.never })
+      const good = { serverName: "a", address: Effect.succeed("a"), connector, onEvent: () => Effect.void }
+      for (
+        const [option, value] of Object.entries({
+          address: "wss://me:hush@a",
+          connector: { connect: "hush" },
+          onEvent: "hush"
+        })
+      ) {
+        const made = yield* Effect.exit(Effect.scoped(make({ ...good, [option]: value } as typeof good)))
+        expect(String(made)).toContain(`${option} must be`)
+        expect(String(made)).not.toContain("hush")
+      }
+      expect(() => Connector.make({ closed: () => Effect.never } as never)).toThrow("connect must be a function")
+    }))
 
   it.scoped("C1: starts nothing", () =>
     Effect.gen(function*() {
