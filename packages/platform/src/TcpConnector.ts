@@ -57,9 +57,11 @@ export interface TcpConnection extends Inspectable {
    * The bytes that the peer sends, in chunks as they arrive, from the first one: what arrives before anyone listens is
    * kept. Ends after the last bytes that were received, as `closed` does.
    *
-   * Each chunk goes to one run of the stream only, and a run takes no more than it hands on. When more than
-   * `receiveHighWaterMark` bytes wait to be read, the peer is held back. Then the connection does not notice its end,
-   * except by sending: so read the data even if you do not need it.
+   * Each chunk goes to one run of the stream only, and a run takes no more than it hands on. When a run is interrupted,
+   * the next one goes on after the last chunk that was handed on, even if the handling of it was interrupted.
+   *
+   * When more than `receiveHighWaterMark` bytes wait to be read, the peer is held back. Then the connection does not
+   * notice its end, except by sending: so read the data even if you do not need it.
    */
   readonly data: Stream.Stream<Uint8Array, TcpError>
 
@@ -98,8 +100,8 @@ export interface Options {
   readonly closeTimeout?: Duration.DurationInput | undefined
 
   /**
-   * The peer is held back while more than so many received bytes wait to be read, until half of them are left.
-   * Default: 256 KiB.
+   * The peer is held back while more than so many received bytes wait to be read, until half of them are left. A chunk
+   * counts as its length and 64 more. Default: 256 KiB.
    */
   readonly receiveHighWaterMark?: number | undefined
 

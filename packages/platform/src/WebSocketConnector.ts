@@ -80,6 +80,8 @@ export interface WebSocketConnection extends Inspectable {
    *
    * Each message goes to one run of the stream only. A run takes no more than it hands on, so the first messages can be
    * taken by one run (`Stream.take`) and the rest by another; runs at the same time share the messages between them.
+   * When a run is interrupted, the next one goes on after the last message that was handed on, even if the handling of
+   * it was interrupted.
    *
    * When more than `receiveHighWaterMark` bytes wait to be read, the server is held back where the platform can do so
    * (`ws` in Node). Then the connection neither answers pings nor notices its end, except by sending: so read the

@@ -187,6 +187,20 @@ describe("the data of a TCP connection", () => {
       const chunks = yield* Stream.runCollect(connection.data)
       assert.isTrue(Buffer.concat([...chunks]).equals(sent))
     }))
+
+  it.scopedLive("count for more than their bytes, since a chunk takes room of its own", () =>
+    Effect.gen(function*() {
+      const sockets = yield* netSockets
+      const server = yield* tcpServer()
+      const connection = yield* open(server.port, { receiveHighWaterMark: 649 })
+      const socket = yield* server.accepted
+      for (let count = 1; count <= 10; count++) {
+        assert.isFalse(sockets[0]?.isPaused())
+        socket.write("x")
+        yield* until(() => connection.received() === count)
+      }
+      assert.isTrue(sockets[0]?.isPaused())
+    }))
 })
 
 /** A connection to a server that does not read, on which `send` has begun to wait. */

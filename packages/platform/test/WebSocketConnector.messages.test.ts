@@ -1,10 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { createHash, randomBytes } from "node:crypto"
 import { Clients, type Platform, reasonOf } from "./support/clients.js"
+import { connectTo, FakeSocket } from "./support/fakeSocket.js"
 import { netSockets } from "./support/netSockets.js"
 import { turn, until, webSocketServer } from "./support/servers.js"
 
@@ -211,5 +213,54 @@ describe("messages that are not read", () => {
       })
       const connection = yield* new Clients("browser").connect(server.url, { receiveLimit: 1024 })
       assert.strictEqual((yield* reasonOf(connection.closed))._tag, "ReceiveOverflow")
+    }))
+})
+
+describe("runs of messages", () => {
+  it.scoped("that are interrupted lose nothing that they have not handed on, and count nothing twice", () =>
+    Effect.gen(function*() {
+      const socket = new FakeSocket()
+      socket.readyState = 1
+      const connection = yield* connectTo(() => socket, { receiveLimit: 256 })
+      const seen: Array<unknown> = []
+      const run = connection.messages.pipe(
+        Stream.map((message) => seen.push(message)),
+        Stream.runDrain,
+        Effect.withMaxOpsBeforeYield(16)
+      )
+      for (let steps = 0; steps < 100; steps++) {
+        const fiber = yield* Effect.fork(run)
+        if (steps % 2 === 0) socket.receive(String(steps))
+        for (let step = 0; step < steps; step++) yield* Effect.yieldNow()
+        if (steps % 2 === 1) socket.receive(String(steps))
+        yield* Fiber.interrupt(fiber)
+      }
+      socket.end(1000)
+      yield* run
+      assert.deepStrictEqual(seen, Array.from({ length: 100 }, (_, index) => String(index)))
+    }))
+
+  it.scoped("at the same time take turns, and one that is interrupted in its turn leaves it to the next", () =>
+    Effect.gen(function*() {
+      const socket = new FakeSocket()
+      socket.readyState = 1
+      const connection = yield* connectTo(() => socket)
+      const seen: Array<Array<unknown>> = [[], [], []]
+      const fibers = yield* Effect.forEach(
+        seen,
+        (mine) =>
+          Effect.fork(Stream.runForEach(connection.messages, (message) => Effect.sync(() => mine.push(message))))
+      )
+      for (let index = 0; index < 6; index++) {
+        for (let step = 0; step < 3; step++) yield* Effect.yieldNow()
+        socket.receive(String(index))
+      }
+      for (let step = 0; step < 3; step++) yield* Effect.yieldNow()
+      fibers[0]!.unsafeInterruptAsFork(FiberId.none)
+      socket.receive("last")
+      for (let step = 0; step < 3; step++) yield* Effect.yieldNow()
+      assert.deepStrictEqual(seen, [["0", "3"], ["1", "4", "last"], ["2", "5"]])
+      socket.end(1000)
+      yield* Fiber.joinAll(fibers.slice(1))
     }))
 })

@@ -1,9 +1,8 @@
-import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
-import type * as Mailbox from "effect/Mailbox"
+import * as Exit from "effect/Exit"
+import * as MutableQueue from "effect/MutableQueue"
 import * as Stream from "effect/Stream"
 
 /**
@@ -12,9 +11,7 @@ import * as Stream from "effect/Stream"
  *
  * @internal
  */
-export interface Options<in A> {
-  /** How much a message counts against the marks. */
-  readonly size: (message: A) => number
+export interface Options {
   /** Above this the sender is held back, until no more than half of it is left. */
   readonly highWaterMark: number
   /** When more than this waits already, a further message is refused. */
@@ -30,17 +27,19 @@ export interface Options<in A> {
  *
  * @internal
  */
-export class Inbox<in out A, in out E> {
+export class Inbox<in out A extends { readonly length: number }, in out E> {
   /** How many messages have come, also of those that were dropped. */
   received = 0
+  private readonly messages = MutableQueue.unbounded<A>()
+  /** The runs that wait for a message, the one that has waited longest first. */
+  private readonly runs = new Set<(exit: Exit.Exit<void>) => void>()
   private waiting = 0
   private paused = false
+  private holdsBack = true
   private closed = false
+  private exit: Exit.Exit<void, E> | undefined
 
-  constructor(
-    private readonly options: Options<A>,
-    private readonly mailbox: Mailbox.Mailbox<A, E>
-  ) {}
+  constructor(private readonly options: Options) {}
 
   /**
    * What was received and not yet taken, what will be, and then the end. One message at a time: a stream that is run
@@ -48,21 +47,7 @@ export class Inbox<in out A, in out E> {
    * along.
    */
   get stream(): Stream.Stream<A, E> {
-    const next = Effect.matchEffect(this.mailbox.take, {
-      onFailure: (error) => Cause.isNoSuchElementException(error) ? Effect.succeedNone : Effect.fail(error),
-      onSuccess: (message) => {
-        this.taken(message)
-        return Effect.succeedSome(message)
-      }
-    })
-    const rest: Channel.Channel<Chunk.Chunk<A>, unknown, E> = Channel.flatMap(
-      Channel.fromEffect(next),
-      (message) =>
-        message._tag === "None"
-          ? Channel.void
-          : Channel.flatMap(Channel.write(Chunk.of(message.value)), () => rest)
-    )
-    return Stream.fromChannel(rest)
+    return Stream.fromChannel(Channel.ensuring(this.rest, this.passOn))
   }
 
   /** Keeps a message; false if there is no room for it. Drops it if nothing is kept any more. */
@@ -70,29 +55,69 @@ export class Inbox<in out A, in out E> {
     this.received++
     if (this.closed) return true
     if (this.waiting > this.options.limit) return false
-    this.waiting += this.options.size(message)
-    this.mailbox.unsafeOffer(message)
-    if (!this.paused && this.waiting > this.options.highWaterMark) {
+    this.waiting += sizeOf(message)
+    MutableQueue.offer(this.messages, message)
+    this.wake()
+    if (this.holdsBack && !this.paused && this.waiting > this.options.highWaterMark) {
       this.paused = true
       this.options.pause()
     }
     return true
   }
 
-  /** Nothing more is kept, and the peer is not held back any more, so that its close can be noticed. */
+  /** The peer is not held back any more, so that its close can be noticed. */
+  letIn(): void {
+    this.holdsBack = false
+    this.unpause()
+  }
+
+  /** Nothing more is kept. */
   close(): void {
     this.closed = true
-    this.unpause()
+    this.letIn()
   }
 
   /** Lets the stream end like this, after what is kept. */
   end(exit: Exit.Exit<void, E>): void {
     this.close()
-    this.mailbox.unsafeDone(exit)
+    this.exit = exit
+    while (this.runs.size > 0) this.wake()
+  }
+
+  private readonly rest: Channel.Channel<Chunk.Chunk<A>, unknown, E> = Channel.suspend(() => {
+    const message = MutableQueue.poll(this.messages, undefined)
+    if (message !== undefined) {
+      // Counted and handed on at one stroke: an interruption comes before both or after both.
+      this.taken(message)
+      return Channel.flatMap(Channel.write(Chunk.of(message)), () => this.rest)
+    }
+    return this.exit === undefined ? Channel.flatMap(this.arrival, () => this.rest) : Channel.fromEffect(this.exit)
+  })
+
+  private readonly arrival = Channel.fromEffect(Effect.async<void>((resume) => {
+    if (this.hasNews) return resume(Exit.void)
+    this.runs.add(resume)
+    return Effect.zipRight(Effect.sync(() => this.runs.delete(resume)), this.passOn)
+  }))
+
+  // A run that was woken for a message may be interrupted before it takes it: then it is another's.
+  private readonly passOn = Effect.sync(() => {
+    if (this.hasNews) this.wake()
+  })
+
+  private get hasNews(): boolean {
+    return this.exit !== undefined || !MutableQueue.isEmpty(this.messages)
+  }
+
+  private wake(): void {
+    const [resume] = this.runs
+    if (resume === undefined) return
+    this.runs.delete(resume)
+    resume(Exit.void)
   }
 
   private taken(message: A): void {
-    this.waiting -= this.options.size(message)
+    this.waiting -= sizeOf(message)
     if (this.waiting <= this.options.highWaterMark / 2) this.unpause()
   }
 
@@ -102,3 +127,6 @@ export class Inbox<in out A, in out E> {
     this.options.resume()
   }
 }
+
+// What is empty takes room too.
+const sizeOf = (message: { readonly length: number }): number => message.length + 64

@@ -3,7 +3,6 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Inspectable from "effect/Inspectable"
-import type * as Mailbox from "effect/Mailbox"
 import type * as Stream from "effect/Stream"
 import type * as Net from "node:net"
 import type { TcpConnection } from "../TcpConnector.js"
@@ -49,18 +48,16 @@ export class Connection extends Inspectable.Class implements TcpConnection {
     private readonly socket: Net.Socket,
     readonly address: string,
     private readonly settings: Settings,
-    end: Deferred.Deferred<void, TcpError>,
-    mailbox: Mailbox.Mailbox<Uint8Array, TcpError>
+    end: Deferred.Deferred<void, TcpError>
   ) {
     super()
     this.lifeline = new Lifeline(end)
     this.inbox = new Inbox({
-      size: (chunk) => chunk.length,
       highWaterMark: settings.receiveHighWaterMark,
       limit: Infinity,
       pause: () => socket.pause(),
       resume: () => socket.resume()
-    }, mailbox)
+    })
     this.outbox = new Outbox({
       isFull: () => socket.writable && socket.writableNeedDrain,
       write: (data) => this.write(data),

@@ -2,7 +2,6 @@ import * as Connector from "@persistent-connection/core/Connector"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Mailbox from "effect/Mailbox"
 import * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import type { Options, TcpAddress, TcpConnection } from "../TcpConnector.js"
@@ -53,10 +52,9 @@ const connect = Effect.fnUntraced(function*(
 
 const open = Effect.fnUntraced(function*(address: TcpAddress, name: string, settings: Settings) {
   const end = yield* Deferred.make<void, TcpError>()
-  const mailbox = yield* Mailbox.make<Uint8Array, TcpError>()
   // In one turn, or events could pass unheard between the making of the socket and the adding of its listeners.
   const connection = yield* Effect.try({
-    try: () => new Connection(Net.connect({ ...address, ...settings.socket }), name, settings, end, mailbox),
+    try: () => new Connection(Net.connect({ ...address, ...settings.socket }), name, settings, end),
     catch: (cause) => invalid(name, describe(cause))
   })
   yield* Scope.addFinalizer(yield* Effect.scope, Effect.suspend(() => connection.release()))

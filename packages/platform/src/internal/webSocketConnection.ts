@@ -3,7 +3,6 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Inspectable from "effect/Inspectable"
-import type * as Mailbox from "effect/Mailbox"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
@@ -57,18 +56,16 @@ export class Connection extends Inspectable.Class implements WebSocketConnection
     readonly url: string,
     private readonly settings: Settings,
     private readonly scope: Scope.Scope,
-    end: Deferred.Deferred<CloseEvent, WebSocketError>,
-    mailbox: Mailbox.Mailbox<Message, WebSocketError>
+    end: Deferred.Deferred<CloseEvent, WebSocketError>
   ) {
     super()
     this.lifeline = new Lifeline(end)
     this.inbox = new Inbox({
-      size: (message) => message.length + 64,
       highWaterMark: settings.receiveHighWaterMark,
       limit: settings.receiveLimit,
       pause: () => isPausable(socket) && socket.pause(),
       resume: () => isPausable(socket) && socket.resume()
-    }, mailbox)
+    })
     this.outbox = new Outbox({
       isFull: () => socket.readyState === OPEN && socket.bufferedAmount > settings.sendHighWaterMark,
       write: (message) => this.write(message),

@@ -3,7 +3,6 @@ import * as Connector from "@persistent-connection/core/Connector"
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Mailbox from "effect/Mailbox"
 import * as Scope from "effect/Scope"
 import type { CloseEvent, Options, WebSocketAddress, WebSocketConnection } from "../WebSocketConnector.js"
 import type { WebSocketError } from "../WebSocketError.js"
@@ -48,10 +47,9 @@ const open = Effect.fnUntraced(function*(target: Target, settings: Settings) {
   const construct = yield* Socket.WebSocketConstructor
   const scope = yield* Effect.scope
   const end = yield* Deferred.make<CloseEvent, WebSocketError>()
-  const mailbox = yield* Mailbox.make<string | Uint8Array, WebSocketError>()
   // In one turn, or events could pass unheard between the making of the socket and the adding of its listeners.
   const connection = yield* Effect.try({
-    try: () => new Connection(construct(target.url, target.protocols), target.redacted, settings, scope, end, mailbox),
+    try: () => new Connection(construct(target.url, target.protocols), target.redacted, settings, scope, end),
     catch: (cause) => refused(target, cause)
   })
   yield* Scope.addFinalizer(scope, Effect.suspend(() => connection.release()))
