@@ -48,7 +48,7 @@ export interface TcpConnection extends Inspectable {
    * high-water mark it waits, at most for `sendTimeout`. It does not mean that the bytes have arrived.
    *
    * Fails if they cannot be sent: with `SendTimeout`; with `Closing`, `Closed` or the reason why the connection ended,
-   * when it is not open. Then nothing of them has been sent. Interrupting it leaves that open. A `Uint8Array` must not
+   * when it is not open; with `SendFailed` if Node refuses. Then nothing of them has been sent. Interrupting it leaves that open. A `Uint8Array` must not
    * be changed afterwards.
    */
   readonly send: (data: Uint8Array | string) => Effect.Effect<void, TcpError>

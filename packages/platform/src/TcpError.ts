@@ -17,6 +17,7 @@ import { describe, errorCode } from "./internal/describe.js"
  * - `Closed`: the bytes were not sent, because the connection was closed in the regular way.
  * - `Closing`: the bytes were not sent, because the connection is being closed.
  * - `SendTimeout`: the bytes were not sent, because what was sent before did not drain within `sendTimeout`.
+ * - `SendFailed`: Node refused to send the bytes; `cause` is what it threw.
  * - `CloseTimeout`: this side closed the connection, and the peer did not within `closeTimeout`.
  *
  * @since 0.1.0
@@ -30,6 +31,7 @@ export type TcpErrorReason =
   | { readonly _tag: "Closed" }
   | { readonly _tag: "Closing" }
   | { readonly _tag: "SendTimeout"; readonly timeout: Duration.Duration }
+  | { readonly _tag: "SendFailed"; readonly cause: unknown }
   | { readonly _tag: "CloseTimeout"; readonly timeout: Duration.Duration }
 
 /**
@@ -43,7 +45,7 @@ export class TcpError extends Data.TaggedError("TcpError")<{
   readonly reason: TcpErrorReason
 }> {
   /**
-   * The code of the system's error, if there was one: `ECONNREFUSED`, `ECONNRESET`, `ENOTFOUND` …
+   * The code of Node's error, if there was one: `ECONNREFUSED`, `ECONNRESET`, `ENOTFOUND` …
    *
    * @since 0.1.0
    */
@@ -77,6 +79,8 @@ const explain = (reason: TcpErrorReason): string => {
       return "not sent, because the connection is closing"
     case "SendTimeout":
       return `not sent, because the peer did not take what was sent before within ${Duration.format(reason.timeout)}`
+    case "SendFailed":
+      return `not sent: ${describe(reason.cause)}`
     case "CloseTimeout":
       return `the peer did not close its side within ${Duration.format(reason.timeout)}`
   }

@@ -265,6 +265,30 @@ describe("sending on a TCP connection", () => {
       assert.strictEqual(received.toString(), "acd")
     }))
 
+  it.scopedLive("what Node refuses fails, at once or in its turn, and others are sent", () =>
+    Effect.gen(function*() {
+      const detached = new Uint8Array(8)
+      structuredClone(detached, { transfer: [detached.buffer] })
+      const { connection, sent, socket } = yield* blocked()
+      const fibers = yield* Effect.forEach(
+        [detached, "good"],
+        (data) => Effect.fork(Effect.exit(connection.send(data)))
+      )
+      yield* Effect.yieldNow()
+      let count = 0
+      socket.on("data", (data) => {
+        count += data.length
+      })
+      socket.resume()
+      const [refused, good] = yield* Fiber.join(Fiber.all(fibers))
+      assert.deepStrictEqual(good, Exit.void)
+      assert(refused !== undefined && Exit.isFailure(refused) && refused.cause._tag === "Fail")
+      assert.match(refused.cause.error.message, /: not sent: .*detached/)
+      yield* until(() => count === sent + 4)
+      assert.strictEqual((yield* failure(connection.send(detached)))[0], "SendFailed")
+      yield* connection.send("still there")
+    }))
+
   it.scopedLive("fails at once when the connection is lost, or closed", () =>
     Effect.gen(function*() {
       const lost = yield* blocked()

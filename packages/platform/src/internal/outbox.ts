@@ -8,8 +8,11 @@ import { within } from "./within.js"
 export interface Options<in A, out E> {
   /** Is more waiting in the socket than there should be? */
   readonly isFull: () => boolean
-  /** Hands a message to the socket. */
-  readonly write: (message: A) => Exit.Exit<void, E>
+  /** Why nothing can be sent; undefined if it can. */
+  readonly obstacle: () => E | undefined
+  /** Hands a message to the socket, which may throw. */
+  readonly write: (message: A) => void
+  readonly onRefused: (cause: unknown) => E
   /** Run when a message has to wait: sees to it that `flush` will be called once the socket has drained. */
   readonly onWaiting: Effect.Effect<void>
   readonly timeout: Duration.Duration
@@ -34,7 +37,7 @@ export class Outbox<in out A, in out E> {
   constructor(private readonly options: Options<A, E>) {}
 
   readonly send = (message: A): Effect.Effect<void, E> =>
-    Effect.suspend(() => this.isIdle && !this.options.isFull() ? this.options.write(message) : this.wait(message))
+    Effect.suspend(() => this.isIdle && !this.options.isFull() ? this.handOver(message) : this.wait(message))
 
   /** Does nothing wait? */
   get isIdle(): boolean {
@@ -46,7 +49,7 @@ export class Outbox<in out A, in out E> {
     let progress = false
     for (const entry of this.waiting) {
       if (this.options.isFull()) break
-      this.settle(entry, this.options.write(entry.message))
+      this.settle(entry, this.handOver(entry.message))
       progress = true
     }
     return progress
@@ -55,6 +58,17 @@ export class Outbox<in out A, in out E> {
   /** Fails what waits. */
   fail(error: E): void {
     for (const entry of this.waiting) this.settle(entry, Exit.fail(error))
+  }
+
+  private handOver(message: A): Exit.Exit<void, E> {
+    const obstacle = this.options.obstacle()
+    if (obstacle !== undefined) return Exit.fail(obstacle)
+    try {
+      this.options.write(message)
+      return Exit.void
+    } catch (cause) {
+      return Exit.fail(this.options.onRefused(cause))
+    }
   }
 
   private settle(entry: Entry<A, E>, exit: Exit.Exit<void, E>): void {

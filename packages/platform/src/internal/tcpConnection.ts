@@ -60,7 +60,9 @@ export class Connection extends Inspectable.Class implements TcpConnection {
     })
     this.outbox = new Outbox({
       isFull: () => socket.writable && socket.writableNeedDrain,
-      write: (data) => this.write(data),
+      obstacle: () => this.obstacle(),
+      write: (data) => socket.write(data),
+      onRefused: (cause) => this.error({ _tag: "SendFailed", cause }),
       onWaiting: Effect.void,
       timeout: settings.sendTimeout,
       onTimeout: () => this.error({ _tag: "SendTimeout", timeout: settings.sendTimeout })
@@ -80,7 +82,7 @@ export class Connection extends Inspectable.Class implements TcpConnection {
 
   readonly received = (): number => this.socket.bytesRead
 
-  readonly isClosed = (): boolean => this.lifeline.whyEnded !== undefined || !this.socket.writable
+  readonly isClosed = (): boolean => this.obstacle() !== undefined
 
   readonly send = (data: Data): Effect.Effect<void, TcpError> => this.outbox.send(data)
 
@@ -166,10 +168,7 @@ export class Connection extends Inspectable.Class implements TcpConnection {
     this.outbox.fail(whyEnded)
   }
 
-  private write(data: Data): Exit.Exit<void, TcpError> {
-    if (this.lifeline.whyEnded !== undefined) return Exit.fail(this.lifeline.whyEnded)
-    if (!this.socket.writable) return Exit.fail(this.error({ _tag: "Closing" }))
-    this.socket.write(data)
-    return Exit.void
+  private obstacle(): TcpError | undefined {
+    return this.lifeline.whyEnded ?? (this.socket.writable ? undefined : this.error({ _tag: "Closing" }))
   }
 }

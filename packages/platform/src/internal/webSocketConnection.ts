@@ -68,7 +68,9 @@ export class Connection extends Inspectable.Class implements WebSocketConnection
     })
     this.outbox = new Outbox({
       isFull: () => socket.readyState === OPEN && socket.bufferedAmount > settings.sendHighWaterMark,
-      write: (message) => this.write(message),
+      obstacle: () => this.obstacle(),
+      write: (message) => socket.send(isSendable(message) ? message : new Uint8Array(message)),
+      onRefused: (cause) => this.error({ _tag: "SendFailed", cause }),
       onWaiting: Effect.suspend(() => this.startPolling()),
       timeout: settings.sendTimeout,
       onTimeout: () => this.error({ _tag: "SendTimeout", timeout: settings.sendTimeout })
@@ -92,7 +94,7 @@ export class Connection extends Inspectable.Class implements WebSocketConnection
 
   readonly received = (): number => this.inbox.received
 
-  readonly isClosed = (): boolean => this.lifeline.whyEnded !== undefined || this.socket.readyState !== OPEN
+  readonly isClosed = (): boolean => this.obstacle() !== undefined
 
   readonly send = (message: Message): Effect.Effect<void, WebSocketError> => this.outbox.send(message)
 
@@ -194,15 +196,8 @@ export class Connection extends Inspectable.Class implements WebSocketConnection
     else this.socket.close()
   }
 
-  private write(message: Message): Exit.Exit<void, WebSocketError> {
-    if (this.lifeline.whyEnded !== undefined) return Exit.fail(this.lifeline.whyEnded)
-    if (this.socket.readyState !== OPEN) return Exit.fail(this.error({ _tag: "Closing" }))
-    try {
-      this.socket.send(isSendable(message) ? message : new Uint8Array(message))
-      return Exit.void
-    } catch (cause) {
-      return Exit.fail(this.error({ _tag: "SendFailed", cause }))
-    }
+  private obstacle(): WebSocketError | undefined {
+    return this.lifeline.whyEnded ?? (this.socket.readyState === OPEN ? undefined : this.error({ _tag: "Closing" }))
   }
 
   // No platform tells when its buffer has drained, so while somebody waits for that (only then) it is looked at, by one
