@@ -79,8 +79,9 @@ export interface TcpConnection extends Inspectable {
 
   /**
    * Sends what waits in the system and ends this side, then waits until the peer has ended its own, at most for
-   * `closeTimeout`; then destroys the connection. What the peer still sends is delivered. Bytes that have been
-   * waiting to be handed to the system fail with `Closing`.
+   * `closeTimeout`; then destroys the connection. That time runs even if nobody waits any more, so this can be
+   * interrupted. What the peer still sends is delivered, and it is not held back any more. Bytes that have been waiting
+   * to be handed to the system fail with `Closing`.
    */
   readonly close: Effect.Effect<void>
 }

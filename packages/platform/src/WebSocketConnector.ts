@@ -104,9 +104,10 @@ export interface WebSocketConnection extends Inspectable {
 
   /**
    * Closes the connection, with code 1000 unless told otherwise, and waits until the server has answered, at most for
-   * `closeTimeout`; then gives up on it. What the server still sends is delivered with `ws`, and dropped by browsers.
-   * Messages that have been waiting to be sent fail with `Closing`. Does nothing to a connection that is closed, and
-   * waits for one that is closing.
+   * `closeTimeout`; then gives up on it. That time runs even if nobody waits any more, so this can be interrupted. What
+   * the server still sends is delivered with `ws`, up to `receiveLimit`, for the server is not held back any more; it is
+   * dropped by browsers. Messages that have been waiting to be sent fail with `Closing`. Does nothing to a connection
+   * that is closed, and waits in the same way for one that is closing.
    *
    * Fails with `InvalidClose` if the platform does not accept the code (1000 and 3000 to 4999 are accepted everywhere)
    * or the text (at most 123 bytes in UTF-8).
@@ -126,8 +127,12 @@ export interface Options {
   readonly sendTimeout?: Duration.DurationInput | undefined
 
   /**
-   * How long `close`, and leaving the scope of the connection, wait for the server's answer. After that `ws` destroys
-   * the socket, and a browser, which cannot, is left to close it in its own time. Default: 2 s.
+   * How long `close`, and leaving the scope of the connection, wait for the server to finish the close. After that `ws`
+   * destroys the socket, and a browser, which cannot, is left to close it in its own time. Default: 2 s.
+   *
+   * A close that the server began, and does not finish, is given as long from when somebody calls `isClosed` or `send`,
+   * since no platform tells of it. If nobody does, the connection ends when the platform has had enough: with `ws` after
+   * 30 seconds, or the `closeTimeout` of its own options.
    */
   readonly closeTimeout?: Duration.DurationInput | undefined
 

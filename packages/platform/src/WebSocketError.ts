@@ -20,7 +20,7 @@ import { describe } from "./internal/describe.js"
  * - `Failed`: the platform reported an error on the open connection, such as a frame that breaks the protocol.
  * - `ReceiveOverflow`: messages came faster than they were read, on a platform that cannot hold the server back, and
  *   more than `receiveLimit` were waiting.
- * - `CloseTimeout`: this side closed the connection, and the server did not answer within `closeTimeout`.
+ * - `CloseTimeout`: the connection was closing, and the server did not finish that within `closeTimeout`.
  * - `Closing`: the message was not sent, because the closing handshake has begun.
  * - `SendTimeout`: the message was not sent, because what was sent before did not drain within `sendTimeout`.
  * - `SendFailed`: the platform refused to send the message.
@@ -95,7 +95,7 @@ const explain = (reason: WebSocketErrorReason): string => {
     case "ReceiveOverflow":
       return `more than ${reason.limit} bytes were received and not read`
     case "CloseTimeout":
-      return `the server did not answer the close within ${Duration.format(reason.timeout)}`
+      return `the server did not finish the close within ${Duration.format(reason.timeout)}`
     case "Closing":
       return "not sent, because the connection is closing"
     case "SendTimeout":

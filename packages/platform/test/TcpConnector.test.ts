@@ -397,6 +397,55 @@ describe("the end of a TCP connection", () => {
       yield* nothingLeft(sockets)
     }))
 
+  it.scoped("by this side comes in time though whoever closed it does not wait for that", () =>
+    Effect.gen(function*() {
+      const sockets = yield* netSockets
+      const server = yield* tcpServer({ allowHalfOpen: true })
+      const connection = yield* open(server.port)
+      const close = yield* Effect.fork(connection.close)
+      yield* Effect.yieldNow()
+      yield* Fiber.interrupt(close)
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual((yield* failure(connection.closed))[0], "CloseTimeout")
+      yield* nothingLeft(sockets)
+    }))
+
+  it.scoped("by this side has one deadline, with many who wait for it, and for leaving the scope", () =>
+    Effect.gen(function*() {
+      const sockets = yield* netSockets
+      const server = yield* tcpServer({ allowHalfOpen: true })
+      const scope = yield* Scope.make()
+      const connection = yield* Scope.extend(open(server.port), scope)
+      const listeners = sockets[0]?.listenerCount("close")
+      const closes = yield* Effect.forEach(Array.from({ length: 20 }), () => Effect.fork(connection.close))
+      yield* TestClock.adjust("1500 millis")
+      const leave = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("499 millis")
+      assert.strictEqual(sockets[0]?.listenerCount("close"), listeners)
+      assert.isNull(leave.unsafePoll())
+      yield* TestClock.adjust("1 millis")
+      yield* Fiber.joinAll([...closes, leave])
+      yield* nothingLeft(sockets)
+    }))
+
+  it.scopedLive("by this side with a full inbox delivers what was held back, and does not take long", () =>
+    Effect.gen(function*() {
+      const sockets = yield* netSockets
+      const sent = randomBytes(16 * MiB)
+      const server = yield* tcpServer({
+        allowHalfOpen: true,
+        onSocket: (socket) => {
+          socket.write(sent)
+          socket.on("end", () => socket.end())
+        }
+      })
+      const connection = yield* open(server.port, { closeTimeout: "15 seconds" })
+      yield* until(() => sockets[0]?.isPaused() === true)
+      yield* connection.close
+      yield* connection.closed
+      assert.isTrue(Buffer.concat([...yield* Stream.runCollect(connection.data)]).equals(sent))
+    }))
+
   it.scopedLive("by leaving the scope leaves nothing, with a full inbox too", () =>
     Effect.gen(function*() {
       const sockets = yield* netSockets

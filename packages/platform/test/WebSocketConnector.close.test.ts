@@ -158,7 +158,7 @@ describe.each<Platform>(["ws", "browser"])("closing a WebSocket (%s)", (platform
       yield* TestClock.adjust("1 millis")
       yield* Fiber.join(close)
       const error = yield* Effect.flip(connection.closed)
-      assert.strictEqual(error.message, `WebSocket ${server.url}: the server did not answer the close within 2s`)
+      assert.strictEqual(error.message, `WebSocket ${server.url}: the server did not finish the close within 2s`)
       // Only `ws` can destroy the socket. Any other waits for the server, still without a listener too many.
       if (platform === "browser") socket.terminate()
       yield* clients.nothingLeft
@@ -166,6 +166,80 @@ describe.each<Platform>(["ws", "browser"])("closing a WebSocket (%s)", (platform
       yield* until(() => server.sockets.size === 0)
     }))
 })
+
+describe.each<Platform>(["ws", "browser"])("a closing WebSocket (%s)", (platform) => {
+  /** A server that neither reads nor ends anything, and a connection to it. */
+  const silent = Effect.gen(function*() {
+    const server = yield* webSocketServer()
+    const clients = new Clients(platform)
+    const scope = yield* Scope.make()
+    const connection = yield* Scope.extend(clients.connect(server.url), scope)
+    const socket = yield* server.accepted
+    for (const raw of server.sockets) raw.pause()
+    const nothingLeft = Effect.suspend(() => {
+      if (platform === "browser") socket.terminate()
+      return clients.nothingLeft
+    })
+    return { clients, connection, nothingLeft, scope, server }
+  })
+
+  it.scoped("ends in time though whoever closed it does not wait for that", () =>
+    Effect.gen(function*() {
+      const { connection, nothingLeft } = yield* silent
+      const close = yield* Effect.fork(connection.close())
+      yield* Effect.yieldNow()
+      yield* Fiber.interrupt(close)
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual((yield* reasonOf(connection.closed))._tag, "CloseTimeout")
+      yield* nothingLeft
+    }))
+
+  it.scoped("has one deadline, with many who wait for it, and for leaving the scope", () =>
+    Effect.gen(function*() {
+      const { clients, connection, nothingLeft, scope } = yield* silent
+      const listeners = clients.sockets[0]?.listenerCount("close")
+      const closes = yield* Effect.forEach(Array.from({ length: 20 }), () => Effect.fork(connection.close()))
+      yield* TestClock.adjust("1500 millis")
+      const leave = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("499 millis")
+      assert.strictEqual(clients.sockets[0]?.listenerCount("close"), listeners)
+      assert.isNull(leave.unsafePoll())
+      yield* TestClock.adjust("1 millis")
+      yield* Fiber.joinAll([...closes, leave])
+      yield* nothingLeft
+    }))
+
+  it.scoped("that the server began to close is given up in time too, once somebody asks for it", () =>
+    Effect.gen(function*() {
+      const { clients, connection, nothingLeft, server } = yield* silent
+      for (const raw of server.sockets) raw.write(Buffer.from([0x88, 2, 4401 >> 8, 4401 & 255]))
+      yield* until(() => clients.sockets[0]?.readyState === 2)
+      assert.isTrue(connection.isClosed())
+      const closed = yield* Effect.fork(reasonOf(connection.closed))
+      yield* TestClock.adjust("1999 millis")
+      assert.isNull(closed.unsafePoll())
+      yield* TestClock.adjust("1 millis")
+      const reason = yield* Fiber.join(closed)
+      if (platform === "ws") assert.deepStrictEqual(reason, { _tag: "Closed", code: 4401, reason: "", wasClean: true })
+      else assert.strictEqual(reason._tag, "CloseTimeout")
+      yield* nothingLeft
+    }))
+})
+
+it.scopedLive("closing a WebSocket with a full inbox delivers what was held back, and does not take long", () =>
+  Effect.gen(function*() {
+    const server = yield* webSocketServer({
+      onSocket: (socket) => {
+        for (let index = 0; index < 1024; index++) socket.send(Buffer.alloc(16 * 1024))
+      }
+    })
+    const clients = new Clients()
+    const connection = yield* clients.connect(server.url, { closeTimeout: "15 seconds" })
+    yield* until(() => clients.sockets[0]?.isPaused === true)
+    yield* connection.close()
+    assert.strictEqual((yield* connection.closed).code, 1000)
+    assert.strictEqual(yield* Stream.runCount(connection.messages), 1024)
+  }))
 
 describe.each<Platform>(["ws", "browser"])("leaving the scope of a WebSocket (%s)", (platform) => {
   it.scopedLive("closes it with code 1000, and nothing is left", () =>

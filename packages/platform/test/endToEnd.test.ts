@@ -190,4 +190,18 @@ describe("a persistent TCP connection", () => {
         "Disconnected"
       ])
     }))
+
+  it.scopedLive("is replaced when somebody closes it and does not wait for the peer", () =>
+    Effect.gen(function*() {
+      const server = yield* tcpServer({ allowHalfOpen: true })
+      const persistent = yield* PersistentConnection.make({
+        serverName: "test",
+        address: Effect.succeed({ host: "127.0.0.1", port: server.port }),
+        connector: TcpConnector.make({ closeTimeout: "10 millis" }),
+        retry
+      })
+      const before = yield* persistent.connected
+      yield* Effect.timeoutOption(before.close, 0)
+      assert.notStrictEqual(yield* persistent.connected, before)
+    }))
 })

@@ -3,14 +3,15 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Inspectable from "effect/Inspectable"
+import type * as Runtime from "effect/Runtime"
 import type * as Stream from "effect/Stream"
 import type * as Net from "node:net"
 import type { TcpConnection } from "../TcpConnector.js"
 import { TcpError, type TcpErrorReason } from "../TcpError.js"
+import { Closing } from "./closing.js"
 import { Inbox } from "./inbox.js"
 import { Lifeline } from "./lifeline.js"
 import { Outbox } from "./outbox.js"
-import { within } from "./within.js"
 
 /** @internal */
 export const TypeId = "~persistent-connection/TcpConnection" as const
@@ -43,11 +44,13 @@ export class Connection extends Inspectable.Class implements TcpConnection {
   private readonly lifeline: Lifeline<void, TcpError>
   private readonly inbox: Inbox<Uint8Array, TcpError>
   private readonly outbox: Outbox<Data, TcpError>
+  private readonly closing: Closing
 
   constructor(
     private readonly socket: Net.Socket,
     readonly address: string,
-    private readonly settings: Settings,
+    settings: Settings,
+    runtime: Runtime.Runtime<never>,
     end: Deferred.Deferred<void, TcpError>
   ) {
     super()
@@ -66,6 +69,14 @@ export class Connection extends Inspectable.Class implements TcpConnection {
       onWaiting: Effect.void,
       timeout: settings.sendTimeout,
       onTimeout: () => this.error({ _tag: "SendTimeout", timeout: settings.sendTimeout })
+    })
+    this.closing = new Closing({
+      timeout: settings.closeTimeout,
+      giveUp: () => {
+        this.fail({ _tag: "CloseTimeout", timeout: settings.closeTimeout })
+        socket.destroy()
+      },
+      runtime
     })
     this.closed = this.lifeline.closed
     socket.on("connect", this.onConnect)
@@ -91,7 +102,9 @@ export class Connection extends Inspectable.Class implements TcpConnection {
       this.socket.end()
       this.outbox.fail(this.error({ _tag: "Closing" }))
     }
-    return this.dead()
+    this.inbox.letIn()
+    this.closing.begin()
+    return this.closing.ended
   })
 
   toJSON(): unknown {
@@ -109,22 +122,6 @@ export class Connection extends Inspectable.Class implements TcpConnection {
     if (this.lifeline.wasOpen) return this.close
     this.socket.destroy()
     return Effect.void
-  }
-
-  /** Waits for the end of a closing socket; when that takes too long, ends it. */
-  private dead(): Effect.Effect<void> {
-    if (this.socket.closed) return Effect.void
-    const dead = Effect.async<void>((resume) => {
-      if (this.socket.closed) return resume(Effect.void)
-      const listener = () => resume(Effect.void)
-      this.socket.once("close", listener)
-      return Effect.sync(() => this.socket.off("close", listener))
-    })
-    return Effect.map(within(dead, this.settings.closeTimeout), (inTime) => {
-      if (inTime) return
-      this.fail({ _tag: "CloseTimeout", timeout: this.settings.closeTimeout })
-      this.socket.destroy()
-    })
   }
 
   private readonly onConnect = (): void => this.lifeline.open()
@@ -151,6 +148,7 @@ export class Connection extends Inspectable.Class implements TcpConnection {
     this.socket.off("error", this.onError)
     this.socket.off("close", this.onClose)
     this.fail({ _tag: this.lifeline.wasOpen ? "Failed" : "OpenFailed", cause: "the socket was destroyed" })
+    this.closing.end()
   }
 
   private error(reason: TcpErrorReason): TcpError {

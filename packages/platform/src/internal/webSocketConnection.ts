@@ -4,16 +4,17 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Inspectable from "effect/Inspectable"
 import * as Predicate from "effect/Predicate"
+import type * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { CloseEvent, WebSocketConnection } from "../WebSocketConnector.js"
 import { WebSocketError, type WebSocketErrorReason } from "../WebSocketError.js"
 import * as closeCode from "./closeCode.js"
+import { Closing } from "./closing.js"
 import { describe } from "./describe.js"
 import { Inbox } from "./inbox.js"
 import { Lifeline } from "./lifeline.js"
 import { Outbox } from "./outbox.js"
-import { within } from "./within.js"
 
 /** @internal */
 export const TypeId = "~persistent-connection/WebSocketConnection" as const
@@ -32,6 +33,7 @@ type Message = string | Uint8Array
 // The values of `readyState`; as constants of the platform they are not where every platform has them.
 const CONNECTING = 0
 const OPEN = 1
+const CLOSING = 2
 
 /**
  * One socket, from its construction on. Its listeners stay until its `close` event, which every socket ends with: what
@@ -47,15 +49,17 @@ export class Connection extends Inspectable.Class implements WebSocketConnection
   private readonly lifeline: Lifeline<CloseEvent, WebSocketError>
   private readonly inbox: Inbox<Message, WebSocketError>
   private readonly outbox: Outbox<Message, WebSocketError>
+  private readonly closing: Closing
   private polling = false
-  // Not `readyState`: undici's stays at closing when the opening was abandoned.
-  private hasGone = false
+  // Did this side begin to close?
+  private isCloser = false
 
   constructor(
     private readonly socket: globalThis.WebSocket,
     readonly url: string,
     private readonly settings: Settings,
     private readonly scope: Scope.Scope,
+    runtime: Runtime.Runtime<never>,
     end: Deferred.Deferred<CloseEvent, WebSocketError>
   ) {
     super()
@@ -75,6 +79,7 @@ export class Connection extends Inspectable.Class implements WebSocketConnection
       timeout: settings.sendTimeout,
       onTimeout: () => this.error({ _tag: "SendTimeout", timeout: settings.sendTimeout })
     })
+    this.closing = new Closing({ timeout: settings.closeTimeout, giveUp: () => this.giveUp(), runtime })
     this.closed = this.lifeline.closed
     if (socket.readyState === OPEN) this.onOpen()
     socket.binaryType = "arraybuffer"
@@ -106,9 +111,12 @@ export class Connection extends Inspectable.Class implements WebSocketConnection
         } catch (cause) {
           return Effect.fail(this.error({ _tag: "InvalidClose", cause }))
         }
+        this.isCloser = true
         this.outbox.fail(this.error({ _tag: "Closing" }))
       }
-      return this.dead()
+      this.inbox.letIn()
+      this.closing.begin()
+      return this.closing.ended
     })
 
   toJSON(): unknown {
@@ -126,22 +134,6 @@ export class Connection extends Inspectable.Class implements WebSocketConnection
     if (this.socket.readyState !== CONNECTING) return Effect.ignore(this.close())
     this.destroy()
     return Effect.void
-  }
-
-  /** Waits for the end of a closing socket; when that takes too long, ends it. */
-  private dead(): Effect.Effect<void> {
-    if (this.hasGone) return Effect.void
-    const dead = Effect.async<void>((resume) => {
-      if (this.hasGone) return resume(Effect.void)
-      const listener = () => resume(Effect.void)
-      this.socket.addEventListener("close", listener, { once: true })
-      return Effect.sync(() => this.socket.removeEventListener("close", listener))
-    })
-    return Effect.map(within(dead, this.settings.closeTimeout), (inTime) => {
-      if (inTime) return
-      this.fail({ _tag: "CloseTimeout", timeout: this.settings.closeTimeout })
-      this.destroy()
-    })
   }
 
   private readonly onOpen = (): void => this.lifeline.open()
@@ -165,7 +157,6 @@ export class Connection extends Inspectable.Class implements WebSocketConnection
   }
 
   private readonly onClose = ({ code, reason, wasClean }: globalThis.CloseEvent): void => {
-    this.hasGone = true
     this.socket.removeEventListener("open", this.onOpen)
     this.socket.removeEventListener("message", this.onMessage)
     this.socket.removeEventListener("error", this.onError)
@@ -174,6 +165,7 @@ export class Connection extends Inspectable.Class implements WebSocketConnection
     if (!this.lifeline.wasOpen) this.fail({ _tag: "OpenFailed" })
     else if (closeCode.isNormal(code)) this.end(Exit.succeed({ code, reason, wasClean }), this.error(closed))
     else this.fail(closed)
+    this.closing.end()
   }
 
   private error(reason: WebSocketErrorReason): WebSocketError {
@@ -191,12 +183,22 @@ export class Connection extends Inspectable.Class implements WebSocketConnection
     this.outbox.fail(whyEnded)
   }
 
+  // A server that began to close has said why: that comes with the close event, if the socket can be destroyed.
+  private giveUp(): void {
+    if (this.isCloser || !isTerminable(this.socket)) {
+      this.fail({ _tag: "CloseTimeout", timeout: this.settings.closeTimeout })
+    }
+    this.destroy()
+  }
+
   private destroy(): void {
     if (isTerminable(this.socket)) this.socket.terminate()
     else this.socket.close()
   }
 
   private obstacle(): WebSocketError | undefined {
+    // No platform tells when the server begins to close, and `ws` gives it 30 seconds to end.
+    if (this.socket.readyState === CLOSING) this.closing.begin()
     return this.lifeline.whyEnded ?? (this.socket.readyState === OPEN ? undefined : this.error({ _tag: "Closing" }))
   }
 
