@@ -13,11 +13,13 @@ import { describe } from "./internal/describe.js"
  *
  * - `InvalidAddress`: the address is no WebSocket address, or the platform refused it; nothing was opened.
  * - `OpenFailed`: refused, unreachable, not a WebSocket server … `status` is the status of the HTTP response where the
- *   platform tells (`ws` does, browsers do not); `cause` is the platform's error, if it gives one.
+ *   platform tells (`ws` does, browsers do not); `cause` is what the platform says, if anything: of an error the name,
+ *   `code` and text, without what may be secret in the URLs that it quotes.
  * - `OpenTimeout`: the server did not answer within `openTimeout`.
  * - `Closed`: the connection was closed with this code and text, by either side; 1006 if it broke without a close
  *   frame. `wasClean` as in the platform's close event.
- * - `Failed`: the platform reported an error on the open connection, such as a frame that breaks the protocol.
+ * - `Failed`: the platform reported an error on the open connection, such as a frame that breaks the protocol; `cause`
+ *   as above.
  * - `ReceiveOverflow`: messages came faster than they were read, on a platform that cannot hold the server back, and
  *   more than `receiveLimit` were waiting.
  * - `CloseTimeout`: the connection was closing, and the server did not finish that within `closeTimeout`.

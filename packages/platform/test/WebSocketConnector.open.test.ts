@@ -1,3 +1,4 @@
+import * as Socket from "@effect/platform/Socket"
 import { assert, describe, it } from "@effect/vitest"
 import * as WebSocketConnector from "@persistent-connection/platform/WebSocketConnector"
 import type { WebSocketError } from "@persistent-connection/platform/WebSocketError"
@@ -8,7 +9,9 @@ import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
-import { Clients, type Platform, reasonOf } from "./support/clients.js"
+import { inspect } from "node:util"
+import { WebSocket } from "ws"
+import { Clients, connect, type Platform, reasonOf } from "./support/clients.js"
 import { freePort, tcpServer, until, webSocketServer } from "./support/servers.js"
 
 describe.each<Platform>(["ws", "browser"])("opening a WebSocket (%s)", (platform) => {
@@ -133,14 +136,16 @@ describe.each<Platform>(["ws", "browser"])("opening a WebSocket (%s)", (platform
 describe("addresses of WebSockets", () => {
   const clients = new Clients()
   it.scopedLive.each<[WebSocketConnector.WebSocketAddress, string]>([
-    ["", "WebSocket : invalid address: it is not an absolute URL"],
-    ["/feed?token=secret", "WebSocket /feed: invalid address: it is not an absolute URL"],
+    ["", "WebSocket <not a URL>: invalid address: it is not an absolute URL"],
+    ["token=secret", "WebSocket <not a URL>: invalid address: it is not an absolute URL"],
+    ["/feed?token=secret", "WebSocket <not a URL>: invalid address: it is not an absolute URL"],
     ["ws://", "WebSocket ws://: invalid address: it is not an absolute URL"],
-    ["ws://user:secret@", "WebSocket ws://: invalid address: it is not an absolute URL"],
-    ["ws://me:secret?secret@host", "WebSocket ws://host: invalid address: it is not an absolute URL"],
-    ["ws://me:secret#secret@host?secret", "WebSocket ws://host: invalid address: it is not an absolute URL"],
+    ["ws://user:secret@", "WebSocket <not a URL>: invalid address: it is not an absolute URL"],
+    ["ws://me:secret?secret@host", "WebSocket <not a URL>: invalid address: it is not an absolute URL"],
+    ["ws://host:none/?token=me@secret", "WebSocket <not a URL>: invalid address: it is not an absolute URL"],
     ["ws://host:99999/?secret", "WebSocket ws://host:99999/: invalid address: it is not an absolute URL"],
-    ["user:secret@host", "WebSocket host: invalid address: its scheme must be ws or wss"],
+    ["user:secret@host", "WebSocket <not a URL>: invalid address: its scheme must be ws or wss"],
+    ["javascript:secret", "WebSocket <not a URL>: invalid address: its scheme must be ws or wss"],
     ["http://user:secret@host/?secret", "WebSocket http://host/: invalid address: its scheme must be ws or wss"],
     [new URL("https://host"), "WebSocket https://host/: invalid address: its scheme must be ws or wss"],
     ["ws://host/a#secret", "WebSocket ws://host/a: invalid address: it must not have a fragment"]
@@ -159,6 +164,29 @@ describe("addresses of WebSockets", () => {
       )
       assert.strictEqual(error.reason._tag, "InvalidAddress")
       assert.include(error.message, "subprotocol")
+    }))
+
+  it.scopedLive("what the platform says of a failure is kept without the bytes, and without what may be secret", () =>
+    Effect.gen(function*() {
+      const noHttp = yield* tcpServer({ onSocket: (socket) => socket.write("SECRET\r\n\r\n") })
+      const malformed = yield* Effect.flip(new Clients().connect(`ws://127.0.0.1:${noHttp.port}/?token=SECRET`))
+      assert(malformed.reason._tag === "OpenFailed" && malformed.reason.cause instanceof Error)
+      assert.match(malformed.message, /could not be opened: Parse Error/)
+      assert.deepStrictEqual(
+        Object.getOwnPropertyNames(malformed.reason.cause).sort(),
+        ["code", "message", "name", "stack"]
+      )
+      const redirecting = yield* tcpServer({
+        onSocket: (socket) => socket.write("HTTP/1.1 302 Found\r\nLocation: http://me:SECRET@[x/?token=SECRET\r\n\r\n")
+      })
+      const construct = (url: string) =>
+        new WebSocket(url, { followRedirects: true }) as unknown as globalThis.WebSocket
+      const redirected = yield* connect(WebSocketConnector.make(), `ws://127.0.0.1:${redirecting.port}/`).pipe(
+        Effect.flip,
+        Effect.provideService(Socket.WebSocketConstructor, construct)
+      )
+      assert.match(redirected.message, /could not be opened: Invalid URL: http:\/\/\[x\/$/)
+      for (const error of [malformed, redirected]) assert.notInclude(inspect(error, { depth: 9 }), "SECRET")
     }))
 
   it.scopedLive("secrets are in no error and in no description of the connection", () =>

@@ -66,12 +66,24 @@ describe("a platform", () => {
         syntax.message,
         "WebSocket wss://example.com/feed: invalid address: The URL 'wss://example.com/feed' is invalid."
       )
+      // As Chrome says it.
+      const protocol = yield* connectTo(
+        () => {
+          throw new DOMException("The subprotocol 'bearer secret' is invalid.", "SyntaxError")
+        },
+        {},
+        "bearer secret"
+      ).pipe(Effect.flip)
+      assert.strictEqual(
+        protocol.message,
+        "WebSocket wss://example.com/feed: invalid address: the platform refuses a subprotocol, or one that is there twice"
+      )
       const missing = yield* refusing(new TypeError("globalThis.WebSocket is not a constructor"))
       assert.strictEqual(
         missing.message,
         "WebSocket wss://example.com/feed: could not be opened: globalThis.WebSocket is not a constructor"
       )
-      assert.notInclude(JSON.stringify([syntax, missing]), "secret")
+      assert.notInclude(JSON.stringify([syntax, protocol, missing]), "secret")
     }))
 
   it.scoped("may say in an error why it failed, or only its name, or nothing", () =>

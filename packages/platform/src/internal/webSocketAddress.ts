@@ -3,6 +3,7 @@ import * as Predicate from "effect/Predicate"
 import type { WebSocketAddress } from "../WebSocketConnector.js"
 import { WebSocketError } from "../WebSocketError.js"
 import { describe } from "./describe.js"
+import { withoutSecrets } from "./secrets.js"
 
 /** @internal */
 export interface Target {
@@ -19,7 +20,7 @@ export const parse = (address: WebSocketAddress): Either.Either<Target, WebSocke
   const raw = String(detailed.url)
   const invalid = (description: string) =>
     Either.left(
-      new WebSocketError({ url: withoutSecrets(raw), reason: { _tag: "InvalidAddress", description } })
+      new WebSocketError({ url: shown(raw), reason: { _tag: "InvalidAddress", description } })
     )
   if (!URL.canParse(raw)) return invalid("it is not an absolute URL")
   const url = new URL(raw)
@@ -29,28 +30,35 @@ export const parse = (address: WebSocketAddress): Either.Either<Target, WebSocke
   return Either.right({
     url: url.href,
     protocols: protocols === undefined || typeof protocols === "string" ? protocols : [...protocols],
-    redacted: `${url.protocol}//${url.host}${url.pathname}`
+    redacted: shownUrl(url)
   })
 }
 
 /**
- * What may be shown of an address that is none: nothing that could be its user, password, query or fragment.
+ * What may be shown of an address that is none: nothing, if any part of it could be a secret out of its place.
  */
-const withoutSecrets = (raw: string): string =>
-  // A password that should have been encoded can contain anything: what is before the last @ goes first.
-  raw.replace(/^([a-z][a-z\d+.-]*:\/\/)?.*@/is, "$1").replace(/[?#].*$/s, "")
+const shown = (raw: string): string => {
+  if (URL.canParse(raw)) return shownUrl(new URL(raw))
+  return /^[a-z][a-z\d+.-]*:\/\/[^@?#]*(?=[^@]*$)/i.exec(raw)?.[0] ?? notUrl
+}
+
+const shownUrl = (url: URL): string => url.host === "" ? notUrl : `${url.protocol}//${url.host}${url.pathname}`
+
+const notUrl = "<not a URL>"
 
 /**
- * What the platform threw instead of making a socket: a `SyntaxError` for the address. The text is all that is kept of
- * it, without the address, which it likes to quote.
+ * What the platform threw instead of making a socket: a `SyntaxError` for the address or the subprotocols. The text is
+ * all that is kept of it, and without both, which it likes to quote.
  *
  * @internal
  */
 export const refused = (target: Target, cause: unknown): WebSocketError => {
-  const text = describe(cause).replaceAll(target.url, target.redacted)
-  const isAddress = Predicate.hasProperty(cause, "name") && cause.name === "SyntaxError"
+  const text = withoutSecrets(describe(cause).replaceAll(target.url, target.redacted))
+  const isSyntax = Predicate.hasProperty(cause, "name") && cause.name === "SyntaxError"
+  const isProtocols = isSyntax && target.protocols !== undefined && /protocol/i.test(text)
+  const description = isProtocols ? "the platform refuses a subprotocol, or one that is there twice" : text
   return new WebSocketError({
     url: target.redacted,
-    reason: isAddress ? { _tag: "InvalidAddress", description: text } : { _tag: "OpenFailed", cause: text }
+    reason: isSyntax ? { _tag: "InvalidAddress", description } : { _tag: "OpenFailed", cause: text }
   })
 }

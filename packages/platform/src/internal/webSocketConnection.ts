@@ -15,6 +15,7 @@ import { describe } from "./describe.js"
 import { Inbox } from "./inbox.js"
 import { Lifeline } from "./lifeline.js"
 import { Outbox } from "./outbox.js"
+import { harmless } from "./secrets.js"
 
 /** @internal */
 export const TypeId = "~persistent-connection/WebSocketConnection" as const
@@ -151,9 +152,10 @@ export class Connection extends Inspectable.Class implements WebSocketConnection
 
   // What says nothing (a browser's error event) is left to the close event that follows it, and says more.
   private readonly onError = (event: Event): void => {
-    const cause = errorOf(event)
-    if (cause === undefined) return
-    this.fail(this.lifeline.wasOpen ? { _tag: "Failed", cause } : { _tag: "OpenFailed", ...statusOf(cause), cause })
+    const error = errorOf(event)
+    if (error === undefined) return
+    const cause = harmless(error)
+    this.fail(this.lifeline.wasOpen ? { _tag: "Failed", cause } : { _tag: "OpenFailed", ...statusOf(error), cause })
   }
 
   private readonly onClose = ({ code, reason, wasClean }: globalThis.CloseEvent): void => {

@@ -52,8 +52,9 @@ export class FakeSocket extends EventTarget {
 /** Connects with what the function makes in the place of a socket. */
 export const connectTo = (
   make: () => FakeSocket,
-  options?: WebSocketConnector.Options
+  options?: WebSocketConnector.Options,
+  protocols?: string
 ): Effect.Effect<WebSocketConnection, WebSocketError, Scope.Scope> =>
-  connect(WebSocketConnector.make(options), "wss://user:secret@example.com/feed?token=secret").pipe(
+  connect(WebSocketConnector.make(options), { url: "wss://user:secret@example.com/feed?token=secret", protocols }).pipe(
     Effect.provideService(Socket.WebSocketConstructor, () => make() as unknown as globalThis.WebSocket)
   )
