@@ -24,7 +24,8 @@ export const TypeId: "~persistent-connection/TcpConnection" = internal.TypeId
 export type TypeId = typeof TypeId
 
 /**
- * Where the peer is: a host (a name or an IP address) and a port from 1 to 65535, or the path of a Unix socket.
+ * Where the peer is: a host (a name or an IP address, with or without the brackets of IPv6) and a port from 1 to 65535,
+ * or the path of a Unix socket.
  *
  * @since 0.1.0
  * @category models

@@ -136,6 +136,35 @@ describe("opening a TCP connection", () => {
       assert.strictEqual(sockets.length, 0)
     }))
 
+  it.scopedLive.each<[unknown, string]>([
+    [null, "it is not an object"],
+    [undefined, "it is not an object"],
+    ["localhost:80", "it is not an object"],
+    [[], "it is not an object"],
+    [{}, "the host is neither a name nor an IP address"],
+    [{ host: { toString: 5 }, port: 1 }, "the host is neither a name nor an IP address"],
+    [{ host: "a\0b", port: 1 }, "the host is neither a name nor an IP address"],
+    [{ host: "a", port: "80" }, "the port is not a whole number from 1 to 65535"],
+    [{ host: "a", port: Symbol("a") }, "the port is not a whole number from 1 to 65535"],
+    [{ path: null }, "the path is not text"],
+    [{ path: "a\0b" }, "the path contains a NUL"]
+  ])("fails at once at %o, as a file can have it", ([address, description]) =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(connect(TcpConnector.make(), address as TcpConnector.TcpAddress))
+      assert.deepStrictEqual(error.reason, { _tag: "InvalidAddress", description })
+    }))
+
+  it.scopedLive("takes an IPv6 address in brackets, and a path that is undefined as none", () =>
+    Effect.gen(function*() {
+      const port = yield* freePort
+      const error = yield* Effect.flip(connect(TcpConnector.make(), { host: "[::1]", port }))
+      assert.strictEqual(error.address, `[::1]:${port}`)
+      assert.include(["ECONNREFUSED", "EADDRNOTAVAIL", "EAFNOSUPPORT"], error.code)
+      const server = yield* tcpServer()
+      const address = { host: "127.0.0.1", port: server.port, path: undefined }
+      yield* connect(TcpConnector.make(), address as TcpConnector.TcpAddress)
+    }))
+
   it.each<[TcpConnector.Options, string]>([
     [{ openTimeout: -1 }, "openTimeout must be a duration of 0 or more, but is -1"],
     [{ keepAlive: "-1 seconds" }, "keepAlive must be a duration of 0 or more, but is -1 seconds"],

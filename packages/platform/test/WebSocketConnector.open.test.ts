@@ -148,6 +148,7 @@ describe("addresses of WebSockets", () => {
     ["javascript:secret", "WebSocket <not a URL>: invalid address: its scheme must be ws or wss"],
     ["http://user:secret@host/?secret", "WebSocket http://host/: invalid address: its scheme must be ws or wss"],
     [new URL("https://host"), "WebSocket https://host/: invalid address: its scheme must be ws or wss"],
+    ["ws://me:1#secret@host", "WebSocket <not a URL>: invalid address: it must not have a fragment"],
     ["ws://host/a#secret", "WebSocket ws://host/a: invalid address: it must not have a fragment"]
   ])("%s is none", ([address, message]) =>
     Effect.gen(function*() {
@@ -155,6 +156,23 @@ describe("addresses of WebSockets", () => {
       assert.strictEqual(error.message, message)
       assert.notInclude(JSON.stringify(error), "secret")
       assert.strictEqual(clients.sockets.length, 0)
+    }))
+
+  it.scopedLive.each<[unknown, string]>([
+    [null, "it is neither text nor a URL"],
+    [undefined, "it is neither text nor a URL"],
+    [5, "it is neither text nor a URL"],
+    [[], "it is neither text nor a URL"],
+    [{}, "it is neither text nor a URL"],
+    [{ url: null }, "it is neither text nor a URL"],
+    [{ url: { toString: 5 } }, "it is neither text nor a URL"],
+    [{ url: "ws://host", protocols: null }, "its protocols are neither text nor a list of texts"],
+    [{ url: "ws://host", protocols: 5 }, "its protocols are neither text nor a list of texts"],
+    [{ url: "ws://host", protocols: ["a", 5] }, "its protocols are neither text nor a list of texts"]
+  ])("%o, as a file can have it, is none", ([address, description]) =>
+    Effect.gen(function*() {
+      const reason = yield* reasonOf(clients.connect(address as WebSocketConnector.WebSocketAddress))
+      assert.deepStrictEqual(reason, { _tag: "InvalidAddress", description })
     }))
 
   it.scopedLive("what the platform refuses is none either, and its message does not give secrets away", () =>

@@ -5,9 +5,10 @@ import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import type { Options, TcpAddress, TcpConnection } from "../TcpConnector.js"
-import { TcpError } from "../TcpError.js"
+import type { TcpError } from "../TcpError.js"
 import { describe } from "./describe.js"
 import { bytes, duration } from "./options.js"
+import { invalid, parse, type Target } from "./tcpAddress.js"
 import { Connection, type Settings } from "./tcpConnection.js"
 
 /** @internal */
@@ -42,15 +43,13 @@ const connect = Effect.fnUntraced(function*(
   openTimeout: Duration.Duration,
   settings: Settings
 ): Effect.fn.Return<TcpConnection, TcpError, Scope.Scope> {
-  const name = nameOf(address)
-  const problem = problemOf(address)
-  if (problem !== undefined) return yield* invalid(name, problem)
-  const connection = yield* Effect.uninterruptible(open(address, name, settings))
+  const target = yield* parse(address)
+  const connection = yield* Effect.uninterruptible(open(target, settings))
   yield* connection.opened(openTimeout)
   return connection
 })
 
-const open = Effect.fnUntraced(function*(address: TcpAddress, name: string, settings: Settings) {
+const open = Effect.fnUntraced(function*({ address, name }: Target, settings: Settings) {
   const runtime = yield* Effect.runtime<never>()
   const end = yield* Deferred.make<void, TcpError>()
   // In one turn, or events could pass unheard between the making of the socket and the adding of its listeners.
@@ -61,23 +60,3 @@ const open = Effect.fnUntraced(function*(address: TcpAddress, name: string, sett
   yield* Scope.addFinalizer(yield* Effect.scope, Effect.suspend(() => connection.release()))
   return connection
 })
-
-const invalid = (name: string, description: string): TcpError =>
-  new TcpError({ address: name, reason: { _tag: "InvalidAddress", description } })
-
-const nameOf = (address: TcpAddress): string => {
-  if ("path" in address) return String(address.path)
-  return String(address.host).includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`
-}
-
-// Node would throw, or take something else: without a host, the local one.
-const problemOf = (address: TcpAddress): string | undefined => {
-  if ("path" in address) return isText(address.path) ? undefined : "the path is empty"
-  if (!isText(address.host) || /\s/.test(address.host)) return "the host is neither a name nor an IP address"
-  if (!Number.isInteger(address.port) || address.port < 1 || address.port > 65535) {
-    return "the port is not a whole number from 1 to 65535"
-  }
-  return undefined
-}
-
-const isText = (value: unknown): value is string => typeof value === "string" && value !== "" && !value.includes("\0")

@@ -14,30 +14,41 @@ export interface Target {
   readonly redacted: string
 }
 
-/** @internal */
+/**
+ * Reads an address, which may come from a file and be anything.
+ *
+ * @internal
+ */
 export const parse = (address: WebSocketAddress): Either.Either<Target, WebSocketError> => {
-  const detailed = typeof address === "object" && "url" in address ? address : { url: address, protocols: undefined }
-  const raw = String(detailed.url)
+  const { protocols, url: given } = Predicate.hasProperty(address, "url")
+    ? address
+    : { url: address, protocols: undefined }
+  const raw = Predicate.hasProperty(given, "href") ? given.href : given
   const invalid = (description: string) =>
-    Either.left(
-      new WebSocketError({ url: shown(raw), reason: { _tag: "InvalidAddress", description } })
-    )
+    Either.left(new WebSocketError({ url: shown(raw), reason: { _tag: "InvalidAddress", description } }))
+  if (!Predicate.isString(raw)) return invalid("it is neither text nor a URL")
   if (!URL.canParse(raw)) return invalid("it is not an absolute URL")
   const url = new URL(raw)
   if (url.protocol !== "ws:" && url.protocol !== "wss:") return invalid("its scheme must be ws or wss")
   if (url.href.includes("#")) return invalid("it must not have a fragment")
-  const protocols = detailed.protocols
+  if (!areProtocols(protocols)) return invalid("its protocols are neither text nor a list of texts")
   return Either.right({
     url: url.href,
-    protocols: protocols === undefined || typeof protocols === "string" ? protocols : [...protocols],
+    protocols: protocols === undefined || Predicate.isString(protocols) ? protocols : [...protocols],
     redacted: shownUrl(url)
   })
 }
 
+const areProtocols = (protocols: unknown): boolean =>
+  protocols === undefined || Predicate.isString(protocols) ||
+  Array.isArray(protocols) && protocols.every(Predicate.isString)
+
 /**
  * What may be shown of an address that is none: nothing, if any part of it could be a secret out of its place.
  */
-const shown = (raw: string): string => {
+const shown = (raw: unknown): string => {
+  // The @ may end a password that should have been encoded.
+  if (!Predicate.isString(raw) || /[?#].*@/s.test(raw)) return notUrl
   if (URL.canParse(raw)) return shownUrl(new URL(raw))
   return /^[a-z][a-z\d+.-]*:\/\/[^@?#]*(?=[^@]*$)/i.exec(raw)?.[0] ?? notUrl
 }
@@ -55,8 +66,8 @@ const notUrl = "<not a URL>"
 export const refused = (target: Target, cause: unknown): WebSocketError => {
   const text = withoutSecrets(describe(cause).replaceAll(target.url, target.redacted))
   const isSyntax = Predicate.hasProperty(cause, "name") && cause.name === "SyntaxError"
-  const isProtocols = isSyntax && target.protocols !== undefined && /protocol/i.test(text)
-  const description = isProtocols ? "the platform refuses a subprotocol, or one that is there twice" : text
+  const isProtocol = isSyntax && target.protocols !== undefined && /protocol/i.test(text)
+  const description = isProtocol ? "the platform refuses a subprotocol, or one that is there twice" : text
   return new WebSocketError({
     url: target.redacted,
     reason: isSyntax ? { _tag: "InvalidAddress", description } : { _tag: "OpenFailed", cause: text }
