@@ -5,7 +5,7 @@
  */
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
-import { describe, errorCode } from "./internal/describe.js"
+import { describe, errorCode, oneLine } from "./internal/describe.js"
 
 /**
  * What went wrong:
@@ -54,12 +54,13 @@ export class TcpError extends Data.TaggedError("TcpError")<{
   }
 
   /**
-   * One line for a person: the address and what went wrong.
+   * One line for a person: the address and what went wrong. Line breaks and other control characters of what the
+   * system says are spaces.
    *
    * @since 0.1.0
    */
   override get message(): string {
-    return `TCP connection to ${this.address}: ${explain(this.reason)}`
+    return oneLine(`TCP connection to ${this.address}: ${explain(this.reason)}`)
   }
 }
 

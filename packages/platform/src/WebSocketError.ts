@@ -6,7 +6,7 @@
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import { meaning } from "./internal/closeCode.js"
-import { describe } from "./internal/describe.js"
+import { describe, oneLine } from "./internal/describe.js"
 
 /**
  * What went wrong:
@@ -72,12 +72,13 @@ export class WebSocketError extends Data.TaggedError("WebSocketError")<{
   readonly reason: WebSocketErrorReason
 }> {
   /**
-   * One line for a person: the server and what went wrong.
+   * One line for a person: the server and what went wrong. Line breaks and other control characters of what the server
+   * says are spaces; `reason` has it as it was.
    *
    * @since 0.1.0
    */
   override get message(): string {
-    return `WebSocket ${this.url}: ${explain(this.reason)}`
+    return oneLine(`WebSocket ${this.url}: ${explain(this.reason)}`)
   }
 }
 

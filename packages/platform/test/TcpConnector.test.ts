@@ -128,7 +128,11 @@ describe("opening a TCP connection", () => {
       { host: "a", port: Number.NaN },
       "TCP connection to a:NaN: invalid address: the port is not a whole number from 1 to 65535"
     ],
-    [{ path: "" }, "TCP connection to : invalid address: the path is empty"]
+    [{ path: "" }, "TCP connection to : invalid address: the path is empty"],
+    [
+      { host: "a\nERROR forged", port: 80 },
+      "TCP connection to a ERROR forged:80: invalid address: the host is neither a name nor an IP address"
+    ]
   ])("fails at once at %o", ([address, message]) =>
     Effect.gen(function*() {
       const sockets = yield* netSockets

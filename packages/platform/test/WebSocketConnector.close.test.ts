@@ -46,6 +46,20 @@ describe.each<Platform>(["ws", "browser"])("the end of a WebSocket (%s)", (platf
       })
   )
 
+  it.scopedLive("with a text of many lines is told in one, without what a terminal would obey", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer()
+      const connection = yield* new Clients(platform).connect(server.url)
+      const reason = "no\r\nERROR forged\u2028\u001b[2Jred\u0085 \u007fend\n"
+      ;(yield* server.accepted).close(4000, reason)
+      const error = yield* Effect.flip(connection.closed)
+      assert.deepStrictEqual(error.reason, { _tag: "Closed", code: 4000, reason, wasClean: true })
+      assert.strictEqual(
+        error.message,
+        `WebSocket ${server.url}: was closed with 4000 (a code of the application): no ERROR forged [2Jred   end`
+      )
+    }))
+
   it.scopedLive("without a close frame is a failure", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer()

@@ -20,3 +20,11 @@ export const describe = (cause: unknown): string => {
  */
 export const errorCode = (cause: unknown): string | undefined =>
   Predicate.hasProperty(cause, "code") && typeof cause.code === "string" ? cause.code : undefined
+
+/**
+ * A message in one line, whatever a server or a system has put into it: no line of a log but its own, and nothing that
+ * a terminal would obey.
+ *
+ * @internal
+ */
+export const oneLine = (message: string): string => message.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ").trim()
