@@ -111,8 +111,8 @@ export interface Options {
   readonly noDelay?: boolean | undefined
 
   /**
-   * After how long without traffic the system begins to ask whether the peer is still there, or false for never.
-   * Default: 1 minute. Most systems take minutes more to give up: see the health checks of connectors for something
+   * After how long without traffic the system begins to ask whether the peer is still there: from 1 to 32767 seconds,
+   * rounded up to whole ones; false, or infinity, for never. Default: 1 minute. Most systems take minutes more to give up: see the health checks of connectors for something
    * quicker.
    */
   readonly keepAlive?: Duration.DurationInput | false | undefined

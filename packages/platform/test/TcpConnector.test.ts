@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as TcpConnector from "@persistent-connection/platform/TcpConnector"
 import type { TcpError } from "@persistent-connection/platform/TcpError"
 import * as Chunk from "effect/Chunk"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -10,7 +11,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import { randomBytes } from "node:crypto"
-import { rmSync } from "node:fs"
+import { readFileSync, rmSync } from "node:fs"
 import * as Net from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -172,10 +173,40 @@ describe("opening a TCP connection", () => {
   it.each<[TcpConnector.Options, string]>([
     [{ openTimeout: -1 }, "openTimeout must be a duration of 0 or more, but is -1"],
     [{ keepAlive: "-1 seconds" }, "keepAlive must be a duration of 0 or more, but is -1 seconds"],
+    [{ keepAlive: 0 }, "keepAlive must be a duration from 1 second to 32767 seconds, but is 0"],
+    [{ keepAlive: "999 millis" }, "keepAlive must be a duration from 1 second to 32767 seconds, but is 999 millis"],
+    [{ keepAlive: "10 hours" }, "keepAlive must be a duration from 1 second to 32767 seconds, but is 10 hours"],
     [{ receiveHighWaterMark: 0 }, "receiveHighWaterMark must be a number of bytes above 0, but is 0"]
   ])("options %o make no sense", (options, message) => {
     assert.throws(() => TcpConnector.make(options), message)
   })
+})
+
+/** In how many seconds, rounded up, Linux will ask the peer whether it is still there; undefined if it will not. */
+const keepAliveOf = (localPort: number): number | undefined => {
+  const hex = localPort.toString(16).toUpperCase().padStart(4, "0")
+  const line = readFileSync("/proc/net/tcp", "latin1").split("\n").find((line) =>
+    line.includes(`0100007F:${hex} 0100007F`)
+  )
+  const [, hundredths] = / 02:([0-9A-F]{8}) /.exec(line ?? "") ?? []
+  return hundredths === undefined ? undefined : Math.ceil(parseInt(hundredths, 16) / 100)
+}
+
+describe.runIf(process.platform === "linux")("the system", () => {
+  it.scopedLive.each<[TcpConnector.Options["keepAlive"], number | undefined]>([
+    [undefined, 60],
+    ["1 seconds", 1],
+    ["1001 millis", 2],
+    ["32766001 millis", 32767],
+    [Duration.infinity, undefined],
+    [false, undefined]
+  ])("is told a keepAlive of %o as one of %o seconds", ([keepAlive, seconds]) =>
+    Effect.gen(function*() {
+      const sockets = yield* netSockets
+      const server = yield* tcpServer()
+      yield* open(server.port, { keepAlive })
+      assert.strictEqual(keepAliveOf(sockets[0]?.localPort ?? 0), seconds)
+    }))
 })
 
 describe("the data of a TCP connection", () => {

@@ -27,6 +27,21 @@ const isNegative = (input: unknown): boolean => {
 }
 
 /**
+ * Reads after how many whole seconds the system is to keep a connection alive; undefined for never. Node rounds down,
+ * and takes 0 for the system's own time; Linux has no more than 32767, and Node does not say that it refuses.
+ *
+ * @internal
+ */
+export const keepAliveSeconds = (input: Duration.DurationInput | false | undefined): number | undefined => {
+  if (input === false) return undefined
+  const value = duration("keepAlive", input, "1 minute")
+  if (!Duration.isFinite(value)) return undefined
+  const makesSense = Duration.between(value, { minimum: "1 seconds", maximum: "32767 seconds" })
+  check(makesSense, "keepAlive", "a duration from 1 second to 32767 seconds", input)
+  return Math.ceil(Duration.toSeconds(value))
+}
+
+/**
  * Reads an amount of bytes, which may be infinite.
  *
  * @internal

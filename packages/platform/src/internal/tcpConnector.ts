@@ -1,13 +1,13 @@
 import * as Connector from "@persistent-connection/core/Connector"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import type { Options, TcpAddress, TcpConnection } from "../TcpConnector.js"
 import type { TcpError } from "../TcpError.js"
 import { describe } from "./describe.js"
-import { bytes, duration } from "./options.js"
+import { bytes, duration, keepAliveSeconds } from "./options.js"
 import { invalid, parse, type Target } from "./tcpAddress.js"
 import { Connection, type Settings } from "./tcpConnection.js"
 
@@ -17,9 +17,7 @@ export { TypeId } from "./tcpConnection.js"
 /** @internal */
 export const make = (options: Options = {}): Connector.Connector<TcpAddress, TcpConnection, TcpError> => {
   const openTimeout = duration("openTimeout", options.openTimeout, "10 seconds")
-  const keepAlive = options.keepAlive === false
-    ? Duration.infinity
-    : duration("keepAlive", options.keepAlive, "1 minute")
+  const keepAlive = keepAliveSeconds(options.keepAlive)
   const settings: Settings = {
     sendTimeout: duration("sendTimeout", options.sendTimeout, "30 seconds"),
     closeTimeout: duration("closeTimeout", options.closeTimeout, "2 seconds"),
@@ -27,8 +25,8 @@ export const make = (options: Options = {}): Connector.Connector<TcpAddress, Tcp
     socket: {
       allowHalfOpen: false,
       noDelay: options.noDelay ?? true,
-      keepAlive: Duration.isFinite(keepAlive),
-      keepAliveInitialDelay: Duration.isFinite(keepAlive) ? Duration.toMillis(keepAlive) : 0
+      keepAlive: keepAlive !== undefined,
+      keepAliveInitialDelay: (keepAlive ?? 0) * 1000
     }
   }
   return Connector.make({
