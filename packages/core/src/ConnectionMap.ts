@@ -33,6 +33,7 @@
  */
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
+import type { Inspectable } from "effect/Inspectable"
 import type { Pipeable } from "effect/Pipeable"
 import type * as Scope from "effect/Scope"
 import type * as Types from "effect/Types"
@@ -57,7 +58,7 @@ export type TypeId = typeof TypeId
  * @since 0.1.0
  * @category models
  */
-export interface ConnectionMap<in out Key, out Connection, out E = never> extends Pipeable {
+export interface ConnectionMap<in out Key, out Connection, out E = never> extends Pipeable, Inspectable {
   readonly [TypeId]: {
     readonly _Key: Types.Invariant<Key>
     readonly _Connection: Types.Covariant<Connection>

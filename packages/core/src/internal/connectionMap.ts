@@ -7,6 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import { dual, identity } from "effect/Function"
+import * as Inspectable from "effect/Inspectable"
 import * as MutableHashMap from "effect/MutableHashMap"
 import * as Option from "effect/Option"
 import { pipeArguments } from "effect/Pipeable"
@@ -18,6 +19,7 @@ import { admitted } from "./connector.js"
 import { ownRuntime } from "./fibers.js"
 import * as option from "./options.js"
 import * as persistentConnection from "./persistentConnection.js"
+import { redact } from "./redact.js"
 import { millisUntil, sleepUntil } from "./sleep.js"
 import { Turnstile } from "./turnstile.js"
 
@@ -41,7 +43,7 @@ interface Entry<Key, Connection, E> {
  * Not on `RcMap` of effect 3.22: two who ask at the same time can get two connections of one key; the release of an
  * entry that has been invalidated takes the one that was made since out of the map; and each that idles has a fiber.
  */
-class Impl<Key, Connection, E> implements ConnectionMap<Key, Connection, E> {
+class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMap<Key, Connection, E> {
   private readonly entries = MutableHashMap.empty<Key, Entry<Key, Connection, E>>()
   /** Those of the entries that nobody uses, in the order in which they expire. */
   private readonly idle = new Set<Entry<Key, Connection, E>>()
@@ -56,7 +58,9 @@ class Impl<Key, Connection, E> implements ConnectionMap<Key, Connection, E> {
     private readonly idleTimeToLive: number,
     private readonly clock: Clock.Clock,
     private readonly runtime: Runtime.Runtime<never>
-  ) {}
+  ) {
+    super()
+  }
 
   get [TypeId]() {
     return { _Key: identity<Key>, _Connection: identity<never>, _E: identity<never> }
@@ -64,6 +68,10 @@ class Impl<Key, Connection, E> implements ConnectionMap<Key, Connection, E> {
 
   pipe() {
     return pipeArguments(this, arguments)
+  }
+
+  toJSON() {
+    return { _id: "ConnectionMap", keys: this.keys.map(redact) }
   }
 
   get keys(): Array<Key> {

@@ -53,6 +53,7 @@ it.scoped("a connection is made on first use, and shared", () =>
     expect(other).not.toBe(one)
     expect(devices.opened).toEqual(["a", "b"])
     expect((yield* ConnectionMap.keys(map)).sort()).toEqual(["a", "b"])
+    expect(JSON.parse(JSON.stringify(map))).toEqual({ _id: "ConnectionMap", keys: ["a", "b"] })
   }))
 
 it.scoped("those who ask for the first time at the same time get the same one", () =>
