@@ -10,7 +10,7 @@ import * as FiberRef from "effect/FiberRef"
 import * as Metric from "effect/Metric"
 import { type Fibers, interrupt, ofOneFiber, waitsFor } from "./fibers.js"
 import { handlerDefects, slowHandlers } from "./metrics.js"
-import { sleep } from "./sleep.js"
+import { sleepUntil } from "./sleep.js"
 
 /** @internal */
 export interface HandlerSettings<Event, R> {
@@ -23,6 +23,8 @@ export interface HandlerSettings<Event, R> {
 interface Call {
   readonly event: string
   fiber: Fiber.RuntimeFiber<void> | undefined
+  /** When it is to be warned of, in ms: known once the loop waits for it, and never again once it has been. */
+  warnAt: number | undefined
   /** It has ended; or it waits for a connection, which does not come while the loop waits for it. */
   readonly over: Deferred.Deferred<void>
   /** The same; or it waits for the end of closing, which does not come of itself before closing begins. */
@@ -63,6 +65,7 @@ export class Handlers<Event extends { readonly _tag: string }, R> {
     const call: Call = {
       event: event._tag,
       fiber: undefined,
+      warnAt: undefined,
       over: Deferred.unsafeMake(FiberId.none),
       settled: Deferred.unsafeMake(FiberId.none)
     }
@@ -80,11 +83,14 @@ export class Handlers<Event extends { readonly _tag: string }, R> {
   /** Until the loop may go on from the last event. */
   get settled(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (this.last === undefined) return Effect.void
-      const settled = Deferred.await(this.last.settled)
-      return Duration.isFinite(this.warning)
-        ? Effect.raceFirst(settled, Effect.zipRight(this.warn(this.last.event), settled))
-        : settled
+      const call = this.last
+      if (call === undefined) return Effect.void
+      const settled = Deferred.await(call.settled)
+      // Whoever takes the loop over goes on with the wait, and with its time.
+      const warnAt = call.warnAt ??= this.clock.unsafeCurrentTimeMillis() + Duration.toMillis(this.warning)
+      if (warnAt === Infinity) return settled
+      const warned = Effect.zipRight(sleepUntil(this.clock, warnAt), this.warn(call))
+      return Effect.raceFirst(settled, Effect.zipRight(warned, settled))
     })
   }
 
@@ -117,19 +123,21 @@ export class Handlers<Event extends { readonly _tag: string }, R> {
     this.running.forEach(interrupt)
   }
 
-  private warn(event: string): Effect.Effect<void> {
-    return Effect.zipRight(
-      sleep(this.clock, this.warning),
-      this.report(
+  private warn(call: Call): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      // Two can wait for the same call.
+      if (call.warnAt === Infinity) return Effect.void
+      call.warnAt = Infinity
+      return this.report(
         slowHandlers,
-        event,
+        call.event,
         Effect.logWarning(
-          `The onEvent handler of "${this.serverName}" has held up the loop on ${event} for ${
+          `The onEvent handler of "${this.serverName}" has held up the loop on ${call.event} for ${
             Duration.format(this.warning)
           }`
         )
       )
-    )
+    })
   }
 
   private report(metric: Metric.Metric.Counter<number>, event: string, log: Effect.Effect<void>): Effect.Effect<void> {

@@ -220,6 +220,43 @@ describe("the counters", () => {
       expect((yield* tagged(ConnectionMetrics.handlerDefects, ["server_name", serverName])).count).toBe(1)
       expect((yield* tagged(ConnectionMetrics.slowHandlers, ["server_name", serverName])).count).toBe(1)
     }))
+
+  for (const every of [5, 11]) {
+    it.scoped(`count a slow call of a handler once, even if the loop is hurried along every ${every} seconds`, () =>
+      Effect.gen(function*() {
+        const serverName = `slow handler, ${every}`
+        const { server, service } = yield* begin({
+          serverName,
+          handlerWarning: "10 seconds",
+          onEvent: ({ _tag }) => _tag === "Disconnected" ? sleep(70) : Effect.void
+        })
+        yield* settle
+        server.line.drop()
+        yield* settle
+        for (let at = 0; at < 60; at += every) {
+          yield* pass(every)
+          yield* PersistentConnection.reconnectNow(service)
+        }
+        expect((yield* tagged(ConnectionMetrics.slowHandlers, ["server_name", serverName])).count).toBe(1)
+      }))
+  }
+
+  it.scoped("do not count a slow handler as long as the loop has nothing else to do", () =>
+    Effect.gen(function*() {
+      const serverName = "patient"
+      const count = Effect.map(tagged(ConnectionMetrics.slowHandlers, ["server_name", serverName]), ({ count }) => count)
+      const { server } = yield* begin({
+        serverName,
+        handlerWarning: "10 seconds",
+        onEvent: ({ _tag }) => _tag === "Connected" ? sleep(100) : Effect.void
+      })
+      yield* pass(50)
+      server.line.drop()
+      yield* pass(9)
+      expect(yield* count).toBe(0)
+      yield* pass(1)
+      expect(yield* count).toBe(1)
+    }))
 })
 
 describe("the histograms", () => {
