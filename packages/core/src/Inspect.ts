@@ -29,7 +29,10 @@ export interface Summary {
   readonly generation: number
   /** The number of the attempt under way, or of the last one made, within its cycle; from 1. */
   readonly attempt: number
-  /** When the next attempt is due, in ms of the `Clock`; null if it does not wait for one. */
+  /**
+   * When the next attempt is due, in ms of the `Clock`; null if it does not wait for one. `Infinity`, of which JSON makes
+   * null, if only `reconnectNow` or `refresh` brings it about.
+   */
   readonly nextAttemptAt: number | null
   /** How many fibers wait for a connection. */
   readonly waiting: number

@@ -35,7 +35,8 @@ class Reporter implements Observer<unknown, unknown> {
   private address: Option.Option<unknown> = Option.none()
   /** How many attempts of this cycle have failed. */
   private failures = 0
-  private connectedSince = 0
+  /** When the connection that is being closed was established, if that has been seen. */
+  private connectedSince: number | undefined
   /** The failure that was logged last. */
   private failure: Option.Option<Cause.Cause<unknown>> = Option.none()
 
@@ -55,11 +56,13 @@ class Reporter implements Observer<unknown, unknown> {
         return
       case "Connected":
         if (previous.generation !== next.generation) return this.connected(next)
-        if (previous === next) this.connectedSince = next.since
         return
       case "Waiting":
         if (previous._tag === "Connecting") this.failed(next)
-        if (previous._tag === "Connected") this.lost(next)
+        if (previous._tag === "Connected") this.lost(previous, next)
+        return
+      case "Closing":
+        if (previous._tag === "Connected") this.connectedSince = previous.since
         return
       case "Closed":
         if (previous._tag !== "Closing") return
@@ -106,7 +109,7 @@ class Reporter implements Observer<unknown, unknown> {
     if (!this.isNewFailure(cause)) return
     const then = Option.match(nextAttemptAt, {
       onNone: () => "there will be no other",
-      onSome: (at) => `the next one is ${at > since ? `in ${human.duration(at - since)}` : "now"}`
+      onSome: (at) => `the next one is ${human.fromNow(at - since)}`
     })
     this.event(
       Event.FailedToConnect({ cause, attempt }),
@@ -116,10 +119,9 @@ class Reporter implements Observer<unknown, unknown> {
     )
   }
 
-  private connected({ address, connection, generation, since }: StateOf<"Connected">): void {
+  private connected({ address, connection, generation }: StateOf<"Connected">): void {
     const { failures } = this
     this.failures = 0
-    this.connectedSince = since
     const after = failures === 0 ? "" : ` after ${failures} failed attempt${failures === 1 ? "" : "s"}`
     this.event(
       Event.Connected({ connection, generation }),
@@ -128,9 +130,9 @@ class Reporter implements Observer<unknown, unknown> {
     )
   }
 
-  private lost({ generation, lastCause, since }: StateOf<"Waiting">): void {
+  private lost(connected: StateOf<"Connected">, { generation, lastCause, since }: StateOf<"Waiting">): void {
     const cause = Option.getOrElse(lastCause, () => Cause.empty)
-    const lasted = since - this.connectedSince
+    const lasted = since - connected.since
     if (lasted >= forgetAfter) this.failure = Option.none()
     this.event(
       Event.Disconnected({ cause, generation }),
@@ -141,10 +143,10 @@ class Reporter implements Observer<unknown, unknown> {
   }
 
   private disconnected({ generation, since }: StateOf<"Closing">): void {
-    const lasted = since - this.connectedSince
+    const after = this.connectedSince === undefined ? "" : ` after ${human.duration(since - this.connectedSince)}`
     this.event(
       Event.Disconnected({ cause: Cause.empty, generation }),
-      `The connection to "${this.serverName}" was closed after ${human.duration(lasted)}`,
+      `The connection to "${this.serverName}" was closed${after}`,
       { generation }
     )
   }

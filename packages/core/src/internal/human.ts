@@ -13,6 +13,14 @@ export const duration = (millis: number): string => {
   return `${Math.floor(seconds / of)}${large}${rest === 0 ? "" : ` ${rest}${small.name}`}`
 }
 
+/**
+ * How far off something is, in ms, for people to read.
+ *
+ * @internal
+ */
+export const fromNow = (millis: number): string =>
+  millis === Infinity ? "never" : millis > 0 ? `in ${duration(millis)}` : "now"
+
 const second = { of: 1, name: "s" }
 const minute = { of: 60, name: "m" }
 const hour = { of: 3_600, name: "h" }

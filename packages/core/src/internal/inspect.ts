@@ -42,11 +42,11 @@ const columns: ReadonlyArray<readonly [title: string, cell: (summary: Summary) =
   ["for", ({ forMillis }) => human.duration(forMillis)],
   ["connection", ({ generation }) => `${generation}`],
   ["attempt", ({ attempt }) => `${attempt}`],
-  ["next attempt", ({ forMillis, nextAttemptAt, since }) => {
-    if (nextAttemptAt === null) return "-"
-    const left = nextAttemptAt - since - forMillis
-    return left > 0 ? `in ${human.duration(left)}` : "now"
-  }],
+  [
+    "next attempt",
+    ({ forMillis, nextAttemptAt, since }) =>
+      nextAttemptAt === null ? "-" : human.fromNow(nextAttemptAt - since - forMillis)
+  ],
   ["waiting", ({ waiting }) => `${waiting}`],
   ["address", ({ address }) => address ?? "-"],
   ["last cause", ({ lastCause }) => lastCause ?? "-"]

@@ -153,6 +153,12 @@ describe("table", () => {
     const due = { ...summary, phase: "Waiting" as const, forMillis: 5_000, nextAttemptAt: 5_000 }
     expect(Inspect.table([due])).toContain("now")
   })
+
+  it("says that an attempt is never due", () => {
+    const table = Inspect.table([{ ...summary, phase: "Waiting", nextAttemptAt: Infinity }])
+    expect(table).toContain("never")
+    expect(table).not.toContain("NaN")
+  })
 })
 
 describe("printing a persistent connection", () => {

@@ -4,6 +4,7 @@ import * as ConnectionLog from "@persistent-connection/core/ConnectionLog"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as HashMap from "effect/HashMap"
@@ -11,6 +12,7 @@ import * as Logger from "effect/Logger"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import {
+  askNow,
   begin,
   type Event,
   inScope,
@@ -30,23 +32,33 @@ interface Line {
   readonly cause: Cause.Cause<unknown>
 }
 
+/** A logger that writes down what it is told, and what it has written. */
+const notebook = () => {
+  const lines: Array<Line> = []
+  const logger = Logger.make<unknown, void>(({ annotations, cause, logLevel, message }) => {
+    lines.push({
+      level: logLevel.label,
+      message: String(message),
+      annotations: Object.fromEntries(HashMap.toEntries(annotations)),
+      cause
+    })
+  })
+  return {
+    lines,
+    said: () => lines.map(({ level, message }) => `${level} ${message}`),
+    heard: Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+  }
+}
+
 const beginLogged = (options: Options = {}, prepare?: (life: Life) => void) =>
   Effect.gen(function*() {
-    const lines: Array<Line> = []
-    const logger = Logger.make<unknown, void>(({ annotations, cause, logLevel, message }) => {
-      lines.push({
-        level: logLevel.label,
-        message: String(message),
-        annotations: Object.fromEntries(HashMap.toEntries(annotations)),
-        cause
-      })
-    })
+    const { heard, lines, said } = notebook()
     const life = yield* begin({ serverName: "prices", ...options }, prepare).pipe(
       Effect.tap(({ service }) => ConnectionLog.track(service)),
       Effect.annotateLogs("region", "eu"),
-      Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+      heard
     )
-    return { ...life, lines, said: () => lines.map(({ level, message }) => `${level} ${message}`) }
+    return { ...life, lines, said }
   })
 
 const lose = ({ server }: Pick<Life, "server">, text?: string) => {
@@ -199,6 +211,15 @@ describe("the log", () => {
       expect(said().at(-1)).toContain("; the next one is now")
     }))
 
+  it.scoped("says that a retry never comes of itself", () =>
+    Effect.gen(function*() {
+      const { said } = yield* beginLogged({ retry: Schedule.spaced(Duration.infinity) }, ({ server }) => {
+        server.refuse("no")
+      })
+      yield* settle
+      expect(said().at(-1)).toContain("; the next one is never")
+    }))
+
   it.scoped("tells of a refresh that there is a new connection", () =>
     Effect.gen(function*() {
       const life = yield* beginLogged()
@@ -225,21 +246,33 @@ describe("the log", () => {
 
   it.scoped("goes on from where it finds the connection", () =>
     Effect.gen(function*() {
-      const messages: Array<string> = []
-      const logger = Logger.make<unknown, void>(({ message }) => {
-        messages.push(String(message))
-      })
+      const { heard, said } = notebook()
       const life = yield* begin({ serverName: "prices" })
       yield* pass(30)
-      yield* Effect.provide(ConnectionLog.track(life.service), Logger.replace(Logger.defaultLogger, logger))
+      yield* heard(ConnectionLog.track(life.service))
       yield* settle
-      expect(messages).toEqual([])
+      expect(said()).toEqual([])
       yield* lose(life)
-      expect(messages).toEqual([
-        "The connection to \"prices\" was lost after 30s: a close without an error",
-        "Connecting to \"prices\"",
-        "The address of \"prices\" is a",
-        "Connected to \"prices\""
+      expect(said()).toEqual([
+        "INFO The connection to \"prices\" was lost after 30s: a close without an error",
+        "INFO Connecting to \"prices\"",
+        "INFO The address of \"prices\" is a",
+        "INFO Connected to \"prices\""
+      ])
+    }))
+
+  it.scoped("does not say how long a connection lasted if it does not know", () =>
+    Effect.gen(function*() {
+      const { heard, said } = notebook()
+      const { server, service } = yield* begin({ serverName: "prices" })
+      server.release = () => sleep(5)
+      yield* pass(1_000)
+      yield* askNow(service.close)
+      yield* heard(ConnectionLog.track(service))
+      yield* pass(5)
+      expect(said()).toEqual([
+        "INFO The connection to \"prices\" was closed",
+        "INFO The persistent connection to \"prices\" is closed: its owner closed it"
       ])
     }))
 

@@ -244,7 +244,10 @@ describe("the counters", () => {
   it.scoped("do not count a slow handler as long as the loop has nothing else to do", () =>
     Effect.gen(function*() {
       const serverName = "patient"
-      const count = Effect.map(tagged(ConnectionMetrics.slowHandlers, ["server_name", serverName]), ({ count }) => count)
+      const count = Effect.map(
+        tagged(ConnectionMetrics.slowHandlers, ["server_name", serverName]),
+        ({ count }) => count
+      )
       const { server } = yield* begin({
         serverName,
         handlerWarning: "10 seconds",
