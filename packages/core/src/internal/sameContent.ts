@@ -3,19 +3,23 @@ import * as Predicate from "effect/Predicate"
 
 /**
  * Equality by content: `Equal` where a value defines it, otherwise the same class and the same own properties, and for
- * errors the same name and message. Stack traces do not count. Never throws: what cannot be read is different.
+ * errors the same name and message, for a `Map` or a `Set` the same entries. Stack traces do not count. Never throws:
+ * what cannot be read is different.
  *
  * @internal
  */
 export const sameContent = (self: unknown, that: unknown): boolean => {
   try {
-    return same(self, that, [])
+    return same(self, that, new Map())
   } catch {
     return false
   }
 }
 
-const same = (self: unknown, that: unknown, path: ReadonlyArray<readonly [object, object]>): boolean => {
+/** What a value has been compared with. Unless that was the same, there is nothing more to compare. */
+type Compared = Map<object, Set<object>>
+
+const same = (self: unknown, that: unknown, compared: Compared): boolean => {
   if (Object.is(self, that)) return true
   if (typeof self !== "object" || typeof that !== "object" || self === null || that === null) return false
   if (Object.getPrototypeOf(self) !== Object.getPrototypeOf(that)) return false
@@ -31,19 +35,38 @@ const same = (self: unknown, that: unknown, path: ReadonlyArray<readonly [object
   } else if (isClosedBook(self)) {
     return false
   }
-  // Values that contain themselves have nothing new to say further down.
-  if (path.some(([left, right]) => left === self && right === that)) return true
-  const inside = [...path, [self, that] as const]
+  const known = compared.get(self) ?? new Set()
+  if (known.has(that)) return true
+  compared.set(self, known.add(that))
   const keys = contentKeys(self)
   return keys.length === contentKeys(that).length &&
     keys.every((key) =>
       Object.hasOwn(that, key) &&
-      same(self[key as keyof typeof self], that[key as keyof typeof that], inside)
-    )
+      same(self[key as keyof typeof self], that[key as keyof typeof that], compared)
+    ) &&
+    (!isCollection(self) || sameEntries(entries(self), entries(that as typeof self), compared))
 }
 
-/** What a `Map`, a buffer or an instance with private fields holds does not show in its properties. */
+type Collection = ReadonlyMap<unknown, unknown> | ReadonlySet<unknown>
+
+const isCollection = (value: object): value is Collection => value instanceof Map || value instanceof Set
+
+const entries = (collection: Collection): ReadonlyMap<unknown, unknown> => new Map(collection.entries())
+
+/** Keys that both have count in any order; the others can only be compared in theirs. */
+const sameEntries = (
+  self: ReadonlyMap<unknown, unknown>,
+  that: ReadonlyMap<unknown, unknown>,
+  compared: Compared
+): boolean => {
+  const own = (one: typeof self, other: typeof self) => [...one].filter(([key]) => !other.has(key))
+  return [...self].every(([key, value]) => !that.has(key) || same(value, that.get(key), compared)) &&
+    same(own(self, that), own(that, self), compared)
+}
+
+/** What a buffer or an instance with private fields holds does not show in its properties. */
 const isClosedBook = (value: object): boolean => {
+  if (isCollection(value)) return false
   const prototype = Object.getPrototypeOf(value)
   return prototype !== Object.prototype && prototype !== Array.prototype && prototype !== null &&
     Object.keys(value).length === 0
