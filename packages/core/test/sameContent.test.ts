@@ -276,6 +276,45 @@ describe("summary", () => {
       "refused, broken"
     )
   })
+
+  it("shows what an error carries if it has no message", () => {
+    class Silent extends Data.TaggedError("Silent") {}
+    class Wrapped extends Data.TaggedError("Wrapped")<{ readonly cause: unknown }> {}
+    const failed = (error: unknown) => summary(Cause.fail(error))
+    expect(failed(new Denied({ status: 401 }))).toBe("Denied {\"status\":401}")
+    expect(failed(new Silent())).toBe("Silent")
+    expect(failed(Object.assign(new Silent(), { message: undefined }))).toBe("Silent")
+    expect(failed({ _tag: "Denied", status: 401 })).toBe("Denied {\"status\":401}")
+    expect(failed(new Wrapped({ cause: new Error("reset") }))).toBe("Wrapped {\"cause\":\"Error: reset\"}")
+    expect(failed(new Wrapped({ cause: new Denied({ status: 401 }) }))).toBe(
+      "Wrapped {\"cause\":{\"_tag\":\"Denied\",\"status\":401}}"
+    )
+    expect(failed(new AggregateError([new CodedError("no", "ECONNREFUSED")]))).toBe(
+      "AggregateError {\"errors\":[\"CodedError: no\"]}"
+    )
+    expect(failed(new Error("An error has occurred"))).toBe("Error")
+    expect(failed(cyclic("A"))).toBe("no")
+    expect(failed({ reason: "closed" })).toBe("{\"reason\":\"closed\"}")
+    expect(failed(undefined)).toBe("undefined")
+  })
+
+  it("shows neither secrets nor more of an error than a line, and never throws", () => {
+    class Unauthorized extends Data.TaggedError("Unauthorized")<{ readonly url: string; readonly password: string }> {}
+    const url = "wss://me:hush@feed.example.com/?token=hush"
+    expect(summary(Cause.fail(new Unauthorized({ url, password: "hush" })))).toBe(
+      "Unauthorized {\"url\":\"wss://feed.example.com/\",\"password\":\"<redacted>\"}"
+    )
+    expect(summary(Cause.fail(new Refused({ status: 1, detail: "x".repeat(1_000) }))).length).toBeLessThan(400)
+    const endless = new Refused({ status: 1, detail: [] })
+    Object.assign(endless, { detail: [endless] })
+    expect(summary(Cause.fail(endless))).toBe("Refused {\"status\":1,\"detail\":[\"<circular>\"]}")
+    const silent = {
+      get _tag(): never {
+        throw new Error("private")
+      }
+    }
+    expect(summary(Cause.fail(silent))).toBe("<unreadable>")
+  })
 })
 
 describe("orDefect", () => {

@@ -9,8 +9,9 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Tracer from "effect/Tracer"
 import type { Attempt } from "../Connector.js"
+import { summary } from "./cause.js"
 import { mapErrors } from "./mapErrors.js"
-import { endpoint, redactCause, redactSummary } from "./redact.js"
+import { endpoint, redactCause } from "./redact.js"
 
 /**
  * The span of an attempt, as far as the attempt has to do with it.
@@ -82,7 +83,7 @@ const linksOf = ({ key, lastCause }: Described, isRefresh: boolean): ReadonlyArr
   const span = previous.get(key)
   if (span === undefined) return []
   const attributes = Option.isSome(lastCause) && !isRefresh
-    ? { "persistent_connection.cause": redactSummary(lastCause.value) }
+    ? { "persistent_connection.cause": summary(lastCause.value) }
     : {}
   return [{ _tag: "SpanLink", span, attributes }]
 }

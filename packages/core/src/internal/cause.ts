@@ -1,6 +1,6 @@
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
-import { redactText } from "./redactText.js"
+import { redactMessage } from "./redact.js"
 import { sameContent } from "./sameContent.js"
 
 /**
@@ -14,16 +14,14 @@ export const saysTheSame = (self: Cause.Cause<unknown>, that: Cause.Cause<unknow
   sameContent(Chunk.toReadonlyArray(Cause.defects(self)), Chunk.toReadonlyArray(Cause.defects(that)))
 
 /**
- * A cause in one line, for messages and logs; without credentials.
+ * A cause in one line, for messages and logs; without credentials. Never throws.
  *
  * @internal
  */
 export const summary = (cause: Cause.Cause<unknown>): string => {
   if (Cause.isEmpty(cause)) return "a close without an error"
-  const errors = Cause.prettyErrors(cause)
-  return errors.length === 0
-    ? "an interruption"
-    : redactText(errors.map((error) => error.message).join(", "))
+  const errors = [...Cause.failures(cause), ...Cause.defects(cause)]
+  return errors.length === 0 ? "an interruption" : errors.map(redactMessage).join(", ")
 }
 
 /**

@@ -7,11 +7,11 @@ import * as Runtime from "effect/Runtime"
 import * as Event from "../ConnectionEvent.js"
 import type { ConnectionState } from "../ConnectionState.js"
 import type { PersistentConnection } from "../PersistentConnection.js"
-import { saysTheSame } from "./cause.js"
+import { saysTheSame, summary } from "./cause.js"
 import { Cycle } from "./cycle.js"
 import * as human from "./human.js"
 import { loopOf } from "./persistentConnection.js"
-import { redact, redactCause, redactSummary } from "./redact.js"
+import { redact, redactCause } from "./redact.js"
 import type { Observer } from "./status.js"
 import { watch } from "./watch.js"
 
@@ -77,7 +77,7 @@ class Reporter implements Observer<unknown, unknown> {
     if (!this.isNewFailure(exit.cause)) return
     this.line(
       LogLevel.Warning,
-      `The connection to "${this.serverName}" could not be refreshed, and stays: ${redactSummary(exit.cause)}`,
+      `The connection to "${this.serverName}" could not be refreshed, and stays: ${summary(exit.cause)}`,
       { event: "FailedToRefresh" },
       exit.cause
     )
@@ -113,7 +113,7 @@ class Reporter implements Observer<unknown, unknown> {
     })
     this.event(
       Event.FailedToConnect({ cause, attempt }),
-      `Attempt ${attempt} to connect to "${this.serverName}" failed: ${redactSummary(cause)}; ${then}`,
+      `Attempt ${attempt} to connect to "${this.serverName}" failed: ${summary(cause)}; ${then}`,
       { generation: generation + 1, attempt, ...shown(this.address) },
       cause
     )
@@ -136,7 +136,7 @@ class Reporter implements Observer<unknown, unknown> {
     if (lasted >= forgetAfter) this.failure = Option.none()
     this.event(
       Event.Disconnected({ cause, generation }),
-      `The connection to "${this.serverName}" was lost after ${human.duration(lasted)}: ${redactSummary(cause)}`,
+      `The connection to "${this.serverName}" was lost after ${human.duration(lasted)}: ${summary(cause)}`,
       { generation },
       cause
     )
@@ -154,7 +154,7 @@ class Reporter implements Observer<unknown, unknown> {
   private closed({ reason }: StateOf<"Closed">): void {
     // What the retry policy gave up after has been logged.
     const [why, cause] = reason._tag === "Aborted"
-      ? [`it was aborted with ${redactSummary(reason.cause)}`, reason.cause]
+      ? [`it was aborted with ${summary(reason.cause)}`, reason.cause]
       : [reason._tag === "GaveUp" ? "its retry policy gave up" : "its owner closed it", Cause.empty]
     this.line(
       reason._tag === "ClosedByOwner" ? LogLevel.Info : LogLevel.Error,

@@ -5,9 +5,10 @@ import * as Option from "effect/Option"
 import * as Order from "effect/Order"
 import type { Summary } from "../Inspect.js"
 import type { PersistentConnection } from "../PersistentConnection.js"
+import { summary } from "./cause.js"
 import * as human from "./human.js"
 import { loopOf } from "./persistentConnection.js"
-import { redact, redactSummary } from "./redact.js"
+import { redact } from "./redact.js"
 import { registry } from "./registry.js"
 
 /** @internal */
@@ -25,7 +26,7 @@ export const summarize = <Connection, E>(self: PersistentConnection<Connection, 
       nextAttemptAt: _tag === "Waiting" ? Option.getOrNull(state.nextAttemptAt) : null,
       waiting: status.waiting,
       address: Option.getOrNull(Option.map(address, redact)),
-      lastCause: Option.getOrNull(Option.map(lastCause, redactSummary))
+      lastCause: Option.getOrNull(Option.map(lastCause, summary))
     }
   })
 

@@ -1,10 +1,9 @@
 import * as Cause from "effect/Cause"
-import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
-import type { ConnectionState } from "../ConnectionState.js"
-import { summary } from "./cause.js"
 import { mapErrors } from "./mapErrors.js"
 import { hidden, isPath, redactString, redactText, redactUrl } from "./redactText.js"
+import { contentKeys } from "./sameContent.js"
 
 const unreadable = "<unreadable>"
 const maxDepth = 6
@@ -17,8 +16,9 @@ const maxLength = 300
  *
  * @internal
  */
-export const redact = (address: unknown): string => {
-  const shown = walk(address, [])
+export const redact = (address: unknown): string => inOneLine(walk(address, []))
+
+const inOneLine = (shown: unknown): string => {
   const text = typeof shown === "string" ? shown : hostAndPort(shown) ?? JSON.stringify(shown) ?? String(shown)
   return text.length > maxLength ? `${text.slice(0, maxLength)}…` : text
 }
@@ -53,11 +53,13 @@ const walk = (value: unknown, path: ReadonlyArray<object>): unknown => {
 const walkObject = (value: object, path: ReadonlyArray<object>): unknown => {
   if (Redacted.isRedacted(value)) return hidden
   if (value instanceof URL) return redactUrl(value)
-  if (value instanceof Error) return redactText(String(value))
   if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) return `<${value.byteLength} bytes>`
   if (path.includes(value)) return "<circular>"
   if (path.length === maxDepth) return "<…>"
   const inside = [...path, value]
+  if (value instanceof Error) {
+    return isSilent(value) ? { _tag: nameOf(value), ...fields(value, inside) } : redactText(String(value))
+  }
   if ("toJSON" in value && typeof value.toJSON === "function") return walk(value.toJSON(), inside)
   if (value instanceof Map || value instanceof Set) return walk([...value], inside)
   if (Array.isArray(value)) {
@@ -65,9 +67,40 @@ const walkObject = (value: object, path: ReadonlyArray<object>): unknown => {
       ? [value[0], hidden]
       : value.map((element) => walk(element, inside))
   }
-  return Object.fromEntries(
-    Object.keys(value).map((key) => [key, isSecret(key) ? hidden : walk(Reflect.get(value, key), inside)])
+  return fields(value, inside)
+}
+
+const fields = (value: object, path: ReadonlyArray<object>): Record<string, unknown> =>
+  Object.fromEntries(
+    contentKeys(value).map((key) => [key, isSecret(key) ? hidden : walk(Reflect.get(value, key), path)])
   )
+
+/**
+ * What an error says, as people, logs and traces may see it: its message, or else its name and what it carries. Never
+ * throws.
+ *
+ * @internal
+ */
+export const redactMessage = (error: unknown): string => {
+  try {
+    if (typeof error === "string") return redactText(error)
+    if (error instanceof Error && !isSilent(error)) return redactText(error.message)
+    const name = nameOf(error)
+    if (name === undefined) return redact(error)
+    const { _tag, message, name: _, ...carried } = fields(error as object, [error as object])
+    return Object.keys(carried).length === 0 ? name : `${name} ${inOneLine(carried)}`
+  } catch {
+    return unreadable
+  }
+}
+
+/** Has it no message, or only the one that Effect gives to such? */
+const isSilent = ({ message }: { readonly message: unknown }): boolean =>
+  typeof message !== "string" || message === "" || message === "An error has occurred"
+
+const nameOf = (error: unknown): string | undefined => {
+  if (Predicate.hasProperty(error, "_tag") && typeof error._tag === "string") return error._tag
+  return error instanceof Error ? error.name : undefined
 }
 
 /** The most common address of all needs no JSON. */
@@ -139,7 +172,7 @@ const redactAnew = (error: unknown): unknown => {
     const text = Cause.pretty(Cause.fail(error), { renderErrorCause: true })
     if (redactText(text) === text) return error
     const [pretty] = Cause.prettyErrors(Cause.fail(error))
-    const copy = new Error(redactText(pretty?.message ?? ""))
+    const copy = new Error(redactMessage(error))
     copy.name = pretty?.name ?? copy.name
     copy.stack = redactText(text)
     return copy
@@ -147,30 +180,3 @@ const redactAnew = (error: unknown): unknown => {
     return new Error(unreadable)
   }
 }
-
-/**
- * A cause in words, as logs and traces may see it. Never throws.
- *
- * @internal
- */
-export const redactSummary = (cause: Cause.Cause<unknown>): string => {
-  try {
-    return redactText(summary(cause))
-  } catch {
-    return unreadable
-  }
-}
-
-/**
- * A state as logs may see it.
- *
- * @internal
- */
-export const redactState = (state: ConnectionState<unknown, unknown>) => ({
-  ...state,
-  address: Option.map(state.address, redact),
-  lastCause: Option.map(state.lastCause, redactCause),
-  ..."reason" in state && "cause" in state.reason
-    ? { reason: { ...state.reason, cause: redactCause(state.reason.cause) } }
-    : {}
-})

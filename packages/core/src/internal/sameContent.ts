@@ -72,7 +72,12 @@ const isClosedBook = (value: object): boolean => {
     Object.keys(value).length === 0
 }
 
-const contentKeys = (value: object): ReadonlyArray<string> => {
+/**
+ * The properties that are a value's content; of errors also those that are not enumerable.
+ *
+ * @internal
+ */
+export const contentKeys = (value: object): ReadonlyArray<string> => {
   if (!(value instanceof Error)) return Object.keys(value)
   // These are not enumerable; `errors` is that of an `AggregateError`.
   const hidden = ["cause", "errors"].filter((key) => Object.hasOwn(value, key))
