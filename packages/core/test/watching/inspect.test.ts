@@ -1,10 +1,13 @@
 import { describe, expect, it } from "@effect/vitest"
+import * as Connector from "@persistent-connection/core/Connector"
 import * as Inspect from "@persistent-connection/core/Inspect"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { inspect } from "node:util"
-import { begin, inScope, pass, Refused, settle } from "../support/Life.js"
+import { askNow, begin, inScope, pass, Refused, settle } from "../support/Life.js"
 import { three } from "./three.js"
 
 const lines = (...lines: ReadonlyArray<string>) => lines.join("\n")
@@ -162,6 +165,8 @@ describe("table", () => {
 })
 
 describe("printing a persistent connection", () => {
+  const printed = (service: object) => [String(service), JSON.stringify(service), inspect(service, { depth: 9 })]
+
   it.scoped("shows no credentials of the address, of the last cause, or of the reason", () =>
     Effect.gen(function*() {
       const url = "wss://me:hush@prices.example.com/v1?token=hush"
@@ -169,17 +174,59 @@ describe("printing a persistent connection", () => {
       server.lookUp = () => Effect.succeed(url)
       server.refuse(`no ${url}`)
       yield* settle
-      const forms = Effect.sync(() => [String(service), JSON.stringify(service), inspect(service, { depth: 9 })])
-      for (const form of yield* forms) {
+      for (const form of printed(service)) {
         expect(form).not.toContain("hush")
         expect(form).toContain("wss://prices.example.com/v1")
         expect(form).toContain("Waiting")
       }
       server.connect = (attempt) => attempt.abort(new Refused({ text: `never ${url}` }))
       yield* pass(10)
-      for (const form of yield* forms) {
+      for (const form of printed(service)) {
         expect(form).not.toContain("hush")
         expect(form).toContain("Aborted")
       }
+    }))
+
+  class FeedError extends Data.TaggedError("FeedError")<{ readonly url: string }> {}
+
+  it.scoped("shows none that an error holds", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin({}, ({ server }) => {
+        server.connect = () => Effect.die(new FeedError({ url: "wss://me:hush@a" }))
+      })
+      yield* settle
+      for (const form of printed(service)) {
+        expect(form).toContain("FeedError")
+        expect(form).not.toContain("hush")
+      }
+    }))
+
+  it.scoped("leaves out the connection, whatever it holds", () =>
+    Effect.gen(function*() {
+      const connection = { password: "hush", self: {} }
+      connection.self = connection
+      const service = yield* PersistentConnection.make({
+        serverName: "a",
+        address: Effect.succeed("a"),
+        connector: Connector.make({
+          connect: () =>
+            Effect.acquireRelease(
+              Effect.succeed(connection),
+              () => Effect.sleep("1 second")
+            ),
+          closed: () => Effect.never
+        })
+      })
+      yield* settle
+      for (const form of printed(service)) {
+        expect(form).toContain("Connected")
+        expect(form).not.toContain("hush")
+      }
+      yield* askNow(service.close)
+      for (const form of printed(service)) {
+        expect(form).toContain("Closing")
+        expect(form).not.toContain("hush")
+      }
+      yield* pass(1)
     }))
 })
