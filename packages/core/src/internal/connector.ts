@@ -12,6 +12,7 @@ import type { Attempt, Connector } from "../Connector.js"
 import { Deadline } from "./deadline.js"
 import { asDialler } from "./fibers.js"
 import * as Options from "./options.js"
+import { quietly } from "./quietly.js"
 
 /** @internal */
 export const TypeId = "~persistent-connection/Connector" as const
@@ -89,7 +90,7 @@ const within = <A, E, R, E2>(
     Effect.gen(function*() {
       const outer = yield* Effect.scope
       const inner = yield* Scope.make()
-      const fiber = yield* Effect.forkDaemon(restore(asDialler(Scope.extend(self, inner))))
+      const fiber = yield* Effect.forkDaemon(restore(quietly(asDialler(Scope.extend(self, inner)))))
       const late: Late = { release: undefined }
       yield* Scope.addFinalizerExit(outer, closing(inner, late))
       const isInTime = yield* restore(
@@ -153,7 +154,7 @@ const whileAlive = <A, E, R, E2>(
 ): Effect.Effect<A, E | E2 | ConnectionLost, R> =>
   Effect.uninterruptibleMask((restore) =>
     // A watch that is slow to stop holds up nobody.
-    Effect.raceWith(restore(self), Effect.interruptible(Effect.disconnect(closed)), {
+    Effect.raceWith(restore(quietly(self)), Effect.interruptible(quietly(Effect.disconnect(quietly(closed)))), {
       onSelfDone: (exit, watch) => Effect.zipRight(Fiber.interrupt(watch), exit),
       onOtherDone: (loss, fiber) =>
         Effect.flatMap(Fiber.interrupt(fiber), (exit) => {

@@ -12,6 +12,8 @@ import { type AttemptSpan, withAttemptSpan } from "./attemptSpan.js"
 import { orDefect } from "./cause.js"
 import { Deadline } from "./deadline.js"
 import { type Fibers, interrupt, isPartOf, isSameOrChildOf } from "./fibers.js"
+import { quietly } from "./quietly.js"
+import { redactCause } from "./redact.js"
 import { sleep } from "./sleep.js"
 
 /** @internal */
@@ -155,7 +157,7 @@ export class Dialer<Address, Connection, E, R> {
   ): Effect.Effect<A, AttemptFailure<E>> {
     return deadline.timed(Effect.suspend(() => {
       const diallers = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
-      const fiber = this.fibers.forkDialler(effect, diallers)
+      const fiber = this.fibers.forkDialler(quietly(effect), diallers)
       this.step = { fiber, scope, diallers }
       const end = Effect.flatMap(Fiber.await(fiber), Exit.mapErrorCause(orDefect))
       return deadline.isFinite ? Effect.raceFirst(end, Effect.andThen(deadline.passed, this.timeout)) : end
@@ -177,7 +179,8 @@ export class Dialer<Address, Connection, E, R> {
     const work = this.fibers.forkAwaited(
       Effect.catchAllCause(
         effect,
-        (cause) => annotated(Effect.logError(`A finalizer of a connection to "${serverName}" failed`, cause))
+        (cause) =>
+          annotated(Effect.logError(`A finalizer of a connection to "${serverName}" failed`, redactCause(cause)))
       )
     )
     const ended = Fiber.await(work)

@@ -10,6 +10,7 @@ import * as FiberRef from "effect/FiberRef"
 import * as Metric from "effect/Metric"
 import { type Fibers, interrupt, ofOneFiber, waitsFor } from "./fibers.js"
 import { handlerDefects, slowHandlers } from "./metrics.js"
+import { redactCause } from "./redact.js"
 import { sleepUntil } from "./sleep.js"
 
 /** @internal */
@@ -162,7 +163,7 @@ export class Handlers<Event extends { readonly _tag: string }, R> {
           : this.report(
             handlerDefects,
             event._tag,
-            Effect.logError(`The onEvent handler of "${this.serverName}" failed on ${event._tag}`, cause)
+            Effect.logError(`The onEvent handler of "${this.serverName}" failed on ${event._tag}`, redactCause(cause))
           )
       ),
       Effect.asVoid

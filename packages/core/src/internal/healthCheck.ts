@@ -15,6 +15,7 @@ import { orDefect } from "./cause.js"
 import { make } from "./connector.js"
 import { asAwaited, interrupt, ownRuntime } from "./fibers.js"
 import * as Options from "./options.js"
+import { quietly } from "./quietly.js"
 import { sleep, sleepUntil } from "./sleep.js"
 
 /** Every interval is shortened by a random part of it, up to this one. */
@@ -186,7 +187,7 @@ class Health<Connection, E, R> {
   }
 
   private fork<A, E2>(effect: Effect.Effect<A, E2, R>): Fiber.RuntimeFiber<A, E2> {
-    const fiber = Runtime.runFork(this.runtime, effect, { updateRefs: this.marks })
+    const fiber = Runtime.runFork(this.runtime, quietly(effect), { updateRefs: this.marks })
     this.running.add(fiber)
     fiber.addObserver(() => this.running.delete(fiber))
     return fiber

@@ -7,7 +7,7 @@ import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
-import * as RuntimeFlags from "effect/RuntimeFlags"
+import type * as RuntimeFlags from "effect/RuntimeFlags"
 import type * as Scope from "effect/Scope"
 import { type ConnectionClosed, ConnectionLost } from "../ConnectionError.js"
 import { interrupt } from "./fibers.js"
@@ -146,7 +146,7 @@ export class Session<Connection, E> {
     const work: Work = { outer, isOver: false, idle: this.idle, goesOn, fiber: undefined, awaitsEnd: 0 }
     const fiber = start(caller, effect, work)
     const exit = fiber.unsafePoll()
-    if (exit !== null) return Effect.as(fiber.inheritAll, exit)
+    if (exit !== null) return Effect.as(fiber.inheritAll, Exit.flatten(exit))
     work.fiber = fiber
     // In its first turn it may have brought about the end itself.
     const isOver = enter(work)
@@ -200,33 +200,36 @@ export const awaitingEnd = <A>(
  */
 export const isTorn = (cause: Cause.Cause<unknown>): boolean => Cause.isInterrupted(cause) && !Cause.isFailure(cause)
 
-/** Starts an effect as if it went on in the caller's fiber, but where it can be interrupted without the caller. */
 /** What has ended is not to be kept by what it has left behind, and what that leaves behind, and so on. */
 const living = (work: Work | undefined): Work | undefined => work?.isOver === true ? living(work.outer) : work
 
+/**
+ * Starts an effect as if it went on in the caller's fiber, but where it can be interrupted without the caller. The fiber
+ * itself does not fail: of one that does Effect logs why, credentials and all, even if the caller handles it.
+ */
 const start = <A, E, R>(
   { fiber, runtimeFlags }: Caller,
   effect: Effect.Effect<A, E, R>,
   work: Work
-): Fiber.RuntimeFiber<A, E> =>
+): Fiber.RuntimeFiber<Exit.Exit<A, E>> =>
   Runtime.runFork(
     Runtime.make({
       context: fiber.currentContext as Context.Context<R>,
       fiberRefs: fiber.getFiberRefs(),
-      runtimeFlags: RuntimeFlags.enable(runtimeFlags, RuntimeFlags.Interruption)
+      runtimeFlags
     }),
-    effect,
+    Effect.exit(Effect.interruptible(effect)),
     { updateRefs: (fiberRefs, fiberId) => FiberRefs.updateAs(fiberRefs, { fiberId, fiberRef: innermost, value: work }) }
   )
 
 /** Waits for the end of the effect, and interrupts it if the caller is interrupted. */
 const settled = <A, E>(
   { restore }: Caller,
-  fiber: Fiber.RuntimeFiber<A, E>
+  fiber: Fiber.RuntimeFiber<Exit.Exit<A, E>>
 ): Effect.Effect<Exit.Exit<A, E>> =>
   Effect.zipLeft(
     Effect.onInterrupt(
-      restore(Effect.async<Exit.Exit<A, E>>((resume) => fiber.addObserver((exit) => resume(Effect.succeed(exit))))),
+      restore(Effect.async<Exit.Exit<A, E>>((resume) => fiber.addObserver(resume))),
       () => Fiber.interrupt(fiber)
     ),
     fiber.inheritAll

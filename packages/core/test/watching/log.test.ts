@@ -7,7 +7,6 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as HashMap from "effect/HashMap"
 import * as Logger from "effect/Logger"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
@@ -24,31 +23,7 @@ import {
   settle,
   sleep
 } from "../support/Life.js"
-
-interface Line {
-  readonly level: string
-  readonly message: string
-  readonly annotations: Record<string, unknown>
-  readonly cause: Cause.Cause<unknown>
-}
-
-/** A logger that writes down what it is told, and what it has written. */
-const notebook = () => {
-  const lines: Array<Line> = []
-  const logger = Logger.make<unknown, void>(({ annotations, cause, logLevel, message }) => {
-    lines.push({
-      level: logLevel.label,
-      message: String(message),
-      annotations: Object.fromEntries(HashMap.toEntries(annotations)),
-      cause
-    })
-  })
-  return {
-    lines,
-    said: () => lines.map(({ level, message }) => `${level} ${message}`),
-    heard: Effect.provide(Logger.replace(Logger.defaultLogger, logger))
-  }
-}
+import { notebook } from "./notebook.js"
 
 const beginLogged = (options: Options = {}, prepare?: (life: Life) => void) =>
   Effect.gen(function*() {

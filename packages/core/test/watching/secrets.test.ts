@@ -1,0 +1,89 @@
+import { describe, expect, it } from "@effect/vitest"
+import * as Connector from "@persistent-connection/core/Connector"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
+import * as Schedule from "effect/Schedule"
+import { begin, pass, refuse, Refused, settle } from "../support/Life.js"
+import { notebook } from "./notebook.js"
+
+const quotation = "cannot reach wss://me:hush@a/?token=hush"
+
+describe("what is logged without being asked for", () => {
+  it.scoped("quotes no credentials", () =>
+    Effect.gen(function*() {
+      const { heard, lines } = notebook()
+      const boom = Effect.die(new Error(quotation))
+      const { server } = yield* heard(begin({
+        onEvent: ({ _tag }) => _tag === "Connected" ? boom : Effect.void,
+        retry: Schedule.forever.pipe(Schedule.mapEffect(() => boom))
+      }))
+      server.release = () => boom
+      yield* settle
+      server.line.drop()
+      yield* settle
+      expect(lines.map(({ message }) => message)).toEqual([
+        "The onEvent handler of \"test\" failed on Connected",
+        "The retry policy of \"test\" failed",
+        "A finalizer of a connection to \"test\" failed"
+      ])
+      for (const { cause } of lines) {
+        expect(Cause.pretty(cause)).toContain("cannot reach wss://a/")
+        expect(Cause.pretty(cause)).not.toContain("hush")
+      }
+    }))
+
+  const debugging = () => {
+    const { heard, lines } = notebook()
+    return {
+      lines,
+      debugged: <A, E, R>(effect: Effect.Effect<A, E, R>) => heard(Logger.withMinimumLogLevel(effect, LogLevel.Debug))
+    }
+  }
+
+  const fails = refuse(quotation)
+
+  it.scoped("does not include the failures of attempts, not even at the debug level", () =>
+    Effect.gen(function*() {
+      const { debugged, lines } = debugging()
+      const attempts = <Connection, E>(connector: Connector.Connector<string, Connection, E>) =>
+        PersistentConnection.make({ serverName: "a", address: Effect.succeed("a"), connector })
+      const refused = Connector.make({ connect: () => fails, closed: () => Effect.never })
+      const accepted = Connector.make({ connect: () => Effect.sync(() => ({})), closed: () => Effect.never })
+      yield* debugged(Effect.all([
+        PersistentConnection.make({ serverName: "a", address: fails, connector: accepted }),
+        attempts(refused),
+        attempts(Connector.openTimeout(refused, "5 seconds")),
+        attempts(Connector.setup(accepted, () => fails)),
+        attempts(Connector.healthCheck(accepted, { interval: "5 seconds", timeout: "1 second", probe: () => fails }))
+      ]))
+      yield* pass(60)
+      expect(lines).toEqual([])
+    }))
+
+  it.scoped("does not include the failures of uses, which their callers get", () =>
+    Effect.gen(function*() {
+      const { debugged, lines } = debugging()
+      const { service } = yield* begin()
+      yield* settle
+      const failed = yield* debugged(Effect.flip(PersistentConnection.use(service, () => fails)))
+      expect(failed).toEqual(new Refused({ text: quotation }))
+      const late = Effect.zipRight(Effect.yieldNow(), fails)
+      expect(yield* debugged(Effect.flip(PersistentConnection.use(service, () => late)))).toEqual(failed)
+      expect(lines).toEqual([])
+    }))
+
+  it.scoped("includes what fails unhandled in a use", () =>
+    Effect.gen(function*() {
+      const { debugged, lines } = debugging()
+      const { service } = yield* begin()
+      yield* settle
+      yield* debugged(
+        PersistentConnection.use(service, () => Effect.zipRight(Effect.fork(refuse("unhandled")), Effect.yieldNow()))
+      )
+      yield* settle
+      expect(lines.map(({ cause }) => Cause.pretty(cause))).toEqual([expect.stringContaining("unhandled")])
+    }))
+})
