@@ -26,8 +26,8 @@ const inOneLine = (shown: unknown): string => {
 /** WebSocket subprotocols are the one place in which a browser can put a token. */
 const isSecret = (key: unknown): boolean =>
   typeof key === "string" &&
-  (/passw|passphrase|pwd|secret|token|authorization|credential|cookie|bearer|jwt|signature|(?:api|access|private)[-_]?key/i
-    .test(key) || /^(?:auth|key|pfx|protocols)$/i.test(key))
+  (/passw|passphrase|pwd|secret|token|authorization|credential|cookie|bearer|jwt|signature|(?:api|access|private)[-_]?key|session[-_]?id/i
+    .test(key) || /^(?:auth|key|(?:.*[-_])?pass|pfx|protocols|sid)$/i.test(key))
 
 /** What JSON can show of a value, without its secrets. */
 const walk = (value: unknown, path: ReadonlyArray<object>): unknown => {
@@ -87,7 +87,7 @@ export const redactMessage = (error: unknown): string => {
     if (error instanceof Error && !isSilent(error)) return redactText(error.message)
     const name = nameOf(error)
     if (name === undefined) return redact(error)
-    const { _tag, message, name: _, ...carried } = fields(error as object, [error as object])
+    const { _tag, message: _message, name: _name, ...carried } = fields(error as object, [error as object])
     return Object.keys(carried).length === 0 ? name : `${name} ${inOneLine(carried)}`
   } catch {
     return unreadable

@@ -7,7 +7,7 @@ export const hidden = "<redacted>"
 
 /**
  * A text, such as an error's message, without the credentials that it quotes: those of URLs, `password=…` and the like,
- * bearer tokens. Without any it stays as it is.
+ * what authorizes, tokens. Without any it stays as it is.
  *
  * @internal
  */
@@ -15,15 +15,23 @@ export const redactText = (text: string): string =>
   text
     .replace(url, withoutCredentials)
     .replace(userInfo, "")
-    .replace(assignment, `$1${hidden}`)
+    .replace(password, `$1${hidden}`)
+    .replace(token, `$1${hidden}`)
+    .replace(authorization, `$1${hidden}`)
     .replace(bearer, `$1${hidden}`)
     .replace(jsonWebToken, hidden)
 
 /** The look-behinds let each be tried once only in a long word. */
 const url = /(?<![a-z\d+.-])[a-z][a-z\d+.-]*:\/\/[^\s"<>`]*/gi
 const userInfo = /(?<![\w.%+-])[\w.%+-]+:[^\s@/:]{1,256}@/g
-const assignment =
-  /((?<![\w-])[\w-]*?(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key)(?:=|"\s*:\s*))(?:"[^"]*"|'[^']*'|[^\s&;,"'})\]]+)/gi
+/** What stands for a secret of one of these names. */
+const assigned = (names: RegExp, is: RegExp) =>
+  new RegExp(`((?<![\\w-])(?:${names.source})(?:${is.source}))(?:"[^"]*"|'[^']*'|[^\\s&;,"'})\\]]+)`, "gi")
+const password = assigned(/[\w-]*?(?:password|passwd|passphrase|pwd|secret)|(?:[\w-]*[_-])?pass/, /=|["']? *: */)
+/** After a colon without any quotes there is seldom one: "unexpected token: end of input". */
+const token = assigned(/[\w-]*?(?:token|api[_-]?key|access[_-]?key|session[_-]?id)/, /=|["'] *: *| *: *(?=["'])/)
+const authorization =
+  /(\bauthorization["']? *[:=] *["']?(?:(?:basic|bearer|digest|negotiate|token) +)?)[^\s,;"'})\]]+/gi
 const bearer = /(\bbearer\s+)[\w.~+/-]{8,}=*/gi
 const jsonWebToken = /\beyJ[\w-]+\.[\w-]+\.[\w-]*/g
 

@@ -65,12 +65,17 @@ describe("an address is shown", () => {
         client_secret: { a: "hush" },
         headers: { Authorization: "hush", "X-Api-Key": "hush", Host: "a" },
         passphrase: "hush",
+        pass: "hush",
+        db_pass: "hush",
+        sessionId: "hush",
         key: "hush",
-        monkey: "b"
+        monkey: "b",
+        bypass: true
       },
       "{\"password\":\"<redacted>\",\"accessToken\":\"<redacted>\",\"client_secret\":\"<redacted>\"," +
       "\"headers\":{\"Authorization\":\"<redacted>\",\"X-Api-Key\":\"<redacted>\",\"Host\":\"a\"}," +
-      "\"passphrase\":\"<redacted>\",\"key\":\"<redacted>\",\"monkey\":\"b\"}"
+      "\"passphrase\":\"<redacted>\",\"pass\":\"<redacted>\",\"db_pass\":\"<redacted>\",\"sessionId\":\"<redacted>\"," +
+      "\"key\":\"<redacted>\",\"monkey\":\"b\",\"bypass\":true}"
     ],
     [
       "subprotocols",
@@ -214,6 +219,9 @@ describe("a text", () => {
     "Unexpected token: end of input",
     "invalid token: it has expired",
     "Basic authentication is required",
+    "authorization is required",
+    "the password is wrong",
+    "bypass=1",
     "getaddrinfo ENOTFOUND feed.example.com (see https://example.com/help)",
     "    at connect (file:///app/node_modules/effect@3.22.4/dist/esm/Effect.js?v=1:10:5)",
     "    at node:internal/process/task_queues:95:5",
@@ -227,6 +235,16 @@ describe("a text", () => {
   const secrets: ReadonlyArray<readonly [text: string, shown: string]> = [
     ["no route to me:hush@feed.example.com:80", "no route to feed.example.com:80"],
     ["401 with Authorization: Bearer hush.hush-hush", "401 with Authorization: Bearer <redacted>"],
+    ["401 with Authorization: Basic aHVzaA==", "401 with Authorization: Basic <redacted>"],
+    ["sent { authorization: 'Basic aHVzaA==' }", "sent { authorization: 'Basic <redacted>' }"],
+    ["sent Authorization: hush", "sent Authorization: <redacted>"],
+    ["user=me pass=hush", "user=me pass=<redacted>"],
+    ["DB_PASS=hush", "DB_PASS=<redacted>"],
+    ["sessionId=hush", "sessionId=<redacted>"],
+    ["password: hush", "password: <redacted>"],
+    ["{ user: 'me', password: 'hush' }", "{ user: 'me', password: <redacted> }"],
+    ["{ token: 'hush' }", "{ token: <redacted> }"],
+    ["{ pass: \"hush hush\" }", "{ pass: <redacted> }"],
     ["sent {\"token\":\"hush\",\"a\":1}", "sent {\"token\":<redacted>,\"a\":1}"],
     ["?api_key=hush&x=1", "?api_key=<redacted>&x=1"]
   ]
@@ -241,6 +259,10 @@ describe("a text", () => {
       "a:".repeat(50_000),
       "a://".repeat(25_000),
       "password".repeat(12_500),
+      "pass_".repeat(20_000),
+      "token ".repeat(16_000),
+      `pass${" ".repeat(100_000)}`,
+      "authorization: ".repeat(7_000),
       "eyJ".repeat(33_000),
       "bearer ".repeat(14_000)
     ]
