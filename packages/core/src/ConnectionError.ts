@@ -4,7 +4,7 @@
  *
  * @since 0.1.0
  */
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import { summary } from "./internal/cause.js"
 
@@ -57,10 +57,12 @@ const describeReason = (reason: ClosedReason<unknown>): string => {
 }
 
 /**
- * The connection on which something was being done is lost. The persistent connection itself goes on.
+ * The connection on which something was being done, or was to be, is lost. The persistent connection itself goes on.
  *
  * `generation` is the number of the connection that was lost (1 for the first), `cause` is how it ended: empty if the
- * peer closed it without an error.
+ * peer closed it without an error. To who did not want to wait (`whenDisconnected: "fail"`) `generation` is 0 if there
+ * has been no connection yet, and `cause` is what failed last: the connection, or an attempt since then; empty if
+ * nothing has.
  *
  * @since 0.1.0
  * @category errors
@@ -73,11 +75,15 @@ export class ConnectionLost<out E = unknown> extends Data.TaggedError("Connectio
   declare readonly cause: Cause.Cause<E>
 
   /**
-   * One line for a person: the server's name, the connection's number and how it ended.
+   * One line for a person: the server's name, the connection's number, or that there has been none yet, and the cause.
    *
    * @since 0.1.0
    */
   override get message(): string {
-    return `Connection ${this.generation} to "${this.serverName}" was lost: ${summary(this.cause)}`
+    if (this.generation > 0) {
+      return `Connection ${this.generation} to "${this.serverName}" was lost: ${summary(this.cause)}`
+    }
+    const why = Cause.isEmpty(this.cause) ? "" : `: ${summary(this.cause)}`
+    return `There has been no connection to "${this.serverName}" yet${why}`
   }
 }

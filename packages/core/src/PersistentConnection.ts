@@ -266,7 +266,8 @@ export const layer = <
 export interface UseOptions {
   /**
    * What to do while there is no connection: wait for the next one (the default; a limit is `Effect.timeout`), or fail
-   * at once with a `ConnectionLost` that says how the last one ended.
+   * at once with a `ConnectionLost` that says what failed last: the connection, or an attempt since then. Its `generation`
+   * is 0 if there has been no connection yet.
    */
   readonly whenDisconnected?: "wait" | "fail" | undefined
 }

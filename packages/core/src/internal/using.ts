@@ -47,7 +47,7 @@ const visit = <Connection, E, A, E2, R>(
     return enter
   })
 
-/** How the last connection ended. One that is dead is lost, even if its end is not known yet. */
+/** What failed last. A connection that is dead is lost, even if its end is not known yet. */
 const disconnected = <Connection, E>(self: PersistentConnection<Connection, E>): ConnectionLost<E> => {
   const { disconnected, session } = loopOf(self)
   if (session === undefined) return disconnected

@@ -106,14 +106,18 @@ describe("use", () => {
       expect(asked.failure).toBe("interrupted")
     }))
 
-  it.scoped("if told so, fails at once without a connection, and says how the last one ended", () =>
+  it.scoped("if told so, fails at once without a connection, and says what failed last", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin({}, ({ server }) => server.refuse("no"))
-      yield* settle
       const attempt = use(service, () => Effect.void, { whenDisconnected: "fail" })
+      expect(lostOf(yield* ask(attempt).pipe(Effect.zipLeft(Effect.yieldNow()))).message).toBe(
+        "There has been no connection to \"test\" yet"
+      )
+      yield* settle
       const before = lostOf(yield* askNow(attempt))
       expect(before).toMatchObject({ serverName: "test", generation: 0 })
       expect(Cause.failureOption(before.cause)).toEqual(Option.some(new Refused({ text: "no" })))
+      expect(before.message).toBe("There has been no connection to \"test\" yet: no")
       server.accept()
       yield* pass(10)
       expect((yield* askNow(attempt)).exit).toEqual(Exit.void)
