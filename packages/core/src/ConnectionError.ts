@@ -15,6 +15,8 @@ import { summary } from "./internal/cause.js"
  * - `Aborted`: the connector, or the look-up, called `attempt.abort` with this error (X5);
  * - `GaveUp`: the retry policy ended after this failure or loss (D11).
  *
+ * If it is not closed by its owner, a persistent connection logs that, as an error.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -9,8 +9,8 @@ import type { PersistentConnection } from "./PersistentConnection.js"
 
 /**
  * Logs what happens from now on until the persistent connection has closed, which leaving its scope also brings about:
- * every event of `ConnectionEvent` at its level (E5), a `refresh` that fails, as a warning, and the end with its reason,
- * as an error if it was not the owner who closed it. It starts no fiber that stays.
+ * every event of `ConnectionEvent` at its level (E5), a `refresh` that fails, as a warning, and that its owner has closed
+ * it; any other end a persistent connection logs by itself. It starts no fiber that stays.
  *
  * The same failure is never logged twice in a row, not even if there was a connection in between, unless that has
  * lasted a minute or longer. How many attempts have failed is told when one succeeds.

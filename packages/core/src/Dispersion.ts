@@ -127,7 +127,7 @@ export class Stampede extends Data.TaggedError("Stampede")<Excess> {
 
 /**
  * Simulates the fleet. It takes as long as the work in it, about 1 ms for a client and 0.2 ms for each further
- * attempt, and no time of the `Clock`. The same scenario gives the same result each time.
+ * attempt, and no time of the `Clock`. The same scenario gives the same result each time. Nothing of it is logged.
  *
  * Dies with an `IllegalArgumentException` if an option makes no sense, and with a `RuntimeException` if the attempts
  * come to no end because there is an outage and the policy has no delay.

@@ -4,6 +4,7 @@ import * as Exit from "effect/Exit"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
+import { ConnectionClosed } from "../ConnectionError.js"
 import * as Event from "../ConnectionEvent.js"
 import type { ConnectionState } from "../ConnectionState.js"
 import type { PersistentConnection } from "../PersistentConnection.js"
@@ -152,16 +153,10 @@ class Reporter implements Observer<unknown, unknown> {
   }
 
   private closed({ reason }: StateOf<"Closed">): void {
-    // What the retry policy gave up after has been logged.
-    const [why, cause] = reason._tag === "Aborted"
-      ? [`it was aborted with ${summary(reason.cause)}`, reason.cause]
-      : [reason._tag === "GaveUp" ? "its retry policy gave up" : "its owner closed it", Cause.empty]
-    this.line(
-      reason._tag === "ClosedByOwner" ? LogLevel.Info : LogLevel.Error,
-      `The persistent connection to "${this.serverName}" is closed: ${why}`,
-      { event: "Closed", reason: reason._tag },
-      cause
-    )
+    // Any other end is logged without being asked for.
+    if (reason._tag !== "ClosedByOwner") return
+    const { message } = new ConnectionClosed({ serverName: this.serverName, reason })
+    this.line(LogLevel.Info, message, { event: "Closed", reason: reason._tag }, Cause.empty)
   }
 
   private isNewFailure(cause: Cause.Cause<unknown>): boolean {

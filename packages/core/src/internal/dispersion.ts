@@ -4,6 +4,8 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as Connector from "../Connector.js"
@@ -78,7 +80,9 @@ const run = <E, R>(
         attemptTimeout: Duration.infinity
       }).pipe(
         // Chances of its own, which do not depend on how many others there are.
-        Effect.withRandom(Random.make(`${seed}/${client}`))
+        Effect.withRandom(Random.make(`${seed}/${client}`)),
+        // A client that gives up is a result.
+        Logger.withMinimumLogLevel(LogLevel.None)
       ))
     yield* Effect.sleep(uptime)
     isLost = true

@@ -17,6 +17,7 @@ import { Dialer, type Dialled, type DialSettings } from "./dialer.js"
 import { EventBus } from "./eventBus.js"
 import { Fibers, interrupt, isSameOrChildOf } from "./fibers.js"
 import { Handlers, type HandlerSettings } from "./handlers.js"
+import { reportEnd } from "./reportEnd.js"
 import { RetryDriver, type RetrySettings } from "./retryDriver.js"
 import { Session } from "./session.js"
 import { Standing } from "./standing.js"
@@ -357,6 +358,7 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
         this.emit(Event.Disconnected({ cause: Cause.empty, generation: session.generation }))
       }
       this.bus.end()
+      yield* reportEnd(this.closed)
     })
   }
 

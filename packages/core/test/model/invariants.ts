@@ -67,7 +67,7 @@ export const checkQuiet = (subject: Subject): ReadonlyArray<string> => {
 /** What has to be so once the scope has been left, and everything that was still to come has come. */
 export const checkLeft = (subject: Subject): ReadonlyArray<string> => {
   const { connections, hasStreams, service, state, streamed, world } = subject
-  const wrong: Array<string> = [...check(subject)]
+  const wrong: Array<string> = [...check(subject), ...endReported(subject)]
   const running = [...subject.running.values()]
   if (state._tag !== "Closed") wrong.push(`${state._tag} after leaving`)
   if (world.fibers.size > 0) wrong.push(`${world.fibers.size} fibers alive after leaving; running: ${running.join()}`)
@@ -83,6 +83,14 @@ export const checkLeft = (subject: Subject): ReadonlyArray<string> => {
   wrong.push(...unanswered(subject))
   if (service.toString() === "") wrong.push("has no words for itself")
   return wrong
+}
+
+/** The end is logged if its owner does not know of it. An abort is none if it comes after that. */
+const endReported = ({ state, world }: Subject): ReadonlyArray<string> => {
+  const reports = world.log.filter(({ message }) => isEndReport(message)).length
+  const reason = "reason" in state ? state.reason._tag : undefined
+  const isRight = reason === "Aborted" ? reports <= 1 : reports === (reason === "GaveUp" ? 1 : 0)
+  return isRight ? [] : [`${reports} reports of the end, of which the reason is ${reason}`]
 }
 
 /** `connected` never answers once closed (A3); everything else does. */
@@ -203,4 +211,6 @@ const transition = (from: State, to: State, isReplaced: boolean): string | undef
 
 const isReport = (message: string): boolean =>
   message.startsWith("The onEvent handler of") || message.startsWith("A finalizer of a connection") ||
-  message.startsWith("The retry policy of")
+  message.startsWith("The retry policy of") || isEndReport(message)
+
+const isEndReport = (message: string): boolean => message.startsWith("The persistent connection to")

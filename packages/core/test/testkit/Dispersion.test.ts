@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
+import { notebook } from "../support/notebook.js"
 
 class Refused extends Data.TaggedError("Refused")<{}> {}
 
@@ -94,12 +95,14 @@ describe("simulate", () => {
       expect(more).toEqual(expect.arrayContaining([...few]))
     }))
 
-  it.effect("knows who gives up", () =>
+  it.effect("knows who gives up, and does not log it", () =>
     Effect.gen(function*() {
-      const { attempts, reconnects } = yield* simulate({
+      const { heard, lines } = notebook()
+      const { attempts, reconnects } = yield* heard(simulate({
         outage: "1 hour",
         retry: RetryPolicy.fixed("10 seconds").pipe(Schedule.intersect(Schedule.recurs(2)))
-      })
+      }))
+      expect(lines).toEqual([])
       expect(attempts).toHaveLength(40)
       expect(reconnects).toEqual([])
     }))

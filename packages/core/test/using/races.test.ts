@@ -14,6 +14,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Supervisor from "effect/Supervisor"
@@ -83,7 +85,12 @@ class World {
               ? Effect.ignore(Deferred.await(this.handling))
               : Effect.void
           })
-      }).pipe(Scope.extend(this.scope), Effect.supervised(this.supervisor))
+      }).pipe(
+        Scope.extend(this.scope),
+        Effect.supervised(this.supervisor),
+        // An abort is logged.
+        Logger.withMinimumLogLevel(LogLevel.None)
+      )
     ).unsafePoll()
     if (made === null || Exit.isFailure(made)) throw new Error("It has not been made")
     this.service = made.value

@@ -23,7 +23,7 @@ import {
   settle,
   sleep
 } from "../support/Life.js"
-import { notebook } from "./notebook.js"
+import { notebook } from "../support/notebook.js"
 
 const beginLogged = (options: Options = {}, prepare?: (life: Life) => void) =>
   Effect.gen(function*() {
@@ -161,7 +161,7 @@ describe("the log", () => {
       yield* settle
       expect(gaveUp.said().slice(-2)).toEqual([
         "ERROR Attempt 1 to connect to \"prices\" failed: no; there will be no other",
-        "ERROR The persistent connection to \"prices\" is closed: its retry policy gave up"
+        "ERROR The persistent connection to \"prices\" is closed: its retry policy gave up after no"
       ])
       expect(gaveUp.lines.at(-1)!.annotations).toMatchObject({ reason: "GaveUp" })
     }))

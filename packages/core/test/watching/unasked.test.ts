@@ -3,15 +3,75 @@ import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Schedule from "effect/Schedule"
-import { begin, pass, refuse, Refused, settle } from "../support/Life.js"
-import { notebook } from "./notebook.js"
+import * as Scope from "effect/Scope"
+import { begin, inScope, type Options, pass, refuse, Refused, type Server, settle } from "../support/Life.js"
+import { notebook } from "../support/notebook.js"
 
 const quotation = "cannot reach wss://me:hush@a/?token=hush"
+const fails = refuse(quotation)
 
 describe("what is logged without being asked for", () => {
+  const ends: ReadonlyArray<readonly [reason: string, why: string, options: Options, connect: Server["connect"]]> = [
+    [
+      "Aborted",
+      "it was aborted with cannot reach wss://a/",
+      {},
+      ({ abort }) => abort(new Refused({ text: quotation }))
+    ],
+    ["GaveUp", "its retry policy gave up after cannot reach wss://a/", { retry: Schedule.recurs(1) }, () => fails]
+  ]
+  for (const [reason, why, options, connect] of ends) {
+    it.scoped(`tells once that a persistent connection has ended, and why: ${reason}`, () =>
+      Effect.gen(function*() {
+        const { heard, lines } = notebook()
+        const { service } = yield* heard(begin(options, ({ server }) => {
+          server.connect = connect
+        }))
+        yield* settle
+        const [line] = lines
+        expect(line).toMatchObject({
+          level: "ERROR",
+          message: `The persistent connection to "test" is closed: ${why}`,
+          annotations: { server_name: "test", event: "Closed", reason }
+        })
+        expect(Cause.pretty(line!.cause)).toContain("Refused: cannot reach wss://a/")
+        expect(Cause.pretty(line!.cause)).not.toContain("hush")
+        yield* service.close
+        yield* pass(10)
+        expect(lines.length).toBe(1)
+      }))
+  }
+
+  it.scoped("does not include that the owner has closed it", () =>
+    Effect.gen(function*() {
+      const { heard, lines } = notebook()
+      const { server, service } = yield* heard(begin())
+      yield* settle
+      yield* service.closeWhenCurrentConnectionIsClosed
+      server.line.drop()
+      yield* settle
+      expect(yield* service.isClosed).toBe(true)
+      const [closed, scope] = yield* inScope(heard(begin()))
+      yield* settle
+      yield* closed.service.close
+      yield* Scope.close(scope, Exit.void)
+      expect(lines).toEqual([])
+    }))
+
+  it.scoped("has been logged when the scope has been left", () =>
+    Effect.gen(function*() {
+      const { heard, said } = notebook()
+      const [{ server }, scope] = yield* inScope(heard(begin()))
+      yield* settle
+      yield* server.abort(new Refused({ text: "no" }))
+      yield* Scope.close(scope, Exit.void)
+      expect(said()).toEqual(["ERROR The persistent connection to \"test\" is closed: it was aborted with no"])
+    }))
+
   it.scoped("quotes no credentials", () =>
     Effect.gen(function*() {
       const { heard, lines } = notebook()
@@ -42,8 +102,6 @@ describe("what is logged without being asked for", () => {
       debugged: <A, E, R>(effect: Effect.Effect<A, E, R>) => heard(Logger.withMinimumLogLevel(effect, LogLevel.Debug))
     }
   }
-
-  const fails = refuse(quotation)
 
   it.scoped("does not include the failures of attempts, not even at the debug level", () =>
     Effect.gen(function*() {

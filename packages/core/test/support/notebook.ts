@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as HashMap from "effect/HashMap"
 import * as Logger from "effect/Logger"
 
-export interface Line {
+interface Line {
   readonly level: string
   readonly message: string
   readonly annotations: Record<string, unknown>
