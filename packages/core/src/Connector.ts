@@ -65,7 +65,8 @@ export interface Attempt<out Address> {
   /**
    * Ends the persistent connection for good with this error, as `closeWhenCurrentConnectionIsClosed` would: an attempt
    * under way is interrupted, an established connection is kept until it ends (X5, D2). Everyone who waits in or
-   * later calls `connectedOrFailedToConnect` gets the error. Only the first abort counts.
+   * later calls `connectedOrFailedToConnect` gets the error. Only the first abort counts. It is logged, as an
+   * error, when the persistent connection has closed.
    *
    * Then it fails with the error, so that this is one of the errors of the look-up or the connector.
    */

@@ -156,8 +156,8 @@ export interface Options<
   /**
    * When to try again, as a `Schedule` fed with the cause of each failure or loss; see `RetryPolicy`. Its delays run
    * from the moment the last attempt began, so a connection that lived longer than the delay is replaced at once
-   * (T1, T2). It restarts after a success. When it ends the persistent connection gives up (D11), and `connected` never
-   * answers again: see `connectedOrClosed`.
+   * (T1, T2). It restarts after a success. When it ends the persistent connection gives up (D11), which is logged as an
+   * error, and `connected` never answers again: see `connectedOrClosed`.
    *
    * Default: `RetryPolicy.standard`, 10 s, randomised by ± 30 % (T3).
    */
