@@ -150,7 +150,8 @@ const watch = (url: string) =>
       yield* followState(print, tally)
       yield* PersistentConnection.stream(yield* Prices, (connection) => connection.messages).pipe(
         Stream.runForEach((message) => print("green", "message", String(message).slice(0, 100))),
-        Effect.catchTag("ConnectionClosed", ({ message }) => Effect.zipRight(Console.error(message), failed))
+        // Why it is closed it logs by itself.
+        Effect.catchTag("ConnectionClosed", () => failed)
       )
     }).pipe(Effect.scoped, Effect.provide(pricesLive(url, print)))
   })
