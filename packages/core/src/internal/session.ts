@@ -7,7 +7,7 @@ import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
-import type * as RuntimeFlags from "effect/RuntimeFlags"
+import * as RuntimeFlags from "effect/RuntimeFlags"
 import type * as Scope from "effect/Scope"
 import { type ConnectionClosed, ConnectionLost } from "../ConnectionError.js"
 import { interrupt } from "./fibers.js"
@@ -144,9 +144,14 @@ export class Session<Connection, E> {
   ): Effect.Effect<Exit.Exit<A, E2>, never, R> {
     const outer = living(caller.fiber.getFiberRef(innermost))
     const work: Work = { outer, isOver: false, idle: this.idle, goesOn, fiber: undefined, awaitsEnd: 0 }
-    const fiber = start(caller, effect, work)
+    const { fiber, fiberRefs } = start(caller, effect, work)
     const exit = fiber.unsafePoll()
-    if (exit !== null) return Effect.as(fiber.inheritAll, Exit.flatten(exit))
+    if (exit !== null) {
+      work.isOver = true
+      return hasChanged(fiber, fiberRefs, caller.runtimeFlags)
+        ? Effect.as(fiber.inheritAll, Exit.flatten(exit))
+        : Effect.succeed(Exit.flatten(exit))
+    }
     work.fiber = fiber
     // In its first turn it may have brought about the end itself.
     const isOver = enter(work)
@@ -211,16 +216,35 @@ const start = <A, E, R>(
   { fiber, runtimeFlags }: Caller,
   effect: Effect.Effect<A, E, R>,
   work: Work
-): Fiber.RuntimeFiber<Exit.Exit<A, E>> =>
-  Runtime.runFork(
-    Runtime.make({
-      context: fiber.currentContext as Context.Context<R>,
-      fiberRefs: fiber.getFiberRefs(),
-      runtimeFlags
-    }),
+): { readonly fiber: Fiber.RuntimeFiber<Exit.Exit<A, E>>; readonly fiberRefs: FiberRefs.FiberRefs } => {
+  const context = fiber.currentContext as Context.Context<R>
+  let fiberRefs = fiber.getFiberRefs()
+  const started = Runtime.runFork(
+    Runtime.make({ context, fiberRefs, runtimeFlags }),
     Effect.exit(Effect.interruptible(effect)),
-    { updateRefs: (fiberRefs, fiberId) => FiberRefs.updateAs(fiberRefs, { fiberId, fiberRef: innermost, value: work }) }
+    {
+      updateRefs: (refs, fiberId) => {
+        fiberRefs = FiberRefs.updateAs(refs, { fiberId, fiberRef: innermost, value: work })
+        return fiberRefs
+      }
+    }
   )
+  return { fiber: started, fiberRefs }
+}
+
+/** Is there anything to inherit from the fiber? Mostly not, and to inherit nothing takes as long as the rest of a use. */
+const hasChanged = (
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  { locals }: FiberRefs.FiberRefs,
+  runtimeFlags: RuntimeFlags.RuntimeFlags
+): boolean => {
+  for (const [ref, [[, value]]] of fiber.getFiberRefs().locals) {
+    if (ref !== FiberRef.currentRuntimeFlags && value !== locals.get(ref)?.[0][1]) return true
+  }
+  // Those of a fiber that has ended say so.
+  const flags = RuntimeFlags.disable(fiber.getFiberRef(FiberRef.currentRuntimeFlags), RuntimeFlags.WindDown)
+  return flags !== runtimeFlags
+}
 
 /** Waits for the end of the effect, and interrupts it if the caller is interrupted. */
 const settled = <A, E>(
