@@ -452,18 +452,6 @@ describe("functions that throw or re-enter", () => {
       yield* settle
       expect((yield* askNow(service.connected)).isWaiting).toBe(false)
     }))
-
-  it.scoped("D10: options that are no functions at all", () =>
-    Effect.gen(function*() {
-      const service = yield* PersistentConnection.make({
-        serverName: "test",
-        address: Effect.succeed("a"),
-        connector: {} as Connector.Connector<string, object>,
-        onEvent: 7 as never
-      })
-      expect((yield* askNow(Effect.exit(service.connectedOrFailedToConnect))).answer?._tag).toBe("Failure")
-      expect((yield* askNow(service.close)).isWaiting).toBe(false)
-    }))
 })
 
 describe("another clock and another chance", () => {
