@@ -1,3 +1,4 @@
+import type * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
@@ -8,7 +9,8 @@ export interface Options {
   readonly timeout: Duration.Duration
   /** Called when the time is over, and the socket has not gone. */
   readonly giveUp: () => void
-  readonly runtime: Runtime.Runtime<never>
+  /** Of the fiber that opened the socket. Not its runtime, which would keep all that the attempt had. */
+  readonly clock: Clock.Clock
 }
 
 /**
@@ -24,12 +26,14 @@ export class Closing {
   constructor(private readonly options: Options) {}
 
   /** Waits until it is over. */
-  readonly ended: Effect.Effect<void> = this.over.await
+  get ended(): Effect.Effect<void> {
+    return this.over.await
+  }
 
   begin(): void {
     if (this.hasBegun) return
     this.hasBegun = true
-    Runtime.runFork(this.options.runtime)(this.deadline)
+    Runtime.runFork(Runtime.defaultRuntime)(Effect.withClock(this.deadline, this.options.clock))
   }
 
   /** The socket has gone. */
@@ -38,10 +42,12 @@ export class Closing {
     this.over.unsafeOpen()
   }
 
-  private readonly deadline = Effect.suspend(() => within(this.ended, this.options.timeout)).pipe(
-    Effect.map((inTime) => {
-      if (!inTime) this.options.giveUp()
-    }),
-    Effect.ensuring(Effect.sync(() => this.end()))
-  )
+  private get deadline(): Effect.Effect<void> {
+    return within(this.ended, this.options.timeout).pipe(
+      Effect.map((inTime) => {
+        if (!inTime) this.options.giveUp()
+      }),
+      Effect.ensuring(Effect.sync(() => this.end()))
+    )
+  }
 }

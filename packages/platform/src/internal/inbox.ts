@@ -47,7 +47,7 @@ export class Inbox<in out A extends { readonly length: number }, in out E> {
    * along.
    */
   get stream(): Stream.Stream<A, E> {
-    return Stream.fromChannel(Channel.ensuring(this.rest, this.passOn))
+    return Stream.fromChannel(Channel.ensuring(Channel.suspend(this.take), this.passOn))
   }
 
   /** Keeps a message; false if there is no room for it. Drops it if nothing is kept any more. */
@@ -84,26 +84,32 @@ export class Inbox<in out A extends { readonly length: number }, in out E> {
     while (this.runs.size > 0) this.wake()
   }
 
-  private readonly rest: Channel.Channel<Chunk.Chunk<A>, unknown, E> = Channel.suspend(() => {
+  private readonly take = (): Channel.Channel<Chunk.Chunk<A>, unknown, E> => {
     const message = MutableQueue.poll(this.messages, undefined)
     if (message !== undefined) {
       // Counted and handed on at one stroke: an interruption comes before both or after both.
       this.taken(message)
-      return Channel.flatMap(Channel.write(Chunk.of(message)), () => this.rest)
+      return Channel.flatMap(Channel.write(Chunk.of(message)), this.take)
     }
-    return this.exit === undefined ? Channel.flatMap(this.arrival, () => this.rest) : Channel.fromEffect(this.exit)
-  })
+    return this.exit === undefined
+      ? Channel.flatMap(Channel.fromEffect(this.arrival), this.take)
+      : Channel.fromEffect(this.exit)
+  }
 
-  private readonly arrival = Channel.fromEffect(Effect.async<void>((resume) => {
-    if (this.hasNews) return resume(Exit.void)
-    this.runs.add(resume)
-    return Effect.zipRight(Effect.sync(() => this.runs.delete(resume)), this.passOn)
-  }))
+  private get arrival(): Effect.Effect<void> {
+    return Effect.async<void>((resume) => {
+      if (this.hasNews) return resume(Exit.void)
+      this.runs.add(resume)
+      return Effect.zipRight(Effect.sync(() => this.runs.delete(resume)), this.passOn)
+    })
+  }
 
   // A run that was woken for a message may be interrupted before it takes it: then it is another's.
-  private readonly passOn = Effect.sync(() => {
-    if (this.hasNews) this.wake()
-  })
+  private get passOn(): Effect.Effect<void> {
+    return Effect.sync(() => {
+      if (this.hasNews) this.wake()
+    })
+  }
 
   private get hasNews(): boolean {
     return this.exit !== undefined || !MutableQueue.isEmpty(this.messages)

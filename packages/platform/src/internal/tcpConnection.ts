@@ -1,9 +1,9 @@
+import type * as Clock from "effect/Clock"
 import type * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Inspectable from "effect/Inspectable"
-import type * as Runtime from "effect/Runtime"
 import type * as Stream from "effect/Stream"
 import type * as Net from "node:net"
 import type { TcpConnection } from "../TcpConnector.js"
@@ -50,7 +50,7 @@ export class Connection extends Inspectable.Class implements TcpConnection {
     private readonly socket: Net.Socket,
     readonly address: string,
     settings: Settings,
-    runtime: Runtime.Runtime<never>,
+    clock: Clock.Clock,
     end: Deferred.Deferred<void, TcpError>
   ) {
     super()
@@ -76,7 +76,7 @@ export class Connection extends Inspectable.Class implements TcpConnection {
         this.fail({ _tag: "CloseTimeout", timeout: settings.closeTimeout })
         socket.destroy()
       },
-      runtime
+      clock
     })
     this.closed = this.lifeline.closed
     socket.on("connect", this.onConnect)

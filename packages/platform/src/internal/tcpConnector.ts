@@ -48,11 +48,11 @@ const connect = Effect.fnUntraced(function*(
 })
 
 const open = Effect.fnUntraced(function*({ address, name }: Target, settings: Settings) {
-  const runtime = yield* Effect.runtime<never>()
+  const clock = yield* Effect.clock
   const end = yield* Deferred.make<void, TcpError>()
   // In one turn, or events could pass unheard between the making of the socket and the adding of its listeners.
   const connection = yield* Effect.try({
-    try: () => new Connection(Net.connect({ ...address, ...settings.socket }), name, settings, runtime, end),
+    try: () => new Connection(Net.connect({ ...address, ...settings.socket }), name, settings, clock, end),
     catch: (cause) => invalid(name, describe(cause))
   })
   yield* Scope.addFinalizer(yield* Effect.scope, Effect.suspend(() => connection.release()))

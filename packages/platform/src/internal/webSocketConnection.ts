@@ -1,10 +1,10 @@
+import type * as Clock from "effect/Clock"
 import type * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Inspectable from "effect/Inspectable"
 import * as Predicate from "effect/Predicate"
-import type * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { CloseEvent, WebSocketConnection } from "../WebSocketConnector.js"
@@ -60,7 +60,7 @@ export class Connection extends Inspectable.Class implements WebSocketConnection
     readonly url: string,
     private readonly settings: Settings,
     private readonly scope: Scope.Scope,
-    runtime: Runtime.Runtime<never>,
+    clock: Clock.Clock,
     end: Deferred.Deferred<CloseEvent, WebSocketError>
   ) {
     super()
@@ -80,7 +80,7 @@ export class Connection extends Inspectable.Class implements WebSocketConnection
       timeout: settings.sendTimeout,
       onTimeout: () => this.error({ _tag: "SendTimeout", timeout: settings.sendTimeout })
     })
-    this.closing = new Closing({ timeout: settings.closeTimeout, giveUp: () => this.giveUp(), runtime })
+    this.closing = new Closing({ timeout: settings.closeTimeout, giveUp: () => this.giveUp(), clock })
     this.closed = this.lifeline.closed
     if (socket.readyState === OPEN) this.onOpen()
     socket.binaryType = "arraybuffer"

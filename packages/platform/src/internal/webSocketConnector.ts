@@ -46,11 +46,11 @@ const connect = Effect.fnUntraced(function*(
 const open = Effect.fnUntraced(function*(target: Target, settings: Settings) {
   const construct = yield* Socket.WebSocketConstructor
   const scope = yield* Effect.scope
-  const runtime = yield* Effect.runtime<never>()
+  const clock = yield* Effect.clock
   const end = yield* Deferred.make<CloseEvent, WebSocketError>()
   // In one turn, or events could pass unheard between the making of the socket and the adding of its listeners.
   const connection = yield* Effect.try({
-    try: () => new Connection(construct(target.url, target.protocols), target.redacted, settings, scope, runtime, end),
+    try: () => new Connection(construct(target.url, target.protocols), target.redacted, settings, scope, clock, end),
     catch: (cause) => refused(target, cause)
   })
   yield* Scope.addFinalizer(scope, Effect.suspend(() => connection.release()))
