@@ -152,7 +152,7 @@ const feeds: ReadonlyArray<readonly [how: string, feed: (count: number) => Effec
 const streaming = Effect.scoped(Effect.gen(function*() {
   const { connection } = yield* connected
   const over = (stream: Stream.Stream<number>) => PersistentConnection.stream(connection, () => stream)
-  yield* Console.log("stream, against Stream.fromQueue (at most 1.2, except in lock-step), by how the elements come:")
+  yield* Console.log("stream, against Stream.fromQueue, by how the elements come:")
   for (const [how, feed] of feeds) {
     const count = 20_000
     const drain = (over: (stream: Stream.Stream<number>) => Stream.Stream<number, unknown>) =>

@@ -107,6 +107,12 @@ export interface Options {
    */
   readonly receiveHighWaterMark?: number | undefined
 
+  /**
+   * The connection fails with `ReceiveOverflow` when bytes arrive and more than so many, counted in the same way, wait
+   * already. That happens only while it is being closed, when the peer is not held back any more. Default: 64 MiB.
+   */
+  readonly receiveLimit?: number | undefined
+
   /** Send at once instead of collecting small writes (Nagle). Default: true. */
   readonly noDelay?: boolean | undefined
 

@@ -14,6 +14,7 @@ import { describe, errorCode, oneLine } from "./internal/describe.js"
  * - `OpenFailed`: refused, unreachable, unknown host …; `cause` is Node's error.
  * - `OpenTimeout`: there was no connection after `openTimeout`.
  * - `Failed`: the connection broke: reset by the peer, timed out, unreachable …; `cause` is Node's error.
+ * - `ReceiveOverflow`: the peer sent while the connection was being closed, and more than `receiveLimit` were waiting.
  * - `Closed`: the bytes were not sent, because the connection was closed in the regular way.
  * - `Closing`: the bytes were not sent, because the connection is being closed.
  * - `SendTimeout`: the bytes were not sent, because what was sent before did not drain within `sendTimeout`.
@@ -28,6 +29,7 @@ export type TcpErrorReason =
   | { readonly _tag: "OpenFailed"; readonly cause: unknown }
   | { readonly _tag: "OpenTimeout"; readonly timeout: Duration.Duration }
   | { readonly _tag: "Failed"; readonly cause: unknown }
+  | { readonly _tag: "ReceiveOverflow"; readonly limit: number }
   | { readonly _tag: "Closed" }
   | { readonly _tag: "Closing" }
   | { readonly _tag: "SendTimeout"; readonly timeout: Duration.Duration }
@@ -74,6 +76,8 @@ const explain = (reason: TcpErrorReason): string => {
       return `was not open after ${Duration.format(reason.timeout)}`
     case "Failed":
       return `failed: ${describe(reason.cause)}`
+    case "ReceiveOverflow":
+      return `more than ${reason.limit} bytes were received and not read`
     case "Closed":
       return "not sent, because the connection is closed"
     case "Closing":

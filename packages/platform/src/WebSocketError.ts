@@ -20,8 +20,8 @@ import { describe, oneLine } from "./internal/describe.js"
  *   frame. `wasClean` as in the platform's close event.
  * - `Failed`: the platform reported an error on the open connection, such as a frame that breaks the protocol; `cause`
  *   as above.
- * - `ReceiveOverflow`: messages came faster than they were read, on a platform that cannot hold the server back, and
- *   more than `receiveLimit` were waiting.
+ * - `ReceiveOverflow`: messages came faster than they were read, where the server is not held back, since the platform
+ *   cannot do so or the connection is being closed, and more than `receiveLimit` were waiting.
  * - `CloseTimeout`: the connection was closing, and the server did not finish that within `closeTimeout`.
  * - `Closing`: the message was not sent, because the closing handshake has begun.
  * - `SendTimeout`: the message was not sent, because what was sent before did not drain within `sendTimeout`.

@@ -510,6 +510,28 @@ describe("the end of a TCP connection", () => {
       assert.isTrue(Buffer.concat([...yield* Stream.runCollect(connection.data)]).equals(sent))
     }))
 
+  it.scopedLive("by this side is a failure if the peer, which is not held back any more, sends without end", () =>
+    Effect.gen(function*() {
+      const sockets = yield* netSockets
+      const server = yield* tcpServer({
+        allowHalfOpen: true,
+        onSocket: (socket) => {
+          const flood = () => {
+            while (socket.write(Buffer.alloc(64 * 1024)));
+          }
+          socket.on("drain", flood)
+          socket.on("error", () => {})
+          flood()
+        }
+      })
+      const connection = yield* open(server.port, { closeTimeout: "15 seconds", receiveLimit: 4 * MiB })
+      yield* until(() => sockets[0]?.isPaused() === true)
+      yield* connection.close
+      assert.deepStrictEqual(yield* failure(connection.closed), ["ReceiveOverflow", undefined])
+      assert.isBelow(connection.received(), 5 * MiB)
+      yield* nothingLeft(sockets)
+    }))
+
   it.scopedLive("by leaving the scope leaves nothing, with a full inbox too", () =>
     Effect.gen(function*() {
       const sockets = yield* netSockets

@@ -53,13 +53,20 @@ const describeEvent = (event: ConnectionEvent<unknown, WebSocketError, unknown>)
     case "AttemptingToConnect":
       return event._tag
     case "ObtainedAddress":
-      return `${event._tag} ${String(event.address)}`
+      return `${event._tag} ${withoutSecrets(String(event.address))}`
     case "Connected":
       return `${event._tag}, connection ${event.generation}`
     case "FailedToConnect":
     case "Disconnected":
       return `${event._tag}: ${describeCause(event.cause)}`
   }
+}
+
+/** A token in a query is nothing for a terminal. */
+const withoutSecrets = (address: string): string => {
+  if (!URL.canParse(address)) return "<not a URL>"
+  const { host, pathname, protocol } = new URL(address)
+  return `${protocol}//${host}${pathname === "/" ? "" : pathname}`
 }
 
 const describeCause = (cause: Cause.Cause<unknown>): string =>
@@ -166,5 +173,8 @@ const program = Effect.try({
   onFailure: usage,
   onSuccess: ({ url }) => url === undefined ? story : watch(url)
 }))
+
+// Nobody reads any more, as in `npm run demo | head`.
+process.stdout.on("error", () => process.exit())
 
 NodeRuntime.runMain(program)

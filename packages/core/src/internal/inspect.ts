@@ -26,7 +26,10 @@ export const summarize = <Connection, E>(self: PersistentConnection<Connection, 
       nextAttemptAt: _tag === "Waiting" ? Option.getOrNull(state.nextAttemptAt) : null,
       waiting: status.waiting,
       address: Option.getOrNull(Option.map(address, redact)),
-      lastCause: Option.getOrNull(Option.map(lastCause, summary))
+      // What it was closed for, if there was a cause, came last.
+      lastCause: "reason" in state && "cause" in state.reason
+        ? summary(state.reason.cause)
+        : Option.getOrNull(Option.map(lastCause, summary))
     }
   })
 

@@ -30,8 +30,8 @@ const assigned = (names: RegExp, is: RegExp) =>
 const password = assigned(/[\w-]*?(?:password|passwd|passphrase|pwd|secret)|(?:[\w-]*[_-])?pass/, /=|["']? *: */)
 /** After a colon without any quotes there is seldom one: "unexpected token: end of input". */
 const token = assigned(/[\w-]*?(?:token|api[_-]?key|access[_-]?key|session[_-]?id)/, /=|["'] *: *| *: *(?=["'])/)
-const authorization =
-  /(\bauthorization["']? *[:=] *["']?(?:(?:basic|bearer|digest|negotiate|token) +)?)[^\s,;"'})\]]+/gi
+/** Whatever the scheme, all of it, up to the end of the line or of the quotes. */
+const authorization = /(\bauthorization["']? *[:=] *)(?:"[^"]*"|'[^']*'|[^\r\n"'][^\r\n]*)/gi
 const bearer = /(\bbearer\s+)[\w.~+/-]{8,}=*/gi
 const jsonWebToken = /\beyJ[\w-]+\.[\w-]+\.[\w-]*/g
 

@@ -101,6 +101,15 @@ describe("table", () => {
       ))
     }))
 
+  it.scoped("shows with what it was aborted, whatever had failed before", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin({}, ({ server }) => server.refuse("no"))
+      yield* settle
+      server.connect = (attempt) => attempt.abort(new Refused({ text: "no longer supported" }))
+      yield* pass(10)
+      expect(yield* Inspect.summarize(service)).toMatchObject({ phase: "Closed", lastCause: "no longer supported" })
+    }))
+
   const summary: Inspect.Summary = {
     serverName: "a",
     phase: "Connecting",

@@ -234,9 +234,12 @@ describe("a text", () => {
 
   const secrets: ReadonlyArray<readonly [text: string, shown: string]> = [
     ["no route to me:hush@feed.example.com:80", "no route to feed.example.com:80"],
-    ["401 with Authorization: Bearer hush.hush-hush", "401 with Authorization: Bearer <redacted>"],
-    ["401 with Authorization: Basic aHVzaA==", "401 with Authorization: Basic <redacted>"],
-    ["sent { authorization: 'Basic aHVzaA==' }", "sent { authorization: 'Basic <redacted>' }"],
+    ["401 with Authorization: Bearer hush.hush-hush", "401 with Authorization: <redacted>"],
+    ["401 with Authorization: ApiKey hush\nHost: a", "401 with Authorization: <redacted>\nHost: a"],
+    ["Authorization: Digest username=\"me\", response=\"hush\"", "Authorization: <redacted>"],
+    ["sent { authorization: 'Basic aHVzaA==' }", "sent { authorization: <redacted> }"],
+    ["sent {\"authorization\":\"ApiKey hush\"}", "sent {\"authorization\":<redacted>}"],
+    ["401 with Bearer hush.hush-hush", "401 with Bearer <redacted>"],
     ["sent Authorization: hush", "sent Authorization: <redacted>"],
     ["user=me pass=hush", "user=me pass=<redacted>"],
     ["DB_PASS=hush", "DB_PASS=<redacted>"],

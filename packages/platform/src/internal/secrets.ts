@@ -5,7 +5,11 @@ import { describe, errorCode } from "./describe.js"
  *
  * @internal
  */
-export const withoutSecrets = (text: string): string => text.replace(/\/\/\S*@/g, "//").replace(/[?#]\S+/g, "")
+export const withoutSecrets = (text: string): string =>
+  text.slice(0, longest).replace(/\/\/\S*@/g, "//").replace(/[?#]\S+/g, "")
+
+/** A server may have a say in it, and how long it takes grows with the square. */
+const longest = 1_000
 
 /**
  * What is kept of an error of the platform: its name, code and text. Node's own carry the bytes that they are about,

@@ -21,6 +21,7 @@ export interface Settings {
   readonly sendTimeout: Duration.Duration
   readonly closeTimeout: Duration.Duration
   readonly receiveHighWaterMark: number
+  readonly receiveLimit: number
   readonly socket: {
     readonly allowHalfOpen: boolean
     readonly noDelay: boolean
@@ -49,7 +50,7 @@ export class Connection extends Inspectable.Class implements TcpConnection {
   constructor(
     private readonly socket: Net.Socket,
     readonly address: string,
-    settings: Settings,
+    private readonly settings: Settings,
     clock: Clock.Clock,
     end: Deferred.Deferred<void, TcpError>
   ) {
@@ -57,7 +58,7 @@ export class Connection extends Inspectable.Class implements TcpConnection {
     this.lifeline = new Lifeline(end)
     this.inbox = new Inbox({
       highWaterMark: settings.receiveHighWaterMark,
-      limit: Infinity,
+      limit: settings.receiveLimit,
       pause: () => socket.pause(),
       resume: () => socket.resume()
     })
@@ -128,7 +129,9 @@ export class Connection extends Inspectable.Class implements TcpConnection {
 
   // Node's own `Buffer` is handed on as what it is said to be: its `slice`, for one, would not copy.
   private readonly onData = (chunk: Uint8Array): void => {
-    this.inbox.offer(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength))
+    if (this.inbox.offer(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength))) return
+    this.fail({ _tag: "ReceiveOverflow", limit: this.settings.receiveLimit })
+    this.socket.destroy()
   }
 
   private readonly onDrain = (): void => {

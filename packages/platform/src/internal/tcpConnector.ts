@@ -22,6 +22,7 @@ export const make = (options: Options = {}): Connector.Connector<TcpAddress, Tcp
     sendTimeout: duration("sendTimeout", options.sendTimeout, "30 seconds"),
     closeTimeout: duration("closeTimeout", options.closeTimeout, "2 seconds"),
     receiveHighWaterMark: bytes("receiveHighWaterMark", options.receiveHighWaterMark, 256 * 1024),
+    receiveLimit: bytes("receiveLimit", options.receiveLimit, 64 * 1024 * 1024),
     socket: {
       allowHalfOpen: false,
       noDelay: options.noDelay ?? true,
