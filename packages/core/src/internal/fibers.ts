@@ -24,13 +24,24 @@ const startedBy = FiberRef.unsafeMake<ReadonlyArray<unknown>>([], ofOneFiber)
 
 const noMarks: ReadonlyArray<unknown> = []
 
+/** A mark that a fiber has only because it is a callback that runs with the runtime of a marked one. */
+class Loose {
+  constructor(readonly mark: unknown) {}
+}
+
+const loosen = (mark: unknown): unknown => mark instanceof Loose ? mark : new Loose(mark)
+
 /**
  * The persistent connections whose closing has to wait for a fiber, and the steps of attempts that it is a part of. They
- * pass to what such a fiber forks, not to a callback that is run with its runtime, and that nobody waits for.
+ * pass to what such a fiber forks, and loosely to a callback that is run with its runtime: in most cases nobody waits
+ * for that.
  */
 const awaitedBy: FiberRef.FiberRef<ReadonlyArray<unknown>> = FiberRef.unsafeMake<ReadonlyArray<unknown>>(noMarks, {
   ...ofOneFiber,
-  fork: (all) => Option.exists(Fiber.getCurrentFiber(), (fiber) => fiber.getFiberRef(awaitedBy) === all) ? all : noMarks
+  fork: (all) =>
+    Option.exists(Fiber.getCurrentFiber(), (fiber) => fiber.getFiberRef(awaitedBy) === all)
+      ? all
+      : all.map(loosen)
 })
 
 /**
@@ -71,6 +82,8 @@ export const asDialler = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effec
 export class Fibers<R> {
   private readonly running = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
   private readonly gone = new Signal<void>()
+  /** How many of them closing waits for. */
+  private awaited = 0
 
   constructor(private readonly runtime: Runtime.Runtime<R>) {}
 
@@ -86,7 +99,10 @@ export class Fibers<R> {
 
   /** As `fork`, for what closing waits for. */
   forkAwaited<A, E>(effect: Effect.Effect<A, E, R>, ...also: ReadonlyArray<unknown>): Fiber.RuntimeFiber<A, E> {
-    return this.fork(Effect.locallyWith(effect, awaitedBy, (all) => [...all, this, ...also]))
+    const fiber = this.fork(Effect.locallyWith(effect, awaitedBy, (all) => [...all, this, ...also]))
+    this.awaited++
+    fiber.addObserver(() => this.awaited--)
+    return fiber
   }
 
   /** As `forkAwaited`, for a step of an attempt; the fibers that run it at any moment are in the set. */
@@ -115,7 +131,9 @@ export class Fibers<R> {
 
   /** Is it one that closing waits for, or may come to wait for, since it descends from one (D7)? */
   isAwaited(fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean {
-    return fiber.getFiberRef(awaitedBy).includes(this)
+    return fiber.getFiberRef(awaitedBy).some((mark) =>
+      mark === this || this.awaited > 0 && mark instanceof Loose && mark.mark === this
+    )
   }
 
   /** It has taken longer than anybody is willing to wait: it is on its own. */

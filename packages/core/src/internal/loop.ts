@@ -195,7 +195,7 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
       const nextAttemptAt = this.ending === undefined ? next : Option.none()
       this.session = undefined
       this.next = () => this.beginCycle()
-      this.dialer.release(session.scope, Cause.isEmpty(cause) ? Exit.void : Exit.failCause(cause))
+      this.release(session, cause)
       this.enter(State.Waiting({ ...this.common("Waiting"), lastCause: Option.some(cause), nextAttemptAt }))
       const reported = this.report(Event.Disconnected({ cause, generation: session.generation }))
       return Effect.flatMap(reported, () => this.onward())
@@ -210,6 +210,11 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
       }
       return Effect.flatMap(this.retry.until(this.state.nextAttemptAt.value), this.next)
     })
+  }
+
+  /** Releases a connection that has ended like this. Starts at once; the effect waits for the end. */
+  private release({ scope }: Session<Connection, E>, cause: Cause.Cause<E>): Effect.Effect<void> {
+    return this.dialer.release(scope, Cause.isEmpty(cause) ? Exit.void : Exit.failCause(cause))
   }
 
   // Intervening --------------------------------------------------------------------------------------------------
@@ -272,7 +277,7 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
     old.supersede(end)
     succession.retire(succession.atMost(drain, this.drained(old)), () => {
       old.finish(end)
-      return this.dialer.release(old.scope, Exit.void)
+      return this.release(old, Cause.empty)
     })
   }
 
@@ -334,12 +339,14 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
   ): Effect.Effect<void> {
     return Effect.gen(this, function*() {
       const { session } = this
+      // A loss that has not been reported yet is one.
+      const loss = session?.end?._tag === "ConnectionLost" ? session.end.cause : Cause.empty
       const over = this.handlers === undefined ? Effect.void : this.handlers.over
       const drained = session === undefined ? Effect.void : this.drained(session)
       yield* succession.atMost(drain, Effect.zipRight(drained, succession.retired))
       succession.hurry()
       session?.finish(this.closed)
-      const released = session === undefined ? Effect.void : this.dialer.release(session.scope, Exit.void)
+      const released = session === undefined ? Effect.void : this.release(session, loss)
       yield* abandoned
       yield* succession.retired
       yield* released
@@ -355,7 +362,7 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
       this.enter(State.Closed({ ...this.common("Closed"), reason: this.reason }))
       this.finish()
       if (session !== undefined) {
-        this.emit(Event.Disconnected({ cause: Cause.empty, generation: session.generation }))
+        this.emit(Event.Disconnected({ cause: loss, generation: session.generation }))
       }
       this.bus.end()
       yield* reportEnd(this.closed)

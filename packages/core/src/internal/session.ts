@@ -238,7 +238,9 @@ const hasChanged = (
   { locals }: FiberRefs.FiberRefs,
   runtimeFlags: RuntimeFlags.RuntimeFlags
 ): boolean => {
-  for (const [ref, [[, value]]] of fiber.getFiberRefs().locals) {
+  const now = fiber.getFiberRefs().locals
+  if (now.size !== locals.size) return true
+  for (const [ref, [[, value]]] of now) {
     if (ref !== FiberRef.currentRuntimeFlags && value !== locals.get(ref)?.[0][1]) return true
   }
   // Those of a fiber that has ended say so.
@@ -251,10 +253,15 @@ const settled = <A, E>(
   { restore }: Caller,
   fiber: Fiber.RuntimeFiber<Exit.Exit<A, E>>
 ): Effect.Effect<Exit.Exit<A, E>> =>
-  Effect.zipLeft(
-    Effect.onInterrupt(
-      restore(Effect.async<Exit.Exit<A, E>>((resume) => fiber.addObserver(resume))),
-      () => Fiber.interrupt(fiber)
+  restore(Effect.async<Exit.Exit<A, E>>((resume) => fiber.addObserver(resume))).pipe(
+    Effect.onInterrupt(() =>
+      Effect.flatMap(Fiber.interrupt(fiber), (ended) => {
+        const exit = Exit.flatten(ended)
+        // What has gone wrong beside the interruption is told, as that of any effect.
+        return Exit.isSuccess(exit) || Cause.isInterruptedOnly(exit.cause)
+          ? Effect.void
+          : Effect.failCause(exit.cause as Cause.Cause<never>)
+      })
     ),
-    fiber.inheritAll
+    Effect.ensuring(fiber.inheritAll)
   )

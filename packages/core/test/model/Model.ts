@@ -369,7 +369,8 @@ export class Model {
     this.release(session, () => {
       const end = () => {
         this.session = undefined
-        this.finish(words.disconnected(this.generation, words.clean))
+        // A loss that has not been reported yet is one.
+        this.finish(words.disconnected(this.generation, session.isGone ? session.lost! : words.clean))
       }
       this.notifyFinished()
       if (this.handler === undefined) end()

@@ -6,7 +6,19 @@ import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { askNow, begin, inScope, type Life, type Line, now, pass, refuse, settle, sleep } from "../support/Life.js"
+import {
+  askNow,
+  begin,
+  inScope,
+  type Life,
+  type Line,
+  now,
+  pass,
+  refuse,
+  Refused,
+  settle,
+  sleep
+} from "../support/Life.js"
 
 describe("leaving the scope waits no longer than closeTimeout (D8)", () => {
   const leaves = (
@@ -134,6 +146,43 @@ describe("what a connect leaves behind", () => {
       })
       yield* pass(10)
       expect((yield* service.state.get)._tag).toBe("Closed")
+    }))
+})
+
+describe("D7: a finalizer that closes", () => {
+  it.scoped("by way of a promise does not keep close from ending", () =>
+    Effect.gen(function*() {
+      const life: { current?: Life } = {}
+      life.current = yield* begin({}, ({ server }) => {
+        server.release = () =>
+          Effect.flatMap(Effect.runtime<never>(), (runtime) =>
+            Effect.promise(async () => {
+              await Promise.resolve()
+              await Runtime.runPromise(runtime)(life.current!.service.close)
+            }))
+      })
+      yield* settle
+      yield* life.current.service.close
+      expect((yield* life.current.service.state.get)._tag).toBe("Closed")
+    }))
+})
+
+describe("D5: a close does not hide a loss", () => {
+  it.scoped("that a handler has kept from being reported", () =>
+    Effect.gen(function*() {
+      const exits: Array<string> = []
+      const { diary, server, service } = yield* begin({
+        onEvent: (event) => event._tag === "Connected" ? sleep(10) : Effect.void
+      }, ({ server }) => {
+        server.connect = () => Effect.addFinalizer((exit) => Effect.sync(() => exits.push(exit._tag)))
+      })
+      yield* settle
+      server.line.drop(Exit.fail(new Refused({ text: "bye" })))
+      yield* settle
+      yield* askNow(service.close)
+      yield* pass(20)
+      expect(diary.at(-1)).toBe("10 Disconnected 1 bye")
+      expect(exits).toEqual(["Failure"])
     }))
 })
 

@@ -493,6 +493,52 @@ describe("use", () => {
     }))
 })
 
+describe("a use is like the effect itself", () => {
+  type Wrap = <A, E>(
+    effect: Effect.Effect<A, E>
+  ) => Effect.Effect<A, E | ConnectionLost<Refused> | ConnectionClosed<Refused>>
+  const scenarios: Readonly<Record<string, (wrap: Wrap) => Effect.Effect<unknown, unknown, Scope.Scope>>> = {
+    "a defect of what ends an interrupted one": (wrap) =>
+      Effect.gen(function*() {
+        const fiber = yield* Effect.fork(wrap(Effect.ensuring(Effect.never, Effect.die("boom"))))
+        yield* settle
+        const exit = yield* Fiber.interrupt(fiber)
+        return Exit.isFailure(exit) ? [...Cause.defects(exit.cause)] : exit
+      }),
+    "a failure of an interrupted one that could not be interrupted": (wrap) =>
+      Effect.gen(function*() {
+        const fiber = yield* Effect.fork(wrap(Effect.uninterruptible(Effect.zipRight(sleep(1), Effect.fail("no")))))
+        yield* settle
+        yield* Fiber.interruptFork(fiber)
+        yield* pass(2)
+        const exit = yield* Fiber.await(fiber)
+        return Exit.isFailure(exit) ? [...Cause.failures(exit.cause)] : exit
+      }),
+    "the FiberRefs of an interrupted one": (wrap) =>
+      Effect.gen(function*() {
+        const ref = yield* FiberRef.make(1)
+        const seen: Array<number> = []
+        const fiber = yield* Effect.fork(Effect.ensuring(
+          wrap(Effect.zipRight(FiberRef.set(ref, 7), Effect.never)),
+          Effect.map(FiberRef.get(ref), (value) => seen.push(value))
+        ))
+        yield* settle
+        yield* Fiber.interrupt(fiber)
+        return seen
+      })
+  }
+
+  for (const [name, scenario] of Object.entries(scenarios)) {
+    it.scoped(`with ${name}`, () =>
+      Effect.gen(function*() {
+        const { service } = yield* begin()
+        yield* settle
+        const plain = yield* scenario((effect) => effect)
+        expect(yield* scenario((effect) => use(service, () => effect))).toEqual(plain)
+      }))
+  }
+})
+
 describe("retryWhenLost", () => {
   it.scoped("does not run it again if it fails on a connection that has been replaced, and is not lost", () =>
     Effect.gen(function*() {
