@@ -312,6 +312,8 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
 
   /** There will be no other connection after the current one, if there is one (X4, X5). */
   end(reason: ClosedReason<E>, caller: Fiber.RuntimeFiber<unknown, unknown>): void {
+    // What the owner has closed already is not to be closed once more: a later abort is still to be heard (X5).
+    if (this.isClosing && reason._tag === "ClosedByOwner") return
     const isHeard = this.ending === undefined || (this.ending._tag === "GaveUp" && reason._tag === "Aborted")
     if (isHeard) this.ending = reason
     switch (this.state._tag) {

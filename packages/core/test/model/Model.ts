@@ -391,6 +391,7 @@ export class Model {
 
   /** There will be no other connection (X4, X5): the first to say so is heard. */
   private end(reason: string): void {
+    if (this.isClosing && reason === words.byOwner) return
     const isHeard = this.ending === undefined || (this.ending.startsWith("gave up") && reason.startsWith("aborted"))
     if (isHeard) this.ending = reason
     if (this.tag === "Connecting" || this.tag === "Waiting") this.beginClosing()

@@ -325,6 +325,17 @@ describe("abort", () => {
       expect((yield* askNow(service.connectedOrFailedToConnect)).failure).toBe("one")
     }))
 
+  it.scoped("X5: one that comes after a close replaces the reason, also if the owner has closed once more in between", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      yield* settle
+      yield* life.service.close
+      yield* life.service.closeWhenCurrentConnectionIsClosed
+      yield* abort(life)
+      const asked = yield* askNow(life.service.connectedOrFailedToConnect)
+      expect(asked.failure).toBe("enough")
+    }))
+
   it.scoped("X5: one that comes after a close still replaces the `closed` error", () =>
     Effect.gen(function*() {
       const life = yield* begin()
