@@ -185,8 +185,8 @@ export interface Options<
 
   /**
    * How long a close waits for the finalizers of a connection, or for an attempt that cannot be interrupted. After that
-   * a warning is logged, and nobody waits for them any more; they go on by themselves. Default: `Duration.infinity`, so
-   * that what has closed is closed (X1).
+   * a warning is logged, and nobody waits for them any more; they go on by themselves. Leaving the scope waits no longer
+   * for anything else either (D8). Default: `Duration.infinity`, so that what has closed is closed (X1).
    */
   readonly closeTimeout?: Duration.DurationInput | undefined
 

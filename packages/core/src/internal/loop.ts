@@ -20,6 +20,7 @@ import { Handlers, type HandlerSettings } from "./handlers.js"
 import { reportEnd } from "./reportEnd.js"
 import { RetryDriver, type RetrySettings } from "./retryDriver.js"
 import { Session } from "./session.js"
+import { sleep } from "./sleep.js"
 import { Standing } from "./standing.js"
 import { Succession } from "./succession.js"
 
@@ -377,8 +378,18 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
       this.beginClosing(fiber)
       this.handlers?.interruptAll()
       // What closing waits for, or the release of a connection, would wait for itself.
-      return this.fibers.isAwaited(fiber) ? Effect.void : Effect.zipRight(this.letHandlerGo(fiber), this.fibers.join)
+      return this.fibers.isAwaited(fiber) ? Effect.void : Effect.zipRight(this.letHandlerGo(fiber), this.joined)
     })
+  }
+
+  /** Waits until nothing runs any more; at most for `closeTimeout`, as there may be user code that never ends. */
+  private get joined(): Effect.Effect<void> {
+    const { closeTimeout } = this.settings
+    if (!Duration.isFinite(closeTimeout)) return this.fibers.join
+    return Effect.raceFirst(
+      Effect.interruptible(this.fibers.join),
+      Effect.interruptible(sleep(this.clock, closeTimeout))
+    )
   }
 
   /** Is the connection lost, whether the loop has noticed yet or not? */

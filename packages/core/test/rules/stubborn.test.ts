@@ -50,6 +50,11 @@ describe("leaving the scope waits no longer than closeTimeout (D8)", () => {
 
   it.scoped("for a finalizer that hangs during a close", () => leaves(hanging, ({ service }) => askNow(service.close)))
 
+  it.scoped("for a closed(connection) that cannot be interrupted", () =>
+    leaves(({ server }) => {
+      server.closed = (line) => Effect.uninterruptible(Effect.zipRight(line.lost, sleep(1_000)))
+    }, ({ server }) => Effect.sync(() => server.line.drop())))
+
   it.scoped("for a finalizer of an attempt that has failed", () =>
     leaves(({ server }) => {
       server.connect = ({ number }) =>
