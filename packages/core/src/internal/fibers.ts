@@ -115,10 +115,10 @@ export class Fibers<R> {
 
   /** The first of the two to end. The other one is interrupted, but not waited for: it may be slow to stop. */
   first<A>(one: Effect.Effect<A, never, R>, other: Effect.Effect<A, never, R>): Effect.Effect<A> {
-    return Effect.suspend(() => {
+    return Effect.uninterruptibleMask((restore) => {
       const fibers = [this.fork(one), this.fork(other)]
       return Effect.ensuring(
-        Effect.async<A>((resume) => fibers.forEach((fiber) => fiber.addObserver(resume))),
+        restore(Effect.async<A>((resume) => fibers.forEach((fiber) => fiber.addObserver(resume)))),
         Effect.sync(() => fibers.forEach(interrupt))
       )
     })
