@@ -46,7 +46,7 @@ import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { Attempt } from "./Connector.js"
-import * as internal from "./internal/addresses.js"
+import * as internal from "./internal/connector/addresses.js"
 
 /**
  * What a look-up made here is: a value for the `address` option, or a part of a function for it.
@@ -103,7 +103,7 @@ export interface FailoverOptions {
    * After which causes to go on to the next address: those of failed attempts, of look-ups as well, and those of losses
    * alike. A loss without an error has an empty cause. Default: after every failed attempt, and after no loss.
    */
-  readonly leaveWhen?: ((cause: Cause.Cause<unknown>) => boolean) | undefined
+  readonly failoverWhen?: ((cause: Cause.Cause<unknown>) => boolean) | undefined
 }
 
 /**
@@ -123,7 +123,7 @@ export interface FailoverOptions {
  *
  * // Another host would not accept this user either. One that accepts everybody and hangs up is left too.
  * export const address = Addresses.failover(["a.example.com", "b.example.com"], {
- *   leaveWhen: (cause) =>
+ *   failoverWhen: (cause) =>
  *     Option.match(Cause.failureOption(cause), {
  *       onNone: () => true,
  *       onSome: (error) => !(error instanceof FeedError && error.status === 401)

@@ -6,7 +6,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
-import { summary } from "./internal/cause.js"
+import { summary } from "./internal/base/cause.js"
 
 /**
  * Why a persistent connection is closed:

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import type * as Effect from "effect/Effect"
-import * as internal from "./internal/connectionLog.js"
+import * as internal from "./internal/watching/connectionLog.js"
 import type { PersistentConnection } from "./PersistentConnection.js"
 
 /**

@@ -18,7 +18,7 @@
  *   const devices = yield* ConnectionMap.make({
  *     options: (host: string) => ({ serverName: host, address: Effect.succeed(host), connector: device }),
  *     idleTimeToLive: "1 minute",
- *     maxAttempts: 20
+ *     maxConcurrentConnects: 20
  *   })
  *   const read = (host: string) =>
  *     ConnectionMap.get(devices, host).pipe(
@@ -37,7 +37,7 @@ import type { Inspectable } from "effect/Inspectable"
 import type { Pipeable } from "effect/Pipeable"
 import type * as Scope from "effect/Scope"
 import type * as Types from "effect/Types"
-import * as internal from "./internal/connectionMap.js"
+import * as internal from "./internal/map/connectionMap.js"
 import type * as PersistentConnection from "./PersistentConnection.js"
 
 /**
@@ -93,7 +93,7 @@ export interface Options<
    * How many connects may be under way at once, over all keys; the others wait for their turn, first come, first served.
    * That does not count against the deadline of their attempt. Default: no limit.
    */
-  readonly maxAttempts?: number | undefined
+  readonly maxConcurrentConnects?: number | undefined
 }
 
 /**

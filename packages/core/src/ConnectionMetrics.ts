@@ -8,8 +8,8 @@
  */
 import type * as Effect from "effect/Effect"
 import type * as Metric from "effect/Metric"
-import * as tracker from "./internal/connectionMetrics.js"
-import * as internal from "./internal/metrics.js"
+import * as internal from "./internal/loop/metrics.js"
+import * as tracker from "./internal/watching/connectionMetrics.js"
 import type { PersistentConnection } from "./PersistentConnection.js"
 
 /**
@@ -159,7 +159,7 @@ export const waiting: Metric.Metric.Gauge<number> = internal.waiting
 export const handlerDefects: Metric.Metric.Counter<number> = internal.handlerDefects
 
 /**
- * `persistent_connection_slow_handlers`: calls of `onEvent` that held up the loop for longer than `handlerWarning`,
+ * `persistent_connection_slow_handlers`: calls of `onEvent` that held up the loop for longer than `slowHandlerThreshold`,
  * tagged by `server_name`. Counted for every persistent connection.
  *
  * @since 0.1.0

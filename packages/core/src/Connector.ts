@@ -11,8 +11,8 @@ import type * as Option from "effect/Option"
 import type { Pipeable } from "effect/Pipeable"
 import type * as Scope from "effect/Scope"
 import type { ConnectionLost } from "./ConnectionError.js"
-import * as internal from "./internal/connector.js"
-import * as health from "./internal/healthCheck.js"
+import * as internal from "./internal/connector/connector.js"
+import * as health from "./internal/connector/healthCheck.js"
 
 /**
  * @since 0.1.0
@@ -48,7 +48,7 @@ export interface Attempt<out Address> {
    * Stands for the persistent connection: the same object at each of its attempts, and another one for any other. A key
    * for what a look-up or a connector remembers from one attempt to the next.
    */
-  readonly key: object
+  readonly owner: object
   /** The number of the connection that this attempt would establish, from 1. */
   readonly generation: number
   /** The number of the attempt within its cycle, from 1; of a `refresh`, among those in a row that have failed. */
@@ -186,16 +186,16 @@ export const make: <Address, Connection, E = never, E2 = never, R = never>(optio
  *
  * // 2 seconds to open the connection, and 5 seconds until it may be used.
  * export const connector = transport.pipe(
- *   Connector.openTimeout("2 seconds"),
+ *   Connector.connectTimeout("2 seconds"),
  *   Connector.setup(authenticate),
- *   Connector.openTimeout("5 seconds")
+ *   Connector.connectTimeout("5 seconds")
  * )
  * ```
  *
  * @since 0.1.0
  * @category combinators
  */
-export const openTimeout: {
+export const connectTimeout: {
   (duration: Duration.DurationInput): <Address, Connection, E, R>(
     self: Connector<Address, Connection, E, R>
   ) => Connector<Address, Connection, E | Cause.TimeoutException, R>
@@ -203,7 +203,7 @@ export const openTimeout: {
     self: Connector<Address, Connection, E, R>,
     duration: Duration.DurationInput
   ): Connector<Address, Connection, E | Cause.TimeoutException, R>
-} = internal.openTimeout
+} = internal.connectTimeout
 
 /**
  * Prepares every connection before anyone sees it: authenticates, subscribes, wraps it in a client. It is part of the
@@ -272,7 +272,7 @@ export const setup: {
 /**
  * Lets only as many attempts be under way at once as the semaphore has permits, over all connectors that share it. The
  * permit is held while `connect` runs, not while the connection lives; waiting for it is `untimed`, it does not count
- * against the deadline of the attempt or an `openTimeout` put on later. One put on before frees the permit when its time
+ * against the deadline of the attempt or an `connectTimeout` put on later. One put on before frees the permit when its time
  * is up, even if the `connect` cannot be interrupted and goes on.
  *
  * @example

@@ -6,7 +6,7 @@
  */
 import type * as Effect from "effect/Effect"
 import type { ConnectionState } from "./ConnectionState.js"
-import * as internal from "./internal/inspect.js"
+import * as internal from "./internal/watching/inspect.js"
 import type { PersistentConnection } from "./PersistentConnection.js"
 
 /**

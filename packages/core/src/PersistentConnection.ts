@@ -27,9 +27,9 @@ import type { ConnectionClosed, ConnectionLost } from "./ConnectionError.js"
 import type { ConnectionEvent } from "./ConnectionEvent.js"
 import type { ConnectionState } from "./ConnectionState.js"
 import type { Attempt, AttemptFailure, Connector } from "./Connector.js"
-import * as internal from "./internal/persistentConnection.js"
-import * as streaming from "./internal/streaming.js"
-import * as using from "./internal/using.js"
+import * as internal from "./internal/loop/persistentConnection.js"
+import * as streaming from "./internal/using/streaming.js"
+import * as using from "./internal/using/using.js"
 
 /**
  * @since 0.1.0
@@ -169,13 +169,13 @@ export interface Options<
    * How long a connection must have lived to count as a success that restarts `retry`. Set it against peers that
    * accept and hang up. Default: 0, every connection counts.
    */
-  readonly stableFor?: Duration.DurationInput | undefined
+  readonly minUptime?: Duration.DurationInput | undefined
 
   /**
    * The first attempt after a loss is delayed by a further random part of this window, so that the clients of a server
    * that went away do not all return in one instant. Default: 0.
    */
-  readonly spread?: Duration.DurationInput | undefined
+  readonly reconnectJitter?: Duration.DurationInput | undefined
 
   /**
    * How long look-up and connect together may take before the attempt fails with a `TimeoutException` (D9), more than 0;
@@ -193,7 +193,7 @@ export interface Options<
   /**
    * How long a call of `onEvent` may hold up the loop before a warning is logged and counted. Default: 10 s.
    */
-  readonly handlerWarning?: Duration.DurationInput | undefined
+  readonly slowHandlerThreshold?: Duration.DurationInput | undefined
 
   /**
    * Called with every event and awaited: nothing that comes after the event happens before it ends (E1), except that
@@ -317,7 +317,7 @@ export const use: {
  * @since 0.1.0
  * @category using
  */
-export const retryWhenLost: {
+export const useRetrying: {
   <Connection, A, E2, R>(
     f: (connection: Connection) => Effect.Effect<A, E2, R>
   ): <E>(self: PersistentConnection<Connection, E>) => Effect.Effect<A, E2 | ConnectionClosed<E>, R>
@@ -325,7 +325,7 @@ export const retryWhenLost: {
     self: PersistentConnection<Connection, E>,
     f: (connection: Connection) => Effect.Effect<A, E2, R>
   ): Effect.Effect<A, E2 | ConnectionClosed<E>, R>
-} = dual(2, using.retryWhenLost)
+} = dual(2, using.useRetrying)
 
 /**
  * Runs `f` once for every connection, as it comes: sessions, subscriptions, caches. It has a scope of its own, which
@@ -544,7 +544,7 @@ export const reconnectNow: {
  * @since 0.1.0
  * @category replacing
  */
-export const wake: {
+export const reconnectOn: {
   <E2, R>(signals: Stream.Stream<unknown, E2, R>, options?: ReconnectOptions): <Connection, E>(
     self: PersistentConnection<Connection, E>
   ) => Effect.Effect<void, E2, R>
@@ -553,7 +553,7 @@ export const wake: {
     signals: Stream.Stream<unknown, E2, R>,
     options?: ReconnectOptions
   ): Effect.Effect<void, E2, R>
-} = dual((args) => isPersistentConnection(args[0]), using.wake)
+} = dual((args) => isPersistentConnection(args[0]), using.reconnectOn)
 
 /**
  * Is it a persistent connection?

@@ -10,7 +10,7 @@
  * import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
  * import * as Schedule from "effect/Schedule"
  *
- * const policy = RetryPolicy.exponential({ base: "500 millis", cap: "30 seconds" })
+ * const policy = RetryPolicy.exponential({ base: "500 millis", maxDelay: "30 seconds" })
  *
  * // Gives up after 20 retries, at the 21st failure in a row.
  * export const patient = policy.pipe(Schedule.intersect(Schedule.recurs(20)))
@@ -18,7 +18,7 @@
  * // Gives up when nothing has worked for 10 minutes.
  * export const punctual = policy.pipe(RetryPolicy.giveUpAfter("10 minutes"))
  *
- * // Tries once more without any delay, and only then begins to wait. Needs `stableFor`: if every connection were a
+ * // Tries once more without any delay, and only then begins to wait. Needs `minUptime`: if every connection were a
  * // success, a peer that accepts and hangs up would never be called with any delay.
  * export const hasty = Schedule.recurs(1).pipe(Schedule.andThen(policy))
  * ```
@@ -30,7 +30,7 @@
 import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import type * as Schedule from "effect/Schedule"
-import * as internal from "./internal/retryPolicy.js"
+import * as internal from "./internal/connector/retryPolicy.js"
 
 /**
  * @since 0.1.0
@@ -42,13 +42,13 @@ export interface ExponentialOptions {
   /** By how much the delay grows from attempt to attempt; 1 or more. Default: 2, and 3 for decorrelated jitter. */
   readonly factor?: number | undefined
   /** No delay is longer than this; `base` or more, and finite. Default: 1 minute, or `base` if that is longer. */
-  readonly cap?: Duration.DurationInput | undefined
+  readonly maxDelay?: Duration.DurationInput | undefined
   /**
-   * What is drawn at random, where `delay` is `base * factor ** n` after `n` failures, but not more than `cap`:
+   * What is drawn at random, where `delay` is `base * factor ** n` after `n` failures, but not more than `maxDelay`:
    *
    * - `"full"`, the default: anything from 0 to `delay`. Spreads the clients of a server most.
    * - `"equal"`: anything from half of `delay` to `delay`, so that there always is some rest.
-   * - `"decorrelated"`: anything from `base` to `factor` times the delay drawn before, but not more than `cap`.
+   * - `"decorrelated"`: anything from `base` to `factor` times the delay drawn before, but not more than `maxDelay`.
    * - `"none"`: `delay` itself.
    */
   readonly jitter?: "full" | "equal" | "decorrelated" | "none" | undefined
@@ -98,7 +98,7 @@ export const fixed: (delay: Duration.DurationInput) => Schedule.Schedule<Duratio
  * import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
  *
  * // At most 1, 2, 4, 8, 16, 30, 30 … seconds
- * export const retry = RetryPolicy.exponential({ base: "1 second", cap: "30 seconds" })
+ * export const retry = RetryPolicy.exponential({ base: "1 second", maxDelay: "30 seconds" })
  * ```
  *
  * @since 0.1.0
@@ -109,7 +109,7 @@ export const exponential: (options: ExponentialOptions) => Schedule.Schedule<Dur
 /**
  * What a failure, or a loss, means for the next attempt; see `classify`.
  *
- * - `AsUsual`: the schedule says when it is.
+ * - `Follow`: the schedule says when it is.
  * - `GiveUp`: there is none (D11).
  * - `RetryAfter`: the server has named the time before which it does not want one.
  *
@@ -117,7 +117,7 @@ export const exponential: (options: ExponentialOptions) => Schedule.Schedule<Dur
  * @category models
  */
 export type RetryDecision =
-  | { readonly _tag: "AsUsual" }
+  | { readonly _tag: "Follow" }
   | { readonly _tag: "GiveUp" }
   | { readonly _tag: "RetryAfter"; readonly time: Duration.Duration }
 
@@ -127,7 +127,7 @@ export type RetryDecision =
  * @since 0.1.0
  * @category decisions
  */
-export const asUsual: RetryDecision = internal.asUsual
+export const follow: RetryDecision = internal.follow
 
 /**
  * There is no next attempt: the persistent connection closes, with this cause as its reason (D11). Everyone who waits is
@@ -192,7 +192,7 @@ export const giveUpAfter: {
  *
  * type FeedError = Unauthorized | Busy | Unreachable
  *
- * export const retry = RetryPolicy.exponential({ base: "1 second", cap: "1 minute" }).pipe(
+ * export const retry = RetryPolicy.exponential({ base: "1 second", maxDelay: "1 minute" }).pipe(
  *   RetryPolicy.classify((cause: Cause.Cause<AttemptFailure<FeedError>>) => {
  *     const error = Option.getOrUndefined(Cause.failureOption(cause))
  *     switch (error?._tag) {
@@ -201,7 +201,7 @@ export const giveUpAfter: {
  *       case "Busy":
  *         return RetryPolicy.retryAfter(Duration.min(error.retryAfter, "10 minutes"))
  *       default:
- *         return RetryPolicy.asUsual
+ *         return RetryPolicy.follow
  *     }
  *   })
  * )

@@ -93,7 +93,7 @@ export interface TcpConnection extends Inspectable {
  */
 export interface Options {
   /** How long opening may take, the look-up of the host included; `Duration.infinity` for no limit. Default: 10 s. */
-  readonly openTimeout?: Duration.DurationInput | undefined
+  readonly connectTimeout?: Duration.DurationInput | undefined
 
   /** How long `send` may wait for what was sent before, `Duration.infinity` for no limit. Default: 30 s. */
   readonly sendTimeout?: Duration.DurationInput | undefined
@@ -149,7 +149,7 @@ export interface Options {
  *   const printer = yield* PersistentConnection.make({
  *     serverName: "printer",
  *     address: Effect.succeed({ host: "printer.local", port: 9100 }),
- *     connector: TcpConnector.make({ openTimeout: "3 seconds" })
+ *     connector: TcpConnector.make({ connectTimeout: "3 seconds" })
  *   })
  *   const connection = yield* printer.connected
  *   yield* connection.send("hello\n")

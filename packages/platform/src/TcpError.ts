@@ -12,7 +12,7 @@ import { describe, errorCode, oneLine } from "./internal/describe.js"
  *
  * - `InvalidAddress`: the host or port, or the path, is none; nothing was opened.
  * - `OpenFailed`: refused, unreachable, unknown host …; `cause` is Node's error.
- * - `OpenTimeout`: there was no connection after `openTimeout`.
+ * - `OpenTimeout`: there was no connection after `connectTimeout`.
  * - `Failed`: the connection broke: reset by the peer, timed out, unreachable …; `cause` is Node's error.
  * - `ReceiveOverflow`: the peer sent while the connection was being closed, and more than `receiveLimit` were waiting.
  * - `Closed`: the bytes were not sent, because the connection was closed in the regular way.

@@ -121,7 +121,7 @@ export interface WebSocketConnection extends Inspectable {
  */
 export interface Options {
   /** How long opening may take, `Duration.infinity` for no limit. Default: 10 s. */
-  readonly openTimeout?: Duration.DurationInput | undefined
+  readonly connectTimeout?: Duration.DurationInput | undefined
 
   /** How long `send` may wait for what was sent before, `Duration.infinity` for no limit. Default: 30 s. */
   readonly sendTimeout?: Duration.DurationInput | undefined

@@ -15,7 +15,7 @@ import { describe, oneLine } from "./internal/describe.js"
  * - `OpenFailed`: refused, unreachable, not a WebSocket server … `status` is the status of the HTTP response where the
  *   platform tells (`ws` does, browsers do not); `cause` is what the platform says, if anything: of an error the name,
  *   `code` and text, without what may be secret in the URLs that it quotes.
- * - `OpenTimeout`: the server did not answer within `openTimeout`.
+ * - `OpenTimeout`: the server did not answer within `connectTimeout`.
  * - `Closed`: the connection was closed with this code and text, by either side; 1006 if it broke without a close
  *   frame. `wasClean` as in the platform's close event.
  * - `Failed`: the platform reported an error on the open connection, such as a frame that breaks the protocol; `cause`

@@ -171,7 +171,7 @@ describe("opening a TCP connection", () => {
     }))
 
   it.each<[TcpConnector.Options, string]>([
-    [{ openTimeout: -1 }, "openTimeout must be a duration of 0 or more, but is -1"],
+    [{ connectTimeout: -1 }, "connectTimeout must be a duration of 0 or more, but is -1"],
     [{ keepAlive: "-1 seconds" }, "keepAlive must be a duration of 0 or more, but is -1 seconds"],
     [{ keepAlive: 0 }, "keepAlive must be a duration from 1 second to 32767 seconds, but is 0"],
     [{ keepAlive: "999 millis" }, "keepAlive must be a duration from 1 second to 32767 seconds, but is 999 millis"],

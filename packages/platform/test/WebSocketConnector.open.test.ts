@@ -19,7 +19,7 @@ describe.each<Platform>(["ws", "browser"])("opening a WebSocket (%s)", (platform
     Effect.gen(function*() {
       const server = yield* webSocketServer({ handleProtocols: (offered) => [...offered].at(-1) ?? false })
       const clients = new Clients(platform)
-      const text = yield* clients.connect(server.url, { openTimeout: Duration.infinity })
+      const text = yield* clients.connect(server.url, { connectTimeout: Duration.infinity })
       assert.strictEqual(text.protocol, "")
       yield* clients.connect(new URL(server.url))
       const one = yield* clients.connect({ url: server.url, protocols: "graphql-ws" })
@@ -76,7 +76,7 @@ describe.each<Platform>(["ws", "browser"])("opening a WebSocket (%s)", (platform
     Effect.gen(function*() {
       const server = yield* tcpServer()
       const clients = new Clients(platform)
-      const fiber = yield* clients.connect(`ws://127.0.0.1:${server.port}`, { openTimeout: "1 seconds" }).pipe(
+      const fiber = yield* clients.connect(`ws://127.0.0.1:${server.port}`, { connectTimeout: "1 seconds" }).pipe(
         Effect.flip,
         Effect.scoped,
         Effect.uninterruptible,
@@ -221,8 +221,8 @@ describe("addresses of WebSockets", () => {
 
 describe("options of WebSockets", () => {
   it.each<[WebSocketConnector.Options, string]>([
-    [{ openTimeout: -1 }, "openTimeout must be a duration of 0 or more, but is -1"],
-    [{ openTimeout: Number.NaN }, "openTimeout must be a duration of 0 or more, but is NaN"],
+    [{ connectTimeout: -1 }, "connectTimeout must be a duration of 0 or more, but is -1"],
+    [{ connectTimeout: Number.NaN }, "connectTimeout must be a duration of 0 or more, but is NaN"],
     [{ sendTimeout: "-1 seconds" }, "sendTimeout must be a duration of 0 or more, but is -1 seconds"],
     [{ closeTimeout: -1n }, "closeTimeout must be a duration of 0 or more, but is -1"],
     [{ sendHighWaterMark: 0 }, "sendHighWaterMark must be a number of bytes above 0, but is 0"],
@@ -234,7 +234,7 @@ describe("options of WebSockets", () => {
 
   it("that make sense are taken", () => {
     WebSocketConnector.make()
-    WebSocketConnector.make({ openTimeout: Duration.infinity, closeTimeout: 0, receiveLimit: Infinity })
+    WebSocketConnector.make({ connectTimeout: Duration.infinity, closeTimeout: 0, receiveLimit: Infinity })
   })
 })
 

@@ -107,7 +107,7 @@ describe("a persistent WebSocket", () => {
       yield* PersistentConnection.make({
         serverName: "test",
         address: Effect.succeed(`ws://127.0.0.1:${server.port}`),
-        connector: WebSocketConnector.make({ openTimeout: "20 millis" }),
+        connector: WebSocketConnector.make({ connectTimeout: "20 millis" }),
         retry,
         onEvent
       }).pipe(

@@ -36,12 +36,12 @@ const pricesLive = (url: string, print: Printer) =>
   PersistentConnection.layer(Prices, {
     serverName: "prices",
     address: Effect.succeed(url),
-    connector: WebSocketConnector.make({ openTimeout: "2 seconds" }),
-    retry: RetryPolicy.classify(RetryPolicy.exponential({ base: "250 millis", cap: "2 seconds" }), (cause) =>
+    connector: WebSocketConnector.make({ connectTimeout: "2 seconds" }),
+    retry: RetryPolicy.classify(RetryPolicy.exponential({ base: "250 millis", maxDelay: "2 seconds" }), (cause) =>
       Option.exists(Cause.failureOption(cause), (error) =>
           error._tag === "WebSocketError" && isHopeless(error))
         ? RetryPolicy.giveUp
-        : RetryPolicy.asUsual),
+        : RetryPolicy.follow),
     onEvent: (event) =>
       print(event._tag === "FailedToConnect" ? "red" : "magenta", "event", describeEvent(event))
   }).pipe(Layer.provide(NodeSocket.layerWebSocketConstructor))

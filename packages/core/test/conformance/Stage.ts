@@ -1,7 +1,7 @@
 /**
  * What the actors of one replay share: the clock, the log, and what the ops are performed on.
  */
-import type { VirtualClock } from "#internal/virtualClock.js"
+import type { VirtualClock } from "#internal/testing/virtualClock.js"
 import type * as Connector from "@persistent-connection/core/Connector"
 import type * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Cause from "effect/Cause"

@@ -1,7 +1,7 @@
 /**
  * Runs a scenario in virtual time, and logs what happens in the words of the traces.
  */
-import { VirtualClock } from "#internal/virtualClock.js"
+import { VirtualClock } from "#internal/testing/virtualClock.js"
 import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"

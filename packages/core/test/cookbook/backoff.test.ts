@@ -1,7 +1,7 @@
 import { expect, it } from "@effect/vitest"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
-import * as TestConnector from "@persistent-connection/core/TestConnector"
+import * as TestConnector from "@persistent-connection/core/testing/TestConnector"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/TestClock"
@@ -25,7 +25,7 @@ it.scoped("waits longer after each failure, and begins anew after a success", ()
       serverName: "feed",
       address: Effect.succeed("feed.example.com"),
       connector: server.connector,
-      retry: RetryPolicy.exponential({ base: "1 second", cap: "30 seconds", jitter: "none" })
+      retry: RetryPolicy.exponential({ base: "1 second", maxDelay: "30 seconds", jitter: "none" })
     })
     yield* TestClock.adjust("80 seconds")
 

@@ -1,7 +1,7 @@
 import { expect, it } from "@effect/vitest"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
-import * as TestConnector from "@persistent-connection/core/TestConnector"
+import * as TestConnector from "@persistent-connection/core/testing/TestConnector"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"

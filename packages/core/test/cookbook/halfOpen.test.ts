@@ -2,7 +2,7 @@ import { expect, it } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
-import * as TestConnector from "@persistent-connection/core/TestConnector"
+import * as TestConnector from "@persistent-connection/core/testing/TestConnector"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/TestClock"
 

@@ -1,7 +1,7 @@
 import { expect, it } from "@effect/vitest"
 import type { Connector } from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
-import * as TestConnector from "@persistent-connection/core/TestConnector"
+import * as TestConnector from "@persistent-connection/core/testing/TestConnector"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -36,7 +36,7 @@ const PriceFeedLive = Layer.unwrapEffect(
 const invoice = (symbol: string, amount: number) =>
   Effect.gen(function*() {
     const feed = yield* PriceFeed
-    const price = yield* PersistentConnection.retryWhenLost(feed, ({ price }) => price(symbol))
+    const price = yield* PersistentConnection.useRetrying(feed, ({ price }) => price(symbol))
     return amount * price
   })
 

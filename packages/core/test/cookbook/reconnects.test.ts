@@ -1,8 +1,8 @@
 import { expect, it } from "@effect/vitest"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
-import * as Recorder from "@persistent-connection/core/Recorder"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
-import * as TestConnector from "@persistent-connection/core/TestConnector"
+import * as Recorder from "@persistent-connection/core/testing/Recorder"
+import * as TestConnector from "@persistent-connection/core/testing/TestConnector"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/TestClock"
 

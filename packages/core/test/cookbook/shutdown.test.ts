@@ -1,6 +1,6 @@
 import { expect, it } from "@effect/vitest"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
-import * as TestConnector from "@persistent-connection/core/TestConnector"
+import * as TestConnector from "@persistent-connection/core/testing/TestConnector"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"

@@ -1,7 +1,7 @@
 import { expect, it } from "@effect/vitest"
 import type { Attempt } from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
-import * as TestConnector from "@persistent-connection/core/TestConnector"
+import * as TestConnector from "@persistent-connection/core/testing/TestConnector"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"

@@ -277,7 +277,7 @@ export class Model {
   }
 
   private disconnected(connection: Connection, cause: string, uptime: number): void {
-    if (uptime >= this.scenario.stableFor * tick) this.turn = 0
+    if (uptime >= this.scenario.minUptime * tick) this.turn = 0
     const then = (nextAttemptAt: number | undefined) => {
       this.nextAttemptAt = this.ending === undefined ? nextAttemptAt : undefined
       this.session = undefined

@@ -66,7 +66,7 @@ export interface Scenario {
   readonly policyTakes: number
   /** May be infinite. */
   readonly attemptTimeout: number
-  readonly stableFor: number
+  readonly minUptime: number
   /** Does the connector tell at once that a connection is dead? */
   readonly knowsDeath: boolean
 }
@@ -163,7 +163,7 @@ export const scenario: FastCheck.Arbitrary<Scenario> = FastCheck.record({
   retry,
   policyTakes: FastCheck.constantFrom(0, 0, 0, 1),
   attemptTimeout: FastCheck.oneof(FastCheck.integer({ min: 0, max: 8 }), FastCheck.constant(Infinity)),
-  stableFor: FastCheck.constantFrom(0, 0, 3),
+  minUptime: FastCheck.constantFrom(0, 0, 3),
   knowsDeath: FastCheck.boolean()
 })
 

@@ -53,7 +53,7 @@ export interface Options {
   /** Are the streams of events and states observed as well? They cost as much as all the rest. Default: true. */
   readonly streams?: boolean | undefined
   /** When a handler is warned of, in ticks. Default: never. */
-  readonly handlerWarning?: number | undefined
+  readonly slowHandlerThreshold?: number | undefined
   /** How long closing waits for a finalizer, in ticks. Default: as long as it takes. */
   readonly closeTimeout?: number | undefined
   /** What goes wrong with which call of which function; calls are numbered from 0 over all functions. */
@@ -275,7 +275,7 @@ export class Subject {
   // User code ------------------------------------------------------------------------------------------------------
 
   private get make(): Effect.Effect<Service, never, Scope.Scope> {
-    const { attemptTimeout, knowsDeath, stableFor } = this.scenario
+    const { attemptTimeout, knowsDeath, minUptime } = this.scenario
     return PersistentConnection.make({
       serverName: "model",
       address: (attempt: Attempt) => this.lookUp(attempt),
@@ -304,8 +304,8 @@ export class Subject {
         return self === that
       },
       retry: this.retry,
-      stableFor: stableFor * tick,
-      handlerWarning: (this.options.handlerWarning ?? Infinity) * tick,
+      minUptime: minUptime * tick,
+      slowHandlerThreshold: (this.options.slowHandlerThreshold ?? Infinity) * tick,
       closeTimeout: (this.options.closeTimeout ?? Infinity) * tick,
       attemptTimeout: attemptTimeout === Infinity ? Infinity : deadlineOf(this.scenario),
       onEvent: (event) => this.handle(event)

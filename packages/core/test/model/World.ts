@@ -2,7 +2,7 @@
  * A world for one run: virtual time, a scheduler that can be told which of the ready tasks comes next and where a fiber
  * is preempted, and a census of what the persistent connection keeps going.
  */
-import { VirtualClock } from "#internal/virtualClock.js"
+import { VirtualClock } from "#internal/testing/virtualClock.js"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"

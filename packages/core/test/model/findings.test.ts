@@ -40,8 +40,8 @@ const findings: Readonly<Record<string, readonly [scenario: Partial<Scenario>, c
     { connects: [{ ...connect, life: 1 }, connect], policyTakes: 1 },
     [advance(3), op("closeWhen"), advance(5)]
   ],
-  "a connection has lived until it was lost, not until its Connected handler has ended (stableFor)": [
-    { connects: [{ ...connect, life: 1 }], handlers: [{ ...handling, takes: 3 }], stableFor: 3, retry: [1, 9] },
+  "a connection has lived until it was lost, not until its Connected handler has ended (minUptime)": [
+    { connects: [{ ...connect, life: 1 }], handlers: [{ ...handling, takes: 3 }], minUptime: 3, retry: [1, 9] },
     [advance(40)]
   ],
   "an attempt that waits for the end of closing waits for itself (D7)": [

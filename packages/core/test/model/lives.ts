@@ -26,7 +26,7 @@ export const plain: Scenario = {
   retry: [1],
   policyTakes: 0,
   attemptTimeout: Infinity,
-  stableFor: 0,
+  minUptime: 0,
   knowsDeath: true
 }
 

@@ -33,7 +33,7 @@ export interface Options extends Worlds.Options, Subject.Options {
 /** Throws an error that says what is wrong, if anything is. */
 export const perform = ({ acts, scenario, until }: Play, options: Options): Subject.Subject => {
   const world = new World(options)
-  const subject = new Subject.Subject(world, scenario, { handlerWarning: 2, ...options })
+  const subject = new Subject.Subject(world, scenario, { slowHandlerThreshold: 2, ...options })
   for (const [index, act] of acts.entries()) world.after(act.at * tick, () => subject.act(act.does, `act ${index}`))
   options.onReady?.(subject)
   world.advance(until * tick)

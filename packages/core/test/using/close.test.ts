@@ -24,7 +24,7 @@ import {
   sleep
 } from "../support/Life.js"
 
-const { closeGracefully, forEachConnection, refresh, retryWhenLost, stream, use } = PersistentConnection
+const { closeGracefully, forEachConnection, refresh, useRetrying, stream, use } = PersistentConnection
 
 const errors = (...asked: ReadonlyArray<Asked<unknown, unknown>>) => asked.map(({ error }) => error)
 
@@ -54,7 +54,7 @@ describe("closeGracefully", () => {
       yield* askNow(closeGracefully(service, "1 minute"))
       const asked = yield* Effect.all([
         askNow(use(service, () => Effect.die("must not run"))),
-        askNow(retryWhenLost(service, () => Effect.die("must not run"))),
+        askNow(useRetrying(service, () => Effect.die("must not run"))),
         askNow(refresh(service)),
         askNow(service.connectedOrFailedToConnect)
       ])
@@ -187,7 +187,7 @@ describe("closeGracefully", () => {
       const { server, service } = yield* begin()
       yield* settle
       const asked = yield* askNow(use(service, () => Effect.never))
-      const again = yield* askNow(retryWhenLost(service, () => Effect.never))
+      const again = yield* askNow(useRetrying(service, () => Effect.never))
       const closing = yield* askNow(closeGracefully(service, "1 hour"))
       server.line.drop(Exit.fail(new Refused({ text: "reset" })))
       yield* settle
@@ -204,7 +204,7 @@ describe("closeGracefully", () => {
       const { service } = yield* begin()
       yield* settle
       const used = yield* askNow(use(service, () => Effect.zipRight(sleep(1), refuse("own"))))
-      const retried = yield* askNow(retryWhenLost(service, () => Effect.zipRight(sleep(1), refuse("own"))))
+      const retried = yield* askNow(useRetrying(service, () => Effect.zipRight(sleep(1), refuse("own"))))
       yield* askNow(closeGracefully(service, "1 hour"))
       yield* pass(1)
       expect([used.failure, retried.failure]).toEqual(["own", "own"])
@@ -293,7 +293,7 @@ describe("closeGracefully", () => {
         use(service, () => Effect.all([act, act, Effect.timeout(act, "1 hour")], { concurrency: "unbounded" }))
     )
     within("a use that cannot be interrupted", ({ service }, act) => use(service, () => Effect.uninterruptible(act)))
-    within("retryWhenLost", ({ service }, act) => retryWhenLost(service, () => act))
+    within("useRetrying", ({ service }, act) => useRetrying(service, () => act))
     within("forEachConnection", ({ service }, act) => forEachConnection(service, () => act))
     within("a stream", ({ service }, act) => Stream.runDrain(stream(service, () => Stream.fromEffect(act))))
     within(

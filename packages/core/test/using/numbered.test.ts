@@ -2,7 +2,7 @@
  * A server that numbers its messages and is killed at random points. In virtual time, with a seed: every case can be
  * had again.
  */
-import { VirtualClock } from "#internal/virtualClock.js"
+import { VirtualClock } from "#internal/testing/virtualClock.js"
 import { describe, expect, it } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"

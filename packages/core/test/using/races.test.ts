@@ -2,7 +2,7 @@
  * Two things that happen to a connection at nearly the same time: every pair of them, in every situation, so many turns
  * apart. Whatever comes first, everything is released once, nobody waits for ever, and nothing is revived.
  */
-import { VirtualClock } from "#internal/virtualClock.js"
+import { VirtualClock } from "#internal/testing/virtualClock.js"
 import { describe, expect, it } from "@effect/vitest"
 import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
 import type { ConnectionState } from "@persistent-connection/core/ConnectionState"
@@ -77,7 +77,7 @@ class World {
         address: Effect.void,
         connector,
         retry: RetryPolicy.fixed(1_000),
-        handlerWarning: Infinity,
+        slowHandlerThreshold: Infinity,
         onEvent: (event) =>
           Effect.suspend(() => {
             this.events.push(event)

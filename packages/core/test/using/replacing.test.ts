@@ -75,10 +75,10 @@ describe("a refresh that meets a loss", () => {
       expect((yield* Metric.value(losses)).count).toBe(1)
     }))
 
-  it.scoped("is a success if what it replaced had lived for stableFor: the policy begins anew", () =>
+  it.scoped("is a success if what it replaced had lived for minUptime: the policy begins anew", () =>
     Effect.gen(function*() {
       const retry = RetryPolicy.fixed("1 second").pipe(Schedule.intersect(Schedule.recurs(3)))
-      const { server, service } = yield* begin({ stableFor: "1 minute", retry }, ({ server }) => server.refuse("no"))
+      const { server, service } = yield* begin({ minUptime: "1 minute", retry }, ({ server }) => server.refuse("no"))
       yield* settle
       yield* pass(1)
       yield* pass(1)

@@ -28,7 +28,7 @@ import {
   sleep
 } from "../support/Life.js"
 
-const { retryWhenLost, use } = PersistentConnection
+const { useRetrying, use } = PersistentConnection
 
 /** Work that goes on until it is interrupted, and what has become of it. */
 class Work {
@@ -539,14 +539,14 @@ describe("a use is like the effect itself", () => {
   }
 })
 
-describe("retryWhenLost", () => {
+describe("useRetrying", () => {
   it.scoped("does not run it again if it fails on a connection that has been replaced, and is not lost", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* settle
       const runs: Array<number> = []
       const asked = yield* askNow(
-        PersistentConnection.retryWhenLost(service, ({ number }) =>
+        PersistentConnection.useRetrying(service, ({ number }) =>
           Effect.zipRight(
             Effect.sync(() => runs.push(number)),
             Effect.zipRight(sleep(5), Effect.fail("no"))
@@ -563,7 +563,7 @@ describe("retryWhenLost", () => {
       yield* pass(60)
       const work = new Work()
       const asked = yield* askNow(
-        retryWhenLost(service, (line) => line.number < 4 ? work.on(line) : Effect.succeed("done"))
+        useRetrying(service, (line) => line.number < 4 ? work.on(line) : Effect.succeed("done"))
       )
       for (let i = 0; i < 3; i++) {
         server.line.drop()
@@ -577,7 +577,7 @@ describe("retryWhenLost", () => {
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* pass(60)
-      const asked = yield* askNow(retryWhenLost(service, (line) =>
+      const asked = yield* askNow(useRetrying(service, (line) =>
         line.number === 1
           ? Effect.zipRight(Effect.sync(() => line.drop()), refuse("broken pipe"))
           : Effect.succeed(line.number)))
@@ -602,10 +602,10 @@ describe("retryWhenLost", () => {
         Effect.suspend(() =>
           runs++ === 0 ? Effect.zipRight(Deferred.succeed(line, undefined), refuse("broken pipe")) : refuse("own")
         )
-      const asked = yield* askNow(retryWhenLost(service, f))
+      const asked = yield* askNow(useRetrying(service, f))
       expect([asked.failure, runs]).toEqual(["own", 2])
       runs = 0
-      const uninterruptible = yield* askNow(Effect.uninterruptible(retryWhenLost(service, f)))
+      const uninterruptible = yield* askNow(Effect.uninterruptible(useRetrying(service, f)))
       expect([uninterruptible.failure, runs]).toEqual(["own", 2])
     }))
 
@@ -613,9 +613,9 @@ describe("retryWhenLost", () => {
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* pass(60)
-      expect((yield* askNow(retryWhenLost(service, () => refuse("no such symbol")))).failure).toBe("no such symbol")
+      expect((yield* askNow(useRetrying(service, () => refuse("no such symbol")))).failure).toBe("no such symbol")
       const asked = yield* askNow(
-        retryWhenLost(service, (line) => Effect.zipRight(Effect.sync(() => line.drop()), Effect.die("bug")))
+        useRetrying(service, (line) => Effect.zipRight(Effect.sync(() => line.drop()), Effect.die("bug")))
       )
       expect(asked.failure).toBe("bug!")
     }))
@@ -625,7 +625,7 @@ describe("retryWhenLost", () => {
       const { service } = yield* begin()
       const other = yield* begin()
       yield* pass(60)
-      const asked = yield* askNow(retryWhenLost(service, () => use(other.service, () => Effect.never)))
+      const asked = yield* askNow(useRetrying(service, () => use(other.service, () => Effect.never)))
       other.server.line.drop()
       yield* settle
       expect(lostOf(asked).generation).toBe(1)
@@ -636,7 +636,7 @@ describe("retryWhenLost", () => {
       const { server, service } = yield* begin()
       yield* pass(60)
       const work = new Work()
-      const asked = yield* askNow(retryWhenLost(service, work.on))
+      const asked = yield* askNow(useRetrying(service, work.on))
       yield* service.closeWhenCurrentConnectionIsClosed
       server.line.drop()
       yield* settle
@@ -649,8 +649,8 @@ describe("retryWhenLost", () => {
       const { server, service } = yield* begin()
       yield* pass(60)
       const work = new Work()
-      const first = yield* askNow(retryWhenLost(service, work.on))
-      const second = yield* askNow(retryWhenLost(service, work.on))
+      const first = yield* askNow(useRetrying(service, work.on))
+      const second = yield* askNow(useRetrying(service, work.on))
       yield* Fiber.interrupt(first.fiber)
       server.refuse("no")
       server.line.drop()

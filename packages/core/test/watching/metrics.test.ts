@@ -213,7 +213,7 @@ describe("the counters", () => {
       let calls = 0
       yield* begin({
         serverName,
-        handlerWarning: "1 second",
+        slowHandlerThreshold: "1 second",
         onEvent: () => Effect.suspend(() => calls++ === 0 ? Effect.die(new Error("bug")) : sleep(2))
       })
       yield* pass(100)
@@ -227,7 +227,7 @@ describe("the counters", () => {
         const serverName = `slow handler, ${every}`
         const { server, service } = yield* begin({
           serverName,
-          handlerWarning: "10 seconds",
+          slowHandlerThreshold: "10 seconds",
           onEvent: ({ _tag }) => _tag === "Disconnected" ? sleep(70) : Effect.void
         })
         yield* settle
@@ -250,7 +250,7 @@ describe("the counters", () => {
       )
       const { server } = yield* begin({
         serverName,
-        handlerWarning: "10 seconds",
+        slowHandlerThreshold: "10 seconds",
         onEvent: ({ _tag }) => _tag === "Connected" ? sleep(100) : Effect.void
       })
       yield* pass(50)

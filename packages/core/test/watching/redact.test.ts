@@ -1,5 +1,5 @@
-import { endpoint, redact, redactCause } from "#internal/redact.js"
-import { redactText } from "#internal/redactText.js"
+import { endpoint, redact, redactCause } from "#internal/base/redact.js"
+import { redactText } from "#internal/base/redactText.js"
 import { describe, expect, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"

@@ -113,7 +113,7 @@ describe("what is logged without being asked for", () => {
       yield* debugged(Effect.all([
         PersistentConnection.make({ serverName: "a", address: fails, connector: accepted }),
         attempts(refused),
-        attempts(Connector.openTimeout(refused, "5 seconds")),
+        attempts(Connector.connectTimeout(refused, "5 seconds")),
         attempts(Connector.setup(accepted, () => fails)),
         attempts(Connector.healthCheck(accepted, { interval: "5 seconds", timeout: "1 second", probe: () => fails }))
       ]))

@@ -16,7 +16,7 @@ export { TypeId } from "./tcpConnection.js"
 
 /** @internal */
 export const make = (options: Options = {}): Connector.Connector<TcpAddress, TcpConnection, TcpError> => {
-  const openTimeout = duration("openTimeout", options.openTimeout, "10 seconds")
+  const connectTimeout = duration("connectTimeout", options.connectTimeout, "10 seconds")
   const keepAlive = keepAliveSeconds(options.keepAlive)
   const settings: Settings = {
     sendTimeout: duration("sendTimeout", options.sendTimeout, "30 seconds"),
@@ -31,7 +31,7 @@ export const make = (options: Options = {}): Connector.Connector<TcpAddress, Tcp
     }
   }
   return Connector.make({
-    connect: (address: TcpAddress) => connect(address, openTimeout, settings),
+    connect: (address: TcpAddress) => connect(address, connectTimeout, settings),
     closed: (connection: TcpConnection) => connection.closed,
     isClosed: (connection) => connection.isClosed()
   })
@@ -39,12 +39,12 @@ export const make = (options: Options = {}): Connector.Connector<TcpAddress, Tcp
 
 const connect = Effect.fnUntraced(function*(
   address: TcpAddress,
-  openTimeout: Duration.Duration,
+  connectTimeout: Duration.Duration,
   settings: Settings
 ): Effect.fn.Return<TcpConnection, TcpError, Scope.Scope> {
   const target = yield* parse(address)
   const connection = yield* Effect.uninterruptible(open(target, settings))
-  yield* connection.opened(openTimeout)
+  yield* connection.opened(connectTimeout)
   return connection
 })
 

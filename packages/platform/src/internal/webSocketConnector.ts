@@ -17,7 +17,7 @@ export { TypeId } from "./webSocketConnection.js"
 export const make = (
   options: Options = {}
 ): Connector.Connector<WebSocketAddress, WebSocketConnection, WebSocketError, Socket.WebSocketConstructor> => {
-  const openTimeout = duration("openTimeout", options.openTimeout, "10 seconds")
+  const connectTimeout = duration("connectTimeout", options.connectTimeout, "10 seconds")
   const settings: Settings = {
     sendTimeout: duration("sendTimeout", options.sendTimeout, "30 seconds"),
     closeTimeout: duration("closeTimeout", options.closeTimeout, "2 seconds"),
@@ -26,7 +26,7 @@ export const make = (
     receiveLimit: bytes("receiveLimit", options.receiveLimit, 64 * 1024 * 1024)
   }
   return Connector.make({
-    connect: (address: WebSocketAddress) => connect(address, openTimeout, settings),
+    connect: (address: WebSocketAddress) => connect(address, connectTimeout, settings),
     closed: (connection: WebSocketConnection) => connection.closed,
     isClosed: (connection) => connection.isClosed()
   })
@@ -34,12 +34,12 @@ export const make = (
 
 const connect = Effect.fnUntraced(function*(
   address: WebSocketAddress,
-  openTimeout: Duration.Duration,
+  connectTimeout: Duration.Duration,
   settings: Settings
 ): Effect.fn.Return<WebSocketConnection, WebSocketError, Scope.Scope | Socket.WebSocketConstructor> {
   const target = yield* parse(address)
   const connection = yield* Effect.uninterruptible(open(target, settings))
-  yield* connection.opened(openTimeout)
+  yield* connection.opened(connectTimeout)
   return connection
 })
 

@@ -12,7 +12,7 @@ import { until } from "./servers.js"
 
 const attempt: Attempt<never> = {
   serverName: "test",
-  key: {},
+  owner: {},
   generation: 1,
   number: 1,
   lastCause: Option.none(),

@@ -1,0 +1,92 @@
+import * as Arr from "effect/Array"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import type { FailoverOptions, LookUp } from "../../Addresses.js"
+import type { Attempt } from "../../Connector.js"
+import { equalContent } from "../base/equalContent.js"
+import * as Options from "../base/options.js"
+
+/**
+ * A look-up that remembers something for each of the persistent connections that use it, as long as these live.
+ */
+const remembering = <S, Address>(
+  initial: () => S,
+  next: (state: S, attempt: Attempt<unknown>) => Effect.Effect<Address>
+): LookUp<Address> => {
+  const states = new WeakMap<object, S>()
+  return (attempt) =>
+    Effect.suspend(() => {
+      const state = states.get(attempt.owner) ?? initial()
+      states.set(attempt.owner, state)
+      return next(state, attempt)
+    })
+}
+
+/** @internal */
+export const roundRobin = <Address>(addresses: Arr.NonEmptyReadonlyArray<Address>): LookUp<Address> => {
+  const list = Options.nonEmptyArray("addresses", addresses)
+  return remembering(
+    () => ({ turn: 0 }),
+    (state) => Effect.sync(() => Arr.unsafeGet(list, state.turn++ % list.length))
+  )
+}
+
+/** @internal */
+export const shuffled = <Address>(addresses: Arr.NonEmptyReadonlyArray<Address>): LookUp<Address> => {
+  const list = Arr.dedupeWith(Options.nonEmptyArray("addresses", addresses), equalContent)
+  return remembering(
+    () => ({ round: Arr.empty<Address>(), turn: 0 }),
+    (state) =>
+      Effect.gen(function*() {
+        if (state.turn === state.round.length) {
+          state.round = yield* shuffle(list, state.round.at(-1))
+          state.turn = 0
+        }
+        return Arr.unsafeGet(state.round, state.turn++)
+      })
+  )
+}
+
+/**
+ * A random order that does not begin with the given element, if there is another; all such orders are equally likely.
+ */
+const shuffle = <A>(list: ReadonlyArray<A>, notFirst: A | undefined): Effect.Effect<Array<A>> =>
+  Effect.gen(function*() {
+    const order = Arr.fromIterable(yield* Random.shuffle(list))
+    const first = Arr.unsafeGet(order, 0)
+    if (first === notFirst && order.length > 1) {
+      const other = yield* Random.nextIntBetween(1, order.length)
+      order[0] = Arr.unsafeGet(order, other)
+      order[other] = first
+    }
+    return order
+  })
+
+/** @internal */
+export const failover = <Address>(
+  addresses: Arr.NonEmptyReadonlyArray<Address>,
+  options?: FailoverOptions
+): LookUp<Address> => {
+  const list = Options.nonEmptyArray("addresses", addresses)
+  const failoverWhen = options?.failoverWhen
+  const failBackAfter = Duration.toMillis(
+    Options.duration("failBackAfter", options?.failBackAfter ?? Duration.infinity)
+  )
+  return remembering(
+    () => ({ turn: -1, leftPreferredAt: 0 }),
+    (state, attempt) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const isLeft = failoverWhen === undefined ? attempt.number > 1 : Option.exists(attempt.lastCause, failoverWhen)
+        if (attempt.number === 1 && state.turn > 0 && now - state.leftPreferredAt >= failBackAfter) {
+          state.turn = 0
+        } else if (isLeft || state.turn === -1) {
+          if (state.turn === 0) state.leftPreferredAt = now
+          state.turn = (state.turn + 1) % list.length
+        }
+        return Arr.unsafeGet(list, state.turn)
+      })
+  )
+}

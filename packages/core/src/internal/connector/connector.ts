@@ -1,0 +1,317 @@
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import { constVoid, dual } from "effect/Function"
+import * as Option from "effect/Option"
+import { type Pipeable, pipeArguments } from "effect/Pipeable"
+import * as Scope from "effect/Scope"
+import { ConnectionLost } from "../../ConnectionError.js"
+import type { Attempt, Connector } from "../../Connector.js"
+import { Deadline } from "../base/deadline.js"
+import { asDialler } from "../base/fibers.js"
+import * as Options from "../base/options.js"
+import { withoutFailureLog } from "../base/withoutFailureLog.js"
+
+/** @internal */
+export const TypeId = "~persistent-connection/Connector" as const
+
+const Proto: Pipeable & { readonly [TypeId]: typeof TypeId } = {
+  [TypeId]: TypeId,
+  pipe() {
+    return pipeArguments(this, arguments)
+  }
+}
+
+/** @internal */
+export const make = <Address, Connection, E, E2, R>(options: {
+  readonly connect: (address: Address, attempt: Attempt<Address>) => Effect.Effect<Connection, E, R>
+  readonly closed: (connection: Connection) => Effect.Effect<unknown, E2>
+  readonly isClosed?: ((connection: Connection) => boolean) | undefined
+  readonly probe?: ((connection: Connection) => Effect.Effect<unknown, E2>) | undefined
+}): Connector<Address, Connection, E | E2, Exclude<R, Scope.Scope>> => {
+  Options.checkKind(typeof options.connect === "function", "connect", "a function", options.connect)
+  Options.checkKind(typeof options.closed === "function", "closed", "a function", options.closed)
+  return Object.assign(Object.create(Proto), {
+    // The options may be an object with methods.
+    connect: options.connect.bind(options),
+    closed: options.closed.bind(options),
+    isClosed: options.isClosed?.bind(options),
+    probe: options.probe?.bind(options)
+  })
+}
+
+/** @internal */
+export const connectTimeout = dual<
+  (duration: Duration.DurationInput) => <Address, Connection, E, R>(
+    self: Connector<Address, Connection, E, R>
+  ) => Connector<Address, Connection, E | Cause.TimeoutException, R>,
+  <Address, Connection, E, R>(
+    self: Connector<Address, Connection, E, R>,
+    duration: Duration.DurationInput
+  ) => Connector<Address, Connection, E | Cause.TimeoutException, R>
+>(2, (self, duration) => {
+  const timeout = Options.duration("connectTimeout", duration)
+  if (!Duration.isFinite(timeout)) return self
+  return make({
+    ...self,
+    connect: (address, attempt) =>
+      Effect.flatMap(Effect.clock, (clock) => {
+        const deadline = new Deadline(clock, timeout, constVoid)
+        return within(
+          deadline.timed(Effect.suspend(() => self.connect(address, alsoUntimed(attempt, deadline)))),
+          deadline.passed,
+          () =>
+            new Cause.TimeoutException(
+              `No connection to "${attempt.serverName}" within ${Duration.format(timeout)}`
+            )
+        )
+      })
+  })
+})
+
+const alsoUntimed = <Address>(attempt: Attempt<Address>, deadline: Deadline): Attempt<Address> => ({
+  ...attempt,
+  untimed: (effect) => attempt.untimed(deadline.untimed(effect))
+})
+
+/**
+ * Runs a scoped effect until the time has passed, without waiting for it then: an effect that cannot be interrupted
+ * goes on, in a scope of its own, and is released when it ends at last. The scope around it, which nobody has to wait
+ * for, lasts until then.
+ */
+const within = <A, E, R, E2>(
+  self: Effect.Effect<A, E, R>,
+  passed: Effect.Effect<void>,
+  onTimeout: () => E2
+): Effect.Effect<A, E | E2, Exclude<R, Scope.Scope> | Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const outer = yield* Effect.scope
+      const inner = yield* Scope.make()
+      const fiber = yield* Effect.forkDaemon(restore(withoutFailureLog(asDialler(Scope.extend(self, inner)))))
+      const late: Late = { release: undefined }
+      yield* Scope.addFinalizerExit(outer, closing(inner, late))
+      const isInTime = yield* restore(
+        // Interruptible in any case, as the loser of a race is waited for.
+        Effect.raceFirst(
+          Effect.interruptible(Effect.as(Fiber.await(fiber), true)),
+          Effect.interruptible(Effect.as(passed, false))
+        )
+      ).pipe(Effect.onInterrupt(() => Fiber.interrupt(fiber)))
+      if (isInTime) return yield* Fiber.join(fiber)
+      const timeout = Exit.fail(onTimeout())
+      late.release = yield* Effect.forkDaemon(Effect.zipRight(Fiber.interrupt(fiber), Scope.close(inner, timeout)))
+      return yield* timeout
+    })
+  )
+
+interface Late {
+  /** Waits for what comes too late, and releases it. */
+  release: Fiber.Fiber<void> | undefined
+}
+
+/** A function by itself, so that nothing else of the attempt is kept as long as the connection lives. */
+const closing = (scope: Scope.CloseableScope, late: Late) => (exit: Exit.Exit<unknown, unknown>) =>
+  late.release === undefined ? Scope.close(scope, exit) : Fiber.join(late.release)
+
+/** @internal */
+export const setup = dual<
+  <Connection, Address, Connection2 extends object, E, E2, R2>(
+    f: (
+      connection: Connection,
+      address: Address,
+      attempt: Attempt<Address>
+    ) => Effect.Effect<Connection2, E2, R2>
+  ) => <R>(
+    self: Connector<Address, Connection, E, R>
+  ) => Connector<Address, Connection2, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>,
+  <Address, Connection, E, R, Connection2 extends object, E2, R2>(
+    self: Connector<Address, Connection, E, R>,
+    f: (
+      connection: Connection,
+      address: Address,
+      attempt: Attempt<Address>
+    ) => Effect.Effect<Connection2, E2, R2>
+  ) => Connector<Address, Connection2, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
+>(2, (self, f) =>
+  derive(self, (connection, address, attempt) =>
+    Effect.flatMap(Effect.scope, (scope) =>
+      whileAlive(
+        asDialler(Effect.suspend(() => Scope.extend(f(connection, address, attempt), scope))),
+        Effect.suspend(() => self.closed(connection)),
+        attempt
+      ))))
+
+/**
+ * Runs the set-up of a connection until that is lost, and the watch for the loss until the set-up has ended.
+ */
+const whileAlive = <A, E, R, E2>(
+  self: Effect.Effect<A, E, R>,
+  closed: Effect.Effect<unknown, E2>,
+  attempt: Attempt<unknown>
+): Effect.Effect<A, E | E2 | ConnectionLost, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    // A watch that is slow to stop holds up nobody.
+    Effect.raceWith(
+      restore(withoutFailureLog(self)),
+      Effect.interruptible(withoutFailureLog(Effect.disconnect(withoutFailureLog(closed)))),
+      {
+        onSelfDone: (exit, watch) => Effect.zipRight(Fiber.interrupt(watch), exit),
+        onOtherDone: (loss, fiber) =>
+          Effect.flatMap(Fiber.interrupt(fiber), (exit) => {
+            const defects = Exit.isFailure(exit) ? Cause.keepDefects(exit.cause) : Option.none()
+            const cause = lossCause(loss, attempt)
+            return Effect.failCause(Option.isSome(defects) ? Cause.parallel(cause, defects.value) : cause)
+          })
+      }
+    )
+  )
+
+const lossCause = <E>(
+  exit: Exit.Exit<unknown, E>,
+  { generation, serverName }: Attempt<unknown>
+): Cause.Cause<E | ConnectionLost> => {
+  const cause = Exit.isFailure(exit) ? exit.cause : Cause.empty
+  // An interruption of the watch is a loss, but must not pass for an interruption of the attempt.
+  return Cause.isEmpty(cause) || Cause.isInterruptedOnly(cause)
+    ? Cause.fail(new ConnectionLost({ serverName, generation, cause }))
+    : cause
+}
+
+/** @internal */
+export const map = dual<
+  <Connection, Connection2 extends object>(f: (connection: Connection) => Connection2) => <Address, E, R>(
+    self: Connector<Address, Connection, E, R>
+  ) => Connector<Address, Connection2, E, R>,
+  <Address, Connection, E, R, Connection2 extends object>(
+    self: Connector<Address, Connection, E, R>,
+    f: (connection: Connection) => Connection2
+  ) => Connector<Address, Connection2, E, R>
+>(2, (self, f) => derive(self, (connection) => Effect.sync(() => f(connection))))
+
+/**
+ * A connector whose connections are made from those of another one, which knows when they are lost.
+ */
+const derive = <Address, Connection, E, R, Connection2 extends object, E2, R2>(
+  self: Connector<Address, Connection, E, R>,
+  f: (
+    connection: Connection,
+    address: Address,
+    attempt: Attempt<Address>
+  ) => Effect.Effect<Connection2, E2, R2 | Scope.Scope>
+): Connector<Address, Connection2, E | E2, R | R2> => {
+  const { closed, connect, isClosed, probe } = self
+  const originals = new WeakMap<Connection2, { readonly connection: Connection }>()
+  const original = (derived: Connection2): Connection => {
+    const found = originals.get(derived)
+    if (found === undefined) throw new Cause.IllegalArgumentException("The connection is not one of this connector's")
+    return found.connection
+  }
+  return make({
+    connect: (address, attempt) =>
+      Effect.flatMap(
+        connect(address, attempt),
+        (connection) =>
+          Effect.map(f(connection, address, attempt), (derived) => {
+            originals.set(derived, { connection })
+            return derived
+          })
+      ),
+    closed: (derived) => Effect.suspend(() => closed(original(derived))),
+    isClosed: isClosed && ((derived) => isClosed(original(derived))),
+    probe: probe && ((derived) => Effect.suspend(() => probe(original(derived))))
+  })
+}
+
+/** @internal */
+export const limitAttempts = dual<
+  (semaphore: Effect.Semaphore) => <Address, Connection, E, R>(
+    self: Connector<Address, Connection, E, R>
+  ) => Connector<Address, Connection, E, R>,
+  <Address, Connection, E, R>(
+    self: Connector<Address, Connection, E, R>,
+    semaphore: Effect.Semaphore
+  ) => Connector<Address, Connection, E, R>
+>(2, (self, semaphore) =>
+  admitted(self, (wait, connect) =>
+    Effect.uninterruptibleMask((restore) => {
+      let isHeld = false
+      // Only the waiting itself can be interrupted: a permit that has been given is never lost on the way out.
+      const take = Effect.map(restore(semaphore.take(1)), () => {
+        isHeld = true
+      })
+      return Effect.zipRight(wait(take), restore(connect)).pipe(
+        Effect.ensuring(Effect.suspend(() => isHeld ? semaphore.release(1) : Effect.void))
+      )
+    })))
+
+/**
+ * A connector that connects when it is let in: by `admit`, which is to wait by means of its first argument, so that the
+ * time this takes does not count against the deadlines of the attempt.
+ *
+ * @internal
+ */
+export const admitted = <Address, Connection, E, R>(
+  self: Connector<Address, Connection, E, R>,
+  admit: <A, E2, R2>(
+    wait: (turn: Effect.Effect<void>) => Effect.Effect<void>,
+    connect: Effect.Effect<A, E2, R2>
+  ) => Effect.Effect<A, E2, R2>
+): Connector<Address, Connection, E, R> =>
+  make({
+    ...self,
+    connect: (address: Address, attempt: Attempt<Address>) =>
+      admit(attempt.untimed, Effect.suspend(() => self.connect(address, attempt)))
+  })
+
+/** @internal */
+export const mapError = dual<
+  <E, E2>(f: (error: E) => E2) => <Address, Connection, R>(
+    self: Connector<Address, Connection, E, R>
+  ) => Connector<Address, Connection, E2, R>,
+  <Address, Connection, E, R, E2>(
+    self: Connector<Address, Connection, E, R>,
+    f: (error: E) => E2
+  ) => Connector<Address, Connection, E2, R>
+>(2, (self, f) => {
+  const { closed, connect, isClosed, probe } = self
+  const abort = (attempt: Attempt<unknown>, error: unknown) => Effect.suspend(() => attempt.abort(f(error as never)))
+  return make({
+    connect: (address, attempt) =>
+      Effect.mapError(
+        connect(address, {
+          ...attempt,
+          // What an attempt aborts with is one of the connector's errors, and is mapped when it fails with it.
+          abort: (error) => Effect.zipRight(Effect.ignore(abort(attempt, error)), Effect.fail(error))
+        }),
+        f
+      ),
+    closed: (connection) => Effect.mapError(closed(connection), f),
+    isClosed,
+    probe: probe && ((connection) => Effect.mapError(probe(connection), f))
+  })
+})
+
+/** @internal */
+export const mapAddress = dual<
+  <Address, Address2>(f: (address: Address2) => Address) => <Connection, E, R>(
+    self: Connector<Address, Connection, E, R>
+  ) => Connector<Address2, Connection, E, R>,
+  <Address, Connection, E, R, Address2>(
+    self: Connector<Address, Connection, E, R>,
+    f: (address: Address2) => Address
+  ) => Connector<Address2, Connection, E, R>
+>(2, (self, f) =>
+  make({
+    ...self,
+    connect: (address, attempt) =>
+      Effect.suspend(() =>
+        self.connect(f(address), {
+          ...attempt,
+          // An old address that cannot be mapped must not fail the attempt at a new one.
+          previousAddress: Option.flatMap(attempt.previousAddress, Option.liftThrowable(f))
+        })
+      )
+  }))

@@ -1,0 +1,261 @@
+import type * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import { dual, identity } from "effect/Function"
+import * as Inspectable from "effect/Inspectable"
+import * as MutableHashMap from "effect/MutableHashMap"
+import * as Option from "effect/Option"
+import { pipeArguments } from "effect/Pipeable"
+import * as Runtime from "effect/Runtime"
+import * as Scope from "effect/Scope"
+import type { ConnectionMap, Options } from "../../ConnectionMap.js"
+import type { PersistentConnection } from "../../PersistentConnection.js"
+import { FairSemaphore } from "../base/fairSemaphore.js"
+import { ownRuntime } from "../base/fibers.js"
+import * as option from "../base/options.js"
+import { redact } from "../base/redact.js"
+import { millisUntil, sleepUntil } from "../base/sleep.js"
+import { admitted } from "../connector/connector.js"
+import * as persistentConnection from "../loop/persistentConnection.js"
+
+/** @internal */
+export const TypeId = "~persistent-connection/ConnectionMap" as const
+
+/** The connection of a key, and who has it. */
+interface Entry<Key, Connection, E> {
+  readonly key: Key
+  readonly scope: Scope.CloseableScope
+  /** Makes the connection. */
+  readonly making: Fiber.RuntimeFiber<PersistentConnection<Connection, E>>
+  users: number
+  /** When it will have idled for long enough, in ms of the clock, if nobody uses it. */
+  expiresAt: number
+  /** Done when it has been closed; there is none before that begins. */
+  closed: Deferred.Deferred<void> | undefined
+}
+
+/**
+ * Not on `RcMap` of effect 3.22: two who ask at the same time can get two connections of one key; the release of an
+ * entry that has been invalidated takes the one that was made since out of the map; and each that idles has a fiber.
+ */
+class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMap<Key, Connection, E> {
+  private readonly entries = MutableHashMap.empty<Key, Entry<Key, Connection, E>>()
+  /** Those of the entries that nobody uses, in the order in which they expire. */
+  private readonly idle = new Set<Entry<Key, Connection, E>>()
+  /** Those that have been taken out of the map, and have not been closed yet. */
+  private readonly detached = new Set<Entry<Key, Connection, E>>()
+  /** One timer for all that idle. */
+  private sweeper: Fiber.RuntimeFiber<void> | undefined
+  private isClosed = false
+
+  constructor(
+    private readonly open: (key: Key) => Effect.Effect<PersistentConnection<Connection, E>, never, Scope.Scope>,
+    private readonly idleTimeToLive: number,
+    private readonly clock: Clock.Clock,
+    private readonly runtime: Runtime.Runtime<never>
+  ) {
+    super()
+  }
+
+  get [TypeId]() {
+    return { _Key: identity<Key>, _Connection: identity<never>, _E: identity<never> }
+  }
+
+  pipe() {
+    return pipeArguments(this, arguments)
+  }
+
+  toJSON() {
+    return { _id: "ConnectionMap", keys: this.keys.map(redact) }
+  }
+
+  get keys(): Array<Key> {
+    return Array.from(MutableHashMap.keys(this.entries))
+  }
+
+  get(key: Key): Effect.Effect<PersistentConnection<Connection, E>, never, Scope.Scope> {
+    const acquire = Effect.suspend(() => {
+      const entry = Option.getOrElse(MutableHashMap.get(this.entries, key), () => this.make(key))
+      entry.users++
+      this.idle.delete(entry)
+      return Effect.succeed(entry)
+    })
+    return Effect.flatMap(
+      Effect.acquireRelease(acquire, (entry) => this.release(entry)),
+      (entry) => this.connectionOf(entry)
+    )
+  }
+
+  /** Makes a connection with the services of the map, not of who happens to come first (T4). */
+  private make(key: Key): Entry<Key, Connection, E> {
+    const scope = Effect.runSync(Scope.make())
+    const making = Runtime.runFork(this.runtime, Scope.extend(this.open(key), scope))
+    const entry = { key, scope, making, users: 0, expiresAt: Infinity, closed: undefined }
+    if (this.isClosed) this.detached.add(entry)
+    else MutableHashMap.set(this.entries, key, entry)
+    return entry
+  }
+
+  private connectionOf(entry: Entry<Key, Connection, E>): Effect.Effect<PersistentConnection<Connection, E>> {
+    const exit = entry.making.unsafePoll()
+    if (exit === null) return Effect.flatMap(Fiber.await(entry.making), () => this.connectionOf(entry))
+    // Its options make no sense: whoever asks next may have better luck.
+    if (Exit.isFailure(exit)) this.detach(entry)
+    return this.isClosed ? Effect.zipRight(this.close(entry), exit) : exit
+  }
+
+  private release(entry: Entry<Key, Connection, E>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      entry.users--
+      if (entry.users > 0 || entry.closed !== undefined) return Effect.void
+      if (this.detached.has(entry) || this.idleTimeToLive === 0) {
+        this.detach(entry)
+        return this.close(entry)
+      }
+      entry.expiresAt = this.clock.unsafeCurrentTimeMillis() + this.idleTimeToLive
+      this.idle.add(entry)
+      if (this.idleTimeToLive < Infinity) {
+        this.sweeper ??= Runtime.runFork(this.runtime, this.sweep, { immediate: false })
+      }
+      return Effect.void
+    })
+  }
+
+  /** Closes those that have idled for long enough, as long as there are any that idle. */
+  private get sweep(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const [oldest] = this.idle
+      if (oldest === undefined) {
+        this.sweeper = undefined
+        return Effect.void
+      }
+      if (millisUntil(this.clock, oldest.expiresAt) > 0) {
+        return Effect.zipRight(sleepUntil(this.clock, oldest.expiresAt), this.sweep)
+      }
+      this.detach(oldest)
+      // Its end may take long.
+      Runtime.runFork(this.runtime, this.close(oldest))
+      return this.sweep
+    })
+  }
+
+  invalidate(key: Key): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const entry = Option.getOrUndefined(MutableHashMap.get(this.entries, key))
+      if (entry === undefined) return Effect.void
+      this.detach(entry)
+      return entry.users > 0 ? Effect.void : Effect.flatMap(Effect.forkDaemon(this.close(entry)), Fiber.join)
+    })
+  }
+
+  private detach(entry: Entry<Key, Connection, E>): void {
+    this.idle.delete(entry)
+    if (this.detached.has(entry)) return
+    this.detached.add(entry)
+    MutableHashMap.remove(this.entries, entry.key)
+  }
+
+  private close(entry: Entry<Key, Connection, E>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (entry.closed !== undefined) return Deferred.await(entry.closed)
+      const closed = entry.closed = Deferred.unsafeMake<void>(FiberId.none)
+      return Effect.ensuring(
+        Scope.close(entry.scope, Exit.void),
+        Effect.sync(() => {
+          this.detached.delete(entry)
+          Deferred.unsafeDone(closed, Exit.void)
+        })
+      )
+    })
+  }
+
+  /** Closes all of them at once. */
+  get leave(): Effect.Effect<void> {
+    return Effect.withFiberRuntime((fiber) => {
+      this.isClosed = true
+      const { sweeper } = this
+      for (const [_, entry] of this.entries) this.detach(entry)
+      // One that has started this fiber, and that somebody is closing, would wait for itself.
+      const others = [...this.detached].filter((entry) =>
+        entry.closed === undefined || !hasStarted(entry.making.unsafePoll(), fiber)
+      )
+      return Effect.zipRight(
+        sweeper === undefined ? Effect.void : Fiber.interrupt(sweeper),
+        Effect.forEach(others, (entry) => this.close(entry), { concurrency: "unbounded", discard: true })
+      )
+    })
+  }
+}
+
+const hasStarted = <Connection, E>(
+  made: Exit.Exit<PersistentConnection<Connection, E>> | null,
+  fiber: Fiber.RuntimeFiber<unknown, unknown>
+): boolean => made !== null && Exit.isSuccess(made) && persistentConnection.loopOf(made.value).fibers.haveStarted(fiber)
+
+/** @internal */
+export const make = <Key, Address, Connection, EA, EC, RA, RC, RS, RH>(
+  options: Options<Key, Address, Connection, EA, EC, RA, RC, RS, RH>
+): Effect.Effect<ConnectionMap<Key, Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> =>
+  Effect.uninterruptible(Effect.gen(function*() {
+    const { idleTimeToLive, maxConcurrentConnects } = yield* Effect.sync(() => decode(options))
+    const scope = yield* Effect.scope
+    const clock = yield* Effect.clock
+    const runtime = yield* ownRuntime<RA | RC | RS | RH>()
+    const semaphore = maxConcurrentConnects === Infinity ? undefined : new FairSemaphore(maxConcurrentConnects)
+    const open = (key: Key) =>
+      Effect.suspend(() => {
+        const own = options.options(key)
+        const connector = semaphore === undefined
+          ? own.connector
+          : admitted(own.connector, (wait, connect) => semaphore.pass(wait, connect))
+        return persistentConnection.make({ ...own, connector })
+      }).pipe(
+        Effect.mapInputContext((own: Context.Context<Scope.Scope>) => Context.merge(runtime.context, own))
+      )
+    const self = new Impl(open, idleTimeToLive, clock, runtime)
+    yield* Scope.addFinalizer(scope, self.leave)
+    return self
+  }))
+
+const decode = (options: {
+  readonly idleTimeToLive?: Duration.DurationInput | undefined
+  readonly maxConcurrentConnects?: number | undefined
+}) => {
+  const { idleTimeToLive = Duration.zero, maxConcurrentConnects = Infinity } = options
+  option.check(maxConcurrentConnects >= 1, "maxConcurrentConnects", "1 or more", maxConcurrentConnects)
+  return {
+    idleTimeToLive: Duration.toMillis(option.duration("idleTimeToLive", idleTimeToLive)),
+    maxConcurrentConnects: Math.floor(maxConcurrentConnects)
+  }
+}
+
+const impl = <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>) => self as Impl<Key, Connection, E>
+
+/** @internal */
+export const get: {
+  <Key>(key: Key): <Connection, E>(
+    self: ConnectionMap<Key, Connection, E>
+  ) => Effect.Effect<PersistentConnection<Connection, E>, never, Scope.Scope>
+  <Key, Connection, E>(
+    self: ConnectionMap<Key, Connection, E>,
+    key: Key
+  ): Effect.Effect<PersistentConnection<Connection, E>, never, Scope.Scope>
+} = dual(2, <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>, key: Key) => impl(self).get(key))
+
+/** @internal */
+export const invalidate: {
+  <Key>(key: Key): <Connection, E>(self: ConnectionMap<Key, Connection, E>) => Effect.Effect<void>
+  <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>, key: Key): Effect.Effect<void>
+} = dual(
+  2,
+  <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>, key: Key) => impl(self).invalidate(key)
+)
+
+/** @internal */
+export const keys = <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>): Effect.Effect<Array<Key>> =>
+  Effect.sync(() => impl(self).keys)

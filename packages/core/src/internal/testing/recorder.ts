@@ -1,0 +1,135 @@
+import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import type { Predicate, Refinement } from "effect/Predicate"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
+import type { ClosedReason } from "../../ConnectionError.js"
+import type { ConnectionEvent } from "../../ConnectionEvent.js"
+import type { ConnectionState } from "../../ConnectionState.js"
+import type { PersistentConnection } from "../../PersistentConnection.js"
+import type { Entry, Recorder, Writable } from "../../testing/Recorder.js"
+import { summary } from "../base/cause.js"
+import { redact } from "../base/redact.js"
+import { Signal } from "../base/signal.js"
+import { loopOf } from "../loop/persistentConnection.js"
+
+class Impl<A extends { readonly _tag: string }> implements Writable<A> {
+  private readonly all: Array<Entry<A>> = []
+  private readonly added = new Signal<void>()
+
+  constructor(private readonly clock: Clock.Clock, private readonly describe: (value: A) => string) {}
+
+  write(value: A, at = this.clock.unsafeCurrentTimeMillis()): void {
+    this.all.push({ at, value })
+    this.added.notify(Exit.void)
+  }
+
+  readonly record = (value: A) => Effect.sync(() => this.write(value))
+
+  // In the turn that this yields, the fiber that takes what has been published already writes it down.
+  readonly entries = Effect.map(Effect.yieldNow(), () => [...this.all])
+
+  readonly render = Effect.map(
+    this.entries,
+    (entries) => table(entries.map(({ at, value }) => [`${at} ms`, value._tag, this.describe(value)]))
+  )
+
+  waitFor<Tag extends A["_tag"]>(tag: Tag): Effect.Effect<Entry<Extract<A, { readonly _tag: Tag }>>>
+  waitFor<B extends A>(refinement: Refinement<A, B>): Effect.Effect<Entry<B>>
+  waitFor(predicate: Predicate<A>): Effect.Effect<Entry<A>>
+  waitFor(wanted: A["_tag"] | Predicate<A>): Effect.Effect<Entry<A>> {
+    const isIt = typeof wanted === "string" ? (value: A) => value._tag === wanted : wanted
+    return Effect.suspend(() => {
+      const found = this.all.find((entry) => isIt(entry.value))
+      return found ? Effect.succeed(found) : Effect.andThen(this.added.next, this.waitFor(isIt))
+    })
+  }
+}
+
+/** Rows with the columns aligned; the last column is free. */
+const table = (rows: ReadonlyArray<readonly [string, string, string]>): string => {
+  const width = (column: 0 | 1) => Math.max(...rows.map((row) => row[column].length))
+  const widths = [width(0), width(1)] as const
+  return rows
+    .map(([at, tag, text]) => `${at.padEnd(widths[0])}  ${tag.padEnd(widths[1])}  ${text}`.trimEnd())
+    .join("\n")
+}
+
+const start = <A extends { readonly _tag: string }>(describe: (value: A) => string): Effect.Effect<Impl<A>> =>
+  Effect.map(Effect.clock, (clock) => new Impl(clock, describe))
+
+/** @internal */
+export const make = <Connection, E, Address>(): Effect.Effect<Writable<ConnectionEvent<Connection, E, Address>>> =>
+  start<ConnectionEvent<Connection, E, Address>>(describeEvent)
+
+/** @internal */
+export const events = <Connection, E>(
+  self: PersistentConnection<Connection, E>
+): Effect.Effect<Recorder<ConnectionEvent<Connection, E, void>>, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const recorder = yield* start<ConnectionEvent<Connection, E, void>>(describeEvent)
+    const queue = yield* self.subscribe
+    const follow: Effect.Effect<never> = Effect.flatMap(Queue.takeBetween(queue, 1, Infinity), (events) => {
+      for (const event of events) recorder.write(event)
+      return follow
+    })
+    yield* Effect.forkScoped(follow)
+    return recorder
+  })
+
+/** @internal */
+export const states = <Connection, E>(
+  self: PersistentConnection<Connection, E>
+): Effect.Effect<Recorder<ConnectionState<Connection, E>>, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const recorder = yield* start<ConnectionState<Connection, E>>(describeState)
+    yield* loopOf(self).status.observe({
+      // The present one is told as a transition to itself.
+      onTransition: (previous, next) => recorder.write(next, previous === next ? next.since : undefined)
+    })
+    return recorder
+  })
+
+const describeEvent = (event: ConnectionEvent<unknown, unknown>): string => {
+  switch (event._tag) {
+    case "AttemptingToConnect":
+    case "Connected":
+      return `generation ${event.generation}`
+    case "ObtainedAddress": {
+      const attempt = `attempt ${event.attempt}`
+      return event.address === undefined ? attempt : `${attempt}: ${redact(event.address)}`
+    }
+    case "FailedToConnect":
+      return `attempt ${event.attempt}: ${summary(event.cause)}`
+    case "Disconnected":
+      return `generation ${event.generation}: ${summary(event.cause)}`
+  }
+}
+
+const describeState = (state: ConnectionState<unknown, unknown>): string => {
+  switch (state._tag) {
+    case "Connecting":
+      return Option.match(state.deadline, {
+        onNone: () => `attempt ${state.attempt}`,
+        onSome: (at) => `attempt ${state.attempt}, deadline at ${at} ms`
+      })
+    case "Connected":
+      return `generation ${state.generation}${state.isLast ? ", the last one" : ""}`
+    case "Waiting": {
+      const cause = summary(Option.getOrElse(state.lastCause, () => Cause.empty))
+      return Option.match(state.nextAttemptAt, {
+        onNone: () => `for nothing, after ${cause}`,
+        onSome: (at) => `until ${at} ms, after ${cause}`
+      })
+    }
+    case "Closing":
+    case "Closed":
+      return describeReason(state.reason)
+  }
+}
+
+const describeReason = (reason: ClosedReason<unknown>): string =>
+  reason._tag === "ClosedByOwner" ? reason._tag : `${reason._tag}: ${summary(reason.cause)}`

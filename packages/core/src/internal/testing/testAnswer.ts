@@ -1,0 +1,74 @@
+import * as Cause from "effect/Cause"
+import type * as Duration from "effect/Duration"
+import { dual } from "effect/Function"
+import { type Pipeable, pipeArguments } from "effect/Pipeable"
+import type { Attempt } from "../../Connector.js"
+import type { Answer } from "../../testing/TestConnector.js"
+import * as option from "../base/options.js"
+
+const Proto: Pipeable = {
+  pipe() {
+    return pipeArguments(this, arguments)
+  }
+}
+
+const answer = <Fields extends { readonly _tag: Answer["_tag"] }>(fields: Fields): Pipeable & Fields =>
+  Object.assign(Object.create(Proto), fields)
+
+/** @internal */
+export function succeed(): Answer
+export function succeed<Connection>(connection: Connection): Answer<Connection>
+export function succeed<Connection>(...args: [] | [Connection]): Answer<Connection> {
+  return answer({ _tag: "Succeed", ...(args.length === 1 && { connection: { value: args[0] } }) })
+}
+
+/** @internal */
+export const failCause = <E>(cause: Cause.Cause<E>): Answer<never, E> => answer({ _tag: "Fail", cause })
+
+/** @internal */
+export const fail = <E>(error: E): Answer<never, E> => failCause(Cause.fail(error))
+
+/** @internal */
+export const die = (defect: unknown): Answer => failCause(Cause.die(defect))
+
+/** @internal */
+export const hang: Answer = answer({ _tag: "Hang" })
+
+/** @internal */
+export const abort = <E>(error: E): Answer<never, E> => answer({ _tag: "Abort", error })
+
+/** @internal */
+export const decide = <Address, Connection, E>(
+  decide: (address: Address, attempt: Attempt<Address>) => Answer<Connection, E, Address>
+): Answer<Connection, E, Address> => answer({ _tag: "Decide", decide })
+
+/** @internal */
+export const delayed = dual<
+  (delay: Duration.DurationInput) => <Connection, E, Address>(
+    self: Answer<Connection, E, Address>
+  ) => Answer<Connection, E, Address>,
+  <Connection, E, Address>(
+    self: Answer<Connection, E, Address>,
+    delay: Duration.DurationInput
+  ) => Answer<Connection, E, Address>
+>(2, (self, delay) => answer({ _tag: "Delayed", answer: self, delay: option.duration("delay", delay) }))
+
+interface Loss<E> {
+  readonly after: Duration.DurationInput
+  readonly cause?: Cause.Cause<E> | undefined
+}
+
+/** @internal */
+export const thenLose = dual<
+  <E2 = never>(
+    options: Loss<E2>
+  ) => <Connection, E, Address>(self: Answer<Connection, E, Address>) => Answer<Connection, E | E2, Address>,
+  <Connection, E, Address, E2 = never>(
+    self: Answer<Connection, E, Address>,
+    options: Loss<E2>
+  ) => Answer<Connection, E | E2, Address>
+>(
+  2,
+  (self, { after, cause = Cause.empty }) =>
+    answer({ _tag: "ThenLose", answer: self, after: option.duration("after", after), cause })
+)

@@ -1,0 +1,138 @@
+import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
+import * as Random from "effect/Random"
+import type * as Scope from "effect/Scope"
+import * as Connector from "../../Connector.js"
+import * as PersistentConnection from "../../PersistentConnection.js"
+import type { Excess, Peak, Run, Scenario, Simulation } from "../../testing/ThunderingHerd.js"
+import * as option from "../base/options.js"
+import { never } from "../base/sleep.js"
+import { inVirtualTime } from "./virtualClock.js"
+
+/** @internal */
+export const simulate = <E, R>(scenario: Scenario<E, R>): Effect.Effect<Simulation, never, R> =>
+  Effect.suspend(() => {
+    const { clients = 200, outage = 0, seeds = [1, 2, 3], uptime = "1 hour" } = scenario
+    option.check(Number.isSafeInteger(clients) && clients > 0, "clients", "an integer of 1 or more", clients)
+    const plan = {
+      ...scenario,
+      clients,
+      uptime: option.finiteMillis("uptime", uptime),
+      outage: option.finiteMillis("outage", outage)
+    }
+    return Effect.map(
+      Effect.forEach(option.nonEmptyArray("seeds", seeds), (seed) =>
+        inVirtualTime(Effect.withTracerEnabled(Effect.scoped(run(plan, seed)), false))),
+      (runs) => ({ clients, runs })
+    )
+  })
+
+interface Plan<E, R> extends Scenario<E, R> {
+  readonly clients: number
+  readonly uptime: number
+  readonly outage: number
+}
+
+interface Line {
+  readonly isFirst: boolean
+}
+
+const away = Cause.die(new Cause.RuntimeException("The server is away"))
+
+const run = <E, R>(
+  { clients, failure = away, outage, retry, reconnectJitter, minUptime, uptime }: Plan<E, R>,
+  seed: Run["seed"]
+): Effect.Effect<Run, never, R | Scope.Scope> =>
+  Effect.gen(function*() {
+    const clock = yield* Effect.clock
+    const sinceLoss = () => clock.unsafeCurrentTimeMillis() - uptime
+    const loss = yield* Deferred.make<void>()
+    let isLost = false
+    const attempts: Array<number> = []
+    const reconnects: Array<number> = []
+
+    const connector = Connector.make<void, Line, E>({
+      connect: (_, { generation }) =>
+        Effect.suspend((): Effect.Effect<Line, E> => {
+          if (generation === 1) return Effect.succeed({ isFirst: true })
+          attempts.push(sinceLoss())
+          if (sinceLoss() < outage) return Effect.failCause(failure)
+          reconnects.push(sinceLoss())
+          return Effect.succeed({ isFirst: false })
+        }),
+      closed: ({ isFirst }) => isFirst ? Deferred.await(loss) : never,
+      isClosed: ({ isFirst }) => isFirst && isLost
+    })
+    const fleet = yield* Effect.forEach(Arr.range(1, clients), (client) =>
+      PersistentConnection.make({
+        serverName: "simulation",
+        address: Effect.void,
+        connector,
+        retry,
+        reconnectJitter,
+        minUptime,
+        attemptTimeout: Duration.infinity
+      }).pipe(
+        // Chances of its own, which do not depend on how many others there are.
+        Effect.withRandom(Random.make(`${seed}/${client}`)),
+        // A client that gives up is a result.
+        Logger.withMinimumLogLevel(LogLevel.None)
+      ))
+    yield* Effect.sleep(uptime)
+    isLost = true
+    yield* Deferred.succeed(loss, undefined)
+    // A client whose policy gives up will not come back.
+    yield* Effect.forEach(fleet, (client) => Effect.exit(client.connectedOrClosed), { concurrency: "unbounded" })
+    return { seed, attempts, reconnects }
+  })
+
+/** @internal */
+export const peak = dual<
+  (window: Duration.DurationInput) => (self: Simulation) => Peak,
+  (self: Simulation, window: Duration.DurationInput) => Peak
+>(2, (self, window) => {
+  const length = option.finiteMillis("window", window)
+  return self.runs
+    .map((run) => fullest(run, length, self.clients))
+    .reduce((worst, peak) => peak.attempts > worst.attempts ? peak : worst)
+})
+
+/** The fullest of the windows that begin with an attempt: there always is one among them than which none is fuller. */
+const fullest = ({ attempts, seed }: Run, length: number, clients: number): Peak => {
+  let from = 0
+  let most = 0
+  let end = 0
+  attempts.forEach((at, index) => {
+    while (end < attempts.length && attempts[end]! < at + length) end++
+    if (end - index <= most) return
+    most = end - index
+    from = at
+  })
+  return { seed, from, attempts: most, share: most / clients }
+}
+
+/** @internal */
+export const check = (
+  self: Simulation,
+  { atMost, window }: { readonly window: Duration.DurationInput; readonly atMost: number }
+): Effect.Effect<void, Excess> =>
+  Effect.suspend(() => {
+    option.check(atMost >= 0, "atMost", "a number of 0 or more", atMost)
+    const worst = peak(self, window)
+    return worst.share <= atMost
+      ? Effect.void
+      : Effect.fail({ ...worst, clients: self.clients, window: Duration.decode(window), atMost })
+  })
+
+/** @internal */
+export const describe = ({ atMost, attempts, clients, from, seed, share, window }: Excess): string =>
+  `${attempts} attempts of ${clients} clients (${percent(share)}) within ${Duration.format(window)}, from ` +
+  `${Math.round(from)} ms after the loss on, with the seed ${seed}; allowed are ${percent(atMost)}`
+
+const percent = (share: number): string => `${Math.round(share * 1000) / 10} %`

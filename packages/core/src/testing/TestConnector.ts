@@ -1,0 +1,333 @@
+/**
+ * A connector for tests, without a network: the test says what each attempt does, takes the connection away, and asks
+ * what happened. It knows no test framework, and time is that of the `Clock`, so it works under `TestClock` as it does
+ * with real time.
+ *
+ * @example
+ * ```ts
+ * import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+ * import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+ * import * as TestConnector from "@persistent-connection/core/testing/TestConnector"
+ * import * as Data from "effect/Data"
+ * import * as Effect from "effect/Effect"
+ * import * as TestClock from "effect/TestClock"
+ *
+ * class FeedError extends Data.TaggedError("FeedError")<{ readonly status: number }> {}
+ *
+ * // To be run as a test: it ends with [0, 10000].
+ * export const test = Effect.gen(function*() {
+ *   const server = yield* TestConnector.make({
+ *     script: [TestConnector.fail(new FeedError({ status: 503 })), TestConnector.succeed()]
+ *   })
+ *   const feed = yield* PersistentConnection.make({
+ *     serverName: "feed",
+ *     address: Effect.succeed("feed.example.com"),
+ *     connector: server.connector,
+ *     retry: RetryPolicy.fixed("10 seconds")
+ *   })
+ *   yield* TestClock.adjust("10 seconds")
+ *   yield* feed.connected
+ *   return (yield* server.attempts).map((attempt) => attempt.begunAt)
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type * as Cause from "effect/Cause"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type { Pipeable } from "effect/Pipeable"
+import type * as Connector from "../Connector.js"
+import * as answers from "../internal/testing/testAnswer.js"
+import * as internal from "../internal/testing/testConnector.js"
+
+/**
+ * What an attempt does. Made with the constructors and combinators below; for instance
+ * `succeed().pipe(delayed("2 seconds"), thenLose({ after: "1 minute" }))`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Answer<Connection = never, E = never, Address = unknown> =
+  & Pipeable
+  & (
+    | { readonly _tag: "Succeed"; readonly connection?: { readonly value: Connection } }
+    | { readonly _tag: "Fail"; readonly cause: Cause.Cause<E> }
+    | { readonly _tag: "Hang" }
+    | { readonly _tag: "Abort"; readonly error: E }
+    | {
+      readonly _tag: "Decide"
+      readonly decide: (
+        address: Address,
+        attempt: Connector.Attempt<Address>
+      ) => Answer<Connection, E, Address>
+    }
+    | {
+      readonly _tag: "Delayed"
+      readonly answer: Answer<Connection, E, Address>
+      readonly delay: Duration.Duration
+    }
+    | {
+      readonly _tag: "ThenLose"
+      readonly answer: Answer<Connection, E, Address>
+      readonly after: Duration.Duration
+      readonly cause: Cause.Cause<E>
+    }
+  )
+
+/**
+ * What has become of an attempt, and when, in ms of the `Clock`. `Interrupted` is an attempt that nobody wanted to know
+ * the end of: its deadline passed, or the persistent connection was closed.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Outcome<Connection, E> =
+  | { readonly _tag: "UnderWay" }
+  | { readonly _tag: "Succeeded"; readonly at: number; readonly connection: Connection }
+  | { readonly _tag: "Failed"; readonly at: number; readonly cause: Cause.Cause<E> }
+  | { readonly _tag: "Interrupted"; readonly at: number }
+
+/**
+ * An attempt to connect that has been made.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Attempt<out Connection, out E, out Address = unknown> {
+  /** 1 for the first attempt on this connector, and so on through its life. */
+  readonly number: number
+  /** The name of the server for which it was made, as given to `PersistentConnection.make`. */
+  readonly serverName: string
+  /** What the look-up gave. */
+  readonly address: Address
+  /** When `connect` was called, in ms of the `Clock`. */
+  readonly begunAt: number
+  readonly outcome: Outcome<Connection, E>
+}
+
+/**
+ * A connection for tests that do not care, or to build one's own on: see `make`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Line<out Address = unknown> {
+  /** 1 for the first connection of this connector, and so on through its life. */
+  readonly number: number
+  /** Where it leads to. */
+  readonly address: Address
+  /** Asks the peer whether it is there. Never ends if the peer has fallen silent, or the line is lost. */
+  readonly ping: Effect.Effect<void>
+}
+
+/**
+ * A connector and what a test may do to it. Several persistent connections may share one: then it is their common
+ * server.
+ *
+ * An operation that a test calls at the wrong moment, such as `lose` while nothing is connected, is a defect which says
+ * so.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TestConnector<in out Connection, in out E = never, in out Address = unknown> {
+  /**
+   * The connector, with `isClosed` and `probe`. For a persistent connection, or for combinators of `Connector`.
+   */
+  readonly connector: Connector.Connector<Address, Connection, E>
+
+  /**
+   * The next attempts do these, one after the other; those after them go on with the script.
+   */
+  readonly onNextAttempt: (...answers: ReadonlyArray<Answer<Connection, E, Address>>) => Effect.Effect<void>
+
+  /**
+   * From now on every attempt does this. Replaces the rest of the script, and what `onNextAttempt` has laid up.
+   */
+  readonly always: (answer: Answer<Connection, E, Address>) => Effect.Effect<void>
+
+  /**
+   * The attempts under way now do this, whatever they were about to do. With `hang` in the script it is how a test
+   * holds a persistent connection in "connecting" as long as it likes. A defect if no attempt is under way.
+   */
+  readonly answer: (answer: Answer<Connection, E, Address>) => Effect.Effect<void>
+
+  /**
+   * Every open connection, or the given one, is lost: closed by the peer without an error, or with the given cause. A
+   * defect if there is none.
+   */
+  readonly lose: (cause?: Cause.Cause<E>, connection?: Connection) => Effect.Effect<void>
+
+  /**
+   * The peer of every open connection, or of the given one, falls silent, and nothing tells: `closed` does not end,
+   * `isClosed` is false, and probes hang. The connection is half-open; `lose` still ends it. A defect if there is none.
+   */
+  readonly fallSilent: (connection?: Connection) => Effect.Effect<void>
+
+  /** All attempts so far, in the order in which they began. */
+  readonly attempts: Effect.Effect<ReadonlyArray<Attempt<Connection, E, Address>>>
+
+  /** Waits until so many attempts have begun since the connector was made. */
+  readonly awaitAttempts: (count: number) => Effect.Effect<void>
+
+  /** How many connections have been opened. */
+  readonly opened: Effect.Effect<number>
+
+  /** How many connections have been released. */
+  readonly released: Effect.Effect<number>
+
+  /** The connections that are neither lost nor released. One whose peer is silent is among them. */
+  readonly open: Effect.Effect<ReadonlyArray<Connection>>
+
+  /**
+   * The connections that have not been released: after `close`, or when the scope of the persistent connection has been
+   * left, there must be none.
+   */
+  readonly leaked: Effect.Effect<ReadonlyArray<Connection>>
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options<Connection, E, Address> {
+  /** What the attempts do, one after the other; the last repeats. Default: all succeed. */
+  readonly script?: ReadonlyArray<Answer<NoInfer<Connection>, E, Address>> | undefined
+  /**
+   * Makes the connection where the script does not say which, from the bare one. It must be an object, or another
+   * value, of its own each time. Without it the connection is the bare one.
+   */
+  readonly connection: (line: Line<Address>) => Connection
+}
+
+/**
+ * Makes a connector for one test. What it can fail with is taken from the script, or given: `make<FeedError>()`; with
+ * connections of one's own, `make<Feed, FeedError>({ connection: (line) => … })`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make: {
+  <E = never, Address = unknown>(
+    options?: Omit<Options<Line<Address>, E, Address>, "connection">
+  ): Effect.Effect<TestConnector<Line<Address>, E, Address>>
+  <Connection, E = never, Address = unknown>(
+    options: Options<Connection, E, Address>
+  ): Effect.Effect<TestConnector<Connection, E, Address>>
+} = internal.make
+
+/**
+ * Succeeds at once: with this connection, or with one that the connector makes.
+ *
+ * @since 0.1.0
+ * @category answers
+ */
+export const succeed: {
+  (): Answer
+  <Connection>(connection: Connection): Answer<Connection>
+} = answers.succeed
+
+/**
+ * Fails at once.
+ *
+ * @since 0.1.0
+ * @category answers
+ */
+export const fail: <E>(error: E) => Answer<never, E> = answers.fail
+
+/**
+ * Fails at once, with a cause.
+ *
+ * @since 0.1.0
+ * @category answers
+ */
+export const failCause: <E>(cause: Cause.Cause<E>) => Answer<never, E> = answers.failCause
+
+/**
+ * Dies at once, as a connector with a bug does (C6).
+ *
+ * @since 0.1.0
+ * @category answers
+ */
+export const die: (defect: unknown) => Answer = answers.die
+
+/**
+ * Does not answer, until the test does it with `TestConnector.answer` or the attempt is interrupted.
+ *
+ * @since 0.1.0
+ * @category answers
+ */
+export const hang: Answer = answers.hang
+
+/**
+ * Ends the persistent connection for good, as a connector may do by `attempt.abort` (X5).
+ *
+ * @since 0.1.0
+ * @category answers
+ */
+export const abort: <E>(error: E) => Answer<never, E> = answers.abort
+
+/**
+ * Does what a function says, which is told where to connect, and what the connector is told about the attempt.
+ *
+ * @example
+ * ```ts
+ * import * as TestConnector from "@persistent-connection/core/testing/TestConnector"
+ * import * as Data from "effect/Data"
+ *
+ * class Unauthorized extends Data.TaggedError("Unauthorized")<{}> {}
+ *
+ * export const server = TestConnector.make({
+ *   script: [
+ *     TestConnector.decide((login: { readonly token: string }) =>
+ *       login.token === "fresh" ? TestConnector.succeed() : TestConnector.fail(new Unauthorized())
+ *     )
+ *   ]
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category answers
+ */
+export const decide: <Address, Connection = never, E = never>(
+  f: (address: Address, attempt: Connector.Attempt<Address>) => Answer<Connection, E, Address>
+) => Answer<Connection, E, Address> = answers.decide
+
+/**
+ * Lets that much time pass first.
+ *
+ * Throws an `IllegalArgumentException` for a negative duration.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const delayed: {
+  (delay: Duration.DurationInput): <Connection, E, Address>(
+    self: Answer<Connection, E, Address>
+  ) => Answer<Connection, E, Address>
+  <Connection, E, Address>(
+    self: Answer<Connection, E, Address>,
+    delay: Duration.DurationInput
+  ): Answer<Connection, E, Address>
+} = answers.delayed
+
+/**
+ * If it succeeds, the connection is lost so long after: without an error, or with the given cause. Otherwise it changes
+ * nothing.
+ *
+ * Throws an `IllegalArgumentException` for a negative duration.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const thenLose: {
+  <E2 = never>(options: {
+    readonly after: Duration.DurationInput
+    readonly cause?: Cause.Cause<E2> | undefined
+  }): <Connection, E, Address>(self: Answer<Connection, E, Address>) => Answer<Connection, E | E2, Address>
+  <Connection, E, Address, E2 = never>(
+    self: Answer<Connection, E, Address>,
+    options: { readonly after: Duration.DurationInput; readonly cause?: Cause.Cause<E2> | undefined }
+  ): Answer<Connection, E | E2, Address>
+} = answers.thenLose

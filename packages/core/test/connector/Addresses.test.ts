@@ -1,0 +1,279 @@
+import { describe, expect, it } from "@effect/vitest"
+import * as Addresses from "@persistent-connection/core/Addresses"
+import type * as Connector from "@persistent-connection/core/Connector"
+import type * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as FastCheck from "effect/FastCheck"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as TestClock from "effect/TestClock"
+
+type Attempt = Connector.Attempt<unknown>
+
+/** One persistent connection, as far as look-ups know it. */
+class Caller {
+  private generation = 1
+  private number = 0
+
+  constructor(private readonly lookUp: (attempt: Attempt) => Effect.Effect<string>) {}
+
+  /** The address of the next attempt, which is the first one, or follows on one that failed. */
+  get attempt(): Effect.Effect<string> {
+    return Effect.suspend(() => {
+      this.number++
+      return this.lookUp({
+        serverName: "prices",
+        owner: this,
+        generation: this.generation,
+        number: this.number,
+        lastCause: Option.none(),
+        previousAddress: Option.none(),
+        failedAttempts: Effect.succeed(this.number - 1),
+        abort: Effect.fail,
+        untimed: (effect) => effect
+      })
+    })
+  }
+
+  /** The last attempt has succeeded, and then the connection was lost. */
+  get lose(): Effect.Effect<void> {
+    return Effect.sync(() => {
+      this.generation++
+      this.number = 0
+    })
+  }
+
+  attempts(count: number): Effect.Effect<Array<string>> {
+    return Effect.replicateEffect(this.attempt, count)
+  }
+}
+
+const seeded = (seed: number) => <A>(effect: Effect.Effect<A>): A =>
+  Effect.runSync(Effect.withRandom(effect, Random.make(seed)))
+
+const messageOfEmpty = (make: (addresses: Arr.NonEmptyReadonlyArray<string>) => unknown): string | undefined => {
+  const none: ReadonlyArray<string> = []
+  try {
+    make(none as Arr.NonEmptyReadonlyArray<string>)
+  } catch (error) {
+    if (Cause.isIllegalArgumentException(error)) return error.message
+  }
+  return undefined
+}
+
+const changed = (make: (addresses: Arr.NonEmptyReadonlyArray<string>) => Addresses.LookUp<string>) => {
+  const addresses: Arr.NonEmptyArray<string> = ["a"]
+  const caller = new Caller(make(addresses))
+  addresses[0] = "b"
+  return caller.attempt
+}
+
+describe("Addresses", () => {
+  it.effect("constant: always the same", () =>
+    Effect.gen(function*() {
+      expect(yield* Addresses.constant("a")).toBe("a")
+    }))
+
+  const { failover, roundRobin, shuffled } = Addresses
+
+  it.each(Object.entries({ failover, roundRobin, shuffled }))("%s refuses an empty array at once", (_name, make) => {
+    expect(messageOfEmpty(make)).toBe("addresses must be an array that is not empty, but is []")
+  })
+
+  describe("roundRobin", () => {
+    it.effect("gives the next address for every attempt, whether the last one failed or was lost", () =>
+      Effect.gen(function*() {
+        const caller = new Caller(Addresses.roundRobin(["a", "b", "c"]))
+        expect(yield* caller.attempts(2)).toEqual(["a", "b"])
+        yield* caller.lose
+        expect(yield* caller.attempts(5)).toEqual(["c", "a", "b", "c", "a"])
+      }))
+
+    it.effect("gives two turns to an address that is listed twice", () =>
+      Effect.gen(function*() {
+        const caller = new Caller(Addresses.roundRobin(["a", "a", "b"]))
+        expect(yield* caller.attempts(6)).toEqual(["a", "a", "b", "a", "a", "b"])
+      }))
+
+    it.effect("begins at the beginning for each persistent connection that shares it", () =>
+      Effect.gen(function*() {
+        const lookUp = Addresses.roundRobin(["a", "b", "c"])
+        const one = new Caller(lookUp)
+        const other = new Caller(lookUp)
+        expect(yield* one.attempts(2)).toEqual(["a", "b"])
+        expect(yield* other.attempts(2)).toEqual(["a", "b"])
+        expect(yield* one.attempt).toBe("c")
+        expect(yield* other.attempt).toBe("c")
+      }))
+
+    it.effect("is not changed with the array", () =>
+      Effect.gen(function*() {
+        expect(yield* changed(Addresses.roundRobin)).toBe("a")
+      }))
+  })
+
+  describe("shuffled", () => {
+    const lists = FastCheck.uniqueArray(FastCheck.string(), { minLength: 2, maxLength: 8 })
+
+    it.prop("gives every address once in each round, and none twice in a row", [lists, FastCheck.integer()], ([
+      list,
+      seed
+    ]) => {
+      const [first, ...others] = list
+      const caller = new Caller(Addresses.shuffled([first!, ...others]))
+      const given = seeded(seed)(caller.attempts(list.length * 5))
+      for (let round = 0; round < 5; round++) {
+        const members = given.slice(round * list.length, (round + 1) * list.length)
+        expect([...members].sort()).toEqual([...list].sort())
+      }
+      given.forEach((address, index) => expect(address).not.toBe(given[index - 1]))
+    })
+
+    it("gives every order that does not repeat equally often", () => {
+      const counts = new Map<string, number>()
+      const given = seeded(1)(new Caller(Addresses.shuffled(["a", "b", "c"])).attempts(3 * 10_000))
+      for (let index = 3; index < given.length; index += 3) {
+        // Where in the last round were those that come now? 2 cannot come first.
+        const last = given.slice(index - 3, index)
+        const order = given.slice(index, index + 3).map((address) => last.indexOf(address)).join("")
+        counts.set(order, (counts.get(order) ?? 0) + 1)
+      }
+      expect([...counts.keys()].sort()).toEqual(["012", "021", "102", "120"])
+      // 2,500 each; the standard deviation is 43.
+      for (const count of counts.values()) expect(Math.abs(count - 2500)).toBeLessThan(175)
+    })
+
+    it("orders anew in each round", () => {
+      const given = seeded(1)(new Caller(Addresses.shuffled(["a", "b", "c", "d", "e"])).attempts(500))
+      const rounds = Array.from({ length: 100 }, (_, round) => given.slice(round * 5, round * 5 + 5).join(""))
+      expect(new Set(rounds).size).toBeGreaterThan(50)
+    })
+
+    it("T4: is a function of the seed", () => {
+      const [one, same, other] = [1, 1, 2].map((seed) =>
+        seeded(seed)(new Caller(Addresses.shuffled(["a", "b", "c"])).attempts(30))
+      )
+      expect(one).toEqual(same)
+      expect(one).not.toEqual(other)
+    })
+
+    it("repeats the only address that there is", () => {
+      expect(seeded(1)(new Caller(Addresses.shuffled(["a"])).attempts(3))).toEqual(["a", "a", "a"])
+    })
+
+    it("counts addresses of the same content once", () => {
+      const lookUp = Addresses.shuffled([{ host: "a" }, { host: "b" }, { host: "a" }])
+      const given = seeded(1)(new Caller((attempt) => Effect.map(lookUp(attempt), ({ host }) => host)).attempts(20))
+      given.forEach((address, index) => expect(address).not.toBe(given[index - 1]))
+    })
+
+    it.effect("has another order for each persistent connection that shares it", () =>
+      Effect.gen(function*() {
+        const lookUp = Addresses.shuffled(["a", "b", "c", "d", "e"])
+        const firsts = yield* Effect.forEach(Array.from({ length: 50 }), () => new Caller(lookUp).attempt)
+        expect(new Set(firsts).size).toBe(5)
+      }).pipe(Effect.withRandom(Random.make(1))))
+
+    it.effect("is not changed with the array", () =>
+      Effect.gen(function*() {
+        expect(yield* changed(Addresses.shuffled)).toBe("a")
+      }))
+  })
+
+  describe("failover", () => {
+    it.effect("stays with the one that works, also when a connection is lost", () =>
+      Effect.gen(function*() {
+        const caller = new Caller(Addresses.failover(["a", "b", "c"]))
+        expect(yield* caller.attempts(2)).toEqual(["a", "b"])
+        yield* caller.lose
+        expect(yield* caller.attempt).toBe("b")
+        yield* caller.lose
+        yield* TestClock.adjust("365 days")
+        expect(yield* caller.attempt).toBe("b")
+      }))
+
+    it.effect("goes on to the next when an attempt has failed, and after the last to the first", () =>
+      Effect.gen(function*() {
+        const caller = new Caller(Addresses.failover(["a", "b", "c"]))
+        expect(yield* caller.attempts(5)).toEqual(["a", "b", "c", "a", "b"])
+      }))
+
+    it.effect("fails back to the first when its time has come, and not before", () =>
+      Effect.gen(function*() {
+        const caller = new Caller(Addresses.failover(["a", "b"], { failBackAfter: "10 minutes" }))
+        yield* caller.attempt
+        yield* TestClock.adjust("1 minute")
+        expect(yield* caller.attempt).toBe("b")
+        yield* caller.lose
+        yield* TestClock.adjust("9 minutes")
+        yield* TestClock.adjust("59 seconds")
+        expect(yield* caller.attempt).toBe("b")
+        yield* caller.lose
+        yield* TestClock.adjust("1 second")
+        expect(yield* caller.attempt).toBe("a")
+      }))
+
+    it.effect("leaves the first again if it still does not work, and waits anew", () =>
+      Effect.gen(function*() {
+        const caller = new Caller(Addresses.failover(["a", "b"], { failBackAfter: "10 minutes" }))
+        yield* caller.attempts(2)
+        yield* caller.lose
+        yield* TestClock.adjust("10 minutes")
+        expect(yield* caller.attempts(2)).toEqual(["a", "b"])
+        yield* caller.lose
+        yield* TestClock.adjust("9 minutes")
+        expect(yield* caller.attempt).toBe("b")
+        yield* caller.lose
+        yield* TestClock.adjust("1 minute")
+        expect(yield* caller.attempt).toBe("a")
+      }))
+
+    it.effect("visits every address while none works, however short the time to fail back is", () =>
+      Effect.gen(function*() {
+        const caller = new Caller(Addresses.failover(["a", "b", "c"], { failBackAfter: 0 }))
+        const visited: Array<string> = []
+        for (let attempt = 0; attempt < 6; attempt++) {
+          visited.push(yield* caller.attempt)
+          yield* TestClock.adjust("1 minute")
+        }
+        expect(visited).toEqual(["a", "b", "c", "a", "b", "c"])
+      }))
+
+    it.effect("begins with the first even if it is asked for the first time after a failure", () =>
+      Effect.gen(function*() {
+        const lookUp = Addresses.failover(["a", "b"])
+        let asked = 0
+        const caller = new Caller((attempt) => ++asked === 1 ? Effect.succeed("elsewhere") : lookUp(attempt))
+        expect(yield* caller.attempts(3)).toEqual(["elsewhere", "a", "b"])
+      }))
+
+    it.effect("stays with the only address that there is", () =>
+      Effect.gen(function*() {
+        const caller = new Caller(Addresses.failover(["a"], { failBackAfter: "1 minute" }))
+        expect(yield* caller.attempts(3)).toEqual(["a", "a", "a"])
+      }))
+
+    it.effect("does not move one persistent connection because of another that shares it", () =>
+      Effect.gen(function*() {
+        const lookUp = Addresses.failover(["a", "b"])
+        const one = new Caller(lookUp)
+        const other = new Caller(lookUp)
+        expect(yield* one.attempts(2)).toEqual(["a", "b"])
+        expect(yield* other.attempt).toBe("a")
+        yield* one.lose
+        expect(yield* one.attempt).toBe("b")
+      }))
+
+    it("refuses a negative time to fail back", () => {
+      expect(() => Addresses.failover(["a"], { failBackAfter: -1 })).toThrow(
+        "failBackAfter must be a duration of 0 or more, but is -1"
+      )
+    })
+
+    it.effect("is not changed with the array", () =>
+      Effect.gen(function*() {
+        expect(yield* changed(Addresses.failover)).toBe("a")
+      }))
+  })
+})

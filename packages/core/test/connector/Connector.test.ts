@@ -1,0 +1,728 @@
+import { describe, expect, it } from "@effect/vitest"
+import { ConnectionLost } from "@persistent-connection/core/ConnectionError"
+import * as Connector from "@persistent-connection/core/Connector"
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as TestClock from "effect/TestClock"
+
+/** A connection, and what became of it. */
+class Line {
+  isOpen = true
+  isReleased = false
+  watches = 0
+  readonly lost = Deferred.unsafeMake<void, string>(fiberId)
+  constructor(readonly address: string) {}
+}
+
+const fiberId = Effect.runSync(Effect.fiberId)
+
+/** A connector that keeps an account of what it opens. */
+class Exchange {
+  readonly log: Array<string> = []
+  readonly lines: Array<Line> = []
+  attempts = 0
+
+  get last(): Line {
+    return this.lines.at(-1)!
+  }
+
+  /** `before` comes first, and what it acquires belongs to the connection as well. */
+  connector<E = never, R = never>(
+    before: (attempt: Connector.Attempt<string>) => Effect.Effect<unknown, E, R> = () => Effect.void
+  ): Connector.Connector<string, Line, E | string, Exclude<R, Scope.Scope>> {
+    return Connector.make({
+      connect: (address: string, attempt) =>
+        Effect.gen(this, function*() {
+          this.attempts++
+          yield* before(attempt)
+          const line = yield* Effect.acquireRelease(
+            Effect.sync(() => new Line(address)),
+            (line) =>
+              Effect.sync(() => {
+                line.isReleased = true
+                this.log.push("line released")
+              })
+          )
+          this.lines.push(line)
+          return line
+        }),
+      closed: (line: Line) =>
+        Effect.acquireUseRelease(
+          Effect.sync(() => line.watches++),
+          () => Deferred.await(line.lost),
+          () => Effect.sync(() => line.watches--)
+        ),
+      isClosed: (line) => !line.isOpen
+    })
+  }
+}
+
+const attempt: Connector.Attempt<string> = {
+  serverName: "prices",
+  owner: {},
+  generation: 3,
+  number: 1,
+  lastCause: Option.none(),
+  previousAddress: Option.none(),
+  failedAttempts: Effect.succeed(0),
+  abort: Effect.fail,
+  untimed: (effect) => effect
+}
+
+/** The same, as a part of something that must not be interrupted. */
+const uninterruptible = <Connection, E, R>(
+  { closed, connect, isClosed }: Connector.Connector<string, Connection, E, R>
+): Connector.Connector<string, Connection, E, R> =>
+  Connector.make({
+    connect: (address: string, attempt: Connector.Attempt<string>) => Effect.uninterruptible(connect(address, attempt)),
+    closed,
+    isClosed
+  })
+
+/** Connects in a scope that is closed by hand. */
+const open = <Connection, E, R>(
+  connector: Connector.Connector<string, Connection, E, R>,
+  attempting: Connector.Attempt<string> = attempt
+) =>
+  Effect.gen(function*() {
+    const scope = yield* Scope.make()
+    const fiber = yield* Effect.fork(Scope.extend(connector.connect("a", attempting), scope))
+    // Up to where it waits.
+    yield* TestClock.adjust(0)
+    return { fiber, close: Scope.close(scope, Exit.void) }
+  })
+
+/** A connector that remembers the addresses it was given. */
+const remembering = (given: Array<unknown>) =>
+  Connector.make({
+    connect: (address: URL, attempt) => {
+      given.push(address.href, Option.map(attempt.previousAddress, ({ href }) => href))
+      return Effect.succeed({})
+    },
+    closed: () => Effect.never
+  }).pipe(Connector.mapAddress((text: string) => new URL(text)))
+
+const isDone = <A, E>(fiber: Fiber.RuntimeFiber<A, E>) => Effect.map(Fiber.poll(fiber), Option.isSome)
+
+const failureOf = <A, E>(fiber: Fiber.Fiber<A, E>) => Effect.flip(Fiber.join(fiber))
+
+const causeOf = <A, E>(fiber: Fiber.Fiber<A, E>) =>
+  Effect.map(Fiber.await(fiber), (exit) => Exit.isFailure(exit) ? exit.cause : Cause.empty)
+
+describe("Connector", () => {
+  describe("make", () => {
+    it("has a type id, and can be piped", () => {
+      const connector = Connector.make({ connect: () => Effect.succeed({}), closed: () => Effect.never })
+      expect(connector[Connector.TypeId]).toBe(Connector.TypeId)
+      expect(connector.pipe((self) => self === connector)).toBe(true)
+    })
+
+    it("A4: isClosed is absent where it was not given, also in what is made of it", () => {
+      const connector = Connector.make<string, object>({
+        connect: () => Effect.succeed({}),
+        closed: () => Effect.never
+      })
+      const made = [
+        connector,
+        connector.pipe(Connector.connectTimeout("1 second")),
+        connector.pipe(Connector.connectTimeout(Infinity)),
+        connector.pipe(Connector.setup((connection) => Effect.succeed(connection))),
+        connector.pipe(Connector.limitAttempts(Effect.unsafeMakeSemaphore(1))),
+        connector.pipe(Connector.map((connection) => connection)),
+        connector.pipe(Connector.mapError((error) => error)),
+        connector.pipe(Connector.mapAddress((address: string) => address))
+      ]
+      expect(made.map(({ isClosed }) => isClosed)).toEqual(made.map(() => undefined))
+    })
+
+    it.effect("takes an object with methods, also of a class", () =>
+      Effect.gen(function*() {
+        class Wire {
+          private readonly greeting = "hello"
+          connect(address: string) {
+            return Effect.succeed({ said: `${this.greeting} ${address}` })
+          }
+          closed() {
+            return Effect.fail(this.greeting)
+          }
+        }
+        const connector = Connector.make(new Wire()).pipe(Connector.map(({ said }) => ({ said })))
+        const connection = yield* Effect.scoped(connector.connect("a", attempt))
+        expect(connection).toEqual({ said: "hello a" })
+        expect(yield* Effect.flip(connector.closed(connection))).toBe("hello")
+      }))
+
+    it.effect("every combinator asks the original connector for the end of a connection", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        const check = <Connection, E>(connector: Connector.Connector<string, Connection, E>) =>
+          Effect.gen(function*() {
+            const { fiber } = yield* open(connector)
+            const connection = yield* Fiber.join(fiber)
+            const { last } = exchange
+            expect(connector.isClosed?.(connection)).toBe(false)
+            last.isOpen = false
+            expect(connector.isClosed?.(connection)).toBe(true)
+            const watch = yield* Effect.fork(connector.closed(connection))
+            yield* TestClock.adjust(0)
+            expect(yield* isDone(watch)).toBe(false)
+            expect(last.watches).toBe(1)
+            yield* Deferred.fail(last.lost, "reset")
+            expect(yield* failureOf(watch)).toBe("reset")
+          })
+        const connector = exchange.connector()
+        yield* check(connector)
+        yield* check(connector.pipe(Connector.connectTimeout("1 second")))
+        yield* check(connector.pipe(Connector.setup((line) => Effect.succeed(line))))
+        yield* check(connector.pipe(Connector.setup(() => Effect.succeed({}))))
+        yield* check(connector.pipe(Connector.limitAttempts(Effect.unsafeMakeSemaphore(1))))
+        yield* check(connector.pipe(Connector.map((line) => line)))
+        yield* check(connector.pipe(Connector.map(() => ({})), Connector.map((line) => ({ line }))))
+        yield* check(connector.pipe(Connector.mapError((error) => error)))
+        yield* check(connector.pipe(Connector.mapAddress((address: string) => address)))
+      }))
+  })
+
+  describe("connectTimeout", () => {
+    it.effect("D9: fails when the time is up, and releases what was acquired until then", () =>
+      Effect.gen(function*() {
+        let isReleased = false
+        let isInterrupted = false
+        const hanging = new Exchange().connector(() =>
+          Effect.zipRight(
+            Effect.addFinalizer(() =>
+              Effect.sync(() => {
+                isReleased = true
+              })
+            ),
+            Effect.onInterrupt(Effect.never, () =>
+              Effect.sync(() => {
+                isInterrupted = true
+              }))
+          )
+        )
+        const { fiber } = yield* open(hanging.pipe(Connector.connectTimeout("5 seconds")))
+        yield* TestClock.adjust("4999 millis")
+        expect(yield* isDone(fiber)).toBe(false)
+        yield* TestClock.adjust("1 millis")
+        const error = yield* failureOf(fiber)
+        expect(error).toBeInstanceOf(Cause.TimeoutException)
+        expect(error).toHaveProperty("message", "No connection to \"prices\" within 5s")
+        expect(isInterrupted).toBe(true)
+        expect(isReleased).toBe(true)
+      }))
+
+    it.effect("D4: in time, the connection and what it needs live as long as their scope", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        const slow = exchange.connector(() => Effect.sleep("4 seconds"))
+        const { close, fiber } = yield* open(Connector.connectTimeout(slow, "5 seconds"))
+        yield* TestClock.adjust("4 seconds")
+        expect(yield* Fiber.join(fiber)).toBe(exchange.last)
+        yield* TestClock.adjust("1 hour")
+        expect(exchange.log).toEqual([])
+        yield* close
+        expect(exchange.log).toEqual(["line released"])
+      }))
+
+    it.effect("D9: does not wait for what cannot be interrupted, and releases what comes too late", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        const stubborn = exchange.connector(() => Effect.uninterruptible(Effect.sleep("1 minute")))
+        const { close, fiber } = yield* open(uninterruptible(stubborn).pipe(Connector.connectTimeout("5 seconds")))
+        yield* TestClock.adjust("5 seconds")
+        expect(yield* failureOf(fiber)).toBeInstanceOf(Cause.TimeoutException)
+        expect(exchange.lines).toEqual([])
+        yield* TestClock.adjust("55 seconds")
+        expect(exchange.lines).toMatchObject([{ isReleased: true }])
+        yield* close
+        expect(exchange.log).toEqual(["line released"])
+      }))
+
+    it.effect("D8: the scope of the attempt lasts until what comes too late has been released", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        const stubborn = exchange.connector(() => Effect.uninterruptible(Effect.sleep("1 minute")))
+        const { close, fiber } = yield* open(stubborn.pipe(Connector.connectTimeout("5 seconds")))
+        yield* TestClock.adjust("5 seconds")
+        yield* Fiber.await(fiber)
+        const closing = yield* Effect.fork(close)
+        yield* TestClock.adjust("54 seconds")
+        expect(yield* isDone(closing)).toBe(false)
+        yield* TestClock.adjust("1 second")
+        expect(yield* isDone(closing)).toBe(true)
+      }))
+
+    it.effect("D9: does not wait for a finalizer that hangs", () =>
+      Effect.gen(function*() {
+        const hanging = new Exchange().connector(() => Effect.onInterrupt(Effect.never, () => Effect.never))
+        const { fiber } = yield* open(hanging.pipe(Connector.connectTimeout("5 seconds")))
+        yield* TestClock.adjust("5 seconds")
+        expect(yield* failureOf(fiber)).toBeInstanceOf(Cause.TimeoutException)
+      }))
+
+    it.effect("D10: what is thrown by a late release is reported to the scope", () =>
+      Effect.gen(function*() {
+        const throwing = new Exchange().connector(() =>
+          Effect.zipRight(Effect.addFinalizer(() => Effect.die("broken")), Effect.never)
+        )
+        const { close, fiber } = yield* open(throwing.pipe(Connector.connectTimeout("5 seconds")))
+        yield* TestClock.adjust("5 seconds")
+        expect(yield* failureOf(fiber)).toBeInstanceOf(Cause.TimeoutException)
+        expect(yield* Effect.exit(close)).toEqual(Exit.die("broken"))
+      }))
+
+    it.effect("D1: interrupting the attempt interrupts the connect, and waits for it", () =>
+      Effect.gen(function*() {
+        const cleaning = yield* Deferred.make<void>()
+        const exchange = new Exchange()
+        const slow = exchange.connector(() => Effect.onInterrupt(Effect.never, () => Deferred.await(cleaning)))
+        const { close, fiber } = yield* open(slow.pipe(Connector.connectTimeout("5 seconds")))
+        const interrupting = yield* Effect.fork(Fiber.interrupt(fiber))
+        yield* TestClock.adjust("1 minute")
+        expect(yield* isDone(interrupting)).toBe(false)
+        yield* Deferred.succeed(cleaning, undefined)
+        expect(Exit.isInterrupted(yield* Fiber.join(interrupting))).toBe(true)
+        yield* close
+        expect(exchange.lines).toEqual([])
+      }))
+
+    it.effect("D1: releases a connection that was established in the moment of the interruption", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        const stubborn = exchange.connector(() => Effect.uninterruptible(Effect.sleep("1 second")))
+        const { close, fiber } = yield* open(stubborn.pipe(Connector.connectTimeout("5 seconds")))
+        const interrupting = yield* Effect.fork(Fiber.interrupt(fiber))
+        yield* TestClock.adjust("1 second")
+        expect(Exit.isInterrupted(yield* Fiber.join(interrupting))).toBe(true)
+        yield* close
+        expect(exchange.lines.every((line) => line.isReleased)).toBe(true)
+      }))
+
+    it.effect("D9: time spent untimed does not count, at any depth", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        let untimed = 0
+        const waiting = exchange.connector((attempt) =>
+          Effect.sleep("3 seconds").pipe(
+            Effect.zipRight(attempt.untimed(Effect.sleep("1 hour"))),
+            Effect.zipRight(Effect.sleep("1999 millis"))
+          )
+        )
+        const { fiber } = yield* open(
+          waiting.pipe(Connector.connectTimeout("5 seconds"), Connector.connectTimeout("5 seconds")),
+          {
+            ...attempt,
+            untimed: (effect) => {
+              untimed++
+              return effect
+            }
+          }
+        )
+        yield* TestClock.adjust("3 seconds")
+        yield* TestClock.adjust("1 hour")
+        yield* TestClock.adjust("1998 millis")
+        expect(yield* isDone(fiber)).toBe(false)
+        yield* TestClock.adjust("1 millis")
+        expect(yield* Fiber.join(fiber)).toBe(exchange.last)
+        expect(untimed).toBe(1)
+      }))
+
+    it.effect("fails as the connect fails", () =>
+      Effect.gen(function*() {
+        const typed = new Exchange().connector(() => Effect.fail("refused"))
+        const thrown = new Exchange().connector(() => Effect.die("broken"))
+        expect(yield* failureOf((yield* open(typed.pipe(Connector.connectTimeout(5)))).fiber)).toBe("refused")
+        expect(yield* causeOf((yield* open(thrown.pipe(Connector.connectTimeout(5)))).fiber)).toEqual(
+          Cause.die("broken")
+        )
+      }))
+
+    it.effect("D1: does not hang where the attempt cannot be interrupted, and leaves the connect alone", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        const slow = exchange.connector(() => Effect.sleep("2 seconds"))
+        const inTime = yield* open(uninterruptible(slow.pipe(Connector.connectTimeout("3 seconds"))))
+        const tooLate = yield* open(uninterruptible(slow.pipe(Connector.connectTimeout("1 second"))))
+        yield* TestClock.adjust("1 second")
+        expect(yield* isDone(tooLate.fiber)).toBe(true)
+        expect(yield* failureOf(tooLate.fiber)).toBeInstanceOf(Cause.TimeoutException)
+        yield* TestClock.adjust("1 second")
+        const line = yield* Fiber.join(inTime.fiber)
+        expect(line.isReleased).toBe(false)
+        expect(exchange.lines.filter((each) => each.isReleased)).toHaveLength(1)
+      }))
+
+    it.effect("keeps what the connect changes for its fiber", () =>
+      Effect.gen(function*() {
+        const ref = FiberRef.unsafeMake("before")
+        const setting = new Exchange().connector(() => FiberRef.set(ref, "after"))
+        const connector = setting.pipe(Connector.connectTimeout(5), Connector.setup((line) => Effect.succeed(line)))
+        yield* Effect.scoped(connector.connect("a", attempt))
+        expect(yield* FiberRef.get(ref)).toBe("after")
+      }))
+
+    it("D9: Duration.infinity is no limit", () => {
+      const connector = new Exchange().connector()
+      expect(connector.pipe(Connector.connectTimeout(Duration.infinity))).toBe(connector)
+    })
+
+    it("refuses a negative duration at once", () => {
+      expect(() => Connector.connectTimeout(new Exchange().connector(), -1)).toThrow(
+        "connectTimeout must be a duration of 0 or more, but is -1"
+      )
+    })
+  })
+
+  describe("setup", () => {
+    it.effect("is given the connection, the address and the attempt", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        const connector = Connector.setup(exchange.connector(), (line, address, { generation }) =>
+          Effect.succeed({ line, address, generation }))
+        const { fiber } = yield* open(connector)
+        expect(yield* Fiber.join(fiber)).toEqual({ line: exchange.last, address: "a", generation: 3 })
+      }))
+
+    it.effect("watches for a loss as long as it lasts, and no longer", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        const watches: Array<number> = []
+        const note = Effect.sync(() => watches.push(exchange.last.watches))
+        const connector = exchange.connector().pipe(
+          Connector.setup((line) => Effect.as(Effect.zipRight(Effect.repeatN(Effect.yieldNow(), 2), note), line))
+        )
+        yield* Effect.scoped(Effect.zipRight(connector.connect("a", attempt), note))
+        expect(watches).toEqual([1, 0])
+      }))
+
+    it.effect("D4: what it acquires lives with the connection, and goes before it", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        let beats = 0
+        const connector = exchange.connector().pipe(Connector.setup((line) =>
+          Effect.gen(function*() {
+            yield* Effect.addFinalizer(() => Effect.sync(() => exchange.log.push("set-up released")))
+            yield* Effect.sync(() => beats++).pipe(Effect.delay("1 second"), Effect.forever, Effect.forkScoped)
+            return line
+          })
+        ))
+        const { close, fiber } = yield* open(connector)
+        yield* Fiber.join(fiber)
+        yield* TestClock.adjust("3 seconds")
+        expect(beats).toBe(3)
+        expect(exchange.log).toEqual([])
+        yield* close
+        expect(exchange.log).toEqual(["set-up released", "line released"])
+        yield* TestClock.adjust("3 seconds")
+        expect(beats).toBe(3)
+      }))
+
+    it.effect("fails the attempt when it fails, and stops watching", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        const typed = exchange.connector().pipe(Connector.setup(() => Effect.fail("unauthorized")))
+        expect(yield* failureOf((yield* open(typed)).fiber)).toBe("unauthorized")
+        const thrown = exchange.connector().pipe(Connector.setup((): Effect.Effect<object> => {
+          throw new Error("broken")
+        }))
+        expect(yield* causeOf((yield* open(thrown)).fiber)).toEqual(Cause.die(new Error("broken")))
+        expect(exchange.lines.map((line) => line.watches)).toEqual([0, 0])
+      }))
+
+    it.effect("D5: a loss meanwhile fails the attempt with its cause, after the set-up has been interrupted", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        const cleaning = yield* Deferred.make<void>()
+        const hanging = exchange.connector().pipe(
+          Connector.setup(() => Effect.onInterrupt(Effect.never, () => Deferred.await(cleaning)))
+        )
+        const { fiber } = yield* open(hanging)
+        expect(exchange.last.watches).toBe(1)
+        yield* Deferred.fail(exchange.last.lost, "reset")
+        yield* TestClock.adjust(0)
+        expect(yield* isDone(fiber)).toBe(false)
+        yield* Deferred.succeed(cleaning, undefined)
+        expect(yield* causeOf(fiber)).toEqual(Cause.fail("reset"))
+      }))
+
+    it.effect("D5: a loss by a defect fails the attempt with that defect", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        const { fiber } = yield* open(exchange.connector().pipe(Connector.setup(() => Effect.never)))
+        yield* Deferred.die(exchange.last.lost, "broken")
+        expect(yield* causeOf(fiber)).toEqual(Cause.die("broken"))
+      }))
+
+    it.effect("a loss without an error is a ConnectionLost", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        const { fiber } = yield* open(exchange.connector().pipe(Connector.setup(() => Effect.never)))
+        yield* Deferred.succeed(exchange.last.lost, undefined)
+        const error = yield* failureOf(fiber)
+        expect(error).toEqual(new ConnectionLost({ serverName: "prices", generation: 3, cause: Cause.empty }))
+        expect(error).toHaveProperty("message", "Connection 3 to \"prices\" was lost: a close without an error")
+      }))
+
+    it.effect("a watch that is interrupted from within is a loss, and not an interruption of the attempt", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        const { fiber } = yield* open(exchange.connector().pipe(Connector.setup(() => Effect.never)))
+        yield* Deferred.interrupt(exchange.last.lost)
+        const error = yield* failureOf(fiber)
+        expect(error).toBeInstanceOf(ConnectionLost)
+      }))
+
+    it.effect("D10: a defect of the interrupted set-up is reported as well", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        const { fiber } = yield* open(
+          exchange.connector().pipe(
+            Connector.setup(() => Effect.onInterrupt(Effect.never, () => Effect.die("broken")))
+          )
+        )
+        yield* Deferred.fail(exchange.last.lost, "reset")
+        expect(yield* causeOf(fiber)).toEqual(Cause.parallel(Cause.fail("reset"), Cause.die("broken")))
+      }))
+
+    it.effect("D1: interrupting the attempt interrupts the set-up and the watch, and waits for both", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        const cleaning = yield* Deferred.make<void>()
+        const { fiber } = yield* open(
+          exchange.connector().pipe(
+            Connector.setup(() => Effect.onInterrupt(Effect.never, () => Deferred.await(cleaning)))
+          )
+        )
+        const interrupting = yield* Effect.fork(Fiber.interrupt(fiber))
+        yield* TestClock.adjust(0)
+        expect(yield* isDone(interrupting)).toBe(false)
+        yield* Deferred.succeed(cleaning, undefined)
+        expect(Exit.isInterrupted(yield* Fiber.join(interrupting))).toBe(true)
+        expect(exchange.last.watches).toBe(0)
+      }))
+
+    it.effect("D1: does not hang where the attempt cannot be interrupted", () =>
+      Effect.gen(function*() {
+        const connector = new Exchange().connector().pipe(Connector.setup((line) => Effect.as(Effect.yieldNow(), line)))
+        expect(yield* Fiber.join((yield* open(uninterruptible(connector))).fiber)).toBeInstanceOf(Line)
+      }))
+
+    it.effect("counts for an connectTimeout that is put on later", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        const connector = exchange.connector().pipe(
+          Connector.connectTimeout("2 seconds"),
+          Connector.setup(() => Effect.never),
+          Connector.connectTimeout("5 seconds")
+        )
+        const { fiber } = yield* open(connector)
+        yield* TestClock.adjust("4 seconds")
+        expect(yield* isDone(fiber)).toBe(false)
+        yield* TestClock.adjust("1 second")
+        expect(yield* failureOf(fiber)).toHaveProperty("message", "No connection to \"prices\" within 5s")
+        expect(exchange.last).toMatchObject({ watches: 0, isReleased: true })
+      }))
+  })
+
+  describe("limitAttempts", () => {
+    it.effect("lets only so many attempts be under way at once, over all connectors that share the permits", () =>
+      Effect.gen(function*() {
+        const semaphore = yield* Effect.makeSemaphore(2)
+        const exchange = new Exchange()
+        const slow = exchange.connector(() => Effect.sleep("1 second")).pipe(Connector.limitAttempts(semaphore))
+        const other = exchange.connector(() => Effect.sleep("1 second")).pipe(Connector.limitAttempts(semaphore))
+        const opened = yield* Effect.all([open(slow), open(other), open(slow), open(other), open(slow)])
+        expect(exchange.attempts).toBe(2)
+        yield* TestClock.adjust("1 second")
+        // The first two are established and live on.
+        expect(exchange.lines).toHaveLength(2)
+        expect(exchange.attempts).toBe(4)
+        yield* TestClock.adjust("2 seconds")
+        yield* Effect.forEach(opened, ({ fiber }) => Fiber.join(fiber))
+        expect(exchange.lines.some((line) => line.isReleased)).toBe(false)
+      }))
+
+    it.effect("gives the permit back however the attempt ends", () =>
+      Effect.gen(function*() {
+        const semaphore = yield* Effect.makeSemaphore(1)
+        const endings: ReadonlyArray<Effect.Effect<unknown, string>> = [
+          Effect.void,
+          Effect.fail("refused"),
+          Effect.die("broken"),
+          Effect.interrupt,
+          Effect.never
+        ]
+        for (const ending of endings) {
+          const { fiber } = yield* open(new Exchange().connector(() => ending).pipe(Connector.limitAttempts(semaphore)))
+          yield* Fiber.interrupt(fiber)
+          expect(yield* semaphore.withPermitsIfAvailable(1)(Effect.void)).toEqual(Option.some(undefined))
+        }
+        const throwing = Connector.make<string, Line>({
+          connect: () => {
+            throw new Error("broken")
+          },
+          closed: () => Effect.never
+        })
+        yield* Fiber.await((yield* open(throwing.pipe(Connector.limitAttempts(semaphore)))).fiber)
+        expect(yield* semaphore.withPermitsIfAvailable(1)(Effect.void)).toEqual(Option.some(undefined))
+      }))
+
+    it.effect("D1: an attempt that is interrupted while it waits has taken nothing", () =>
+      Effect.gen(function*() {
+        const semaphore = yield* Effect.makeSemaphore(1)
+        const exchange = new Exchange()
+        const connector = exchange.connector().pipe(Connector.limitAttempts(semaphore))
+        yield* semaphore.take(1)
+        const waiting = yield* open(connector)
+        expect(Exit.isInterrupted(yield* Fiber.interrupt(waiting.fiber))).toBe(true)
+        expect(yield* semaphore.withPermitsIfAvailable(1)(Effect.void)).toEqual(Option.none())
+        // In the very moment in which it would be given the permit.
+        const unlucky = yield* open(connector)
+        yield* semaphore.release(1)
+        yield* Fiber.interrupt(unlucky.fiber)
+        expect(yield* semaphore.withPermitsIfAvailable(1)(Effect.void)).toEqual(Option.some(undefined))
+      }))
+
+    it.effect("D9: waiting for the permit is untimed, the connect is not", () =>
+      Effect.gen(function*() {
+        const semaphore = yield* Effect.makeSemaphore(1)
+        const events: Array<string> = []
+        const connector = new Exchange().connector(() => Effect.sync(() => events.push("connect")))
+        yield* semaphore.take(1)
+        const { fiber } = yield* open(connector.pipe(Connector.limitAttempts(semaphore)), {
+          ...attempt,
+          untimed: (effect) =>
+            Effect.acquireUseRelease(
+              Effect.sync(() => events.push("stop the clock")),
+              () => effect,
+              () => Effect.sync(() => events.push("start the clock"))
+            )
+        })
+        events.push("permit")
+        yield* semaphore.release(1)
+        yield* Fiber.join(fiber)
+        expect(events).toEqual(["stop the clock", "permit", "start the clock", "connect"])
+      }))
+
+    it.effect("D9: waiting for the permit does not count for an connectTimeout that is put on later", () =>
+      Effect.gen(function*() {
+        const semaphore = yield* Effect.makeSemaphore(1)
+        yield* semaphore.take(1)
+        const connector = new Exchange().connector(() => Effect.sleep("2 seconds")).pipe(
+          Connector.limitAttempts(semaphore),
+          Connector.connectTimeout("5 seconds")
+        )
+        const { fiber } = yield* open(connector)
+        yield* TestClock.adjust("1 hour")
+        yield* semaphore.release(1)
+        yield* TestClock.adjust("2 seconds")
+        expect(yield* Fiber.join(fiber)).toBeInstanceOf(Line)
+      }))
+  })
+
+  describe("map", () => {
+    it.effect("D4: gives another connection, and changes nothing about its life", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        const connector = exchange.connector().pipe(Connector.map((line) => ({ of: line })))
+        const { close, fiber } = yield* open(connector)
+        expect(yield* Fiber.join(fiber)).toEqual({ of: exchange.last })
+        yield* close
+        expect(exchange.last.isReleased).toBe(true)
+      }))
+
+    it.effect("tells its connections apart", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        const connector = Connector.map(exchange.connector(), () => ({}))
+        const one = yield* Fiber.join((yield* open(connector)).fiber)
+        const other = yield* Fiber.join((yield* open(connector)).fiber)
+        exchange.lines[0]!.isOpen = false
+        expect(connector.isClosed?.(one)).toBe(true)
+        expect(connector.isClosed?.(other)).toBe(false)
+      }))
+
+    it.effect("C6: fails the attempt with a defect if the function throws", () =>
+      Effect.gen(function*() {
+        const connector = new Exchange().connector().pipe(Connector.map((): object => {
+          throw new Error("broken")
+        }))
+        expect(yield* causeOf((yield* open(connector)).fiber)).toEqual(Cause.die(new Error("broken")))
+      }))
+
+    it.effect("does not know the connections of others", () =>
+      Effect.gen(function*() {
+        const connector = new Exchange().connector().pipe(Connector.map((line) => ({ of: line })))
+        const cause = yield* Effect.flip(Effect.sandbox(connector.closed({ of: new Line("a") })))
+        expect(Cause.squash(cause)).toBeInstanceOf(Cause.IllegalArgumentException)
+      }))
+  })
+
+  describe("mapError", () => {
+    it.effect("changes the errors of connecting, of losing the connection, and of abort", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        const aborted: Array<unknown> = []
+        const refused = Connector.make<string, Line, string, string>({
+          connect: (_address, attempt) => attempt.abort("given up"),
+          closed: exchange.connector().closed
+        }).pipe(Connector.mapError((of) => ({ of })))
+        const { fiber } = yield* open(refused, {
+          ...attempt,
+          abort: (error) => Effect.zipRight(Effect.sync(() => aborted.push(error)), Effect.fail(error))
+        })
+        expect(yield* failureOf(fiber)).toEqual({ of: "given up" })
+        expect(aborted).toEqual([{ of: "given up" }])
+        const line = new Line("a")
+        yield* Deferred.fail(line.lost, "reset")
+        expect(yield* Effect.flip(refused.closed(line))).toEqual({ of: "reset" })
+      }))
+
+    it.effect("D5: leaves defects as they are", () =>
+      Effect.gen(function*() {
+        const connector = new Exchange().connector(() => Effect.die("broken")).pipe(Connector.mapError(() => "other"))
+        expect(yield* causeOf((yield* open(connector)).fiber)).toEqual(Cause.die("broken"))
+      }))
+  })
+
+  describe("mapAddress", () => {
+    it.effect("changes the address, and the previous one", () =>
+      Effect.gen(function*() {
+        const given: Array<unknown> = []
+        yield* Effect.scoped(
+          remembering(given).connect("wss://b", {
+            ...attempt,
+            previousAddress: Option.some("wss://a")
+          })
+        )
+        yield* Effect.scoped(remembering(given).connect("wss://b", attempt))
+        expect(given).toEqual(["wss://b/", Option.some("wss://a/"), "wss://b/", Option.none()])
+      }))
+
+    it.effect("C6: fails the attempt with a defect if the function throws at the address", () =>
+      Effect.gen(function*() {
+        const exit = yield* Effect.exit(Effect.scoped(remembering([]).connect("nonsense", attempt)))
+        expect(Exit.isFailure(exit) && Cause.isDie(exit.cause)).toBe(true)
+      }))
+
+    it.effect("is not disturbed by a previous address that the function throws at", () =>
+      Effect.gen(function*() {
+        const given: Array<unknown> = []
+        yield* Effect.scoped(
+          remembering(given).connect("wss://b", {
+            ...attempt,
+            previousAddress: Option.some("nonsense")
+          })
+        )
+        expect(given).toEqual(["wss://b/", Option.none()])
+      }))
+  })
+})

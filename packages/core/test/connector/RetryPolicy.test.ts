@@ -1,0 +1,376 @@
+import { describe, expect, it } from "@effect/vitest"
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FastCheck from "effect/FastCheck"
+import * as Fiber from "effect/Fiber"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import * as ScheduleDecision from "effect/ScheduleDecision"
+import * as Intervals from "effect/ScheduleIntervals"
+import * as TestClock from "effect/TestClock"
+import { readFileSync } from "node:fs"
+
+/** How the original's default was measured: `conformance/README.md`. */
+interface Run {
+  readonly mean: number
+  readonly stdev: number
+  readonly quantiles: Readonly<Record<string, number>>
+  readonly histogram: { readonly from: number; readonly bin_width: number; readonly counts: ReadonlyArray<number> }
+}
+
+const original: { readonly runs: ReadonlyArray<Run> } = JSON.parse(
+  readFileSync(new URL("../fixtures/jitter.json", import.meta.url), "utf8")
+)
+
+interface Options<In> {
+  readonly seed?: number
+  /** The moments at which the attempts began, in ms. */
+  readonly now?: (step: number) => number
+  readonly input?: (step: number) => In
+}
+
+/** Steps a schedule as a persistent connection does; stops early if the schedule ends. */
+const steps = <Out, In>(
+  schedule: Schedule.Schedule<Out, In>,
+  count: number,
+  { input, now = () => 0, seed = 1 }: Options<In>
+): ReadonlyArray<{ readonly delay: number; readonly output: Out }> =>
+  Effect.gen(function*() {
+    const taken: Array<{ readonly delay: number; readonly output: Out }> = []
+    let state = schedule.initial
+    for (let step = 0; step < count; step++) {
+      const [next, output, decision] = yield* schedule.step(now(step), input?.(step) as In, state)
+      if (ScheduleDecision.isDone(decision)) break
+      taken.push({ delay: Intervals.start(decision.intervals) - now(step), output })
+      state = next
+    }
+    return taken
+  }).pipe(Effect.withRandom(Random.make(seed)), Effect.runSync)
+
+const delays = <Out, In>(schedule: Schedule.Schedule<Out, In>, count: number, options: Options<In> = {}) =>
+  steps(schedule, count, options).map(({ delay }) => delay)
+
+const sum = (values: ReadonlyArray<number>) => values.reduce((total, value) => total + value, 0)
+const mean = (values: ReadonlyArray<number>) => sum(values) / values.length
+
+const histogram = (values: ReadonlyArray<number>, from: number, width: number, bins: number) => {
+  const counts = Array.from({ length: bins }, () => 0)
+  for (const value of values) counts[Math.floor((value - from) / width)]! += 1
+  return counts
+}
+
+/** Pearson's, against the uniform distribution. */
+const chiSquared = (counts: ReadonlyArray<number>) => {
+  const expected = mean(counts)
+  return sum(counts.map((count) => (count - expected) ** 2 / expected))
+}
+
+/** Do two histograms of equally many values come from the same distribution? */
+const chiSquaredOfTwo = (these: ReadonlyArray<number>, those: ReadonlyArray<number>) =>
+  sum(these.map((count, bin) => (count - those[bin]!) ** 2 / (count + those[bin]!)))
+
+/** With 19 degrees of freedom, exceeded by chance once in 2,000 times. */
+const limit = 45.97
+
+const message = (f: () => unknown): string | undefined => {
+  try {
+    f()
+  } catch (error) {
+    if (Cause.isIllegalArgumentException(error)) return error.message
+  }
+  return undefined
+}
+
+describe("RetryPolicy", () => {
+  describe("standard", () => {
+    it.each([42, 7])("T3: is uniform over 7 to 13 s, as the original is (seed %i)", (seed) => {
+      const drawn = delays(RetryPolicy.standard, 10_000, { seed })
+      const sorted = [...drawn].sort((a, b) => a - b)
+      expect(sorted[0]).toBeGreaterThanOrEqual(7000)
+      expect(sorted.at(-1)).toBeLessThanOrEqual(13_000)
+      const counts = histogram(drawn, 7000, 300, 20)
+      expect(chiSquared(counts)).toBeLessThan(limit)
+      const center = mean(drawn)
+      const deviation = Math.sqrt(mean(drawn.map((delay) => (delay - center) ** 2)))
+      for (const run of original.runs) {
+        expect(run.histogram).toMatchObject({ from: 7000, bin_width: 300 })
+        expect(chiSquaredOfTwo(counts, run.histogram.counts)).toBeLessThan(limit)
+        // Four standard errors of the difference of two means, and of two deviations.
+        expect(Math.abs(center - run.mean)).toBeLessThan(98)
+        expect(Math.abs(deviation - run.stdev)).toBeLessThan(45)
+        for (const [part, quantile] of Object.entries(run.quantiles)) {
+          expect(Math.abs(sorted[Math.floor(Number(part) * drawn.length)]! - quantile)).toBeLessThan(170)
+        }
+      }
+      // Each is drawn by itself.
+      const lagged = mean(drawn.slice(1).map((delay, index) => (delay - center) * (drawn[index]! - center)))
+      expect(Math.abs(lagged / deviation ** 2)).toBeLessThan(0.04)
+    })
+
+    it("T3: … and the measure tells a slightly different distribution", () => {
+      const narrower = delays(RetryPolicy.randomized("10 seconds", { fraction: 0.29 }), 10_000)
+      expect(chiSquared(histogram(narrower, 7000, 300, 20))).toBeGreaterThan(limit)
+    })
+
+    it("T3: draws a fresh delay for every attempt, also after a success", () => {
+      expect(new Set(delays(RetryPolicy.standard, 1000)).size).toBe(1000)
+      const [first, second] = Effect.gen(function*() {
+        const { initial, step } = RetryPolicy.standard
+        return [yield* step(0, undefined, initial), yield* step(0, undefined, initial)]
+      }).pipe(Effect.withRandom(Random.make(1)), Effect.runSync)
+      expect(first![1]).not.toEqual(second![1])
+    })
+
+    it("T4: is a function of the seed", () => {
+      expect(delays(RetryPolicy.standard, 10, { seed: 3 })).toEqual(delays(RetryPolicy.standard, 10, { seed: 3 }))
+      expect(delays(RetryPolicy.standard, 10, { seed: 3 })).not.toEqual(delays(RetryPolicy.standard, 10, { seed: 4 }))
+    })
+  })
+
+  describe("randomized", () => {
+    it("T3: stays within the fraction, and fills it", () => {
+      const drawn = delays(RetryPolicy.randomized("1 second", { fraction: 0.5 }), 10_000)
+      expect(Math.min(...drawn)).toBeGreaterThanOrEqual(500)
+      expect(Math.max(...drawn)).toBeLessThanOrEqual(1500)
+      expect(chiSquared(histogram(drawn, 500, 50, 20))).toBeLessThan(limit)
+    })
+
+    it("T3: uses the delay as it is without randomisation", () => {
+      expect(delays(RetryPolicy.randomized("1 second", { fraction: 0 }), 3)).toEqual([1000, 1000, 1000])
+    })
+
+    it.each([-0.1, 1.1, NaN, Infinity])("refuses a fraction of %d", (fraction) => {
+      expect(message(() => RetryPolicy.randomized("1 second", { fraction }))).toBe(
+        `fraction must be a number between 0 and 1, but is ${fraction}`
+      )
+    })
+
+    it("refuses a negative or infinite delay", () => {
+      expect(message(() => RetryPolicy.randomized("-1 seconds"))).toContain("delay must be")
+      expect(message(() => RetryPolicy.randomized(Infinity))).toContain("delay must be")
+    })
+  })
+
+  describe("fixed", () => {
+    it("T3: gives the delay as it is", () => {
+      expect(delays(RetryPolicy.fixed("3 seconds"), 4)).toEqual([3000, 3000, 3000, 3000])
+    })
+
+    it("T3: 0 retries at once", () => {
+      expect(delays(RetryPolicy.fixed(0), 2, { now: () => 17 })).toEqual([0, 0])
+    })
+
+    it("T1: runs from the moment at which the attempt began, whenever that was", () => {
+      const moments = [0, 100_000, 100_001, 7]
+      expect(delays(RetryPolicy.fixed("3 seconds"), 4, { now: (step) => moments[step]! })).toEqual([
+        3000,
+        3000,
+        3000,
+        3000
+      ])
+    })
+
+    it("refuses a negative or infinite delay", () => {
+      expect(message(() => RetryPolicy.fixed(-1))).toBe("delay must be a duration of 0 or more, but is -1")
+      expect(message(() => RetryPolicy.fixed(Duration.infinity))).toContain("delay must be a finite duration")
+    })
+  })
+
+  describe("exponential", () => {
+    const parameters = [
+      FastCheck.integer({ min: 1, max: 100_000 }),
+      FastCheck.double({ min: 1, max: 1e9, noNaN: true }),
+      FastCheck.double({ min: 1, max: 1e6, noNaN: true }),
+      FastCheck.integer()
+    ] as const
+
+    it.prop("no jitter: grows by the factor up to the cap, and never shrinks", [...parameters], ([
+      base,
+      factor,
+      room,
+      seed
+    ]) => {
+      const cap = base * room
+      const drawn = delays(RetryPolicy.exponential({ base, factor, maxDelay: cap, jitter: "none" }), 60, { seed })
+      drawn.forEach((delay, step) => {
+        const expected = Math.min(cap, base * factor ** step)
+        expect(Math.abs(delay - expected)).toBeLessThanOrEqual(expected * 1e-9 + 1e-6)
+        expect(delay).toBeGreaterThanOrEqual(drawn[step - 1] ?? 0)
+      })
+    })
+
+    it.prop("full jitter: from 0 to the capped delay", [...parameters], ([base, factor, room, seed]) => {
+      const cap = base * room
+      delays(RetryPolicy.exponential({ base, factor, maxDelay: cap, jitter: "full" }), 60, { seed }).forEach(
+        (delay, step) => {
+          expect(delay).toBeGreaterThanOrEqual(0)
+          expect(delay).toBeLessThanOrEqual(Math.min(cap, base * factor ** step) * (1 + 1e-9) + 1e-6)
+        }
+      )
+    })
+
+    it.prop("equal jitter: from half of the capped delay to all of it", [...parameters], ([
+      base,
+      factor,
+      room,
+      seed
+    ]) => {
+      const cap = base * room
+      delays(RetryPolicy.exponential({ base, factor, maxDelay: cap, jitter: "equal" }), 60, { seed }).forEach(
+        (delay, step) => {
+          const most = Math.min(cap, base * factor ** step)
+          expect(delay).toBeGreaterThanOrEqual((most / 2) * (1 - 1e-9) - 1e-6)
+          expect(delay).toBeLessThanOrEqual(most * (1 + 1e-9) + 1e-6)
+        }
+      )
+    })
+
+    it.prop("decorrelated jitter: from the base to the factor times the last delay, capped", [...parameters], ([
+      base,
+      factor,
+      room,
+      seed
+    ]) => {
+      const cap = base * room
+      const drawn = delays(RetryPolicy.exponential({ base, factor, maxDelay: cap, jitter: "decorrelated" }), 60, {
+        seed
+      })
+      drawn.forEach((delay, step) => {
+        expect(delay).toBeGreaterThanOrEqual(base * (1 - 1e-9))
+        expect(delay).toBeLessThanOrEqual(Math.min(cap, (drawn[step - 1] ?? base) * factor) * (1 + 1e-9) + 1e-6)
+      })
+    })
+
+    it.each(["full", "equal", "decorrelated"] as const)("%s jitter is not lost at the cap", (jitter) => {
+      const cap = 30_000
+      // Long after the cap has been reached, over many clients.
+      const policy = RetryPolicy.exponential({ base: 1000, maxDelay: cap, jitter })
+      const atTheCap = Array.from({ length: 1000 }, (_, seed) => delays(policy, 30, { seed }).at(-1)!)
+      expect(new Set(atTheCap).size).toBe(1000)
+      // Not only distinct, but reconnectJitter: in every tenth of the range there are some, and nowhere is there a crowd.
+      const from = { full: 0, equal: cap / 2, decorrelated: 1000 }[jitter]
+      const counts = histogram(atTheCap, from, (cap - from) / 10, 10)
+      expect(Math.min(...counts)).toBeGreaterThan(20)
+      expect(Math.max(...counts)).toBeLessThan(300)
+    })
+
+    it.each(["none", "full", "equal", "decorrelated"] as const)(
+      "%s jitter: attempt 10,000 is no longer away than the cap",
+      (jitter) => {
+        for (const factor of [2, Number.MAX_VALUE]) {
+          const drawn = delays(
+            RetryPolicy.exponential({ base: "1 second", factor, maxDelay: "30 seconds", jitter }),
+            10_000
+          )
+          expect(drawn).toHaveLength(10_000)
+          expect(drawn.every((delay) => delay >= 0 && delay <= 30_000)).toBe(true)
+        }
+      }
+    )
+
+    it("doubles, up to a minute, with full jitter, unless told otherwise", () => {
+      const half = {
+        next: Effect.succeed(0.5),
+        nextRange: (min: number, max: number) => Effect.succeed((min + max) / 2)
+      }
+      const halved = (policy: Schedule.Schedule<Duration.Duration>) =>
+        Effect.gen(function*() {
+          const outputs: Array<number> = []
+          let state = policy.initial
+          for (let step = 0; step < 8; step++) {
+            const [next, output] = yield* policy.step(0, undefined, state)
+            outputs.push(Duration.toMillis(output))
+            state = next
+          }
+          return outputs
+        }).pipe(Effect.withRandom({ ...Random.make(0), ...half }), Effect.runSync)
+      expect(halved(RetryPolicy.exponential({ base: "1 second" }))).toEqual(
+        [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]
+      )
+      expect(halved(RetryPolicy.exponential({ base: "2 minutes" }))[7]).toBe(60_000)
+      expect(halved(RetryPolicy.exponential({ base: 1000, jitter: "equal" })).slice(0, 3)).toEqual([750, 1500, 3000])
+      expect(halved(RetryPolicy.exponential({ base: 1000, jitter: "decorrelated" })).slice(0, 3)).toEqual(
+        [2000, 3500, 5750]
+      )
+    })
+
+    it.each<[string, RetryPolicy.ExponentialOptions]>([
+      ["base must be a duration of 0 or more, but is -1", { base: -1 }],
+      ["base must be a duration of more than 0, but is 0", { base: 0 }],
+      ["base must be a finite duration, but is Infinity", { base: Infinity }],
+      ["maxDelay must be a duration of base (1000 ms) or more, but is 999", { base: 1000, maxDelay: 999 }],
+      ["maxDelay must be a finite duration, but is Infinity", { base: 1000, maxDelay: Infinity }],
+      ["maxDelay must be a duration of 0 or more, but is \"-1 minutes\"", { base: 1000, maxDelay: "-1 minutes" }],
+      ["factor must be a number of 1 or more, but is 0.5", { base: 1000, factor: 0.5 }],
+      ["factor must be a number of 1 or more, but is NaN", { base: 1000, factor: NaN }],
+      ["factor must be a number of 1 or more, but is Infinity", { base: 1000, factor: Infinity }],
+      [
+        "jitter must be one of full, equal, none, decorrelated, but is \"some\"",
+        { base: 1000, jitter: "some" as "full" }
+      ]
+    ])("throws at once that %s", (expected, options) => {
+      expect(message(() => RetryPolicy.exponential(options))).toBe(expected)
+    })
+  })
+
+  describe("as schedules", () => {
+    const policies = {
+      standard: RetryPolicy.standard,
+      fixed: RetryPolicy.fixed("2 seconds"),
+      exponential: RetryPolicy.exponential({ base: 1000 }),
+      decorrelated: RetryPolicy.exponential({ base: 1000, jitter: "decorrelated" })
+    }
+
+    it.each(Object.entries(policies))("%s puts out its delay, from any moment on", (_, policy) => {
+      for (const { delay, output } of steps(policy, 50, { now: (step) => step * 12_345 })) {
+        expect(delay).toBeCloseTo(Duration.toMillis(output), 5)
+      }
+    })
+
+    it.each(Object.entries(policies))("D11: %s ends with recurs, and has the same delays until then", (_, policy) => {
+      expect(delays(policy.pipe(Schedule.intersect(Schedule.recurs(5))), 100)).toEqual(delays(policy, 5))
+    })
+
+    it("D11: ends with upTo", () => {
+      const policy = RetryPolicy.fixed("2 seconds").pipe(Schedule.upTo("7 seconds"))
+      expect(delays(policy, 100, { now: (step) => step * 2000 })).toEqual([2000, 2000, 2000, 2000])
+    })
+
+    it("D11: ends when whileInput says so", () => {
+      const policy = RetryPolicy.exponential({ base: 1000, jitter: "none" }).pipe(
+        Schedule.whileInput((cause: Cause.Cause<string>) => !Cause.contains(cause, Cause.fail("refused")))
+      )
+      const causes = ["unreachable", "slow", "unreachable", "refused"].map((error) => Cause.fail(error))
+      expect(delays(policy, 100, { input: (step) => causes[step]! })).toEqual([1000, 2000, 4000])
+    })
+
+    it("D11: comes after another with andThen", () => {
+      const policy = Schedule.recurs(1).pipe(Schedule.andThen(RetryPolicy.exponential({ base: 1000, jitter: "none" })))
+      expect(delays(policy, 4)).toEqual([0, 1000, 2000, 4000])
+    })
+
+    it("D11: restarts from its initial state", () => {
+      const policy = RetryPolicy.exponential({ base: 1000, jitter: "none" })
+      expect(delays(policy, 3)).toEqual([1000, 2000, 4000])
+      expect(delays(policy, 3)).toEqual([1000, 2000, 4000])
+    })
+
+    it.effect("drives Effect.retry like any other", () =>
+      Effect.gen(function*() {
+        const attempts: Array<number> = []
+        const policy = RetryPolicy.exponential({ base: "1 second", maxDelay: "4 seconds", jitter: "none" })
+        const fiber = yield* TestClock.currentTimeMillis.pipe(
+          Effect.tap((now) => attempts.push(now)),
+          Effect.zipRight(Effect.fail("no")),
+          Effect.retry(policy.pipe(Schedule.intersect(Schedule.recurs(4)))),
+          Effect.exit,
+          Effect.fork
+        )
+        yield* TestClock.adjust("1 minute")
+        yield* Fiber.join(fiber)
+        expect(attempts).toEqual([0, 1000, 3000, 7000, 11_000])
+      }))
+  })
+})

@@ -1,0 +1,498 @@
+import { describe, expect, it } from "@effect/vitest"
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import * as Cause from "effect/Cause"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import { begin, leftByTest, type Life, now, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+
+/** What each attempt does, one after the other; the last repeats. */
+const inTurn = <A, E>(...effects: ReadonlyArray<Effect.Effect<A, E>>) => {
+  let calls = 0
+  return () => Effect.suspend(() => effects[Math.min(calls++, effects.length - 1)]!)
+}
+
+const lookUps = (...addresses: ReadonlyArray<string>) => inTurn(...addresses.map((address) => Effect.succeed(address)))
+
+/** The events of one kind, without their seconds. */
+const told = ({ diary }: Life, tag: string) =>
+  diary.filter((entry) => entry.includes(tag)).map((entry) => entry.slice(entry.indexOf(" ") + 1))
+
+describe("the cycle", () => {
+  it.scoped("C1: making one returns at once, and the first cycle starts by itself", () =>
+    Effect.gen(function*() {
+      const { diary, server } = yield* begin()
+      expect(diary).toEqual([])
+      expect(server.attempts).toEqual([])
+      yield* settle
+      expect(diary).toEqual(["0 AttemptingToConnect", "0 ObtainedAddress a", "0 Connected 1"])
+      expect(server.attempts).toEqual([0])
+    }))
+
+  it.scoped("C1: making one returns at once, also if the first handler never ends", () =>
+    Effect.gen(function*() {
+      const { diary, server } = yield* begin({ onEvent: () => Effect.never })
+      yield* pass(100)
+      expect(diary).toEqual(["0 AttemptingToConnect"])
+      expect(server.attempts).toEqual([])
+    }))
+
+  it.scoped("C2: a cycle starts with one AttemptingToConnect, which its retries do not repeat", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      life.server.refuse("no")
+      yield* pass(35)
+      expect(life.server.attempts).toEqual([0, 10, 20, 30])
+      expect(told(life, "AttemptingToConnect")).toHaveLength(1)
+
+      life.server.accept()
+      yield* pass(5)
+      life.server.line.drop()
+      yield* pass(10)
+      expect(told(life, "Connected")).toEqual(["Connected 1", "Connected 2"])
+      expect(told(life, "AttemptingToConnect")).toHaveLength(2)
+    }))
+
+  it.scoped("C3: every attempt looks the address up afresh, then connects to it", () =>
+    Effect.gen(function*() {
+      const dialled: Array<string> = []
+      const life = yield* begin()
+      life.server.lookUp = lookUps("a", "b", "c")
+      life.server.connect = (_, line) => {
+        dialled.push(line.address)
+        return dialled.length < 3 ? refuse("no") : Effect.void
+      }
+      yield* pass(20)
+      expect(dialled).toEqual(["a", "b", "c"])
+      expect(life.server.line.address).toBe("c")
+    }))
+
+  it.scoped("C3: a look-up that fails is a failed attempt, and nothing is connected to", () =>
+    Effect.gen(function*() {
+      const { diary, server } = yield* begin()
+      server.lookUp = inTurn<string, Refused>(refuse("who?"), Effect.succeed("a"))
+      yield* pass(9)
+      expect(diary).toEqual(["0 AttemptingToConnect", "0 FailedToConnect who?"])
+      expect(server.connects).toBe(0)
+      yield* pass(1)
+      expect(diary.slice(2)).toEqual(["10 ObtainedAddress a", "10 Connected 1"])
+    }))
+})
+
+describe("the memory of addresses", () => {
+  it.scoped("C4: an address is reported only if it differs from the previous one", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      life.server.refuse("no")
+      life.server.lookUp = lookUps("a", "a", "b", "b", "a", "a")
+      yield* pass(50)
+      expect(life.server.attempts).toHaveLength(6)
+      expect(told(life, "ObtainedAddress")).toEqual(["ObtainedAddress a", "ObtainedAddress b", "ObtainedAddress a"])
+    }))
+
+  it.scoped("C4: a look-up that fails in between does not forget the previous address", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      life.server.refuse("no")
+      life.server.lookUp = inTurn<string, Refused>(Effect.succeed("a"), refuse("who?"), Effect.succeed("a"))
+      yield* pass(30)
+      expect(life.server.connects).toBe(3)
+      expect(told(life, "ObtainedAddress")).toEqual(["ObtainedAddress a"])
+    }))
+
+  it.scoped("C4: after a reconnect the first address is reported again", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      yield* pass(10)
+      life.server.line.drop()
+      yield* settle
+      expect(told(life, "ObtainedAddress")).toEqual(["ObtainedAddress a", "ObtainedAddress a"])
+    }))
+
+  it.scoped("C4: two addresses are the same if their equivalence says so", () =>
+    Effect.gen(function*() {
+      const compared: Array<string> = []
+      const life = yield* begin({
+        addressEquivalence: (self, that) => {
+          compared.push(`${self} and ${that}`)
+          return self.toLowerCase() === that.toLowerCase()
+        }
+      })
+      life.server.refuse("no")
+      life.server.lookUp = lookUps("a", "A", "b", "a")
+      yield* pass(30)
+      expect(told(life, "ObtainedAddress")).toEqual(["ObtainedAddress a", "ObtainedAddress b", "ObtainedAddress a"])
+      expect(compared).toEqual(["a and A", "A and b", "b and a"])
+    }))
+
+  it.scoped("C4: an equivalence that throws says that the addresses differ, and stops nothing", () =>
+    Effect.gen(function*() {
+      const life = yield* begin({
+        addressEquivalence: () => {
+          throw new Error("incomparable")
+        }
+      })
+      life.server.connect = inTurn<void, Refused>(refuse("no"), Effect.void)
+      yield* pass(10)
+      expect(told(life, "ObtainedAddress")).toEqual(["ObtainedAddress a", "ObtainedAddress a"])
+      expect(told(life, "Connected")).toEqual(["Connected 1"])
+    }))
+})
+
+describe("the memory of errors", () => {
+  const failures = (...connects: ReadonlyArray<() => Effect.Effect<void, Refused>>) =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      life.server.connect = inTurn(...connects.map(Effect.suspend))
+      yield* pass(10 * connects.length - 1)
+      expect(life.server.connects).toBe(connects.length)
+      return told(life, "FailedToConnect").map((entry) => entry.replace("FailedToConnect ", ""))
+    })
+
+  const no = () => refuse("no")
+  const full = () => refuse("full")
+  const dies = () => Effect.die(new Error("no"))
+
+  it.scoped("C5: a failure is reported only if its error differs from the previous one", () =>
+    Effect.gen(function*() {
+      expect(yield* failures(no, no, full, full, no, no)).toEqual(["no", "full", "no"])
+    }))
+
+  it.scoped("C5: look-up and connect share one memory", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      life.server.refuse("no")
+      life.server.lookUp = inTurn<string, Refused>(
+        Effect.succeed("a"),
+        refuse("no"),
+        Effect.succeed("a"),
+        refuse("who?")
+      )
+      yield* pass(30)
+      expect(told(life, "FailedToConnect")).toEqual(["FailedToConnect no", "FailedToConnect who?"])
+    }))
+
+  it.scoped("C5: after a reconnect the first error is reported again", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      life.server.connect = inTurn<void, Refused>(refuse("no"), Effect.void, refuse("no"))
+      yield* pass(20)
+      life.server.line.drop()
+      yield* settle
+      expect(told(life, "FailedToConnect")).toEqual(["FailedToConnect no", "FailedToConnect no"])
+    }))
+
+  it.scoped("C5: a typed error and a defect with the same text are different errors", () =>
+    Effect.gen(function*() {
+      expect(yield* failures(no, dies, dies, no)).toEqual(["no", "no!", "no"])
+    }))
+
+  it.scoped("C5: where an error was caught does not count: stack traces, spans and fibers", () =>
+    Effect.gen(function*() {
+      const somewhereElse = () => new Error("no")
+      const parallel = (effect: Effect.Effect<void, Refused>) =>
+        Effect.asVoid(Effect.all([effect, Effect.never], { concurrency: "unbounded" }))
+      expect(
+        yield* failures(
+          dies,
+          () => Effect.die(somewhereElse()),
+          () => Effect.withSpan(dies(), "span"),
+          () => parallel(dies()),
+          () => Effect.yieldNow().pipe(Effect.andThen(dies())),
+          no,
+          () => Effect.withSpan(no(), "span"),
+          () => parallel(no()),
+          () => Effect.failCause(Cause.parallel(Cause.fail(new Refused({ text: "no" })), Cause.interrupt(someFiber)))
+        )
+      ).toEqual(["no!", "no"])
+    }))
+
+  it.scoped("C5: what an error says counts, down to its cause and its own fields", () =>
+    Effect.gen(function*() {
+      const caused = (by: string) => () => Effect.die(new Error("no", { cause: new Error(by) }))
+      const coded = (code: number) => () => Effect.die(Object.assign(new Error("no"), { code }))
+      const reported = yield* failures(
+        caused("x"),
+        caused("x"),
+        caused("y"),
+        coded(1),
+        coded(1),
+        coded(2),
+        () => Effect.die("no"),
+        () => Effect.die(new TypeError("no"))
+      )
+      expect(reported).toHaveLength(6)
+    }))
+
+  it.scoped("C5: attempts that time out one after the other say the same", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      life.server.connect = () => Effect.never
+      yield* pass(100)
+      expect(life.server.attempts).toEqual([0, 30, 60, 90])
+      expect(told(life, "FailedToConnect")).toEqual(["FailedToConnect timeout"])
+    }))
+
+  const thrown = () => {
+    throw new Error("bug")
+  }
+
+  for (
+    const [what, effect] of [
+      ["a defect", () => Effect.die(new Error("bug"))],
+      ["a defect later on", () => Effect.zipRight(sleep(1), Effect.die(new Error("bug")))],
+      ["a synchronous throw", thrown],
+      ["a throw inside", () => Effect.sync(thrown)]
+    ] as const
+  ) {
+    it.scoped(`C6: ${what} in the look-up is a failed attempt like any other`, () =>
+      Effect.gen(function*() {
+        const life = yield* begin()
+        life.server.lookUp = effect
+        yield* pass(5)
+        expect(told(life, "FailedToConnect")).toEqual(["FailedToConnect bug!"])
+        life.server.lookUp = () => Effect.succeed("a")
+        yield* pass(5)
+        expect(life.diary.at(-1)).toBe("10 Connected 1")
+      }))
+
+    it.scoped(`C6: ${what} in connect is a failed attempt like any other`, () =>
+      Effect.gen(function*() {
+        const life = yield* begin()
+        life.server.connect = effect
+        yield* pass(5)
+        expect(told(life, "FailedToConnect")).toEqual(["FailedToConnect bug!"])
+        life.server.accept()
+        yield* pass(5)
+        expect(life.diary.at(-1)).toBe("10 Connected 1")
+      }))
+  }
+})
+
+const someFiber = Effect.runSync(Effect.fiberId)
+
+describe("the count of failures", () => {
+  it.scoped("C7: connect sees 0 on the first attempt, one more after every failure, and 0 after a success", () =>
+    Effect.gen(function*() {
+      const seen: Array<number> = []
+      const { server } = yield* begin()
+      server.connect = (attempt) =>
+        Effect.flatMap(attempt.failedAttempts, (count) => {
+          seen.push(count)
+          return seen.length === 4 ? Effect.void : refuse("no")
+        })
+      yield* pass(30)
+      expect(seen).toEqual([0, 1, 2, 3])
+      yield* pass(60)
+      server.line.drop()
+      yield* pass(10)
+      expect(seen).toEqual([0, 1, 2, 3, 0, 1])
+    }))
+
+  it.scoped("C7: failed look-ups count as well, and so do defects and timeouts", () =>
+    Effect.gen(function*() {
+      const { server } = yield* begin()
+      server.lookUp = inTurn<string, Refused>(refuse("who?"), Effect.die("bug"), Effect.never, Effect.succeed("a"))
+      server.connect = () => Effect.never
+      yield* pass(55)
+      expect(server.connects).toBe(1)
+      expect(yield* server.attempt!.failedAttempts).toBe(3)
+    }))
+
+  it.scoped("C7: whoever keeps the attempt reads today's count", () =>
+    Effect.gen(function*() {
+      const { server } = yield* begin()
+      server.refuse("no")
+      yield* settle
+      const first = server.attempt!
+      expect(yield* first.failedAttempts).toBe(1)
+      yield* pass(20)
+      expect(server.attempt).not.toBe(first)
+      expect(yield* first.failedAttempts).toBe(3)
+      server.accept()
+      yield* pass(10)
+      expect(yield* first.failedAttempts).toBe(0)
+    }))
+})
+
+describe("the delay", () => {
+  it.scoped("T1: it runs from the beginning of the attempt, not from its failure", () =>
+    Effect.gen(function*() {
+      const { server } = yield* begin()
+      server.lookUp = () => Effect.as(sleep(1), "a")
+      server.connect = () => Effect.zipRight(sleep(3), refuse("no"))
+      yield* pass(35)
+      expect(server.attempts).toEqual([0, 10, 20, 30])
+    }))
+
+  it.scoped("T1: an attempt that took longer than the delay is retried at once", () =>
+    Effect.gen(function*() {
+      const { server } = yield* begin()
+      server.connect = () => Effect.zipRight(sleep(12), refuse("no"))
+      yield* pass(40)
+      expect(server.attempts).toEqual([0, 12, 24, 36])
+    }))
+
+  it.scoped("T1: it runs from after the AttemptingToConnect handler", () =>
+    Effect.gen(function*() {
+      const { server } = yield* begin({
+        onEvent: (event) => event._tag === "AttemptingToConnect" ? sleep(7) : Effect.void
+      })
+      server.refuse("no")
+      yield* pass(30)
+      expect(server.attempts).toEqual([7, 17, 27])
+    }))
+
+  it.scoped("T1: other handlers run in the time of the delay, unless they take longer", () =>
+    Effect.gen(function*() {
+      let patience = 4
+      const { server } = yield* begin({
+        onEvent: (event) =>
+          event._tag === "FailedToConnect" || event._tag === "ObtainedAddress" ? sleep(patience) : Effect.void
+      })
+      server.connect = inTurn(refuse("no"), refuse("full"))
+      yield* pass(10)
+      expect(server.attempts).toEqual([0, 10])
+      patience = 15
+      server.refuse("closed")
+      yield* pass(25)
+      expect(server.attempts).toEqual([0, 10, 20, 35])
+    }))
+
+  it.scoped("T2: a long-lived connection is re-established at once", () =>
+    Effect.gen(function*() {
+      const { diary, server } = yield* begin()
+      yield* pass(25)
+      server.line.drop()
+      yield* settle
+      expect(diary.slice(3)).toEqual([
+        "25 Disconnected 1",
+        "25 AttemptingToConnect",
+        "25 ObtainedAddress a",
+        "25 Connected 2"
+      ])
+    }))
+
+  it.scoped("T2: a connection that dies young is throttled: its successor waits until the delay since its attempt", () =>
+    Effect.gen(function*() {
+      const { diary, server } = yield* begin()
+      yield* pass(4)
+      server.line.drop()
+      yield* pass(5)
+      expect(diary.slice(3)).toEqual(["4 Disconnected 1"])
+      yield* pass(1)
+      expect(diary.slice(4)).toEqual(["10 AttemptingToConnect", "10 ObtainedAddress a", "10 Connected 2"])
+    }))
+
+  it.scoped("T2: the delay runs from the last attempt of the cycle, not from the first", () =>
+    Effect.gen(function*() {
+      const { server } = yield* begin()
+      server.connect = inTurn<void, Refused>(refuse("no"), Effect.void)
+      yield* pass(12)
+      server.line.drop()
+      yield* pass(20)
+      expect(server.attempts).toEqual([0, 10, 20])
+    }))
+
+  it.scoped("T3: the default delay is anything from 7 to 13 seconds, drawn anew for every attempt", () =>
+    Effect.gen(function*() {
+      const { server } = yield* begin({ retry: undefined, attemptTimeout: Duration.infinity }).pipe(
+        Effect.withRandom(Random.make("T3"))
+      )
+      server.refuse("no")
+      yield* pass(3_000)
+      const delays = server.attempts.slice(1).map((time, index) => time - server.attempts[index]!)
+      const mean = delays.reduce((sum, delay) => sum + delay) / delays.length
+      expect(delays.length).toBeGreaterThan(280)
+      expect(Math.min(...delays)).toBeGreaterThanOrEqual(6.999)
+      expect(Math.min(...delays)).toBeLessThan(7.2)
+      expect(Math.max(...delays)).toBeLessThanOrEqual(13.001)
+      expect(Math.max(...delays)).toBeGreaterThan(12.8)
+      expect(mean).toBeGreaterThan(9.7)
+      expect(mean).toBeLessThan(10.3)
+      for (let from = 7; from < 13; from++) {
+        const share = delays.filter((delay) => delay >= from && delay < from + 1).length / delays.length
+        expect(share).toBeGreaterThan(0.08)
+        expect(share).toBeLessThan(0.27)
+      }
+    }))
+
+  it.scoped("T3: without randomisation the delay is used as it is", () =>
+    Effect.gen(function*() {
+      const { server } = yield* begin({ retry: RetryPolicy.fixed("1234 millis") })
+      server.refuse("no")
+      yield* pass(5)
+      expect(server.attempts).toEqual([0, 1.234, 2.468, 3.702, 4.936])
+    }))
+
+  it.scoped("T3: a delay of 0 retries at once", () =>
+    Effect.gen(function*() {
+      const { diary, server } = yield* begin({ retry: RetryPolicy.fixed(0) })
+      server.connect = inTurn<void, Refused>(...Array.from({ length: 50 }, () => refuse("no")), Effect.void)
+      yield* settle
+      expect(server.attempts).toEqual(Array.from({ length: 51 }, () => 0))
+      expect(diary.at(-1)).toBe("0 Connected 1")
+    }))
+})
+
+describe("time and chance", () => {
+  const history = (seed: string) =>
+    Effect.gen(function*() {
+      const from = yield* now
+      const { diary, server } = yield* begin({
+        retry: RetryPolicy.exponential({ base: "3 seconds" }),
+        reconnectJitter: "1 minute"
+      })
+      server.connect = ({ number }) => number % 3 === 0 ? Effect.void : refuse(`no ${number}`)
+      for (let minute = 0; minute < 6; minute++) {
+        yield* pass(60)
+        if (server.lines.length > 0) server.line.drop()
+      }
+      return diary.map((entry) => {
+        const [second, ...rest] = entry.split(" ")
+        return `${(Number(second) - from).toFixed(6)} ${rest.join(" ")}`
+      })
+    }).pipe(leftByTest, Effect.scoped, Effect.withRandom(Random.make(seed)))
+
+  it.effect("T4: the whole history is a function of the inputs", () =>
+    Effect.gen(function*() {
+      const first = yield* history("a seed")
+      expect(first.length).toBeGreaterThan(20)
+      expect(yield* history("a seed")).toEqual(first)
+      expect(yield* history("another seed")).not.toEqual(first)
+    }))
+})
+
+describe("data types as addresses", () => {
+  class Host extends Data.Class<{ readonly name: string }> {}
+
+  it.scoped("C4: two addresses are the same if `Equal` or their content says so", () =>
+    Effect.gen(function*() {
+      const reported: Array<unknown> = []
+      const addresses: ReadonlyArray<unknown> = [
+        new Host({ name: "a" }),
+        new Host({ name: "a" }),
+        new Host({ name: "b" }),
+        { host: "a", ports: [1, 2] },
+        { host: "a", ports: [1, 2] },
+        { host: "a", ports: [1, 3] },
+        new URL("ws://a"),
+        new URL("ws://a"),
+        new URL("ws://b")
+      ]
+      const life = yield* begin({
+        addressEquivalence: undefined,
+        onEvent: (event) =>
+          Effect.sync(() => {
+            if (event._tag === "ObtainedAddress") reported.push(event.address)
+          })
+      })
+      life.server.refuse("no")
+      // The server of these tests knows its hosts as strings; what it is given here is only looked at.
+      life.server.lookUp = lookUps(...(addresses as ReadonlyArray<string>))
+      yield* pass(10 * addresses.length - 10)
+      expect(life.server.attempts).toHaveLength(addresses.length)
+      expect(reported).toEqual([0, 2, 3, 5, 6, 8].map((index) => addresses[index]))
+    }))
+})

@@ -1,0 +1,520 @@
+import { describe, expect, it } from "@effect/vitest"
+import { ConnectionClosed } from "@persistent-connection/core/ConnectionError"
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import * as ScheduleDecision from "effect/ScheduleDecision"
+import * as ScheduleInterval from "effect/ScheduleInterval"
+import * as TestClock from "effect/TestClock"
+import * as TestServices from "effect/TestServices"
+import {
+  ask,
+  askNow,
+  begin,
+  describeCause,
+  type Event,
+  type Life,
+  now,
+  pass,
+  refuse,
+  Refused,
+  settle,
+  sleep
+} from "../support/Life.js"
+
+/** A handler for one kind of event. */
+const on = (tag: Event["_tag"], handle: () => Effect.Effect<unknown>) => (event: Event) =>
+  Effect.suspend(() => event._tag === tag ? handle() : Effect.void)
+
+const stateOf = ({ service }: Life) => service.state.get
+
+/** 1, 2, 4, 8 … seconds. */
+const doubling = Schedule.exponential("1 second")
+
+describe("giveUpAfter", () => {
+  it.scoped("gives up when nothing has worked for so long, however long the connection before has lived", () =>
+    Effect.gen(function*() {
+      const retry = RetryPolicy.fixed("10 seconds").pipe(RetryPolicy.giveUpAfter("1 minute"))
+      const { server, service } = yield* begin({ retry })
+      yield* pass(3600)
+      server.refuse("no")
+      server.line.drop()
+      yield* settle
+      for (let tenth = 0; tenth < 5; tenth++) yield* pass(10)
+      expect(yield* service.isClosed).toBe(false)
+      yield* pass(10)
+      expect(yield* service.isClosed).toBe(true)
+    }))
+
+  it.scoped("a success restarts it", () =>
+    Effect.gen(function*() {
+      const retry = RetryPolicy.giveUpAfter(RetryPolicy.fixed("10 seconds"), "1 minute")
+      const { server, service } = yield* begin({ retry }, ({ server }) => server.refuse("no"))
+      for (let time = 0; time < 5; time++) {
+        for (let tenth = 0; tenth < 5; tenth++) yield* pass(10)
+        server.accept()
+        yield* pass(10)
+        server.refuse("no")
+        server.line.drop()
+        yield* settle
+      }
+      expect(yield* service.isClosed).toBe(false)
+    }))
+
+  it("takes no negative time", () => {
+    expect(() => RetryPolicy.giveUpAfter(RetryPolicy.standard, -1)).toThrow("giveUpAfter")
+  })
+})
+
+/** A schedule that tells what it is fed with: its now in seconds, its input, and how often it has been stepped. */
+const recording = (steps: Array<string>, delay = 10_000) =>
+  Schedule.makeWithState(0, (now, cause: Cause.Cause<unknown>, count: number) =>
+    Effect.sync(() => {
+      steps.push(`${count} at ${now / 1_000}: ${describeCause(cause)}`)
+      return [count + 1, delay, ScheduleDecision.continueWith(ScheduleInterval.after(now + delay))] as const
+    }))
+
+describe("the deadline", () => {
+  it.scoped("D9: look-up and connect together take no longer than 30 s, unless set", () =>
+    Effect.gen(function*() {
+      const { diary, server } = yield* begin()
+      server.lookUp = () => Effect.as(sleep(20), "a")
+      server.connect = () => sleep(11)
+      yield* pass(29.999)
+      expect(diary.at(-1)).toBe("20 ObtainedAddress a")
+      yield* pass(0.001)
+      expect(diary.at(-1)).toBe("30 FailedToConnect timeout")
+    }))
+
+  it.scoped("D9: an attempt that ends in time is not disturbed", () =>
+    Effect.gen(function*() {
+      const { diary, server } = yield* begin()
+      server.lookUp = () => Effect.as(sleep(20), "a")
+      server.connect = () => sleep(9.999)
+      yield* pass(1_000)
+      expect(diary.slice(2)).toEqual(["29.999 Connected 1"])
+    }))
+
+  it.scoped("D9: it is a typed failure like any other, and says which server and how long", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin({ serverName: "silent", attemptTimeout: "5 seconds" })
+      server.connect = () => Effect.never
+      const waiter = yield* ask(service.connectedOrFailedToConnect)
+      yield* pass(5)
+      expect(waiter.error).toBeInstanceOf(Cause.TimeoutException)
+      expect(waiter.error).toMatchObject({ message: expect.stringMatching(/"silent".*5s/) })
+      expect(yield* server.attempt!.failedAttempts).toBe(1)
+      yield* pass(5)
+      expect(server.attempts).toEqual([0, 10])
+    }))
+
+  it.scoped("D9: `Duration.infinity` is the original's behaviour", () =>
+    Effect.gen(function*() {
+      const { diary, server } = yield* begin({ attemptTimeout: Duration.infinity })
+      server.connect = () => sleep(100_000)
+      yield* pass(99_999)
+      expect(diary.at(-1)).toBe("0 ObtainedAddress a")
+      yield* pass(1)
+      expect(diary.at(-1)).toBe("100000 Connected 1")
+    }))
+
+  it.scoped("D9: a look-up that never answers is interrupted, and a new one made", () =>
+    Effect.gen(function*() {
+      let interrupted = 0
+      const { server } = yield* begin()
+      server.lookUp = ({ number }) =>
+        number === 1 ? Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted++)) : Effect.succeed("a")
+      yield* pass(30)
+      expect(interrupted).toBe(1)
+      expect(server.lines).toHaveLength(1)
+    }))
+
+  it.scoped("D9: time spent in the ObtainedAddress handler does not count", () =>
+    Effect.gen(function*() {
+      const { diary, server } = yield* begin({ onEvent: on("ObtainedAddress", () => sleep(100)) })
+      server.lookUp = () => Effect.as(sleep(10), "a")
+      server.connect = () => Effect.never
+      yield* pass(129)
+      expect(diary.at(-1)).toBe("10 ObtainedAddress a")
+      yield* pass(1)
+      expect(diary.at(-1)).toBe("130 FailedToConnect timeout")
+    }))
+
+  it.scoped("D9: time spent in `attempt.untimed` does not count, in the look-up or in connect, nested or not", () =>
+    Effect.gen(function*() {
+      const { diary, server } = yield* begin()
+      server.lookUp = ({ untimed }) => Effect.as(Effect.zipRight(sleep(10), untimed(sleep(100))), "a")
+      server.connect = ({ untimed }) =>
+        sleep(10).pipe(
+          Effect.andThen(untimed(Effect.zipRight(sleep(50), untimed(sleep(50))))),
+          Effect.andThen(untimed(sleep(100))),
+          Effect.andThen(Effect.never)
+        )
+      yield* pass(329)
+      expect(diary.at(-1)).toBe("110 ObtainedAddress a")
+      yield* pass(1)
+      expect(diary.at(-1)).toBe("330 FailedToConnect timeout")
+    }))
+
+  it.scoped("D9: `untimed` counts until the last of several at once has ended", () =>
+    Effect.gen(function*() {
+      const { diary, server } = yield* begin()
+      server.connect = ({ untimed }) =>
+        Effect.all([untimed(sleep(50)), untimed(sleep(80)), Effect.never], { concurrency: "unbounded" })
+      yield* pass(109)
+      expect(diary.at(-1)).toBe("0 ObtainedAddress a")
+      yield* pass(1)
+      expect(diary.at(-1)).toBe("110 FailedToConnect timeout")
+    }))
+
+  it.scoped("D9: `untimed` gives back the time when it fails or is interrupted", () =>
+    Effect.gen(function*() {
+      const { diary, server } = yield* begin()
+      server.connect = ({ untimed }) =>
+        Effect.ignore(untimed(Effect.zipRight(sleep(40), refuse("no")))).pipe(
+          Effect.andThen(Effect.timeoutOption(untimed(Effect.never), "60 seconds")),
+          Effect.andThen(Effect.never)
+        )
+      yield* pass(129)
+      expect(diary.at(-1)).toBe("0 ObtainedAddress a")
+      yield* pass(1)
+      expect(diary.at(-1)).toBe("130 FailedToConnect timeout")
+    }))
+
+  it.scoped("D9: an attempt that cannot be interrupted does not hold up the next one", () =>
+    Effect.gen(function*() {
+      const { server } = yield* begin()
+      server.isStubborn = true
+      server.connect = ({ number }) => number === 1 ? sleep(100) : Effect.void
+      yield* pass(30)
+      expect(server.attempts).toEqual([0, 30])
+      expect(server.lines).toHaveLength(1)
+      yield* pass(70)
+      expect([server.opened, server.released]).toEqual([2, 1])
+    }))
+
+  it.scoped("D9: it is kept also where the clock does not count in whole ms", () =>
+    Effect.gen(function*() {
+      // What is left of these deadlines, in floating point, when they have passed is less than a `Duration` can say.
+      for (const [begun, lookUp] of [[275.592597, 119.6], [551.185194, 239.2], [1062.9999999, 175.6]] as const) {
+        yield* TestClock.setTime(begun)
+        const life = yield* begin({ attemptTimeout: "1 second" })
+        life.server.lookUp = () => Effect.as(Effect.sleep(Duration.millis(lookUp)), "a")
+        life.server.connect = () => Effect.never
+        yield* pass(2)
+        expect(life.diary.filter((entry) => entry.includes("FailedToConnect timeout"))).toHaveLength(1)
+        expect((yield* askNow(life.service.close)).isWaiting).toBe(false)
+        yield* TestClock.setTime(0)
+      }
+    }))
+
+  it.scoped("D9: the deadline of an attempt that is over does not end a later one", () =>
+    Effect.gen(function*() {
+      const { diary, server } = yield* begin()
+      server.connect = ({ number }) => number === 1 ? Effect.zipRight(sleep(5), refuse("no")) : sleep(29)
+      yield* pass(38)
+      expect(diary.at(-1)).toBe("5 FailedToConnect no")
+      yield* pass(1)
+      expect(diary.at(-1)).toBe("39 Connected 1")
+    }))
+})
+
+describe("the schedule", () => {
+  it.scoped("D11: is stepped with the moment at which the attempt began, and the cause of the failure or loss", () =>
+    Effect.gen(function*() {
+      const steps: Array<string> = []
+      const { server } = yield* begin({ retry: recording(steps) })
+      server.lookUp = ({ number }) => Effect.zipRight(sleep(1), number === 1 ? refuse("who?") : Effect.succeed("a"))
+      server.connect = ({ number }) =>
+        Effect.zipRight(sleep(2), number === 2 ? Effect.die(new Error("bug")) : Effect.void)
+      yield* pass(25)
+      server.line.drop()
+      yield* settle
+      server.connect = () => Effect.void
+      server.lookUp = () => Effect.succeed("a")
+      yield* pass(25)
+      server.line.drop(Exit.fail(new Refused({ text: "reset" })))
+      yield* settle
+      expect(steps).toEqual(["0 at 0: who?", "1 at 10: bug!", "0 at 20: nothing", "0 at 30: reset"])
+    }))
+
+  it.scoped("D11: grows from failure to failure, and a success restarts it", () =>
+    Effect.gen(function*() {
+      const { server } = yield* begin({ retry: doubling })
+      server.refuse("no")
+      yield* pass(15)
+      expect(server.attempts).toEqual([0, 1, 3, 7, 15])
+      server.accept()
+      yield* pass(16)
+      expect(server.lines).toHaveLength(1)
+      server.refuse("no")
+      yield* pass(69)
+      server.line.drop()
+      yield* pass(6)
+      // The loss is the first thing that the schedule hears of since then, the next failure the second.
+      expect(server.attempts.slice(5)).toEqual([31, 100, 102, 106])
+    }))
+
+  it.scoped("D11: so Effect's own schedules can be used: recurs, upTo, whileInput, andThen", () =>
+    Effect.gen(function*() {
+      const attemptsUntilGivenUp = (retry: Schedule.Schedule<unknown, Cause.Cause<unknown>>) =>
+        Effect.gen(function*() {
+          const from = yield* now
+          const life = yield* begin({ retry })
+          life.server.connect = ({ number }) => number === 4 ? refuse("forbidden") : refuse("no")
+          yield* pass(100)
+          expect((yield* stateOf(life))._tag).toBe("Closed")
+          return life.server.attempts.map((time) => time - from)
+        })
+      const isAllowed = (cause: Cause.Cause<unknown>) => describeCause(cause) !== "forbidden"
+      const every10 = RetryPolicy.fixed("10 seconds")
+      expect(yield* attemptsUntilGivenUp(Schedule.intersect(every10, Schedule.recurs(2)))).toEqual([0, 10, 20])
+      expect(yield* attemptsUntilGivenUp(Schedule.upTo(every10, "25 seconds"))).toEqual([0, 10, 20, 30])
+      expect(yield* attemptsUntilGivenUp(Schedule.whileInput(every10, isAllowed))).toEqual([0, 10, 20, 30])
+      expect(
+        yield* attemptsUntilGivenUp(Schedule.recurs(1).pipe(Schedule.andThen(doubling), Schedule.upTo("3 seconds")))
+      )
+        .toEqual([0, 0, 1, 3])
+    }))
+
+  it.scoped("D11: `minUptime`: a connection that died younger does not restart it", () =>
+    Effect.gen(function*() {
+      const { server } = yield* begin({ retry: doubling, minUptime: "5 seconds" })
+      server.closed = () => sleep(0.5)
+      yield* pass(15)
+      expect(server.attempts).toEqual([0, 1, 3, 7, 15])
+      server.closed = () => sleep(5)
+      yield* pass(16 + 5 + 1)
+      // It began at 31 and lived until 36: the delay of 1 second has passed long ago.
+      expect(server.attempts.slice(5)).toEqual([31, 36])
+    }))
+
+  it.scoped("D11: `minUptime` measures how long the connection lived, not how long its Connected handler took", () =>
+    Effect.gen(function*() {
+      const { server } = yield* begin({
+        retry: RetryPolicy.exponential({ base: "20 seconds", maxDelay: "1 hour", jitter: "none" }),
+        minUptime: "5 seconds",
+        onEvent: on("Connected", () => sleep(10))
+      })
+      server.closed = () => sleep(1)
+      yield* pass(300)
+      expect(server.attempts).toEqual([0, 20, 60, 140, 300])
+    }))
+
+  it.scoped("D11: `reconnectJitter`: the first attempt after a loss is delayed by a part of the window, others are not", () =>
+    Effect.gen(function*() {
+      const delays: Array<number> = []
+      for (let seed = 0; seed < 10; seed++) {
+        const from = yield* now
+        const { server } = yield* begin({ reconnectJitter: "40 seconds" }).pipe(Effect.withRandom(Random.make(seed)))
+        server.connect = ({ generation, number }) => generation === 2 && number === 1 ? refuse("no") : Effect.void
+        yield* pass(30)
+        server.line.drop()
+        yield* pass(60)
+        const times = server.attempts.map((time) => time - from)
+        expect(times).toHaveLength(3)
+        expect(times[0]).toBe(0)
+        expect(times[2]! - times[1]!).toBeCloseTo(10)
+        delays.push(times[1]! - 30)
+      }
+      expect(Math.min(...delays)).toBeGreaterThanOrEqual(0)
+      expect(Math.max(...delays)).toBeLessThanOrEqual(40)
+      expect(Math.max(...delays) - Math.min(...delays)).toBeGreaterThan(20)
+      expect(new Set(delays).size).toBe(10)
+    }))
+
+  it.scoped("D11: `reconnectJitter` comes on top of the delay after a connection that died young", () =>
+    Effect.gen(function*() {
+      const { server } = yield* begin({ reconnectJitter: "40 seconds" }).pipe(Effect.withRandom(Random.make("spread")))
+      yield* pass(1)
+      server.line.drop()
+      yield* pass(9)
+      expect(server.attempts).toHaveLength(1)
+      yield* pass(40)
+      expect(server.attempts).toHaveLength(2)
+      expect(server.attempts[1]).toBeGreaterThan(10)
+    }))
+
+  it.scoped("D11: when it ends on a failure the persistent connection is closed, and everyone who waits is told", () =>
+    Effect.gen(function*() {
+      const life = yield* begin({ retry: Schedule.intersect(RetryPolicy.fixed("10 seconds"), Schedule.recurs(1)) })
+      const { diary, server, service } = life
+      server.refuse("no")
+      yield* pass(5)
+      const connected = yield* ask(service.connected)
+      const orClosed = yield* ask(service.connectedOrClosed)
+      const orFailed = yield* ask(service.connectedOrFailedToConnect)
+      const finished = yield* ask(service.closeFinished)
+      server.refuse("never")
+      yield* pass(5)
+      expect(diary.slice(2)).toEqual(["0 FailedToConnect no", "10 FailedToConnect never"])
+      const reason = { _tag: "GaveUp", cause: Cause.fail(new Refused({ text: "never" })) }
+      expect(yield* stateOf(life)).toMatchObject({ _tag: "Closed", reason })
+      expect(connected.isWaiting).toBe(true)
+      expect(orClosed.error).toBeInstanceOf(ConnectionClosed)
+      expect(orClosed.error).toMatchObject({ reason })
+      expect(orFailed.failure).toBe("never")
+      expect(finished.isWaiting).toBe(false)
+      expect((yield* askNow(service.connectedOrFailedToConnect)).error).toMatchObject({ reason })
+      expect(yield* service.isClosed).toBe(true)
+      yield* pass(1_000)
+      expect(server.attempts).toEqual([0, 10])
+    }))
+
+  it.scoped("D11: when it ends on a loss: Disconnected, its handler, closed", () =>
+    Effect.gen(function*() {
+      const life = yield* begin({ retry: Schedule.recurs(0), onEvent: on("Disconnected", () => sleep(5)) })
+      const { diary, server, service } = life
+      yield* settle
+      server.line.isLost = true
+      const orClosed = yield* ask(service.connectedOrClosed)
+      const orFailed = yield* ask(service.connectedOrFailedToConnect)
+      server.line.drop(Exit.fail(new Refused({ text: "reset" })))
+      yield* pass(4)
+      expect(diary.at(-1)).toBe("0 Disconnected 1 reset")
+      expect(yield* service.isClosed).toBe(false)
+      yield* pass(1)
+      const reason = { _tag: "GaveUp", cause: Cause.fail(new Refused({ text: "reset" })) }
+      expect(yield* stateOf(life)).toMatchObject({ _tag: "Closed", reason })
+      expect(orClosed.error).toMatchObject({ _tag: "ConnectionClosed", reason })
+      expect(orFailed.error).toMatchObject({ _tag: "ConnectionClosed", reason })
+      expect(server.connects).toBe(1)
+    }))
+
+  for (const last of ["FailedToConnect", "Disconnected"] as const) {
+    const givingUp = Effect.gen(function*() {
+      const life = yield* begin({ retry: Schedule.recurs(0), onEvent: on(last, () => sleep(50)) })
+      if (last === "FailedToConnect") life.server.refuse("no")
+      yield* settle
+      if (last === "Disconnected") life.server.line.drop()
+      yield* settle
+      expect(life.diary.at(-1)).toContain(last)
+      expect(yield* stateOf(life)).toMatchObject({ _tag: "Waiting", nextAttemptAt: Option.none() })
+      return life
+    })
+
+    it.scoped(`D11, X1: close while the last ${last} handler runs has finished at once`, () =>
+      Effect.gen(function*() {
+        const life = yield* givingUp
+        expect((yield* askNow(life.service.close)).isWaiting).toBe(false)
+        expect((yield* stateOf(life))._tag).toBe("Closed")
+      }))
+
+    it.scoped(`D11, X4: closeWhenCurrentConnectionIsClosed while the last ${last} handler runs closes at once`, () =>
+      Effect.gen(function*() {
+        const life = yield* givingUp
+        yield* life.service.closeWhenCurrentConnectionIsClosed
+        yield* settle
+        expect((yield* stateOf(life))._tag).toBe("Closed")
+      }))
+
+    it.scoped(`D11, X5: an abort while the last ${last} handler runs closes at once`, () =>
+      Effect.gen(function*() {
+        const life = yield* givingUp
+        yield* life.server.abort(new Refused({ text: "enough" }))
+        yield* settle
+        expect((yield* stateOf(life))._tag).toBe("Closed")
+      }))
+  }
+
+  const dying: ReadonlyArray<readonly [string, Schedule.Schedule<unknown, Cause.Cause<unknown>>]> = [
+    ["dies", Schedule.makeWithState(0, () => Effect.die(new Error("bug")))],
+    ["interrupts itself", Schedule.makeWithState(0, () => Effect.interrupt)],
+    [
+      "throws",
+      Schedule.makeWithState(0, () => {
+        throw new Error("bug")
+      })
+    ],
+    ["answers nonsense", Schedule.makeWithState(0, () => Effect.succeed(undefined as never))]
+  ]
+
+  for (const [does, retry] of dying) {
+    it.scoped(`D11, D10: a schedule that ${does} does not stop the loop, after a failure or a loss`, () =>
+      Effect.gen(function*() {
+        const { diary, server, service } = yield* begin({ retry })
+        server.connect = ({ generation, number }) => generation * number === 1 ? refuse("no") : Effect.void
+        yield* pass(60)
+        expect(server.lines).toHaveLength(1)
+        server.line.drop()
+        yield* pass(60)
+        expect(server.lines).toHaveLength(2)
+        expect(diary.at(-1)).toContain("Connected 2")
+        expect((yield* askNow(service.close)).isWaiting).toBe(false)
+      }))
+  }
+
+  it.scoped("D11: a schedule that takes its time is waited for, and close does not wait for it", () =>
+    Effect.gen(function*() {
+      const slow = Schedule.mapEffect(RetryPolicy.fixed("10 seconds"), () => Effect.never)
+      const { server, service } = yield* begin({ retry: slow })
+      server.connect = ({ number }) => number === 1 ? refuse("no") : Effect.void
+      yield* pass(60)
+      expect(server.attempts).toEqual([0])
+      expect((yield* askNow(service.close)).isWaiting).toBe(false)
+    }))
+
+  it.scoped("D11: two that share one schedule do not share its state", () =>
+    Effect.gen(function*() {
+      const retry = doubling
+      const one = yield* begin({ retry })
+      const other = yield* begin({ retry })
+      one.server.refuse("no")
+      other.server.refuse("no")
+      yield* pass(7)
+      expect([one.server.attempts, other.server.attempts]).toEqual([[0, 1, 3, 7], [0, 1, 3, 7]])
+    }))
+})
+
+describe("retries without any delay", () => {
+  const hotLoops: ReadonlyArray<readonly [string, (life: Life) => void]> = [
+    ["a failing look-up", ({ server }) => void (server.lookUp = () => refuse("who?"))],
+    ["a failing connect", ({ server }) => server.refuse("no")],
+    ["a connect that dies", ({ server }) => void (server.connect = () => Effect.die("bug"))],
+    ["connections that are lost at once", ({ server }) => void (server.closed = () => Effect.void)]
+  ]
+
+  /** So many attempts at one moment, and nothing else has had its turn: the loop is stopped, or the test would hang. */
+  const tooMany = 3_000
+
+  const heat = (life: Life, prepare: (life: Life) => void) => {
+    prepare(life)
+    const { lookUp } = life.server
+    life.server.lookUp = (attempt) => life.server.attempts.length < tooMany ? lookUp(attempt) : Effect.never
+  }
+
+  for (const [name, prepare] of hotLoops) {
+    it.scoped(`D11: yield, so that other fibers go on: ${name}`, () =>
+      Effect.gen(function*() {
+        const life = yield* begin({ retry: RetryPolicy.fixed(0) })
+        heat(life, prepare)
+        for (let turn = 0; turn < 500; turn++) yield* Effect.yieldNow()
+        expect(life.server.attempts.length).toBeGreaterThan(2)
+        expect(life.server.attempts.length).toBeLessThan(tooMany)
+        yield* life.service.close
+        const { length } = life.server.attempts
+        yield* pass(10)
+        expect(life.server.attempts).toHaveLength(length)
+        expect((yield* stateOf(life))._tag).toBe("Closed")
+      }))
+
+    it.scoped(`D11: yield, so that time goes on, also real timers: ${name}`, () =>
+      Effect.gen(function*() {
+        const life = yield* begin({ retry: RetryPolicy.fixed(0) })
+        heat(life, prepare)
+        let ticks = 0
+        yield* Effect.fork(Effect.forever(Effect.zipRight(sleep(1), Effect.sync(() => ticks++))))
+        yield* TestServices.provideLive(Effect.sleep(1))
+        yield* pass(3)
+        expect(ticks).toBe(3)
+        expect(life.server.attempts.length).toBeGreaterThan(2)
+        expect(life.server.attempts.length, "attempts before a timer had its turn").toBeLessThan(tooMany)
+        expect((yield* askNow(life.service.close)).isWaiting).toBe(false)
+      }))
+  }
+})

@@ -1,0 +1,599 @@
+/**
+ * What a prototype of this library fell into, or would have: each a way to deadlock, leak or lie.
+ */
+import { describe, expect, it } from "@effect/vitest"
+import * as Connector from "@persistent-connection/core/Connector"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Scope from "effect/Scope"
+import {
+  ask,
+  askNow,
+  begin,
+  type Event,
+  hasEnded,
+  inScope,
+  type Life,
+  now,
+  pass,
+  refuse,
+  Refused,
+  settle,
+  sleep
+} from "../support/Life.js"
+
+const on = (tag: Event["_tag"], handle: () => Effect.Effect<unknown>) => (event: Event) =>
+  Effect.suspend(() => event._tag === tag ? handle() : Effect.void)
+
+const stateTag = ({ service }: Life) => Effect.map(service.state.get, ({ _tag }) => _tag)
+const kinds = ({ diary }: Life) => diary.map((entry) => entry.split(" ")[1]!)
+const turns = (count: number) => Effect.repeatN(Effect.yieldNow(), count)
+
+const stops: ReadonlyArray<readonly [string, (life: Life) => Effect.Effect<unknown>]> = [
+  ["close", ({ service }) => service.close],
+  ["closeWhenCurrentConnectionIsClosed", ({ service }) => service.closeWhenCurrentConnectionIsClosed],
+  ["abort", ({ server }) => server.abort(new Refused({ text: "enough" }))]
+]
+
+describe("a success that races with an end", () => {
+  for (const [name, stop] of stops) {
+    it.scoped(
+      `D2, D10: ${name} some turns before or after a connect succeeds: nothing leaks, nobody is lied to`,
+      () =>
+        Effect.gen(function*() {
+          const outcomes = new Set<string>()
+          for (let connectTakes = 0; connectTakes < 6; connectTakes++) {
+            for (let stopTakes = 0; stopTakes < 12; stopTakes++) {
+              const [life, scope] = yield* inScope(begin())
+              const { server, service } = life
+              const gate = yield* Deferred.make<void>()
+              server.connect = () => Effect.zipRight(Deferred.await(gate), turns(connectTakes))
+              const waiter = yield* askNow(service.connectedOrFailedToConnect)
+              yield* Effect.fork(Effect.zipRight(Deferred.await(gate), Effect.zipRight(turns(stopTakes), stop(life))))
+              yield* settle
+              yield* Deferred.succeed(gate, undefined)
+              yield* settle
+
+              const events = kinds(life).join(" ")
+              outcomes.add(events)
+              const wasConnected = events.includes("Connected")
+              const isKept = (yield* stateTag(life)) === "Connected"
+              expect(waiter.answer === undefined, `${connectTakes}, ${stopTakes}`).toBe(!wasConnected)
+              expect(waiter.isWaiting).toBe(false)
+              expect(isKept).toBe(wasConnected && name !== "close")
+              if (isKept) server.line.drop()
+              yield* settle
+              expect(yield* stateTag(life)).toBe("Closed")
+              expect(kinds(life)).toEqual(
+                wasConnected
+                  ? ["AttemptingToConnect", "ObtainedAddress", "Connected", "Disconnected"]
+                  : ["AttemptingToConnect", "ObtainedAddress"]
+              )
+              expect(server.released).toBe(server.opened)
+              yield* Scope.close(scope, Exit.void)
+            }
+          }
+          // Both have happened, or the race was none.
+          expect(outcomes.size).toBeGreaterThan(1)
+        }),
+      30_000
+    )
+  }
+
+  it.scoped("E1, X3: who closes as soon as it is answered gets a Disconnected only after a Connected", () =>
+    Effect.gen(function*() {
+      for (let steps = 15; steps < 100; steps += 3) {
+        const life = yield* Effect.withMaxOpsBeforeYield(begin(), steps)
+        yield* Effect.fork(Effect.zipRight(life.service.connected, life.service.close))
+        yield* pass(1)
+        expect(yield* stateTag(life)).toBe("Closed")
+        const events = kinds(life)
+        expect(events.includes("Disconnected"), `with ${steps} steps a turn: ${events.join(" ")}`).toBe(
+          events.includes("Connected")
+        )
+        expect(life.server.released).toBe(life.server.opened)
+      }
+    }))
+
+  it.scoped("X1: who has closed finds no connection, however the turns of the loop fall", () =>
+    Effect.gen(function*() {
+      for (let steps = 15; steps < 100; steps += 3) {
+        const { service } = yield* Effect.withMaxOpsBeforeYield(begin(), steps)
+        yield* settle
+        yield* service.close
+        expect(yield* service.currentConnection, `with ${steps} steps a turn`).toEqual(Option.none())
+      }
+    }))
+
+  it.scoped("E1, X3: so does who closes as soon as a refresh has succeeded", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      yield* pass(1)
+      yield* Effect.zipRight(PersistentConnection.refresh(life.service), life.service.close)
+      yield* settle
+      expect(kinds(life).filter((kind) => kind === "Connected" || kind === "Disconnected").join(" ")).toMatch(
+        /^(Connected Disconnected ?)+$|^Connected Connected Disconnected$/
+      )
+      expect(life.diary.at(-1)).toMatch(/Disconnected/)
+      const told = (kind: string) => life.diary.filter((entry) => entry.includes(` ${kind} 2`)).length
+      expect([told("Connected"), told("Disconnected")]).toEqual([1, 1])
+    }))
+})
+
+describe("a result that is asked for again and again", () => {
+  it.scoped("A5: who asks again in the turn of an answer gets the next result, and no result twice", () =>
+    Effect.gen(function*() {
+      const heard: Array<string> = []
+      const { server, service } = yield* begin()
+      server.connect = ({ number }) => refuse(`no ${number}`)
+      yield* Effect.fork(
+        Effect.forever(
+          Effect.catchTag(
+            service.connectedOrFailedToConnect,
+            "Refused",
+            ({ text }) => Effect.map(now, (second) => heard.push(`${second}: ${text}`))
+          )
+        )
+      )
+      yield* pass(35)
+      expect(heard).toEqual(["0: no 1", "10: no 2", "20: no 3", "30: no 4"])
+    }))
+
+  it.scoped("A4: who asks again in the turn of a loss gets the next connection", () =>
+    Effect.gen(function*() {
+      const heard: Array<number> = []
+      const { server, service } = yield* begin()
+      yield* Effect.fork(Effect.forever(Effect.flatMap(service.connected, (line) => {
+        heard.push(line.number)
+        return line.lost
+      })))
+      for (let losses = 0; losses < 4; losses++) {
+        yield* pass(10)
+        server.line.drop()
+      }
+      yield* pass(10)
+      expect(heard).toEqual([1, 2, 3, 4, 5])
+    }))
+
+  it.scoped("X1: who asks in the turn in which close has completed finds no connection", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* settle
+      yield* service.close
+      expect(yield* service.currentConnection).toEqual(Option.none())
+      expect(yield* service.isClosed).toBe(true)
+    }))
+})
+
+describe("waiting for oneself", () => {
+  const waits: ReadonlyArray<readonly [string, (life: Life) => Effect.Effect<unknown, unknown>]> = [
+    ["connected", ({ service }) => service.connected],
+    ["connectedOrClosed", ({ service }) => service.connectedOrClosed],
+    ["connectedOrFailedToConnect", ({ service }) => service.connectedOrFailedToConnect],
+    ["closeFinished", ({ service }) => service.closeFinished]
+  ]
+  const ways: ReadonlyArray<readonly [string, (effect: Effect.Effect<void>) => Effect.Effect<void>]> = [
+    ["itself", (effect) => effect],
+    ["in a child that it waits for", (effect) => Effect.flatMap(Effect.fork(effect), Fiber.join)],
+    ["in a race", (effect) => Effect.raceFirst(effect, Effect.interruptible(Effect.never))]
+  ]
+
+  for (const [name, wait] of waits) {
+    for (const [how, way] of ways) {
+      it.scoped(`D7: a connect without a deadline that awaits ${name} ${how} does not stop the loop`, () =>
+        Effect.gen(function*() {
+          const [life, scope] = yield* inScope(begin({ attemptTimeout: Duration.infinity }))
+          life.server.connect = ({ number }) => number === 1 ? way(Effect.ignore(wait(life))) : Effect.void
+          yield* pass(100)
+          expect(yield* stateTag(life)).toBe("Connected")
+          expect(yield* hasEnded(scope)).toBe(true)
+        }))
+    }
+
+    it.scoped(`D7: close does not wait for an uninterruptible connect that awaits ${name} in a child`, () =>
+      Effect.gen(function*() {
+        const [life, scope] = yield* inScope(begin())
+        life.server.isStubborn = true
+        life.server.connect = () => Effect.flatMap(Effect.fork(Effect.ignore(wait(life))), Fiber.join)
+        yield* pass(1)
+        const closing = yield* ask(life.service.close)
+        yield* pass(100)
+        expect(closing.isWaiting).toBe(false)
+        expect(yield* hasEnded(scope)).toBe(true)
+        expect(life.server.released).toBe(life.server.opened)
+      }))
+
+    it.scoped(`D7: close does not wait for a finalizer that awaits ${name} in a race`, () =>
+      Effect.gen(function*() {
+        const [life, scope] = yield* inScope(begin())
+        life.server.release = () => Effect.raceFirst(Effect.ignore(wait(life)), Effect.interruptible(Effect.never))
+        yield* settle
+        const closing = yield* ask(life.service.close)
+        yield* pass(100)
+        expect(closing.isWaiting).toBe(false)
+        expect(yield* hasEnded(scope)).toBe(true)
+      }))
+  }
+
+  it.scoped("D7, E1: what a handler leaves behind may wait; the loop waits for the handler all the same", () =>
+    Effect.gen(function*() {
+      const life: Life = yield* begin({
+        onEvent: on("AttemptingToConnect", () => Effect.zipRight(Effect.forkDaemon(life.service.connected), sleep(5)))
+      })
+      yield* pass(10)
+      expect(life.server.attempts).toEqual([5])
+    }))
+
+  it.scoped("D7, E1: a handler that asks and is answered at once is waited for all the same", () =>
+    Effect.gen(function*() {
+      const life: Life = yield* begin({
+        onEvent: on("Connected", () => Effect.zipRight(life.service.connected, sleep(50)))
+      })
+      yield* pass(20)
+      life.server.line.drop()
+      yield* pass(29)
+      expect(kinds(life)).not.toContain("Disconnected")
+      yield* pass(1)
+      expect(life.diary[3]).toBe("50 Disconnected 1")
+    }))
+
+  it.scoped("D7, E1: a handler that waits for another persistent connection is waited for", () =>
+    Effect.gen(function*() {
+      const other = yield* begin()
+      other.server.connect = () => sleep(5)
+      const life = yield* begin({ onEvent: on("AttemptingToConnect", () => other.service.connected) })
+      yield* pass(10)
+      expect(life.server.attempts).toEqual([5])
+    }))
+
+  it.scoped("X1: who has joined a fiber of a connection is not part of it: its close waits for the end", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      let reader: Fiber.Fiber<string> | undefined
+      server.connect = () =>
+        Effect.map(Effect.forkScoped(Effect.as(sleep(1), "read")), (fiber) => {
+          reader = fiber
+        })
+      yield* pass(2)
+      expect(yield* Fiber.join(reader!)).toBe("read")
+      server.release = () => sleep(60)
+      const closing = yield* ask(service.close)
+      yield* pass(59)
+      expect(closing.isWaiting).toBe(true)
+      yield* pass(1)
+      expect(closing.isWaiting).toBe(false)
+    }))
+
+  it.scoped("D8: nor is its leaving of the scope, which waits for everything", () =>
+    Effect.gen(function*() {
+      const [{ server }, scope] = yield* inScope(begin())
+      let reader: Fiber.Fiber<string> | undefined
+      server.connect = () =>
+        Effect.map(Effect.forkScoped(Effect.as(sleep(1), "read")), (fiber) => {
+          reader = fiber
+        })
+      yield* pass(2)
+      expect(yield* Fiber.join(reader!)).toBe("read")
+      server.release = () => sleep(60)
+      const leaving = yield* ask(Scope.close(scope, Exit.void))
+      yield* pass(59)
+      expect([leaving.isWaiting, server.released]).toEqual([true, 0])
+      yield* pass(1)
+      expect([leaving.isWaiting, server.released]).toEqual([false, 1])
+    }))
+
+  it.scoped("A3: nor is its `connected`, which never answers once closed", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      let reader: Fiber.Fiber<string> | undefined
+      server.connect = () =>
+        Effect.map(Effect.forkScoped(Effect.as(sleep(1), "read")), (fiber) => {
+          reader = fiber
+        })
+      yield* pass(2)
+      yield* Fiber.join(reader!)
+      yield* service.close
+      expect((yield* askNow(service.connected)).isWaiting).toBe(true)
+    }))
+
+  it.scoped("D7: one that lives in a connection of another can close it, and be closed by it", () =>
+    Effect.gen(function*() {
+      for (const closer of ["inner", "outer"]) {
+        const [outer, scope] = yield* inScope(begin())
+        let inner: Life | undefined
+        outer.server.connect = () =>
+          Effect.map(begin(), (life) => {
+            inner = life
+          })
+        yield* pass(1)
+        if (closer === "inner") inner!.server.closed = () => outer.service.close
+        else yield* ask(outer.service.close)
+        inner!.server.line.drop()
+        yield* pass(20)
+        if (closer === "outer") expect(yield* stateTag(inner!)).toBe("Closed")
+        expect(yield* hasEnded(scope)).toBe(true)
+        expect([yield* stateTag(outer), yield* stateTag(inner!)]).toEqual(["Closed", "Closed"])
+      }
+    }))
+})
+
+describe("a `closed` that does not do as it should", () => {
+  it.scoped("D4, X1: close does not wait for a `closed` that never ends, and cannot be interrupted", () =>
+    Effect.gen(function*() {
+      const [life] = yield* inScope(begin())
+      life.server.closed = () => Effect.uninterruptible(Effect.never)
+      yield* settle
+      expect((yield* askNow(life.service.close)).isWaiting).toBe(false)
+      expect(yield* stateTag(life)).toBe("Closed")
+      expect(life.diary.at(-1)).toBe("0 Disconnected 1")
+    }))
+
+  it.scoped("D4, D8: a `closed` that cannot be interrupted, but ends when its connection is released, ends so", () =>
+    Effect.gen(function*() {
+      const [life, scope] = yield* inScope(begin())
+      life.server.closed = (line) => Effect.uninterruptible(line.lost)
+      life.server.release = (line) => Effect.sync(() => line.drop())
+      yield* settle
+      expect(yield* hasEnded(scope)).toBe(true)
+      expect(kinds(life)).toEqual(["AttemptingToConnect", "ObtainedAddress", "Connected", "Disconnected"])
+    }))
+
+  it.scoped("D4: a dying finalizer does not matter to it", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      life.server.release = () => Effect.die("bug")
+      yield* settle
+      expect((yield* askNow(life.service.close)).isWaiting).toBe(false)
+      expect(yield* stateTag(life)).toBe("Closed")
+    }))
+
+  it.scoped("D5: one that throws, dies or interrupts itself at once is a loss, and close is at no loss either", () =>
+    Effect.gen(function*() {
+      const boom = () => {
+        throw new Error("boom")
+      }
+      for (const closed of [boom, () => Effect.die("bug"), () => Effect.interrupt, () => refuse("reset")]) {
+        const life = yield* begin()
+        life.server.closed = closed
+        yield* pass(15)
+        expect(kinds(life)).toEqual([
+          "AttemptingToConnect",
+          "ObtainedAddress",
+          "Connected",
+          "Disconnected",
+          "AttemptingToConnect",
+          "ObtainedAddress",
+          "Connected",
+          "Disconnected"
+        ])
+        expect((yield* askNow(life.service.close)).isWaiting).toBe(false)
+        expect(life.server.released).toBe(2)
+      }
+    }))
+})
+
+describe("an attempt that interrupts itself", () => {
+  for (const place of ["lookUp", "connect"] as const) {
+    it.scoped(`C6, D5: in ${place}, has failed like any other, and whoever waits is not interrupted`, () =>
+      Effect.gen(function*() {
+        const life = yield* begin()
+        if (place === "lookUp") life.server.lookUp = () => Effect.interrupt
+        else life.server.connect = () => Effect.interrupt
+        const waiter = yield* askNow(Effect.exit(life.service.connectedOrFailedToConnect))
+        const exit = waiter.answer!
+        expect(Exit.isFailure(exit) && !Cause.isInterrupted(exit.cause)).toBe(true)
+        expect(kinds(life).at(-1)).toBe("FailedToConnect")
+        life.server.lookUp = () => Effect.succeed("a")
+        life.server.accept()
+        yield* pass(10)
+        expect(yield* stateTag(life)).toBe("Connected")
+      }))
+  }
+
+  it.scoped("C6, D5: if somebody else interrupts its fiber as well", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      let dialling: Fiber.RuntimeFiber<unknown, unknown> | undefined
+      life.server.connect = () =>
+        Effect.withFiberRuntime((fiber) => {
+          dialling = fiber
+          return Effect.never
+        })
+      const waiter = yield* askNow(Effect.exit(life.service.connectedOrFailedToConnect))
+      yield* Fiber.interruptFork(dialling!)
+      yield* settle
+      expect(waiter.isWaiting).toBe(false)
+      expect(Exit.isFailure(waiter.answer!) && !Cause.isInterrupted(waiter.answer.cause)).toBe(true)
+      life.server.accept()
+      yield* pass(10)
+      expect(yield* stateTag(life)).toBe("Connected")
+    }))
+})
+
+describe("functions that throw or re-enter", () => {
+  it.scoped("D10: an `addressEquivalence` that closes", () =>
+    Effect.gen(function*() {
+      const states: Array<string> = []
+      const life: Life = yield* begin({
+        addressEquivalence: () => {
+          Effect.runFork(life.service.close)
+          return true
+        }
+      })
+      life.server.refuse("no")
+      yield* settle
+      life.server.connect = () => Effect.map(life.service.isClosed, (isClosed) => states.push(`${isClosed}`))
+      yield* pass(20)
+      expect(states).toEqual([])
+      expect(yield* stateTag(life)).toBe("Closed")
+      expect(yield* life.service.isClosed).toBe(true)
+    }))
+
+  it.scoped("D7: an `isClosed` that asks for the connection", () =>
+    Effect.gen(function*() {
+      const service: PersistentConnection.PersistentConnection<object> = yield* PersistentConnection.make({
+        serverName: "test",
+        address: Effect.succeed("a"),
+        connector: Connector.make({
+          connect: () => Effect.succeed({}),
+          closed: () => Effect.never,
+          isClosed: () => Option.isNone(Effect.runSync(service.currentConnection))
+        })
+      })
+      yield* settle
+      expect((yield* askNow(service.connected)).isWaiting).toBe(false)
+    }))
+})
+
+describe("another clock and another chance", () => {
+  const forbidden = (): never => {
+    throw new Error("This clock must not be looked at")
+  }
+  const forbiddenClock: Clock.Clock = {
+    [Clock.ClockTypeId]: Clock.ClockTypeId,
+    unsafeCurrentTimeMillis: forbidden,
+    unsafeCurrentTimeNanos: forbidden,
+    currentTimeMillis: Effect.sync(forbidden),
+    currentTimeNanos: Effect.sync(forbidden),
+    sleep: forbidden
+  }
+  const forbiddenRandom: Random.Random = {
+    [Random.RandomTypeId]: Random.RandomTypeId,
+    next: Effect.sync(forbidden),
+    nextBoolean: Effect.sync(forbidden),
+    nextInt: Effect.sync(forbidden),
+    nextRange: forbidden,
+    nextIntBetween: forbidden,
+    shuffle: forbidden
+  }
+  const elsewhere = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    effect.pipe(Effect.withClock(forbiddenClock), Effect.withRandom(forbiddenRandom))
+
+  it.scoped("T4: the clock and the chance of who calls an operation are not looked at", () =>
+    Effect.gen(function*() {
+      const [life, scope] = yield* inScope(begin({ retry: RetryPolicy.standard, reconnectJitter: "1 second" }))
+      const { server, service } = life
+      server.refuse("no")
+      const waiters = yield* Effect.all([
+        ask(elsewhere(service.connected)),
+        ask(elsewhere(service.connectedOrClosed)),
+        ask(elsewhere(Effect.exit(service.connectedOrFailedToConnect))),
+        ask(elsewhere(service.closeFinished))
+      ])
+      yield* settle
+      server.accept()
+      yield* pass(20)
+      expect(waiters.map(({ isWaiting }) => isWaiting)).toEqual([false, false, false, true])
+      yield* elsewhere(service.currentConnection)
+      yield* elsewhere(service.isClosed)
+      yield* elsewhere(service.state.get)
+      yield* Effect.scoped(elsewhere(service.subscribe))
+      yield* elsewhere(server.attempt!.failedAttempts)
+      server.line.drop()
+      yield* pass(20)
+      yield* elsewhere(service.closeWhenCurrentConnectionIsClosed)
+      yield* elsewhere(server.abort(new Refused({ text: "enough" })))
+      yield* elsewhere(service.close)
+      yield* settle
+      expect(waiters.every(({ isWaiting }) => !isWaiting)).toBe(true)
+      expect((yield* service.state.get).since).toBe(40_000)
+      const leaving = yield* askNow(elsewhere(Scope.close(scope, Exit.void)))
+      expect(leaving.exit).toEqual(Exit.void)
+    }))
+
+  it.scoped("T4: everything runs by the clock and the chance with which it was made, also what users supply", () =>
+    Effect.gen(function*() {
+      const hour = 3_600_000
+      const test = yield* Effect.clock
+      const later: Clock.Clock = {
+        [Clock.ClockTypeId]: Clock.ClockTypeId,
+        unsafeCurrentTimeMillis: () => test.unsafeCurrentTimeMillis() + hour,
+        unsafeCurrentTimeNanos: () => test.unsafeCurrentTimeNanos() + BigInt(hour) * 1_000_000n,
+        currentTimeMillis: Effect.map(test.currentTimeMillis, (millis) => millis + hour),
+        currentTimeNanos: Effect.map(test.currentTimeNanos, (nanos) => nanos + BigInt(hour) * 1_000_000n),
+        sleep: (duration) => test.sleep(duration)
+      }
+      const seen: Array<number> = []
+      const see = Effect.map(Clock.currentTimeMillis, (millis) => {
+        seen.push(millis - hour)
+      })
+      const life = yield* begin({ onEvent: () => see }).pipe(Effect.withClock(later))
+      life.server.lookUp = () => Effect.as(see, "a")
+      life.server.connect = ({ number }) => Effect.zipRight(see, number === 1 ? refuse("no") : Effect.void)
+      life.server.release = () => see
+      life.server.closed = (line) => Effect.zipRight(line.lost, see)
+      yield* pass(4)
+      expect(yield* life.service.state.get).toMatchObject({
+        _tag: "Waiting",
+        since: hour,
+        nextAttemptAt: Option.some(hour + 10_000)
+      })
+      yield* pass(6)
+      // Attempting, look-up, address, connect, failure; look-up, connect, connected.
+      expect(seen).toEqual([0, 0, 0, 0, 0, 10_000, 10_000, 10_000])
+      life.server.line.drop()
+      yield* pass(0)
+      // Closed, released, disconnected.
+      expect(seen.slice(8)).toEqual([10_000, 10_000, 10_000])
+      expect(yield* life.service.state.get).toMatchObject({ since: hour + 10_000 })
+    }))
+
+  it.scoped("T4: `Math.random` is never asked", () =>
+    Effect.gen(function*() {
+      const { random } = Math
+      let asked = 0
+      Math.random = () => {
+        asked++
+        return random()
+      }
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => {
+          Math.random = random
+        })
+      )
+      const life = yield* begin({ retry: undefined, reconnectJitter: "5 seconds" }).pipe(
+        Effect.withRandom(Random.make("T4"))
+      )
+      life.server.connect = ({ number }) => number < 3 ? refuse("no") : Effect.void
+      yield* pass(60)
+      life.server.line.drop()
+      yield* pass(60)
+      expect(life.server.lines).toHaveLength(2)
+      expect(asked).toBe(0)
+    }))
+})
+
+describe("after it is all over", () => {
+  it.scoped("D8: every operation still answers when the scope has been left", () =>
+    Effect.gen(function*() {
+      const [{ diary, server, service }, scope] = yield* inScope(begin())
+      yield* settle
+      yield* Scope.close(scope, Exit.void)
+      const answers = yield* Effect.all([
+        askNow(service.close),
+        askNow(service.closeFinished),
+        askNow(service.isClosed),
+        askNow(service.currentConnection),
+        askNow(Effect.flip(service.connectedOrClosed)),
+        askNow(Effect.flip(service.connectedOrFailedToConnect)),
+        askNow(Effect.scoped(service.subscribe)),
+        askNow(server.abort(new Refused({ text: "late" }))),
+        askNow(service.closeWhenCurrentConnectionIsClosed)
+      ])
+      expect(answers.map(({ exit }) => exit?._tag)).toEqual(answers.map(() => "Success"))
+      const connected = yield* askNow(service.connected)
+      expect(connected.isWaiting).toBe(true)
+      expect((yield* askNow(service.connectedOrFailedToConnect)).failure).toBe("late")
+      yield* pass(100)
+      expect(diary).toHaveLength(4)
+    }))
+})

@@ -1,0 +1,251 @@
+import { expect, it } from "@effect/vitest"
+import * as ConnectionMap from "@persistent-connection/core/ConnectionMap"
+import * as Connector from "@persistent-connection/core/Connector"
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import * as TestClock from "effect/TestClock"
+
+/** Devices that answer to their name, and what happened to them. */
+const makeDevices = () => {
+  const opened: Array<string> = []
+  const released: Array<string> = []
+  const devices = { opened, released, underWay: 0, most: 0, takes: 0 }
+  const connector = Connector.make({
+    connect: (host: string) =>
+      Effect.acquireRelease(
+        Effect.sync(() => devices.most = Math.max(devices.most, ++devices.underWay)).pipe(
+          Effect.zipRight(devices.takes === 0 ? Effect.void : Effect.sleep(devices.takes)),
+          Effect.ensuring(Effect.sync(() => devices.underWay--)),
+          Effect.zipRight(Effect.sync(() => {
+            opened.push(host)
+            return { host }
+          })),
+          Effect.interruptible
+        ),
+        () => Effect.sync(() => released.push(host))
+      ),
+    closed: () => Effect.never
+  })
+  const options = (host: string) => ({
+    serverName: host,
+    address: Effect.succeed(host),
+    connector,
+    retry: RetryPolicy.fixed("10 seconds")
+  })
+  return { devices, options }
+}
+
+const connected = <K, C, E>(map: ConnectionMap.ConnectionMap<K, C, E>, key: K) =>
+  Effect.flatMap(ConnectionMap.get(map, key), (connection) => connection.connected)
+
+it.scoped("a connection is made on first use, and shared", () =>
+  Effect.gen(function*() {
+    const { devices, options } = makeDevices()
+    const map = yield* ConnectionMap.make({ options })
+    expect(yield* ConnectionMap.keys(map)).toEqual([])
+    const one = yield* connected(map, "a")
+    const same = yield* connected(map, "a")
+    const other = yield* connected(map, "b")
+    expect(same).toBe(one)
+    expect(other).not.toBe(one)
+    expect(devices.opened).toEqual(["a", "b"])
+    expect((yield* ConnectionMap.keys(map)).sort()).toEqual(["a", "b"])
+    expect(JSON.parse(JSON.stringify(map))).toEqual({ _id: "ConnectionMap", keys: ["a", "b"] })
+  }))
+
+it.scoped("those who ask for the first time at the same time get the same one", () =>
+  Effect.gen(function*() {
+    const { devices, options } = makeDevices()
+    const map = yield* ConnectionMap.make({ options })
+    const found = yield* Effect.forEach(Array.from({ length: 100 }), () => connected(map, "a"), {
+      concurrency: "unbounded"
+    }).pipe(Effect.withMaxOpsBeforeYield(50))
+    expect(new Set(found).size).toBe(1)
+    expect(devices.opened).toEqual(["a"])
+  }))
+
+it.scoped("it is released with its last user's scope, and made anew for the next", () =>
+  Effect.gen(function*() {
+    const { devices, options } = makeDevices()
+    const map = yield* ConnectionMap.make({ options })
+    const [one, other] = [yield* Scope.make(), yield* Scope.make()]
+    yield* Scope.extend(connected(map, "a"), one)
+    yield* Scope.extend(connected(map, "a"), other)
+    yield* Scope.close(one, Exit.void)
+    expect(devices.released).toEqual([])
+    yield* Scope.close(other, Exit.void)
+    expect(devices.released).toEqual(["a"])
+    expect(yield* ConnectionMap.keys(map)).toEqual([])
+    yield* connected(map, "a")
+    expect(devices.opened).toEqual(["a", "a"])
+  }))
+
+it.scoped("it is kept while it idles, and used again, and released when it has idled for long enough", () =>
+  Effect.gen(function*() {
+    const { devices, options } = makeDevices()
+    const map = yield* ConnectionMap.make({ options, idleTimeToLive: "1 minute" })
+    const first = yield* Effect.scoped(connected(map, "a"))
+    yield* TestClock.adjust("59 seconds")
+    expect(yield* Effect.scoped(connected(map, "a"))).toBe(first)
+    yield* TestClock.adjust("59 seconds")
+    expect(devices.released).toEqual([])
+    yield* TestClock.adjust("1 seconds")
+    expect(devices.released).toEqual(["a"])
+    expect(yield* Effect.scoped(connected(map, "a"))).not.toBe(first)
+  }))
+
+it.scoped("what is invalidated is made anew for the next, and stays with those who have it", () =>
+  Effect.gen(function*() {
+    const { devices, options } = makeDevices()
+    const map = yield* ConnectionMap.make({ options, idleTimeToLive: "1 minute" })
+    const scope = yield* Scope.make()
+    const old = yield* Scope.extend(connected(map, "a"), scope)
+    yield* ConnectionMap.invalidate(map, "a")
+    expect(devices.released).toEqual([])
+    expect(yield* connected(map, "a")).not.toBe(old)
+    yield* Scope.close(scope, Exit.void)
+    expect(devices.released).toEqual(["a"])
+    expect(yield* ConnectionMap.keys(map)).toEqual(["a"])
+    yield* ConnectionMap.invalidate(map, "nobody")
+  }))
+
+it.effect("leaving the scope closes all of them, also those that idle", () =>
+  Effect.gen(function*() {
+    const { devices, options } = makeDevices()
+    const scope = yield* Scope.make()
+    const map = yield* Scope.extend(ConnectionMap.make({ options, idleTimeToLive: "1 minute" }), scope)
+    yield* Effect.scoped(connected(map, "a"))
+    yield* Scope.extend(connected(map, "b"), scope)
+    yield* Scope.close(scope, Exit.void)
+    expect(devices.released.sort()).toEqual(["a", "b"])
+  }))
+
+it.scoped("no more attempts are under way at once than allowed, and waiting for one's turn is not too long", () =>
+  Effect.gen(function*() {
+    const { devices, options } = makeDevices()
+    devices.takes = 20_000
+    const map = yield* ConnectionMap.make({ options, maxConcurrentConnects: 2 })
+    const all = yield* Effect.fork(
+      Effect.forEach(["a", "b", "c", "d", "e", "f"], (key) => connected(map, key), { concurrency: "unbounded" })
+    )
+    // Three times 20 s, which is longer than the deadline of 30 s.
+    yield* TestClock.adjust("61 seconds")
+    expect((yield* Fiber.join(all)).map(({ host }) => host)).toEqual(["a", "b", "c", "d", "e", "f"])
+    expect(devices.most).toBe(2)
+    // Two and two in the order in which they asked; of two that end at the same time either may be the first.
+    expect([0, 2, 4].map((from) => devices.opened.slice(from, from + 2).sort().join(""))).toEqual(["ab", "cd", "ef"])
+  }))
+
+it.scoped("whose turn it is goes by who came first, and who leaves the queue takes no turn with them", () =>
+  Effect.gen(function*() {
+    const { devices, options } = makeDevices()
+    devices.takes = 10_000
+    const map = yield* ConnectionMap.make({ options, maxConcurrentConnects: 1 })
+    const scopes = new Map<string, Scope.CloseableScope>()
+    for (const key of ["a", "b", "c", "d", "e"]) {
+      const scope = yield* Scope.make()
+      scopes.set(key, scope)
+      yield* Scope.extend(ConnectionMap.get(map, key), scope)
+      yield* TestClock.adjust(1)
+    }
+    const leave = (key: string) => Scope.close(scopes.get(key)!, Exit.void)
+    // One that waits, and one that connects.
+    yield* leave("c")
+    yield* TestClock.adjust("15 seconds")
+    expect(devices.opened).toEqual(["a"])
+    yield* leave("b")
+    yield* TestClock.adjust("25 seconds")
+    expect(devices.opened).toEqual(["a", "d", "e"])
+    expect(yield* connected(map, "a")).toEqual({ host: "a" })
+    expect(
+      yield* Effect.fork(connected(map, "f")).pipe(
+        Effect.zipLeft(TestClock.adjust("10 seconds")),
+        Effect.flatMap(Fiber.join)
+      )
+    ).toEqual({ host: "f" })
+    expect(devices.most).toBe(1)
+  }))
+
+it.scoped("each idles for its own time, whatever happens to the others", () =>
+  Effect.gen(function*() {
+    const { devices, options } = makeDevices()
+    const map = yield* ConnectionMap.make({ options, idleTimeToLive: "1 minute" })
+    yield* Effect.scoped(connected(map, "a"))
+    yield* TestClock.adjust("20 seconds")
+    yield* Effect.scoped(connected(map, "b"))
+    yield* TestClock.adjust("20 seconds")
+    yield* Effect.scoped(connected(map, "c"))
+    yield* Effect.scoped(connected(map, "a"))
+    yield* TestClock.adjust("40 seconds")
+    expect(devices.released).toEqual(["b"])
+    yield* TestClock.adjust("20 seconds")
+    expect(devices.released.sort()).toEqual(["a", "b", "c"])
+    yield* TestClock.adjust("1 hour")
+    yield* Effect.scoped(connected(map, "d"))
+    yield* TestClock.adjust("1 minute")
+    expect(devices.released).toContain("d")
+  }))
+
+it.scoped("a new one does not wait for the end of the old one, which whoever invalidates it does", () =>
+  Effect.gen(function*() {
+    const { devices, options } = makeDevices()
+    const map = yield* ConnectionMap.make({
+      options: (key: string) => {
+        const own = options(key)
+        const connector = Connector.setup(
+          own.connector,
+          (device) =>
+            Effect.as(Effect.addFinalizer(() => Effect.sleep(devices.released.length === 0 ? "5 seconds" : 0)), device)
+        )
+        return { ...own, connector }
+      },
+      idleTimeToLive: "1 minute"
+    })
+    const old = yield* Effect.scoped(connected(map, "a"))
+    const invalidating = yield* Effect.fork(ConnectionMap.invalidate(map, "a"))
+    yield* TestClock.adjust("4 seconds")
+    expect(invalidating.unsafePoll()).toBeNull()
+    expect(yield* connected(map, "a")).not.toBe(old)
+    yield* TestClock.adjust("1 second")
+    expect(invalidating.unsafePoll()).toEqual(Exit.void)
+    expect(devices.released).toEqual(["a"])
+    expect(yield* ConnectionMap.keys(map)).toEqual(["a"])
+  }))
+
+it.effect("whoever asks when the scope of the map has been left gets one that is closed, and nothing is opened", () =>
+  Effect.gen(function*() {
+    const { devices, options } = makeDevices()
+    const map = yield* Effect.scoped(ConnectionMap.make({ options }))
+    const connection = yield* Effect.scoped(ConnectionMap.get(map, "a"))
+    const exit = yield* Effect.exit(connection.connectedOrClosed)
+    expect(String(exit)).toContain("ConnectionClosed")
+    expect(devices.opened).toEqual([])
+    expect(yield* ConnectionMap.keys(map)).toEqual([])
+  }))
+
+it.live("10,000 keys are fine", () =>
+  Effect.gen(function*() {
+    const { devices, options } = makeDevices()
+    const scope = yield* Scope.make()
+    const map = yield* Scope.extend(ConnectionMap.make({ options, maxConcurrentConnects: 100 }), scope)
+    for (let key = 0; key < 10_000; key++) yield* Scope.extend(ConnectionMap.get(map, `${key}`), scope)
+    yield* Effect.forEach(Array.from({ length: 10_000 }, (_, key) => `${key}`), (key) =>
+      Effect.scoped(connected(map, key)))
+    expect(devices.opened).toHaveLength(10_000)
+    yield* Scope.close(scope, Exit.void)
+    expect(devices.released).toHaveLength(10_000)
+  }), 60_000)
+
+it.scoped("options that make no sense are a defect that names the option, of the map or of the key", () =>
+  Effect.gen(function*() {
+    const { options } = makeDevices()
+    const bad = yield* Effect.exit(ConnectionMap.make({ options, maxConcurrentConnects: 0 }))
+    expect(String(bad)).toContain("maxConcurrentConnects")
+    const map = yield* ConnectionMap.make({ options })
+    const nameless = yield* Effect.exit(ConnectionMap.get(map, ""))
+    expect(String(nameless)).toContain("serverName")
+    expect(yield* ConnectionMap.keys(map)).toEqual([])
+  }))

@@ -1,0 +1,197 @@
+import { describe, expect, it } from "@effect/vitest"
+import * as Inspect from "@persistent-connection/core/Inspect"
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import * as ThunderingHerd from "@persistent-connection/core/testing/ThunderingHerd"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import { notebook } from "../support/notebook.js"
+
+class Refused extends Data.TaggedError("Refused")<{}> {}
+
+/** One small fleet. */
+const simulate = <E = never, R = never>(scenario: ThunderingHerd.Scenario<E, R>) =>
+  Effect.map(
+    ThunderingHerd.simulate({ clients: 20, seeds: [1], ...scenario }),
+    (dispersion) => ({ dispersion, ...dispersion.runs[0]! })
+  )
+
+const times = (length: number, time: number) => Array.from({ length }, () => time)
+
+const defect = <A, E>(effect: Effect.Effect<A, E>) =>
+  Effect.map(Effect.exit(effect), (exit) =>
+    Exit.isFailure(exit)
+      ? Option.getOrUndefined(Option.map(Cause.dieOption(exit.cause), (defect) => (defect as Error).message))
+      : undefined)
+
+describe("simulate", () => {
+  it.effect("T2: connections that have lived for long are all replaced at once", () =>
+    Effect.gen(function*() {
+      const { attempts, reconnects } = yield* simulate({})
+      expect(attempts).toEqual(times(20, 0))
+      expect(reconnects).toEqual(attempts)
+    }))
+
+  it.effect("T2: those that have not wait for the rest of the delay", () =>
+    Effect.gen(function*() {
+      const { attempts } = yield* simulate({ uptime: "4 seconds", retry: RetryPolicy.fixed("10 seconds") })
+      expect(attempts).toEqual(times(20, 6_000))
+    }))
+
+  it.effect("a spread spreads them", () =>
+    Effect.gen(function*() {
+      const { attempts } = yield* simulate({ reconnectJitter: "5 seconds" })
+      expect(new Set(attempts).size).toBe(20)
+      expect([...attempts].sort((a, b) => a - b)).toEqual(attempts)
+      expect(Math.min(...attempts)).toBeGreaterThanOrEqual(0)
+      expect(Math.max(...attempts)).toBeGreaterThan(3_000)
+      expect(Math.max(...attempts)).toBeLessThanOrEqual(5_000)
+    }))
+
+  it.effect("in an outage they try again until it is over", () =>
+    Effect.gen(function*() {
+      const { attempts, reconnects } = yield* simulate({
+        clients: 2,
+        outage: "25 seconds",
+        retry: RetryPolicy.fixed("10 seconds")
+      })
+      expect(attempts).toEqual([0, 10_000, 20_000, 30_000].flatMap((at) => times(2, at)))
+      expect(reconnects).toEqual(times(2, 30_000))
+    }))
+
+  it.effect("connections that were not stable do not restart the policy", () =>
+    Effect.gen(function*() {
+      const scenario = { retry: RetryPolicy.exponential({ base: "1 second", maxDelay: "1 hour", jitter: "none" }) }
+      const { attempts } = yield* simulate({ ...scenario, clients: 1, outage: "10 seconds", uptime: "1 millis" })
+      expect(attempts).toEqual([999, 2_999, 6_999, 14_999])
+      const { attempts: stable } = yield* simulate({
+        ...scenario,
+        clients: 1,
+        outage: "10 seconds",
+        uptime: "1 millis",
+        minUptime: "1 minute"
+      })
+      expect(stable).toEqual(attempts)
+    }))
+
+  it.effect("gives the same result each time, and others for other seeds", () =>
+    Effect.gen(function*() {
+      const scenario = { clients: 5, reconnectJitter: "5 seconds", seeds: ["a", "b"] } as const
+      const first = yield* ThunderingHerd.simulate(scenario)
+      expect(yield* ThunderingHerd.simulate(scenario)).toEqual(first)
+      expect(first.runs.map((run) => run.seed)).toEqual(["a", "b"])
+      expect(first.runs[0]!.attempts).not.toEqual(first.runs[1]!.attempts)
+    }))
+
+  it.effect("a client that is added does not change what the others do", () =>
+    Effect.gen(function*() {
+      const { attempts: few } = yield* simulate({ clients: 3, reconnectJitter: "5 seconds" })
+      const { attempts: more } = yield* simulate({ clients: 4, reconnectJitter: "5 seconds" })
+      expect(more).toEqual(expect.arrayContaining([...few]))
+    }))
+
+  it.effect("knows who gives up, and does not log it", () =>
+    Effect.gen(function*() {
+      const { heard, lines } = notebook()
+      const { attempts, reconnects } = yield* heard(simulate({
+        outage: "1 hour",
+        retry: RetryPolicy.fixed("10 seconds").pipe(Schedule.intersect(Schedule.recurs(2)))
+      }))
+      expect(lines).toEqual([])
+      expect(attempts).toHaveLength(40)
+      expect(reconnects).toEqual([])
+    }))
+
+  it.effect("the policy is told the failure, and has the services that it needs", () =>
+    Effect.gen(function*() {
+      class Told extends Context.Tag("Told")<Told, Array<unknown>>() {}
+      const told: Array<unknown> = []
+      const retry = RetryPolicy.fixed("10 seconds").pipe(
+        Schedule.tapInput((cause: Cause.Cause<Refused | Cause.TimeoutException>) =>
+          Effect.map(Told, (told) => told.push(cause))
+        )
+      )
+      yield* simulate({ clients: 1, outage: "15 seconds", failure: Cause.fail(new Refused()), retry }).pipe(
+        Effect.provideService(Told, told)
+      )
+      expect(told).toEqual([Cause.empty, Cause.fail(new Refused()), Cause.fail(new Refused())])
+    }))
+
+  it.effect("takes no time of the clock, and leaves nothing behind", () =>
+    Effect.gen(function*() {
+      yield* simulate({ outage: "1 hour", retry: RetryPolicy.fixed("10 minutes") })
+      expect(yield* Clock.currentTimeMillis).toBe(0)
+      expect(yield* Inspect.all).toEqual([])
+    }))
+
+  it.effect("200 clients with three seeds, which is the default", () =>
+    Effect.gen(function*() {
+      const dispersion = yield* ThunderingHerd.simulate({ reconnectJitter: "5 seconds" })
+      expect(dispersion.clients).toBe(200)
+      expect(dispersion.runs.map((run) => run.attempts.length)).toEqual([200, 200, 200])
+    }))
+
+  it.effect("dies of options that make no sense", () =>
+    Effect.gen(function*() {
+      expect(yield* defect(simulate({ clients: 0 }))).toBe("clients must be an integer of 1 or more, but is 0")
+      expect(yield* defect(simulate({ uptime: Infinity }))).toContain("uptime must be a finite duration")
+      expect(yield* defect(simulate({ outage: -1 }))).toContain("outage must be a duration of 0 or more")
+      expect(yield* defect(simulate({ reconnectJitter: -1 }))).toContain(
+        "reconnectJitter must be a duration of 0 or more"
+      )
+    }))
+
+  it.effect("dies of attempts that come to no end", () =>
+    Effect.gen(function*() {
+      const endless = simulate({ clients: 1, outage: "1 second", retry: RetryPolicy.fixed(0) })
+      expect(yield* defect(endless)).toBe("At 3600000 ms there is no end to the work")
+      expect(yield* Inspect.all).toEqual([])
+    }))
+})
+
+describe("peak and check", () => {
+  const dispersion: ThunderingHerd.Simulation = {
+    clients: 4,
+    runs: [
+      { seed: "a", attempts: [0, 100, 200], reconnects: [] },
+      { seed: "b", attempts: [10, 50, 60, 300, 301], reconnects: [] },
+      { seed: "c", attempts: [], reconnects: [] }
+    ]
+  }
+
+  it("the fullest window, wherever it begins, over all runs", () => {
+    expect(ThunderingHerd.peak(dispersion, 40)).toEqual({ seed: "b", from: 50, attempts: 2, share: 0.5 })
+    expect(ThunderingHerd.peak(dispersion, "100 millis")).toEqual({ seed: "b", from: 10, attempts: 3, share: 0.75 })
+    expect(ThunderingHerd.peak(dispersion, "1 second")).toEqual({ seed: "b", from: 10, attempts: 5, share: 1.25 })
+  })
+
+  it("a window does not include its end", () => {
+    expect(ThunderingHerd.peak(dispersion, 50).attempts).toBe(2)
+    expect(ThunderingHerd.peak(dispersion, 51).attempts).toBe(3)
+  })
+
+  it.effect("up to the limit it is no stampede, and above it is", () =>
+    Effect.gen(function*() {
+      yield* ThunderingHerd.check(dispersion, { window: "100 millis", atMost: 0.75 })
+      const stampede = yield* Effect.flip(ThunderingHerd.check(dispersion, { window: "100 millis", atMost: 0.7 }))
+      expect(stampede).toBeInstanceOf(ThunderingHerd.Stampede)
+      expect(stampede).toMatchObject({ clients: 4, seed: "b", from: 10, attempts: 3, share: 0.75, atMost: 0.7 })
+      expect(stampede.message).toBe(
+        "3 attempts of 4 clients (75 %) within 100ms, from 10 ms after the loss on, with the seed b; allowed are 70 %"
+      )
+      expect(yield* defect(ThunderingHerd.check(dispersion, { window: 100, atMost: NaN })))
+        .toBe("atMost must be a number of 0 or more, but is NaN")
+    }))
+
+  it.effect("says nothing of who does not attempt anything", () =>
+    Effect.gen(function*() {
+      const { dispersion } = yield* simulate({ retry: Schedule.stop })
+      expect(ThunderingHerd.peak(dispersion, 100)).toEqual({ seed: 1, from: 0, attempts: 0, share: 0 })
+      yield* ThunderingHerd.check(dispersion, { window: 100, atMost: 0 })
+    }))
+})

@@ -1,0 +1,140 @@
+import { inVirtualTime, VirtualClock } from "#internal/testing/virtualClock.js"
+import { describe, expect, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+
+const now = Clock.currentTimeMillis
+
+describe("inVirtualTime", () => {
+  it("a year passes at one stroke, and nothing of it outside", () => {
+    const year = inVirtualTime(Effect.zipRight(Effect.sleep("365 days"), now))
+    expect(Effect.runSync(year)).toBe(365 * 24 * 60 * 60 * 1_000)
+    expect(Effect.runSync(Effect.zipRight(year, now))).toBeGreaterThan(1_000_000_000_000)
+    expect(Effect.runSync(inVirtualTime(Effect.zipRight(Effect.sleep(7), Clock.currentTimeNanos)))).toBe(7_000_000n)
+  })
+
+  it("who sleeps is woken in the order of the times, and at the same time in that of going to sleep", () => {
+    const log: Array<string> = []
+    const sleeper = (millis: number, name: string) =>
+      Effect.zipRight(Effect.sleep(millis), Effect.map(now, (now) => log.push(`${now} ${name}`)))
+    Effect.runSync(inVirtualTime(
+      Effect.all([sleeper(20, "a"), sleeper(10, "b"), sleeper(20, "c"), sleeper(10, "d"), sleeper(0, "e")], {
+        concurrency: "unbounded"
+      })
+    ))
+    expect(log).toEqual(["0 e", "10 b", "10 d", "20 a", "20 c"])
+  })
+
+  it("ends as the effect ends, whoever still sleeps", () => {
+    const failing = Effect.zipRight(Effect.forkDaemon(Effect.sleep("1 hour")), Effect.fail("no"))
+    expect(Effect.runSyncExit(inVirtualTime(failing))).toEqual(Exit.fail("no"))
+  })
+
+  it("forgets who has been interrupted, and who would sleep for ever", () => {
+    const program = Effect.gen(function*() {
+      yield* Effect.fork(Effect.sleep(Duration.infinity))
+      yield* Fiber.interrupt(yield* Effect.fork(Effect.sleep("2 hours")))
+      yield* Effect.timeoutOption(Effect.never, "1 hour")
+      return yield* now
+    })
+    expect(Effect.runSync(inVirtualTime(program))).toBe(3_600_000)
+  })
+
+  it("has the services of the outside", () => {
+    class Name extends Context.Tag("Name")<Name, string>() {}
+    expect(Effect.runSync(inVirtualTime(Effect.zipRight(Effect.sleep(1), Name)).pipe(Effect.provideService(Name, "x"))))
+      .toBe("x")
+  })
+
+  it("a fiber that has much to do is not taken for one that waits", () => {
+    expect(
+      Effect.runSync(
+        inVirtualTime(Effect.iterate(0, { while: (n) => n < 100_000, body: (n) => Effect.succeed(n + 1) }))
+      )
+    )
+      .toBe(100_000)
+  })
+
+  it("says so when it can never end, and releases what it has", () => {
+    let released = 0
+    const scoped = <A>(effect: Effect.Effect<A>) =>
+      Effect.scoped(Effect.zipRight(Effect.addFinalizer(() => Effect.sync(() => released++)), effect))
+    const waiting = inVirtualTime(scoped(Effect.flatMap(Deferred.make<void>(), Deferred.await)))
+    expect(() => Effect.runSync(waiting)).toThrow("Everything waits for something that never comes")
+    const spinning = inVirtualTime(scoped(Effect.zipRight(Effect.sleep(5), Effect.forever(Effect.yieldNow()))))
+    expect(Effect.runSyncExit(spinning)).toEqual(
+      Exit.die(new Cause.RuntimeException("At 5 ms there is no end to the work"))
+    )
+    expect(released).toBe(2)
+  })
+})
+
+const start = () => {
+  const clock = new VirtualClock()
+  const log: Array<string> = []
+  const say = (what: string) => Effect.sync(() => log.push(`${clock.now} ${what}`))
+  return { clock, log, say }
+}
+
+describe("VirtualClock", () => {
+  it("wakes sleepers in the order of their times, and at the same time in the order in which they went to sleep", () => {
+    const { clock, log, say } = start()
+    for (const millis of [20, 10, 20, 10]) {
+      const name = `${millis}.${log.length}`
+      log.push(name)
+      clock.run(Effect.andThen(Effect.sleep(millis), say(name)))
+    }
+    log.length = 0
+    clock.advanceTo(19)
+    expect(log).toEqual(["10 10.1", "10 10.3"])
+    clock.advanceTo(20)
+    expect(log.slice(2)).toEqual(["20 20.0", "20 20.2"])
+  })
+
+  it("runs everything until it waits before the next timer of the same ms", () => {
+    const { clock, log, say } = start()
+    const child = Effect.yieldNow().pipe(Effect.andThen(say("child")), Effect.forkDaemon)
+    clock.run(
+      Effect.sleep(5).pipe(Effect.andThen(child), Effect.andThen(Effect.sleep(0)), Effect.andThen(say("slept")))
+    )
+    clock.run(Effect.andThen(Effect.sleep(5), say("other")))
+    clock.advanceTo(5)
+    expect(log).toEqual(["5 child", "5 other", "5 slept"])
+  })
+
+  it("does not run what it has started before it is told to, except the first turn", () => {
+    const { clock, log, say } = start()
+    clock.run(Effect.andThen(say("first"), Effect.andThen(Effect.yieldNow(), say("second"))))
+    expect(log).toEqual(["0 first"])
+    clock.flush()
+    expect(log).toEqual(["0 first", "0 second"])
+  })
+
+  it("is the clock of what runs in it", () => {
+    const { clock } = start()
+    clock.advanceTo(7)
+    const fiber = clock.run(Effect.all([Clock.currentTimeMillis, Clock.currentTimeNanos]))
+    expect(fiber.unsafePoll()).toMatchObject({ value: [7, 7_000_000n] })
+  })
+
+  it("forgets interrupted and infinite sleeps", () => {
+    const { clock, log, say } = start()
+    const fiber = clock.run(Effect.andThen(Effect.sleep(5), say("awake")))
+    clock.run(Effect.andThen(Effect.sleep(Duration.infinity), say("awake")))
+    clock.run(Fiber.interrupt(fiber))
+    clock.advanceTo(1_000_000)
+    expect(log).toEqual([])
+  })
+
+  it("stops when time cannot go on", () => {
+    const { clock } = start()
+    clock.run(Effect.forever(Effect.sleep(0)))
+    expect(() => clock.advanceTo(1)).toThrow("At 0 ms")
+  })
+})
