@@ -111,6 +111,11 @@ export interface Connector<in Address, in out Connection, out E = never, out R =
    * supplies it.
    */
   readonly probe?: ((connection: Connection) => Effect.Effect<unknown, E>) | undefined
+  /**
+   * Ends the connection at once, without a closing handshake. Used when the connection is dropped, so that a silent peer
+   * does not delay its release; see `PersistentConnection.reconnectNow`.
+   */
+  readonly terminate?: ((connection: Connection) => Effect.Effect<void>) | undefined
 }
 
 /**
@@ -166,6 +171,7 @@ export const make: <Address, Connection, E = never, E2 = never, R = never>(optio
   readonly closed: (connection: Connection) => Effect.Effect<unknown, E2>
   readonly isClosed?: ((connection: Connection) => boolean) | undefined
   readonly probe?: ((connection: Connection) => Effect.Effect<unknown, E2>) | undefined
+  readonly terminate?: ((connection: Connection) => Effect.Effect<void>) | undefined
 }) => Connector<Address, Connection, E | E2, Exclude<R, Scope.Scope>> = internal.make
 
 /**

@@ -27,7 +27,9 @@ import type { ConnectionClosed, ConnectionLost } from "./ConnectionError.js"
 import type { ConnectionEvent } from "./ConnectionEvent.js"
 import type { ConnectionState } from "./ConnectionState.js"
 import type { Attempt, AttemptFailure, Connector } from "./Connector.js"
-import * as internal from "./internal/loop/persistentConnection.js"
+import * as internal from "./internal/loop/service.js"
+import * as following from "./internal/using/following.js"
+import * as replacing from "./internal/using/replacing.js"
 import * as streaming from "./internal/using/streaming.js"
 import * as using from "./internal/using/using.js"
 
@@ -103,6 +105,13 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
    * otherwise at once, without a new attempt (X4). Does not wait for either: see `closeFinished`.
    */
   readonly closeWhenCurrentConnectionIsClosed: Effect.Effect<void>
+
+  /**
+   * The current connection, as `currentConnection` gives it: a `SubscriptionRef` that only the persistent connection sets,
+   * in the same turn in which the state changes (A1, A2). Where the connection is replaced, the new one follows the old one
+   * directly.
+   */
+  readonly current: Subscribable.Subscribable<Option.Option<Connection>>
 
   /**
    * What is the case now, and how it changes: the read side of a `SubscriptionRef`, which the persistent connection
@@ -206,6 +215,12 @@ export interface Options<
   readonly onEvent?:
     | ((event: ConnectionEvent<Connection, NoInfer<EA | EC>, NoInfer<Address>>) => Effect.Effect<unknown, never, RH>)
     | undefined
+
+  /**
+   * How many connections that have ended may wait until streams have delivered what was received on them (S1). Beyond
+   * that the next attempt waits. Default: 8.
+   */
+  readonly maxUndelivered?: number | undefined
 
   /**
    * When two addresses count as the same, so that `ObtainedAddress` is not reported again (C4). Default: `Equal`
@@ -346,7 +361,19 @@ export const forEachConnection: {
     self: PersistentConnection<Connection, E>,
     f: (connection: Connection) => Effect.Effect<unknown, E2, R>
   ): Effect.Effect<void, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>>
-} = dual(2, using.forEachConnection)
+} = dual(2, following.forEachConnection)
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface StreamOptions {
+  /**
+   * A stream moves on from a connection that has ended when the stream of that connection has ended too. A source without
+   * an end, such as a queue, is left when it has given nothing for this time while the consumer waited (S1). Default: 1 s.
+   */
+  readonly drainTimeout?: Duration.DurationInput | undefined
+}
 
 /**
  * The stream of `f(connection)`, continued with that of the next connection when the connection is lost or replaced.
@@ -362,15 +389,17 @@ export const forEachConnection: {
  */
 export const stream: {
   <Connection, A, E2, R>(
-    f: (connection: Connection) => Stream.Stream<A, E2, R>
+    f: (connection: Connection) => Stream.Stream<A, E2, R>,
+    options?: StreamOptions
   ): <E>(
     self: PersistentConnection<Connection, E>
   ) => Stream.Stream<A, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>>
   <Connection, E, A, E2, R>(
     self: PersistentConnection<Connection, E>,
-    f: (connection: Connection) => Stream.Stream<A, E2, R>
+    f: (connection: Connection) => Stream.Stream<A, E2, R>,
+    options?: StreamOptions
   ): Stream.Stream<A, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>>
-} = dual(2, streaming.stream)
+} = dual((args) => isPersistentConnection(args[0]), streaming.stream)
 
 /**
  * An element of a `resumableStream`: what the server sent, or the mark of a gap, during which there was no
@@ -387,7 +416,7 @@ export type Resumed<A> =
  * @since 0.1.0
  * @category models
  */
-export interface ResumeOptions<in Connection, A, Cursor, out E2, out R, out E3, out R2> {
+export interface ResumeOptions<in Connection, A, Cursor, out E2, out R, out E3, out R2> extends StreamOptions {
   /**
    * Subscribes on a connection, and completes when the subscription stands. `cursor` is that of the last element
    * delivered, none before the first: where to resume from, if the server can.
@@ -396,8 +425,13 @@ export interface ResumeOptions<in Connection, A, Cursor, out E2, out R, out E3, 
     connection: Connection,
     cursor: Option.Option<Cursor>
   ) => Effect.Effect<Stream.Stream<A, E2, R>, E3, R2>
-  /** Where in the server's sequence an element stands. */
+  /** The place of an element in the server's sequence. */
   readonly cursor: (element: A) => Cursor
+  /**
+   * What to do if `subscribe` fails on a connection that works: fail the stream (`"fail"`, the default), or treat the
+   * connection as lost, and subscribe on the next one (`"reconnect"`).
+   */
+  readonly whenRefused?: "fail" | "reconnect" | undefined
 }
 
 /**
@@ -430,7 +464,7 @@ export const resumableStream: {
 export const closeGracefully: {
   (drain: Duration.DurationInput): <Connection, E>(self: PersistentConnection<Connection, E>) => Effect.Effect<void>
   <Connection, E>(self: PersistentConnection<Connection, E>, drain: Duration.DurationInput): Effect.Effect<void>
-} = dual(2, using.closeGracefully)
+} = dual(2, replacing.closeGracefully)
 
 /**
  * @since 0.1.0
@@ -460,7 +494,20 @@ export const refresh: {
     self: PersistentConnection<Connection, E>,
     options?: RefreshOptions
   ): Effect.Effect<void, AttemptFailure<E> | ConnectionClosed<E>>
-} = dual((args) => isPersistentConnection(args[0]), using.refresh)
+} = dual((args) => isPersistentConnection(args[0]), replacing.refresh)
+
+/**
+ * How long ago a connection was established.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ConnectionAge {
+  /** The age now. */
+  readonly now: Effect.Effect<Duration.Duration>
+  /** Waits until the connection has this age. */
+  readonly reaches: (age: Duration.Duration) => Effect.Effect<void>
+}
 
 /**
  * Refreshes every connection when the signal for it has come: its age (`maxAge`), the end of its token, a server that
@@ -487,17 +534,17 @@ export const refresh: {
  */
 export const refreshWhen: {
   <Connection, R>(
-    signal: (connection: Connection, since: number) => Effect.Effect<unknown, never, R>,
+    signal: (connection: Connection, age: ConnectionAge) => Effect.Effect<unknown, never, R>,
     options?: RefreshOptions
   ): <E>(
     self: PersistentConnection<Connection, E>
   ) => Effect.Effect<void, ConnectionClosed<E>, Exclude<R, Scope.Scope>>
   <Connection, E, R>(
     self: PersistentConnection<Connection, E>,
-    signal: (connection: Connection, since: number) => Effect.Effect<unknown, never, R>,
+    signal: (connection: Connection, age: ConnectionAge) => Effect.Effect<unknown, never, R>,
     options?: RefreshOptions
   ): Effect.Effect<void, ConnectionClosed<E>, Exclude<R, Scope.Scope>>
-} = dual((args) => isPersistentConnection(args[0]), using.refreshWhen)
+} = dual((args) => isPersistentConnection(args[0]), replacing.refreshWhen)
 
 /**
  * A signal for `refreshWhen`: comes when a connection has reached this age, less a random part of it up to `jitter`
@@ -509,7 +556,7 @@ export const refreshWhen: {
 export const maxAge: (
   age: Duration.DurationInput,
   options?: { readonly jitter?: number | undefined }
-) => (connection: unknown, since: number) => Effect.Effect<void> = using.maxAge
+) => (connection: unknown, age: ConnectionAge) => Effect.Effect<void> = replacing.maxAge
 
 /**
  * @since 0.1.0
@@ -518,10 +565,11 @@ export const maxAge: (
 export interface ReconnectOptions {
   /**
    * What to do while connected: nothing (`"keep"`, the default); ask the peer whether it is still there, if the
-   * connector has a `probe`, and reconnect if not (`"probe"`); or replace the connection as `refresh` does
-   * (`"replace"`).
+   * connector has a `probe`, and reconnect if not (`"probe"`); replace the connection as `refresh` does, make before
+   * break (`"refresh"`); or break before make (`"drop"`): the connection counts as lost at once, the next attempt does not
+   * wait for its release, and the transport is terminated without a closing handshake where it can be.
    */
-  readonly whenConnected?: "keep" | "probe" | "replace" | undefined
+  readonly whenConnected?: "keep" | "probe" | "refresh" | "drop" | undefined
 }
 
 /**
@@ -535,7 +583,7 @@ export interface ReconnectOptions {
 export const reconnectNow: {
   (options?: ReconnectOptions): <Connection, E>(self: PersistentConnection<Connection, E>) => Effect.Effect<void>
   <Connection, E>(self: PersistentConnection<Connection, E>, options?: ReconnectOptions): Effect.Effect<void>
-} = dual((args) => isPersistentConnection(args[0]), using.reconnectNow)
+} = dual((args) => isPersistentConnection(args[0]), replacing.reconnectNow)
 
 /**
  * Calls `reconnectNow` at every signal: the network is back, the machine woke up, the page became visible. Runs until
@@ -553,7 +601,7 @@ export const reconnectOn: {
     signals: Stream.Stream<unknown, E2, R>,
     options?: ReconnectOptions
   ): Effect.Effect<void, E2, R>
-} = dual((args) => isPersistentConnection(args[0]), using.reconnectOn)
+} = dual((args) => isPersistentConnection(args[0]), replacing.reconnectOn)
 
 /**
  * Is it a persistent connection?

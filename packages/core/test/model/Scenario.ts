@@ -21,7 +21,7 @@ export type Op =
   | "lose"
 
 /** What else is done with it: the model does not know of it, but no rule is broken by it. */
-export type Extra = "use" | "refresh" | "reconnectNow" | "replace" | "probe" | "closeGracefully"
+export type Extra = "use" | "refresh" | "reconnectNow" | "refresh" | "probe" | "closeGracefully"
 
 /** A call of user code: in a while it performs an op and waits for its answer, and then takes its time. */
 export interface Call {

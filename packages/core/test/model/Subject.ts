@@ -217,9 +217,9 @@ export class Subject {
         return PersistentConnection.refresh(this.service, { drain: tick })
       case "reconnectNow":
         return PersistentConnection.reconnectNow(this.service)
-      case "replace":
+      case "refresh":
         this.isReplaced = true
-        return PersistentConnection.reconnectNow(this.service, { whenConnected: "replace" })
+        return PersistentConnection.reconnectNow(this.service, { whenConnected: "refresh" })
       case "probe":
         return PersistentConnection.reconnectNow(this.service, { whenConnected: "probe" })
       case "closeGracefully":

@@ -17,7 +17,7 @@ const acts: FastCheck.Arbitrary<ReadonlyArray<Act>> = FastCheck.array(
           "use",
           "refresh",
           "reconnectNow",
-          "replace",
+          "refresh",
           "probe",
           "closeGracefully"
         )

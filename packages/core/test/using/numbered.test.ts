@@ -52,7 +52,7 @@ interface Act {
     | "kill and send"
     | "send and kill"
     | "refuse"
-    | "replace"
+    | "refresh"
 }
 
 interface Case {
@@ -79,7 +79,7 @@ const cases: FastCheck.Arbitrary<Case> = FastCheck.record({
         "kill",
         "reset",
         "refresh",
-        "replace",
+        "refresh",
         "refuse",
         "kill and send",
         "send and kill"
@@ -192,7 +192,7 @@ const stage = (
     "kill and send": () => [kill(Exit.void), send()],
     "send and kill": () => [send(), kill(Exit.void)],
     refresh: () => clock.run(Effect.ignore(PersistentConnection.refresh(service, { drain: 3 }))),
-    replace: () => clock.run(PersistentConnection.reconnectNow(service, { whenConnected: "replace" })),
+    replace: () => clock.run(PersistentConnection.reconnectNow(service, { whenConnected: "refresh" })),
     refuse: () => {
       isUp = false
       clock.after(15, () => {

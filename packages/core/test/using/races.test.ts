@@ -216,9 +216,9 @@ const acts: ReadonlyArray<Named<(world: World) => void>> = [
     act: (world) => world.call("refresh", PersistentConnection.refresh(world.service, { drain: 2_000 }))
   },
   {
-    name: "replace",
+    name: "refresh",
     act: (world) =>
-      world.call("replace", PersistentConnection.reconnectNow(world.service, { whenConnected: "replace" }))
+      world.call("refresh", PersistentConnection.reconnectNow(world.service, { whenConnected: "refresh" }))
   },
   {
     name: "probe",

@@ -572,13 +572,13 @@ describe("reconnectNow", () => {
       const life = yield* begin()
       yield* settle
       life.server.connect = () => sleep(5)
-      expect((yield* askNow(reconnectNow(life.service, { whenConnected: "replace" }))).exit).toEqual(Exit.void)
+      expect((yield* askNow(reconnectNow(life.service, { whenConnected: "refresh" }))).exit).toEqual(Exit.void)
       expect(yield* currentLine(life)).toBe(1)
       yield* pass(5)
       expect(yield* currentLine(life)).toBe(2)
       // If that fails, the old one stays.
       life.server.refuse("full")
-      yield* reconnectNow(life.service, { whenConnected: "replace" })
+      yield* reconnectNow(life.service, { whenConnected: "refresh" })
       yield* pass(60)
       expect(yield* currentLine(life)).toBe(2)
     }))
@@ -595,7 +595,7 @@ describe("reconnectNow", () => {
       yield* last.service.closeWhenCurrentConnectionIsClosed
       yield* settle
       for (const { service } of [closed, ended, last]) {
-        for (const whenConnected of ["keep", "probe", "replace"] as const) {
+        for (const whenConnected of ["keep", "probe", "refresh"] as const) {
           yield* reconnectNow(service, { whenConnected })
         }
       }

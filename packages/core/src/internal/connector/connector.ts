@@ -10,9 +10,8 @@ import * as Scope from "effect/Scope"
 import { ConnectionLost } from "../../ConnectionError.js"
 import type { Attempt, Connector } from "../../Connector.js"
 import { Deadline } from "../base/deadline.js"
-import { asDialler } from "../base/fibers.js"
 import * as Options from "../base/options.js"
-import { withoutFailureLog } from "../base/withoutFailureLog.js"
+import { withoutFailureLog } from "../base/effect3.js"
 
 /** @internal */
 export const TypeId = "~persistent-connection/Connector" as const
@@ -30,6 +29,7 @@ export const make = <Address, Connection, E, E2, R>(options: {
   readonly closed: (connection: Connection) => Effect.Effect<unknown, E2>
   readonly isClosed?: ((connection: Connection) => boolean) | undefined
   readonly probe?: ((connection: Connection) => Effect.Effect<unknown, E2>) | undefined
+  readonly terminate?: ((connection: Connection) => Effect.Effect<void>) | undefined
 }): Connector<Address, Connection, E | E2, Exclude<R, Scope.Scope>> => {
   Options.checkKind(typeof options.connect === "function", "connect", "a function", options.connect)
   Options.checkKind(typeof options.closed === "function", "closed", "a function", options.closed)
@@ -38,7 +38,8 @@ export const make = <Address, Connection, E, E2, R>(options: {
     connect: options.connect.bind(options),
     closed: options.closed.bind(options),
     isClosed: options.isClosed?.bind(options),
-    probe: options.probe?.bind(options)
+    probe: options.probe?.bind(options),
+    terminate: options.terminate?.bind(options)
   })
 }
 
@@ -90,7 +91,7 @@ const within = <A, E, R, E2>(
     Effect.gen(function*() {
       const outer = yield* Effect.scope
       const inner = yield* Scope.make()
-      const fiber = yield* Effect.forkDaemon(restore(withoutFailureLog(asDialler(Scope.extend(self, inner)))))
+      const fiber = yield* Effect.forkDaemon(restore(withoutFailureLog(Scope.extend(self, inner))))
       const late: Late = { release: undefined }
       yield* Scope.addFinalizerExit(outer, closing(inner, late))
       const isInTime = yield* restore(
@@ -139,7 +140,7 @@ export const setup = dual<
   derive(self, (connection, address, attempt) =>
     Effect.flatMap(Effect.scope, (scope) =>
       whileAlive(
-        asDialler(Effect.suspend(() => Scope.extend(f(connection, address, attempt), scope))),
+        Effect.suspend(() => Scope.extend(f(connection, address, attempt), scope)),
         Effect.suspend(() => self.closed(connection)),
         attempt
       ))))
@@ -202,7 +203,7 @@ const derive = <Address, Connection, E, R, Connection2 extends object, E2, R2>(
     attempt: Attempt<Address>
   ) => Effect.Effect<Connection2, E2, R2 | Scope.Scope>
 ): Connector<Address, Connection2, E | E2, R | R2> => {
-  const { closed, connect, isClosed, probe } = self
+  const { closed, connect, isClosed, probe, terminate } = self
   const originals = new WeakMap<Connection2, { readonly connection: Connection }>()
   const original = (derived: Connection2): Connection => {
     const found = originals.get(derived)
@@ -221,7 +222,8 @@ const derive = <Address, Connection, E, R, Connection2 extends object, E2, R2>(
       ),
     closed: (derived) => Effect.suspend(() => closed(original(derived))),
     isClosed: isClosed && ((derived) => isClosed(original(derived))),
-    probe: probe && ((derived) => Effect.suspend(() => probe(original(derived))))
+    probe: probe && ((derived) => Effect.suspend(() => probe(original(derived)))),
+    terminate: terminate && ((derived) => Effect.suspend(() => terminate(original(derived))))
   })
 }
 
@@ -276,7 +278,7 @@ export const mapError = dual<
     f: (error: E) => E2
   ) => Connector<Address, Connection, E2, R>
 >(2, (self, f) => {
-  const { closed, connect, isClosed, probe } = self
+  const { closed, connect, isClosed, probe, terminate } = self
   const abort = (attempt: Attempt<unknown>, error: unknown) => Effect.suspend(() => attempt.abort(f(error as never)))
   return make({
     connect: (address, attempt) =>
@@ -290,7 +292,8 @@ export const mapError = dual<
       ),
     closed: (connection) => Effect.mapError(closed(connection), f),
     isClosed,
-    probe: probe && ((connection) => Effect.mapError(probe(connection), f))
+    probe: probe && ((connection) => Effect.mapError(probe(connection), f)),
+    terminate
   })
 })
 

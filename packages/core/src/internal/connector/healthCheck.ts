@@ -12,10 +12,9 @@ import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import type { Connector, HealthCheckOptions } from "../../Connector.js"
 import { interruptAsDefect } from "../base/cause.js"
-import { asAwaited, interrupt, ownRuntime } from "../base/fibers.js"
 import * as Options from "../base/options.js"
-import { sleep, sleepUntil } from "../base/sleep.js"
-import { withoutFailureLog } from "../base/withoutFailureLog.js"
+import { now, sleep, sleepUntil } from "../base/time.js"
+import { interrupt, ownRuntime, withoutFailureLog } from "../base/effect3.js"
 import { make } from "./connector.js"
 
 /** Every interval is shortened by a random part of it, up to this one. */
@@ -57,8 +56,7 @@ class Health<Connection, E, R> {
     private readonly settings: Settings<Connection, E, R>,
     private readonly serverName: string,
     private readonly clock: Clock.Clock,
-    private readonly runtime: Runtime.Runtime<R>,
-    private readonly marks: Effect.Effect.Success<typeof asAwaited>
+    private readonly runtime: Runtime.Runtime<R>
   ) {}
 
   begin(connection: Connection): void {
@@ -151,7 +149,7 @@ class Health<Connection, E, R> {
       let isNeeded = true
       let wasLate = false
       while (true) {
-        const due = this.clock.unsafeCurrentTimeMillis() + timeout
+        const due = now(this.clock) + timeout
         const exit = yield* Effect.raceFirst(
           Effect.asSome(Fiber.await(fiber)),
           Effect.as(sleepUntil(this.clock, due), Option.none())
@@ -170,7 +168,7 @@ class Health<Connection, E, R> {
           interrupt(fiber)
         } else {
           // After sleep, or where timers are throttled, the answer may be here, and nobody has looked yet.
-          const isLate = this.clock.unsafeCurrentTimeMillis() - due > timeout * tolerance
+          const isLate = now(this.clock) - due > timeout * tolerance
           if (wasLate || !isLate) return yield* Effect.fail(onTimeout(this.serverName))
           wasLate = true
         }
@@ -190,7 +188,7 @@ class Health<Connection, E, R> {
   }
 
   private fork<A, E2>(effect: Effect.Effect<A, E2, R>): Fiber.RuntimeFiber<A, E2> {
-    const fiber = Runtime.runFork(this.runtime, withoutFailureLog(effect), { updateRefs: this.marks })
+    const fiber = Runtime.runFork(this.runtime, withoutFailureLog(effect))
     this.running.add(fiber)
     fiber.addObserver(() => this.running.delete(fiber))
     return fiber
@@ -209,7 +207,7 @@ export const healthCheck = dual<
     options: HealthCheckOptions<Connection, E2, R2>
   ) => Connector<Address, Connection, E | E2 | Cause.TimeoutException, R | Exclude<R2, Scope.Scope>>
 >(2, <Address, Connection extends object, E, R, E2, R2>(
-  { closed, connect, isClosed }: Connector<Address, Connection, E, R>,
+  { closed, connect, isClosed, terminate }: Connector<Address, Connection, E, R>,
   options: HealthCheckOptions<Connection, E2, R2>
 ) => {
   type Failure = E | E2 | Cause.TimeoutException
@@ -237,7 +235,7 @@ export const healthCheck = dual<
       Effect.gen(function*() {
         const scope = yield* Effect.scope
         const runtime = yield* ownRuntime<Requirements>()
-        const health = new Health(settings, attempt.serverName, yield* Effect.clock, runtime, yield* asAwaited)
+        const health = new Health(settings, attempt.serverName, yield* Effect.clock, runtime)
         // The last finalizer to run, as a probe that cannot be interrupted may well end with the connection …
         yield* Scope.addFinalizer(scope, health.ended)
         const connection = yield* connect(address, attempt)
@@ -249,6 +247,7 @@ export const healthCheck = dual<
       }),
     closed: (connection) => Effect.suspend(() => healthOf(connection).watch(closed(connection))),
     isClosed: (connection) => healthOf(connection).isClosed || isClosed?.(connection) === true,
-    probe: (connection) => Effect.suspend(() => healthOf(connection).check(connection))
+    probe: (connection) => Effect.suspend(() => healthOf(connection).check(connection)),
+    terminate
   })
 })

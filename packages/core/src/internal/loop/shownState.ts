@@ -8,7 +8,7 @@ import { redact } from "../base/redact.js"
  *
  * @internal
  */
-export const redactState = (state: ConnectionState<unknown, unknown>) => ({
+export const shownState = (state: ConnectionState<unknown, unknown>) => ({
   ...withoutConnection(state),
   address: Option.map(state.address, redact),
   lastCause: Option.map(state.lastCause, summary),

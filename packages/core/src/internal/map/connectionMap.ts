@@ -16,12 +16,12 @@ import * as Scope from "effect/Scope"
 import type { ConnectionMap, Options } from "../../ConnectionMap.js"
 import type { PersistentConnection } from "../../PersistentConnection.js"
 import { FairSemaphore } from "../base/fairSemaphore.js"
-import { ownRuntime } from "../base/fibers.js"
+import { ownRuntime } from "../base/effect3.js"
 import * as option from "../base/options.js"
 import { redact } from "../base/redact.js"
-import { millisUntil, sleepUntil } from "../base/sleep.js"
+import { millisUntil, now, sleepUntil } from "../base/time.js"
 import { admitted } from "../connector/connector.js"
-import * as persistentConnection from "../loop/persistentConnection.js"
+import * as persistentConnection from "../loop/service.js"
 
 /** @internal */
 export const TypeId = "~persistent-connection/ConnectionMap" as const
@@ -117,7 +117,7 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
         this.detach(entry)
         return this.close(entry)
       }
-      entry.expiresAt = this.clock.unsafeCurrentTimeMillis() + this.idleTimeToLive
+      entry.expiresAt = now(this.clock) + this.idleTimeToLive
       this.idle.add(entry)
       if (this.idleTimeToLive < Infinity) {
         this.sweeper ??= Runtime.runFork(this.runtime, this.sweep, { immediate: false })
@@ -195,7 +195,7 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
 const hasStarted = <Connection, E>(
   made: Exit.Exit<PersistentConnection<Connection, E>> | null,
   fiber: Fiber.RuntimeFiber<unknown, unknown>
-): boolean => made !== null && Exit.isSuccess(made) && persistentConnection.loopOf(made.value).fibers.haveStarted(fiber)
+): boolean => made !== null && Exit.isSuccess(made) && persistentConnection.loopOf(made.value).fibers.whereIs(fiber) !== "outside"
 
 /** @internal */
 export const make = <Key, Address, Connection, EA, EC, RA, RC, RS, RH>(

@@ -14,7 +14,7 @@ import type { Entry, Recorder, Writable } from "../../testing/Recorder.js"
 import { summary } from "../base/cause.js"
 import { redact } from "../base/redact.js"
 import { Signal } from "../base/signal.js"
-import { loopOf } from "../loop/persistentConnection.js"
+import { loopOf } from "../loop/service.js"
 
 class Impl<A extends { readonly _tag: string }> implements Writable<A> {
   private readonly all: Array<Entry<A>> = []

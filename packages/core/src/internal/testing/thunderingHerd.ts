@@ -12,7 +12,7 @@ import * as Connector from "../../Connector.js"
 import * as PersistentConnection from "../../PersistentConnection.js"
 import type { Excess, Peak, Run, Scenario, Simulation } from "../../testing/ThunderingHerd.js"
 import * as option from "../base/options.js"
-import { never } from "../base/sleep.js"
+import { never } from "../base/time.js"
 import { inVirtualTime } from "./virtualClock.js"
 
 /** @internal */

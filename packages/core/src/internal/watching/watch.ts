@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import type { PersistentConnection } from "../../PersistentConnection.js"
-import { loopOf } from "../loop/persistentConnection.js"
+import { loopOf } from "../loop/service.js"
 import type { Observer } from "../loop/status.js"
 
 /**

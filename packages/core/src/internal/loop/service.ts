@@ -1,6 +1,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Inspectable from "effect/Inspectable"
+import type * as Fiber from "effect/Fiber"
 import type * as Option from "effect/Option"
 import { pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
@@ -16,23 +17,21 @@ import * as Connector from "../../Connector.js"
 import type { Options, PersistentConnection } from "../../PersistentConnection.js"
 import * as RetryPolicy from "../../RetryPolicy.js"
 import { equalContent } from "../base/equalContent.js"
-import { ownRuntime } from "../base/fibers.js"
+import { type AnyFiber, ownRuntime } from "../base/effect3.js"
 import * as option from "../base/options.js"
-import { never } from "../base/sleep.js"
+import { never } from "../base/time.js"
 import { Loop, type Settings } from "./loop.js"
 import { registry } from "./registry.js"
-import { awaitingEnd } from "./session.js"
-import { redactState } from "./shownState.js"
+import { shownState } from "./shownState.js"
 
 /** @internal */
 export const TypeId = "~persistent-connection/PersistentConnection" as const
 
 /**
- * The operations: each reads the loop's fields at one stroke, and waits for one of its signals if the answer is not
- * there yet.
+ * The operations. Each reads the state of the loop, and waits for one of its signals if the answer is not there yet.
  */
-class Impl<Address, Connection, E, R> extends Inspectable.Class implements PersistentConnection<Connection, E> {
-  constructor(readonly loop: Loop<Address, Connection, E, R>) {
+class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnection<C, E> {
+  constructor(readonly loop: Loop<A, C, E, R>) {
     super()
   }
 
@@ -44,45 +43,44 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
     return this.loop.settings.serverName
   }
 
-  get connected(): Effect.Effect<Connection> {
+  get connected(): Effect.Effect<C> {
     return Effect.withFiberRuntime((fiber) => {
       const { loop } = this
-      if (loop.isOpen()) return Effect.succeed(loop.session.connection)
-      if (!loop.isClosing) return Effect.zipRight(loop.waitFor(fiber, loop.changed.next), this.connected)
-      // A3: never. But what closing itself waits for must not wait for ever (D7).
-      return loop.fibers.isAwaited(fiber)
-        ? Effect.die(loop.closed)
-        : Effect.zipRight(loop.beforeWaiting(fiber, "connection"), awaitingEnd(fiber, never))
+      const { openSession } = loop
+      if (openSession !== undefined) return Effect.succeed(openSession.connection)
+      if (!loop.isClosing) return Effect.zipRight(waitFor(loop, fiber, loop.connectionChanged.next), this.connected)
+      // A3: it never answers. But what closing waits for must not wait for ever (D7).
+      return loop.fibers.whereIs(fiber as AnyFiber) === "inside" ? Effect.die(loop.closedError) : never
     })
   }
 
-  get connectedOrClosed(): Effect.Effect<Connection, ConnectionClosed<E>> {
+  get connectedOrClosed(): Effect.Effect<C, ConnectionClosed<E>> {
     return Effect.withFiberRuntime((fiber) => {
       const { loop } = this
-      if (loop.isOpen()) return Effect.succeed(loop.session.connection)
-      if (loop.hasFinished) return Effect.fail(loop.closed)
+      const { openSession } = loop
+      if (openSession !== undefined) return Effect.succeed(openSession.connection)
       return loop.isClosing
-        ? Effect.zipRight(this.closeFinished, Effect.failSync(() => loop.closed))
-        : Effect.zipRight(loop.waitFor(fiber, loop.changed.next), this.connectedOrClosed)
+        ? Effect.zipRight(this.closeFinished, Effect.failSync(() => loop.closedError))
+        : Effect.zipRight(waitFor(loop, fiber, loop.connectionChanged.next), this.connectedOrClosed)
     })
   }
 
-  get connectedOrFailedToConnect(): Effect.Effect<Connection, Connector.AttemptFailure<E> | ConnectionClosed<E>> {
+  get connectedOrFailedToConnect(): Effect.Effect<C, Connector.AttemptFailure<E> | ConnectionClosed<E>> {
     return Effect.withFiberRuntime((fiber) => {
       const { loop } = this
-      if (loop.isOpen()) return Effect.succeed(loop.session.connection)
-      if (loop.isClosing || loop.isAborted) return loop.refusal
-      return loop.waitFor(fiber, loop.results.next)
+      const { openSession } = loop
+      if (openSession !== undefined) return Effect.succeed(openSession.connection)
+      return loop.willNotReconnect ? loop.closedExit : waitFor(loop, fiber, loop.attemptEnded.next)
     })
   }
 
-  get currentConnection(): Effect.Effect<Option.Option<Connection>> {
+  get currentConnection(): Effect.Effect<Option.Option<C>> {
     return Effect.sync(() => State.connection(this.loop.state))
   }
 
   get close(): Effect.Effect<void> {
-    return Effect.withFiberRuntime((fiber) => {
-      this.loop.beginClosing(fiber)
+    return Effect.suspend(() => {
+      this.loop.close()
       return this.closeFinished
     })
   }
@@ -94,41 +92,45 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
   get closeFinished(): Effect.Effect<void> {
     return Effect.withFiberRuntime((fiber) => {
       const { loop } = this
-      if (loop.hasFinished) return Effect.void
-      const finished = awaitingEnd(fiber, loop.finished.next)
-      // What closing waits for cannot wait for the end of closing: it gets as far as the beginning (D7).
-      if (loop.isClosing) return loop.fibers.isAwaited(fiber) ? Effect.void : finished
-      return Effect.zipRight(
-        loop.beforeWaiting(fiber, "end"),
-        loop.fibers.isAwaited(fiber) ? Effect.zipRight(loop.changed.next, this.closeFinished) : finished
-      )
+      if (loop.hasClosed) return Effect.void
+      const isAwaited = loop.fibers.whereIs(fiber as AnyFiber) === "inside"
+      // Closing waits for what is inside, which therefore waits for its beginning only (D7b).
+      if (isAwaited && loop.isClosing) return Effect.void
+      const next = isAwaited ? Effect.zipRight(loop.connectionChanged.next, this.closeFinished) : loop.closeEnded.next
+      return Effect.zipRight(loop.beforeWaiting(fiber as AnyFiber), next)
     })
   }
 
   get closeWhenCurrentConnectionIsClosed(): Effect.Effect<void> {
-    return Effect.withFiberRuntime((fiber) => {
-      this.loop.end({ _tag: "ClosedByOwner" }, fiber)
-      return Effect.void
+    return Effect.sync(() => this.loop.closeAfterCurrent({ _tag: "ClosedByOwner" }))
+  }
+
+  get current(): Subscribable.Subscribable<Option.Option<C>> {
+    const { current } = this.loop.status
+    return Object.create(current, { changes: { get: () => this.following(current.changes) } })
+  }
+
+  get state(): Subscribable.Subscribable<State.ConnectionState<C, E>> {
+    return Subscribable.make({
+      get: Effect.sync(() => this.loop.state),
+      changes: this.following(Stream.suspend(() => this.loop.status.changes.stream))
     })
   }
 
-  get state(): Subscribable.Subscribable<State.ConnectionState<Connection, E>> {
-    const { changes, get } = this.loop.status.subscribable
-    return Subscribable.make({ get, changes: this.following(changes) })
+  get events(): Stream.Stream<ConnectionEvent<C, E, void>> {
+    return this.following(this.loop.events.bus.stream)
   }
 
-  get events(): Stream.Stream<ConnectionEvent<Connection, E, void>> {
-    return this.following(this.loop.bus.stream)
+  get subscribe(): Effect.Effect<Queue.Dequeue<ConnectionEvent<C, E, void>>, never, Scope.Scope> {
+    return this.loop.events.bus.subscribe
   }
 
-  get subscribe(): Effect.Effect<Queue.Dequeue<ConnectionEvent<Connection, E, void>>, never, Scope.Scope> {
-    return this.loop.bus.subscribe
-  }
-
-  /** What it tells comes from the loop, which therefore must not wait for a handler that follows it (D7). */
-  private following<A>(stream: Stream.Stream<A>): Stream.Stream<A> {
-    const letGo = Effect.withFiberRuntime<void>((fiber) => this.loop.letHandlerGo(fiber))
-    return Stream.unwrap(Effect.as(letGo, stream))
+  /** The loop does not wait for a handler that follows what the loop does (D7a). */
+  private following<B>(stream: Stream.Stream<B>): Stream.Stream<B> {
+    return Stream.unwrap(Effect.withFiberRuntime((fiber) => {
+      this.loop.fibers.letHandlersGo(fiber as AnyFiber)
+      return Effect.succeed(stream)
+    }))
   }
 
   pipe() {
@@ -136,7 +138,7 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
   }
 
   toJSON() {
-    return { _id: "PersistentConnection", serverName: this.serverName, state: redactState(this.loop.state) }
+    return { _id: "PersistentConnection", serverName: this.serverName, state: shownState(this.loop.state) }
   }
 }
 
@@ -147,7 +149,18 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
  */
 export const loopOf = <Connection, E>(
   self: PersistentConnection<Connection, E>
-): Loop<unknown, Connection, E, unknown> => (self as Impl<unknown, Connection, E, unknown>).loop
+): Loop<unknown, Connection, E, unknown> => (self as Service<unknown, Connection, E, unknown>).loop
+
+/**
+ * Waits for a signal that comes with a connection, or instead of one.
+ *
+ * @internal
+ */
+export const waitFor = <A, C, E, R, B, E2>(
+  loop: Loop<A, C, E, R>,
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  signal: Effect.Effect<B, E2>
+): Effect.Effect<B, E2> => Effect.zipRight(loop.beforeWaiting(fiber), loop.status.whileWaiting(signal))
 
 /** @internal */
 export const make = <Address, Connection, EA, EC, RA, RC, RS, RH>(
@@ -158,9 +171,9 @@ export const make = <Address, Connection, EA, EC, RA, RC, RS, RH>(
     const scope = yield* Effect.scope
     const clock = yield* Effect.clock
     const runtime = yield* ownRuntime<RA | RC | RS | RH>()
-    const self = new Impl(new Loop(settings, clock, runtime))
+    const self = new Service(new Loop(settings, clock, runtime))
     registry.add(self)
-    yield* Scope.addFinalizer(scope, Effect.zipRight(self.loop.leave, Effect.sync(() => registry.delete(self))))
+    yield* Scope.addFinalizer(scope, Effect.zipRight(self.loop.dispose, Effect.sync(() => registry.delete(self))))
     return self
   }))
 
@@ -187,6 +200,7 @@ const decode = <Address, Connection, EA, EC, RA, RC, RS, RH>(
     closeTimeout: option.duration("closeTimeout", options.closeTimeout ?? Duration.infinity),
     slowHandlerThreshold: option.duration("slowHandlerThreshold", options.slowHandlerThreshold ?? Duration.seconds(10)),
     onEvent,
+    maxUndelivered: options.maxUndelivered ?? 8,
     addressEquivalence: options.addressEquivalence ?? equalContent
   }
 }

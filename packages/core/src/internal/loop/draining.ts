@@ -1,0 +1,92 @@
+import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import type { AnyFiber } from "../base/effect3.js"
+import { Signal } from "../base/signal.js"
+import { millisUntil, sleepUntil } from "../base/time.js"
+import type { Fibers } from "./fibers.js"
+import { releaseInBackground, type ReleaseSettings } from "./release.js"
+import type { Session, SessionEnd } from "./session.js"
+
+/**
+ * The connections that are no longer current. Each is released when its uses have ended, or their time is up, and its
+ * streams have delivered what it received (S1).
+ *
+ * @internal
+ */
+export class Draining<C, E, R> {
+  private readonly releasing = new Set<AnyFiber>()
+  /** How many of them have ended, and wait for their streams. */
+  private undelivered = 0
+  private readonly delivered = new Signal<void>()
+  /** After this moment, in ms of monotonic time, nothing is drained any longer. */
+  private endsAt = Infinity
+  private readonly endsEarlier = new Signal<void>()
+
+  constructor(
+    private readonly settings: ReleaseSettings & { readonly maxUndelivered: number },
+    private readonly clock: Clock.Clock,
+    private readonly fibers: Fibers<R>
+  ) {}
+
+  /**
+   * Drains and releases a connection. Its uses have until the given moment, and then fail with the reason.
+   */
+  add(session: Session<C, E>, reason: SessionEnd<E>, usesUntil = Infinity): void {
+    const release = () => {
+      session.release()
+      const exit = Cause.isEmpty(session.loss) ? Exit.void : Exit.failCause(session.loss)
+      return releaseInBackground(this.settings, this.clock, this.fibers, Scope.close(session.scope, exit))
+    }
+    const drain = Effect.zipRight(
+      this.within(session.without("use"), usesUntil),
+      Effect.suspend(() => {
+        session.end(reason)
+        this.undelivered++
+        return Effect.ensuring(
+          this.within(session.without("delivery")),
+          Effect.sync(() => {
+            this.undelivered--
+            this.delivered.notify(Exit.void)
+          })
+        )
+      })
+    )
+    const drained = Effect.flatMap(drain, () => Fiber.await(release()))
+    if (!session.isBusy) session.end(reason)
+    const fiber: AnyFiber = session.isBusy ? this.fibers.fork(drained) : release()
+    this.releasing.add(fiber)
+    fiber.addObserver(() => this.releasing.delete(fiber))
+  }
+
+  /** Nothing is drained after this moment. Only an earlier moment counts later on. */
+  endBy(at: number): void {
+    this.endsAt = Math.min(this.endsAt, at)
+    this.endsEarlier.notify(Exit.void)
+  }
+
+  /** Waits until there are fewer undelivered connections than allowed (S1). */
+  get hasRoom(): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      this.undelivered < this.settings.maxUndelivered ? Effect.void : Effect.zipRight(this.delivered.next, this.hasRoom)
+    )
+  }
+
+  /** Waits until all connections have been released. */
+  get released(): Effect.Effect<void> {
+    return Effect.suspend(() => this.releasing.size === 0 ? Effect.void : Effect.asVoid(Fiber.awaitAll(this.releasing)))
+  }
+
+  /** Waits for an effect, but not longer than until the moment, or until draining ends. */
+  private within(self: Effect.Effect<void>, until = Infinity): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const at = Math.min(until, this.endsAt)
+      if (millisUntil(this.clock, at) === 0) return Effect.void
+      const again = Effect.zipRight(this.endsEarlier.next, Effect.suspend(() => this.within(self, until)))
+      return Effect.raceAll([self, sleepUntil(this.clock, at), again])
+    })
+  }
+}
