@@ -102,10 +102,16 @@ export interface Caller {
   readonly restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
-/** @internal */
+/**
+ * Runs an operation in an uninterruptible region of its caller. Not to be nested: `restore` restores the outer region.
+ *
+ * @internal
+ */
 export const asCaller = <A, E, R>(f: (caller: Caller) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.withFiberRuntime<A, E, R>((fiber, { runtimeFlags }) => f({ fiber: fiber as AnyFiber, runtimeFlags, restore }))
+    Effect.withFiberRuntime<A, E, R>((fiber, { runtimeFlags }) =>
+      f({ fiber: fiber as AnyFiber, runtimeFlags, restore })
+    )
   )
 
 /**

@@ -25,7 +25,8 @@ export const now = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTim
  *
  * @internal
  */
-export const toWallTime = (clock: Clock.Clock, at: number): number => at + (clock.unsafeCurrentTimeMillis() - now(clock))
+export const toWallTime = (clock: Clock.Clock, at: number): number =>
+  at + (clock.unsafeCurrentTimeMillis() - now(clock))
 
 /**
  * The time left until a moment of monotonic time, in ms. Less than any timer can measure counts as 0: otherwise rounding

@@ -10,8 +10,8 @@ import * as Scope from "effect/Scope"
 import { ConnectionLost } from "../../ConnectionError.js"
 import type { Attempt, Connector } from "../../Connector.js"
 import { Deadline } from "../base/deadline.js"
-import * as Options from "../base/options.js"
 import { withoutFailureLog } from "../base/effect3.js"
+import * as Options from "../base/options.js"
 
 /** @internal */
 export const TypeId = "~persistent-connection/Connector" as const

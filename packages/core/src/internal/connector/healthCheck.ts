@@ -12,9 +12,9 @@ import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import type { Connector, HealthCheckOptions } from "../../Connector.js"
 import { interruptAsDefect } from "../base/cause.js"
+import { interrupt, ownRuntime, withoutFailureLog } from "../base/effect3.js"
 import * as Options from "../base/options.js"
 import { now, sleep, sleepUntil } from "../base/time.js"
-import { interrupt, ownRuntime, withoutFailureLog } from "../base/effect3.js"
 import { make } from "./connector.js"
 
 /** Every interval is shortened by a random part of it, up to this one. */

@@ -22,12 +22,21 @@ export interface DialSettings<A, C, E, R> extends ReleaseSettings {
   readonly attemptTimeout: Duration.Duration
 }
 
+/** @internal */
+export interface DialContext<A, C, E, R> {
+  readonly settings: DialSettings<A, C, E, R>
+  readonly clock: Clock.Clock
+  readonly fibers: Fibers<R>
+}
+
 /**
  * What an attempt tells the loop. None of it is called any more once the attempt is over.
  *
  * @internal
  */
 export interface DialListener<A, C, E> {
+  /** The look-up waits for this. */
+  readonly ready: Effect.Effect<void>
   /** The look-up has succeeded; the connect waits for the effect. */
   readonly onAddress: (address: A) => Effect.Effect<void>
   /** The deadline runs until this moment of monotonic time; none while it is paused. */
@@ -53,13 +62,12 @@ export class Dial<A, C, E, R> {
   private isOver = false
 
   constructor(
-    private readonly settings: DialSettings<A, C, E, R>,
-    private readonly clock: Clock.Clock,
-    private readonly fibers: Fibers<R>,
+    private readonly context: DialContext<A, C, E, R>,
     description: Omit<Attempt<A>, "untimed">,
     private readonly listener: DialListener<A, C, E>,
     isRefresh = false
   ) {
+    const { clock, fibers, settings } = context
     this.deadline = new Deadline(clock, settings.attemptTimeout, (at) => {
       if (!this.isOver) listener.onDeadline?.(at)
     })
@@ -81,9 +89,10 @@ export class Dial<A, C, E, R> {
   }
 
   private run(attempt: Attempt<A>, isRefresh: boolean): Effect.Effect<C, E, R> {
-    const { connector, lookUp } = this.settings
+    const { connector, lookUp } = this.context.settings
     return withAttemptSpan(attempt, isRefresh, (span) =>
       Effect.gen(this, function*() {
+        yield* this.listener.ready
         const found = Effect.suspend(() => Effect.scoped(lookUp(attempt)))
         const address = yield* this.deadline.timed(span.lookUp(found))
         yield* this.unlessOver(() => this.listener.onAddress(address))
@@ -113,9 +122,7 @@ export class Dial<A, C, E, R> {
     this.finish(exit)
     const { fiber } = this
     return releaseInBackground(
-      this.settings,
-      this.clock,
-      this.fibers,
+      this.context,
       Effect.suspend(() => {
         // In a turn of its own: whoever aborts from inside the attempt still hears that it was heard.
         interrupt(fiber)
@@ -134,7 +141,7 @@ export class Dial<A, C, E, R> {
   }
 
   private get timeout(): Cause.TimeoutException {
-    const { attemptTimeout, serverName } = this.settings
+    const { attemptTimeout, serverName } = this.context.settings
     return new Cause.TimeoutException(
       `Looking up and connecting to "${serverName}" took longer than ${Duration.format(attemptTimeout)}`
     )

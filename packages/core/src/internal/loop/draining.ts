@@ -1,5 +1,4 @@
 import * as Cause from "effect/Cause"
-import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -7,8 +6,7 @@ import * as Scope from "effect/Scope"
 import type { AnyFiber } from "../base/effect3.js"
 import { Signal } from "../base/signal.js"
 import { millisUntil, sleepUntil } from "../base/time.js"
-import type { Fibers } from "./fibers.js"
-import { releaseInBackground, type ReleaseSettings } from "./release.js"
+import { type ReleaseContext, releaseInBackground } from "./release.js"
 import type { Session, SessionEnd } from "./session.js"
 
 /**
@@ -27,9 +25,7 @@ export class Draining<C, E, R> {
   private readonly endsEarlier = new Signal<void>()
 
   constructor(
-    private readonly settings: ReleaseSettings & { readonly maxUndelivered: number },
-    private readonly clock: Clock.Clock,
-    private readonly fibers: Fibers<R>
+    private readonly context: ReleaseContext<R> & { readonly settings: { readonly maxUndelivered: number } }
   ) {}
 
   /**
@@ -39,7 +35,7 @@ export class Draining<C, E, R> {
     const release = () => {
       session.release()
       const exit = Cause.isEmpty(session.loss) ? Exit.void : Exit.failCause(session.loss)
-      return releaseInBackground(this.settings, this.clock, this.fibers, Scope.close(session.scope, exit))
+      return releaseInBackground(this.context, Scope.close(session.scope, exit))
     }
     const drain = Effect.zipRight(
       this.within(session.without("use"), usesUntil),
@@ -57,7 +53,7 @@ export class Draining<C, E, R> {
     )
     const drained = Effect.flatMap(drain, () => Fiber.await(release()))
     if (!session.isBusy) session.end(reason)
-    const fiber: AnyFiber = session.isBusy ? this.fibers.fork(drained) : release()
+    const fiber: AnyFiber = session.isBusy ? this.context.fibers.fork(drained) : release()
     this.releasing.add(fiber)
     fiber.addObserver(() => this.releasing.delete(fiber))
   }
@@ -71,7 +67,9 @@ export class Draining<C, E, R> {
   /** Waits until there are fewer undelivered connections than allowed (S1). */
   get hasRoom(): Effect.Effect<void> {
     return Effect.suspend(() =>
-      this.undelivered < this.settings.maxUndelivered ? Effect.void : Effect.zipRight(this.delivered.next, this.hasRoom)
+      this.undelivered < this.context.settings.maxUndelivered
+        ? Effect.void
+        : Effect.zipRight(this.delivered.next, this.hasRoom)
     )
   }
 
@@ -84,9 +82,9 @@ export class Draining<C, E, R> {
   private within(self: Effect.Effect<void>, until = Infinity): Effect.Effect<void> {
     return Effect.suspend(() => {
       const at = Math.min(until, this.endsAt)
-      if (millisUntil(this.clock, at) === 0) return Effect.void
+      if (millisUntil(this.context.clock, at) === 0) return Effect.void
       const again = Effect.zipRight(this.endsEarlier.next, Effect.suspend(() => this.within(self, until)))
-      return Effect.raceAll([self, sleepUntil(this.clock, at), again])
+      return Effect.raceAll([self, sleepUntil(this.context.clock, at), again])
     })
   }
 }

@@ -43,9 +43,11 @@ export class Events<A, C, E, R> {
   private isLeft = false
 
   constructor(
-    private readonly settings: EventSettings<A, C, E, R>,
-    private readonly clock: Clock.Clock,
-    private readonly fibers: Fibers<R>
+    private readonly context: {
+      readonly settings: EventSettings<A, C, E, R>
+      readonly clock: Clock.Clock
+      readonly fibers: Fibers<R>
+    }
   ) {}
 
   emit(event: ConnectionEvent<C, E, A>): void {
@@ -59,9 +61,9 @@ export class Events<A, C, E, R> {
       const { call } = this
       if (call === undefined) return Effect.void
       const next = Effect.zipRight(this.settling.next, this.settled)
-      call.warnAt ??= now(this.clock) + Duration.toMillis(this.settings.slowHandlerThreshold)
+      call.warnAt ??= now(this.context.clock) + Duration.toMillis(this.context.settings.slowHandlerThreshold)
       if (call.warnAt === Infinity) return next
-      return Effect.raceFirst(next, Effect.zipRight(sleepUntil(this.clock, call.warnAt), this.warn(call)))
+      return Effect.raceFirst(next, Effect.zipRight(sleepUntil(this.context.clock, call.warnAt), this.warn(call)))
     })
   }
 
@@ -75,7 +77,7 @@ export class Events<A, C, E, R> {
     while (this.call === undefined && this.queue.length > 0) {
       const event = this.queue.shift()!
       this.bus.publish(mapAddress(event, () => undefined))
-      if (this.settings.onEvent !== undefined) this.start(event, this.settings.onEvent)
+      if (this.context.settings.onEvent !== undefined) this.start(event, this.context.settings.onEvent)
     }
   }
 
@@ -93,14 +95,14 @@ export class Events<A, C, E, R> {
             handlerDefects,
             event._tag,
             Effect.logError(
-              `The onEvent handler of "${this.settings.serverName}" failed on ${event._tag}`,
+              `The onEvent handler of "${this.context.settings.serverName}" failed on ${event._tag}`,
               redactCause(cause)
             )
           )
       ),
       Effect.asVoid
     )
-    const fiber = this.fibers.forkHandler(handled, { letGo: () => this.settle(call) })
+    const fiber = this.context.fibers.forkHandler(handled, { letGo: () => this.settle(call) })
     this.running.add(fiber)
     fiber.addObserver(() => {
       this.running.delete(fiber)
@@ -125,8 +127,8 @@ export class Events<A, C, E, R> {
         slowHandlers,
         call.event,
         Effect.logWarning(
-          `The onEvent handler of "${this.settings.serverName}" has held up the loop on ${call.event} for ${
-            Duration.format(this.settings.slowHandlerThreshold)
+          `The onEvent handler of "${this.context.settings.serverName}" has held up the loop on ${call.event} for ${
+            Duration.format(this.context.settings.slowHandlerThreshold)
           }`
         )
       )
@@ -135,7 +137,7 @@ export class Events<A, C, E, R> {
   }
 
   private report(metric: Metric.Metric.Counter<number>, event: string, log: Effect.Effect<void>): Effect.Effect<void> {
-    const { serverName } = this.settings
+    const { serverName } = this.context.settings
     return log.pipe(
       Effect.annotateLogs({ server_name: serverName, event }),
       Effect.zipRight(Metric.increment(Metric.tagged(metric, "server_name", serverName)))

@@ -48,7 +48,11 @@ export class Fibers<R> {
 
   /** As `fork`, with the runtime of whoever asked for the effect. */
   forkFor<A, E, R2>(runtime: Runtime.Runtime<R2>, effect: Effect.Effect<A, E, R2>): Fiber.RuntimeFiber<A, E> {
-    return fork(runtime, effect, { immediate: false, mark: origin, value: { ...this.own, outer: origin.ofRuntime(runtime) } })
+    return fork(runtime, effect, {
+      immediate: false,
+      mark: origin,
+      value: { ...this.own, outer: origin.ofRuntime(runtime) }
+    })
   }
 
   /** Runs what a caller does with a connection up to its first suspension before this returns. */
@@ -76,9 +80,7 @@ export class Fibers<R> {
 
   /** Waits until all fibers have ended, also those that are started meanwhile. */
   get join(): Effect.Effect<void> {
-    return Effect.suspend(() =>
-      this.running.size === 0 ? Effect.void : Effect.zipRight(this.ended.next, this.join)
-    )
+    return Effect.suspend(() => this.running.size === 0 ? Effect.void : Effect.zipRight(this.ended.next, this.join))
   }
 
   private add<A, E>(fiber: Fiber.RuntimeFiber<A, E>): Fiber.RuntimeFiber<A, E> {

@@ -20,6 +20,7 @@ import { Draining } from "./draining.js"
 import { Events, type EventSettings } from "./events.js"
 import { Fibers } from "./fibers.js"
 import { LoopState } from "./loopState.js"
+import { Replacement } from "./replacement.js"
 import { reportEnd } from "./reportEnd.js"
 import { RetryDriver, type RetrySettings } from "./retryDriver.js"
 import { Session } from "./session.js"
@@ -41,13 +42,6 @@ type Phase<A, C, E, R> =
   | { readonly _tag: "Waiting"; readonly next: Effect.Effect<void> }
   | { readonly _tag: "Closing"; readonly session: Session<C, E> | undefined }
   | { readonly _tag: "Closed" }
-
-/** Make before break: the attempt to replace the current connection, and the consecutive failures before it. */
-interface Replacement<A, C, E, R> {
-  dial: Dial<A, C, E, R> | undefined
-  failures: number
-  lastCause: Option.Option<Cause.Cause<unknown>>
-}
 
 /**
  * The life of a persistent connection: Connecting → Connected → Waiting → Connecting …, until it is Closed.
@@ -76,20 +70,16 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
   /** It was aborted, or told not to reconnect: only the first time counts (X5). */
   private isDecided = false
 
-  constructor(readonly settings: Settings<A, C, E, R>, private readonly clock: Clock.Clock, runtime: Runtime.Runtime<R>) {
+  constructor(readonly settings: Settings<A, C, E, R>, readonly clock: Clock.Clock, runtime: Runtime.Runtime<R>) {
     super()
     this.fibers = new Fibers(runtime)
-    this.events = new Events(settings, clock, this.fibers)
-    this.draining = new Draining(settings, clock, this.fibers)
+    this.events = new Events(this)
+    this.draining = new Draining(this)
     this.retry = new RetryDriver(settings, clock)
     this.cycle = new Cycle(settings.addressEquivalence)
-    const none = Option.none()
-    const since = clock.unsafeCurrentTimeMillis()
-    this.status = new Status<C, E>(
-      State.Connecting({ since, generation: 0, attempt: 1, address: none, lastCause: none, deadline: none }),
-      this.now
-    )
-    this.switchTo(Effect.suspend(() => this.beginCycle()))
+    this.status = new Status(clock)
+    // A fiber that is forked right after `make`, to follow the events, does not miss the first ones.
+    this.switchTo(Effect.zipRight(Effect.yieldNow(), Effect.suspend(() => this.beginCycle())))
   }
 
   // Connecting ---------------------------------------------------------------------------------------------------
@@ -105,7 +95,8 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
   private attempt(): void {
     this.attemptBegunAt = this.now
     this.cycle.attempt++
-    const dial = this.dial(this.describeAttempt(this.cycle.attempt, this.state.lastCause), {
+    const dial = new Dial(this, this.describeAttempt(this.cycle.attempt, this.state.lastCause), {
+      ready: this.draining.hasRoom,
       onAddress: (address) => this.obtained(address),
       onDeadline: (at) => this.showConnecting(at),
       onConnected: (connection, scope) => {
@@ -132,10 +123,10 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     const isNew = this.cycle.isNewCause(cause)
     return Effect.flatMap(this.retry.afterFailure(this.attemptBegunAt, cause), (due) => {
       if (Option.isNone(due)) this.ending = { _tag: "GaveUp", cause }
-      this.enterWaiting(due, cause, Effect.sync(() => this.attempt()))
+      const wait = this.enterWaiting(due, cause, Effect.sync(() => this.attempt()))
       this.attemptEnded.notify(Exit.failCause(cause))
       const reported = isNew ? this.report(Event.FailedToConnect({ cause, attempt: this.cycle.attempt })) : Effect.void
-      return Effect.zipRight(reported, this.untilDue(due))
+      return Effect.zipRight(reported, wait)
     })
   }
 
@@ -147,8 +138,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     const generation = this.state.generation + 1
     const since = this.clock.unsafeCurrentTimeMillis()
     const session = new Session<C, E>(this.fibers, serverName, connection, generation, since, this.now, scope)
-    const replacement = { dial: undefined, failures: 0, lastCause: Option.none() }
-    this.phase = { _tag: "Connected", session, replacement }
+    this.phase = { _tag: "Connected", session, replacement: new Replacement() }
     this.current = undefined
     this.enter(State.Connected({ ...this.common("Connected"), since, generation, connection, isLast: false }))
     this.followers?.forEach((follower) => follower.onSession(session))
@@ -169,12 +159,9 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     session.end(session.lossError(cause))
     // Another one has replaced it, or it is being closed.
     if (phase._tag !== "Connected" || phase.session !== session) return
-    phase.replacement.dial?.abandon()
-    phase.replacement.dial = undefined
+    phase.replacement.abandon()
     const uptime = this.now - session.establishedAt
-    const next = atOnce
-      ? Effect.succeedSome(this.now)
-      : this.retry.afterLoss(this.attemptBegunAt, uptime, cause)
+    const next = atOnce ? Effect.succeedSome(this.now) : this.retry.afterLoss(this.attemptBegunAt, uptime, cause)
     this.switchTo(Effect.zipRight(this.events.settled, Effect.suspend(() => this.lost(session, cause, next))))
   }
 
@@ -188,9 +175,9 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
       // While the policy was asked, somebody may have said that this was the last connection.
       const due = this.ending === undefined ? next : Option.none()
       this.draining.add(session, session.lossError(cause))
-      this.enterWaiting(due, cause, Effect.suspend(() => this.beginCycle()))
+      const wait = this.enterWaiting(due, cause, Effect.suspend(() => this.beginCycle()))
       const reported = this.report(Event.Disconnected({ cause, generation: session.generation }))
-      return Effect.zipRight(reported, this.untilDue(due))
+      return Effect.zipRight(reported, wait)
     })
   }
 
@@ -201,11 +188,9 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     const { replacement, session } = phase
     if (replacement.dial !== undefined) return
     const begunAt = this.now
-    replacement.dial = this.dial(this.describeAttempt(replacement.failures + 1, replacement.lastCause), {
-      onAddress: (address) => {
-        this.address = Option.some(address)
-        return Effect.void
-      },
+    replacement.begin(this, this.describeAttempt(replacement.failures + 1, replacement.lastCause), {
+      ready: this.draining.hasRoom,
+      onAddress: (address) => Effect.sync(() => void (this.address = Option.some(address))),
       onConnected: (connection, scope) => {
         this.retry.lived(this.now - session.establishedAt)
         this.attemptBegunAt = begunAt
@@ -214,46 +199,31 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
         session.supersede(reason)
         this.draining.add(session, reason, this.now + Duration.toMillis(drain))
       },
-      onFailed: (cause) => {
-        replacement.dial = undefined
-        replacement.failures++
-        replacement.lastCause = Option.some(cause)
-        this.attemptEnded.notify(Exit.failCause(cause))
-      },
+      onFailed: (cause) => this.attemptEnded.notify(Exit.failCause(cause)),
       onEnd: (exit) => this.status.attempted(exit, true)
-    }, true)
+    })
   }
 
   // Waiting ------------------------------------------------------------------------------------------------------
 
+  /** The effect waits until the next attempt is due, and makes it; if there is to be none, it closes. */
   private enterWaiting(
     due: Option.Option<number>,
     cause: Cause.Cause<AttemptFailure<E>>,
     next: Effect.Effect<void>
-  ): void {
+  ): Effect.Effect<void> {
     this.phase = { _tag: "Waiting", next }
     const nextAttemptAt = Option.map(due, (at) => toWallTime(this.clock, at))
     this.enter(State.Waiting({ ...this.common("Waiting"), lastCause: Option.some(cause), nextAttemptAt }))
-  }
-
-  private untilDue(due: Option.Option<number>): Effect.Effect<void> {
-    return Option.match(due, {
-      onNone: () => Effect.sync(() => this.beginClosing()),
-      onSome: (at) => Effect.zipRight(this.retry.until(at), this.next)
-    })
-  }
-
-  /** What follows the wait, when there are not too many ended connections that wait to be delivered (S1). */
-  private get next(): Effect.Effect<void> {
-    return Effect.suspend(() =>
-      this.phase._tag === "Waiting" ? Effect.zipRight(this.draining.hasRoom, this.phase.next) : Effect.void
-    )
+    return Option.isNone(due)
+      ? Effect.sync(() => this.beginClosing())
+      : Effect.zipRight(this.retry.until(due.value), next)
   }
 
   /** Makes the next attempt now, if the loop waits for it. */
   attemptNow(): void {
     if (this.phase._tag !== "Waiting" || this.ending !== undefined) return
-    this.switchTo(Effect.zipRight(this.events.settled, this.next))
+    this.switchTo(Effect.zipRight(this.events.settled, this.phase.next))
   }
 
   // Closing ------------------------------------------------------------------------------------------------------
@@ -274,16 +244,12 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
       case "Connecting":
       case "Waiting":
         return this.beginClosing()
-      case "Connected": {
-        const { dial } = phase.replacement
-        if (state._tag === "Connected") this.enter({ ...state, isLast: true })
-        if (reason._tag === "Aborted" || dial !== undefined) this.attemptEnded.notify(this.closedExit)
-        dial?.abandon()
-        phase.replacement.dial = undefined
-        return
-      }
+      case "Connected":
+        if (state._tag === phase._tag) this.enter({ ...state, isLast: true })
+        if (reason._tag === "Aborted" || phase.replacement.dial) this.attemptEnded.notify(this.closedExit)
+        return void phase.replacement.abandon()
       default:
-        if (state._tag === "Closing" || state._tag === "Closed") this.enter({ ...state, reason: this.reason })
+        if (reason._tag === "Aborted" && "reason" in state) this.enter({ ...state, reason })
     }
   }
 
@@ -293,7 +259,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     const connection = Option.map(Option.fromNullable(session), ({ connection }) => connection)
     this.phase = { _tag: "Closing", session }
     this.enter(State.Closing({ ...this.common("Closing"), connection, reason: this.reason }))
-    const dial = phase._tag === "Connecting" ? phase.dial : phase._tag === "Connected" ? phase.replacement.dial : undefined
+    const dial = phase._tag === "Connecting" ? phase.dial : phase._tag === "Connected" ? phase.replacement : undefined
     const abandoned = dial === undefined ? Effect.void : dial.abandon()
     this.attemptEnded.notify(this.closedExit)
     this.connectionChanged.notify(Exit.succeed(undefined))
@@ -377,14 +343,6 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     const previous = this.current
     this.current = this.fibers.fork(next)
     if (previous !== undefined) interrupt(previous)
-  }
-
-  private dial(...args: [
-    attempt: Omit<Attempt<A>, "untimed">,
-    listener: ConstructorParameters<typeof Dial<A, C, E, R>>[4],
-    isRefresh?: boolean
-  ]): Dial<A, C, E, R> {
-    return new Dial(this.settings, this.clock, this.fibers, ...args)
   }
 
   /** Emits an event; the effect waits until it has been handled (E1). */

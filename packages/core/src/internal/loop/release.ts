@@ -12,6 +12,13 @@ export interface ReleaseSettings {
   readonly closeTimeout: Duration.Duration
 }
 
+/** @internal */
+export interface ReleaseContext<R> {
+  readonly settings: ReleaseSettings
+  readonly clock: Clock.Clock
+  readonly fibers: Fibers<R>
+}
+
 /**
  * Releases what a connection holds, in a fiber of its own (D4), which ends with the release, but not later than after
  * `closeTimeout`. A finalizer that fails is logged.
@@ -19,15 +26,15 @@ export interface ReleaseSettings {
  * @internal
  */
 export const releaseInBackground = <R>(
-  { closeTimeout, serverName }: ReleaseSettings,
-  clock: Clock.Clock,
-  fibers: Fibers<R>,
+  { clock, fibers, settings: { closeTimeout, serverName } }: ReleaseContext<R>,
   release: Effect.Effect<void>
 ): Fiber.RuntimeFiber<void> => {
   const annotated = Effect.annotateLogs("server_name", serverName)
   const released = fibers.fork(
-    Effect.catchAllCause(release, (cause) =>
-      annotated(Effect.logError(`A finalizer of a connection to "${serverName}" failed`, redactCause(cause))))
+    Effect.catchAllCause(
+      release,
+      (cause) => annotated(Effect.logError(`A finalizer of a connection to "${serverName}" failed`, redactCause(cause)))
+    )
   )
   if (!Duration.isFinite(closeTimeout)) return released
   const tooLong = Effect.zipRight(

@@ -54,9 +54,11 @@ export class RetryDriver<E, R> {
     )
   }
 
-  /** A connection has lived for this time, in ms. A success restarts the schedule (D11, D14). */
-  lived(uptime: number): void {
-    if (uptime >= Duration.toMillis(this.settings.minUptime)) this.state = this.settings.schedule.initial
+  /** A connection has lived for this time, in ms. If it was a success, the schedule restarts (D11, D14). */
+  lived(uptime: number): boolean {
+    const isSuccess = uptime >= Duration.toMillis(this.settings.minUptime)
+    if (isSuccess) this.state = this.settings.schedule.initial
+    return isSuccess
   }
 
   /** When the next attempt is due after the loss of a connection that has lived for this time, in ms. */
@@ -65,11 +67,10 @@ export class RetryDriver<E, R> {
     uptime: number,
     cause: Cause.Cause<E>
   ): Effect.Effect<Option.Option<number>, never, R> {
-    this.lived(uptime)
-    const before = this.state
+    const isSuccess = this.lived(uptime)
     const stepped = Effect.map(this.afterFailure(attemptBegunAt, cause), (due) => {
-      // D11: the step counts only if its delay is still to be waited.
-      if (Option.exists(due, (at) => millisUntil(this.clock, at) === 0)) this.state = before
+      // D11: a success whose delay has passed does not take the first delay away from the first failure after it.
+      if (isSuccess && Option.exists(due, (at) => millisUntil(this.clock, at) === 0)) this.lived(uptime)
       return due
     })
     const jitter = Duration.toMillis(this.settings.reconnectJitter)

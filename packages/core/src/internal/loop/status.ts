@@ -1,11 +1,13 @@
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as SubscriptionRef from "effect/SubscriptionRef"
-import { connection, type ConnectionState } from "../../ConnectionState.js"
+import { Connecting, connection, type ConnectionState } from "../../ConnectionState.js"
 import type { AttemptFailure } from "../../Connector.js"
 import { EventBus } from "../base/eventBus.js"
+import { now } from "../base/time.js"
 
 /**
  * Called synchronously with every change.
@@ -33,11 +35,16 @@ export class Status<C, E> {
   private observers: Set<Observer<C, E>> | undefined
   private ref: SubscriptionRef.SubscriptionRef<Option.Option<C>> | undefined
 
-  constructor(
-    public state: ConnectionState<C, E>,
-    /** When this phase began, in ms of monotonic time. */
-    public enteredAt: number
-  ) {}
+  state: ConnectionState<C, E>
+  /** When this phase began, in ms of monotonic time. */
+  enteredAt: number
+
+  constructor(clock: Clock.Clock) {
+    const none = Option.none()
+    const since = clock.unsafeCurrentTimeMillis()
+    this.state = Connecting({ since, generation: 0, attempt: 1, address: none, lastCause: none, deadline: none })
+    this.enteredAt = now(clock)
+  }
 
   enter(state: ConnectionState<C, E>, at: number): void {
     const previous = this.state

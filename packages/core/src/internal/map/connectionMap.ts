@@ -15,8 +15,8 @@ import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import type { ConnectionMap, Options } from "../../ConnectionMap.js"
 import type { PersistentConnection } from "../../PersistentConnection.js"
-import { FairSemaphore } from "../base/fairSemaphore.js"
 import { ownRuntime } from "../base/effect3.js"
+import { FairSemaphore } from "../base/fairSemaphore.js"
 import * as option from "../base/options.js"
 import { redact } from "../base/redact.js"
 import { millisUntil, now, sleepUntil } from "../base/time.js"
@@ -195,7 +195,8 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
 const hasStarted = <Connection, E>(
   made: Exit.Exit<PersistentConnection<Connection, E>> | null,
   fiber: Fiber.RuntimeFiber<unknown, unknown>
-): boolean => made !== null && Exit.isSuccess(made) && persistentConnection.loopOf(made.value).fibers.whereIs(fiber) !== "outside"
+): boolean =>
+  made !== null && Exit.isSuccess(made) && persistentConnection.loopOf(made.value).fibers.whereIs(fiber) !== "outside"
 
 /** @internal */
 export const make = <Key, Address, Connection, EA, EC, RA, RC, RS, RH>(

@@ -30,9 +30,9 @@ export const forEachSession = <C, E, E2, R>(
   const loop = loopOf(self)
   type Result = Effect.Effect<void, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>>
 
-  // A session that comes while this waits is not skipped, even if it has ended by now.
-  const from = (arrived?: Session<C, E>): Result =>
-    asCaller((caller): Result => {
+  return asCaller((caller) => {
+    // A session that comes while this waits is not skipped, even if it has ended by now.
+    const from = (arrived?: Session<C, E>): Result => {
       const session = arrived ?? loop.openSession
       if (session === undefined) {
         return loop.isClosing
@@ -47,8 +47,9 @@ export const forEachSession = <C, E, E2, R>(
         const failure = Exit.failCause(interruptAsDefect(exit.cause))
         return Effect.flatMap(hasBeenLost(loop, session), (isLost) => isLost ? from() : failure)
       })
-    })
-  return from()
+    }
+    return Effect.suspend(() => from())
+  })
 }
 
 /**

@@ -60,12 +60,18 @@ export const refreshWhen = <C, E, R>(
     // The last connection stays until it ends.
     while: () => !loopOf(self).willNotReconnect
   })
-  return Effect.flatMap(Effect.clock, (clock) =>
-    forEachSession(self, ({ connection, establishedAt }) =>
-      Effect.suspend(() => signal(connection, ageSince(clock, establishedAt))).pipe(
-        Effect.zipRight(sleepUntil(clock, establishedAt + minAge)),
-        Effect.zipRight(Effect.ignore(refreshed))
-      )))
+  return Effect.flatMap(
+    Effect.clock,
+    (clock) =>
+      forEachSession(
+        self,
+        ({ connection, establishedAt }) =>
+          Effect.suspend(() => signal(connection, ageSince(clock, establishedAt))).pipe(
+            Effect.zipRight(sleepUntil(clock, establishedAt + minAge)),
+            Effect.zipRight(Effect.ignore(refreshed))
+          )
+      )
+  )
 }
 
 const ageSince = (clock: Clock.Clock, establishedAt: number): ConnectionAge => ({

@@ -137,8 +137,11 @@ class Delivery<C, E, A, E2, R> implements Follower<C, E> {
     if (turn.guard !== undefined) interrupt(turn.guard)
     turn.session.leave(turn.work)
     this.turn = undefined
-    // An interruption comes from the guard, or with the release of the connection.
-    if (this.isOver || Exit.isFailure(ended)) return this.advance()
+    if (this.isOver) return
+    if (Exit.isFailure(ended)) {
+      // It was interrupted: by the guard, or with the release of the connection.
+      return hasDefects(ended.cause) ? this.finish(Exit.failCause(ended.cause)) : this.advance()
+    }
     const { exit, isSuperseded } = ended.value
     if (Exit.isFailure(exit) && (!isSuperseded || hasDefects(exit.cause))) {
       return this.finish(Exit.failCause(interruptAsDefect(exit.cause)))
@@ -229,10 +232,11 @@ const giveAll = <A, B, E2, R>(
 ): Effect.Effect<void, E2, R> => {
   const gave = (elements: Chunk.Chunk<A>) => give(elements) ? next : Effect.zipRight(handoff.room, next)
   const next: Effect.Effect<never, Option.Option<E2>, R> = Effect.flatMap(pull, gave)
-  return Effect.catchAll(Effect.flatMap(first, gave), (end) => Option.match(end, {
-    onNone: () => Effect.void,
-    onSome: Effect.fail
-  }))
+  return Effect.catchAll(Effect.flatMap(first, gave), (end) =>
+    Option.match(end, {
+      onNone: () => Effect.void,
+      onSome: Effect.fail
+    }))
 }
 
 /** @internal */

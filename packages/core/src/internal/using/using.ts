@@ -31,17 +31,18 @@ interface Visit<C, E, A, E2, R> {
 export const withSession = <C, E, A, E2, R>(
   self: PersistentConnection<C, E>,
   { onClosed, onDisconnected, onSession }: Visit<C, E, A, E2, R>
-): Effect.Effect<A, E2, R> => {
-  const loop = loopOf(self)
-  const visit: Effect.Effect<A, E2, R> = asCaller((caller) => {
-    const { openSession } = loop
-    if (openSession !== undefined) return onSession(openSession, caller, visit)
-    if (loop.isClosing) return onClosed(loop.closedError)
-    if (onDisconnected !== undefined) return onDisconnected()
-    return Effect.zipRight(caller.restore(waitFor(loop, caller.fiber, loop.connectionChanged.next)), visit)
+): Effect.Effect<A, E2, R> =>
+  asCaller((caller) => {
+    const loop = loopOf(self)
+    const visit: Effect.Effect<A, E2, R> = Effect.suspend(() => {
+      const { openSession } = loop
+      if (openSession !== undefined) return onSession(openSession, caller, visit)
+      if (loop.isClosing) return onClosed(loop.closedError)
+      if (onDisconnected !== undefined) return onDisconnected()
+      return Effect.zipRight(caller.restore(waitFor(loop, caller.fiber, loop.connectionChanged.next)), visit)
+    })
+    return visit
   })
-  return visit
-}
 
 /** @internal */
 export const use = <C, E, A, E2, R>(

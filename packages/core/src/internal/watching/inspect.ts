@@ -7,8 +7,8 @@ import type { Summary } from "../../Inspect.js"
 import type { PersistentConnection } from "../../PersistentConnection.js"
 import { summary } from "../base/cause.js"
 import { redact } from "../base/redact.js"
-import { loopOf } from "../loop/service.js"
 import { registry } from "../loop/registry.js"
+import { loopOf } from "../loop/service.js"
 import * as human from "./human.js"
 
 /** @internal */
