@@ -276,36 +276,57 @@ export const setup: {
 } = internal.setup
 
 /**
- * Lets only as many attempts be under way at once as the semaphore has permits, over all connectors that share it. The
- * permit is held while `connect` runs, not while the connection lives; waiting for it is `untimed`, it does not count
- * against the deadline of the attempt or an `connectTimeout` put on later. One put on before frees the permit when its time
- * is up, even if the `connect` cannot be interrupted and goes on.
+ * Limits how many connects are under way at once; see `limitAttempts`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface AttemptLimiter {
+  readonly [internal.LimiterTypeId]: typeof internal.LimiterTypeId
+}
+
+/**
+ * Makes a limiter with this number of permits, an integer of 1 or more. Any number of connectors can share it.
+ *
+ * Throws an `IllegalArgumentException` for any other number.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makeAttemptLimiter: (permits: number) => AttemptLimiter = internal.makeAttemptLimiter
+
+/**
+ * Limits how many connects are under way at once, over all connectors that share the limiter. The others wait for their
+ * turn, first come, first served. `ConnectionMap` has the same limit as an option.
+ *
+ * A permit is held while `connect` runs, not while the connection lives. The wait is `untimed`: it does not count against
+ * the deadline of the attempt, or a `connectTimeout` that is put on later. A `connectTimeout` that is put on before frees the
+ * permit when its time is up, even if the `connect` cannot be interrupted and goes on.
  *
  * @example
  * ```ts
  * import * as Connector from "@persistent-connection/core/Connector"
- * import * as Effect from "effect/Effect"
  *
  * declare const feed: Connector.Connector<URL, object, Error>
  * declare const orders: Connector.Connector<string, object>
  *
- * // However many connections a process has, it opens four at a time.
- * const attempts = Effect.unsafeMakeSemaphore(4)
+ * // However many connections a process has, it opens at most four at a time.
+ * const limiter = Connector.makeAttemptLimiter(4)
  *
- * export const politeFeed = feed.pipe(Connector.limitAttempts(attempts))
- * export const politeOrders = orders.pipe(Connector.limitAttempts(attempts))
+ * export const politeFeed = feed.pipe(Connector.limitAttempts(limiter))
+ * export const politeOrders = orders.pipe(Connector.limitAttempts(limiter))
  * ```
  *
  * @since 0.1.0
  * @category combinators
  */
 export const limitAttempts: {
-  (semaphore: Effect.Semaphore): <Address, Connection, E, R>(
+  (limiter: AttemptLimiter): <Address, Connection, E, R>(
     self: Connector<Address, Connection, E, R>
   ) => Connector<Address, Connection, E, R>
   <Address, Connection, E, R>(
     self: Connector<Address, Connection, E, R>,
-    semaphore: Effect.Semaphore
+    limiter: AttemptLimiter
   ): Connector<Address, Connection, E, R>
 } = internal.limitAttempts
 

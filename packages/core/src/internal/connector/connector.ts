@@ -8,9 +8,10 @@ import * as Option from "effect/Option"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Scope from "effect/Scope"
 import { ConnectionLost } from "../../ConnectionError.js"
-import type { Attempt, Connector } from "../../Connector.js"
+import type { Attempt, AttemptLimiter, Connector } from "../../Connector.js"
 import { Deadline } from "../base/deadline.js"
 import { withoutFailureLog } from "../base/effect3.js"
+import { FairSemaphore } from "../base/fairSemaphore.js"
 import * as Options from "../base/options.js"
 
 /** @internal */
@@ -228,45 +229,38 @@ const derive = <Address, Connection, E, R, Connection2 extends object, E2, R2>(
 }
 
 /** @internal */
+export const LimiterTypeId = "~persistent-connection/Connector/AttemptLimiter" as const
+
+class Limiter extends FairSemaphore implements AttemptLimiter {
+  readonly [LimiterTypeId] = LimiterTypeId
+}
+
+/** @internal */
+export const makeAttemptLimiter = (permits: number): AttemptLimiter => {
+  Options.check(Number.isSafeInteger(permits) && permits >= 1, "permits", "an integer of 1 or more", permits)
+  return new Limiter(permits)
+}
+
+/** @internal */
 export const limitAttempts = dual<
-  (semaphore: Effect.Semaphore) => <Address, Connection, E, R>(
+  (limiter: AttemptLimiter) => <Address, Connection, E, R>(
     self: Connector<Address, Connection, E, R>
   ) => Connector<Address, Connection, E, R>,
   <Address, Connection, E, R>(
     self: Connector<Address, Connection, E, R>,
-    semaphore: Effect.Semaphore
+    limiter: AttemptLimiter
   ) => Connector<Address, Connection, E, R>
->(2, (self, semaphore) =>
-  admitted(self, (wait, connect) =>
-    Effect.uninterruptibleMask((restore) => {
-      let isHeld = false
-      // Only the waiting itself can be interrupted: a permit that has been given is never lost on the way out.
-      const take = Effect.map(restore(semaphore.take(1)), () => {
-        isHeld = true
-      })
-      return Effect.zipRight(wait(take), restore(connect)).pipe(
-        Effect.ensuring(Effect.suspend(() => isHeld ? semaphore.release(1) : Effect.void))
-      )
-    })))
-
-/**
- * A connector that connects when it is let in: by `admit`, which is to wait by means of its first argument, so that the
- * time this takes does not count against the deadlines of the attempt.
- *
- * @internal
- */
-export const admitted = <Address, Connection, E, R>(
-  self: Connector<Address, Connection, E, R>,
-  admit: <A, E2, R2>(
-    wait: (turn: Effect.Effect<void>) => Effect.Effect<void>,
-    connect: Effect.Effect<A, E2, R2>
-  ) => Effect.Effect<A, E2, R2>
-): Connector<Address, Connection, E, R> =>
-  make({
+>(2, (self, limiter) => {
+  if (!(limiter instanceof Limiter)) {
+    throw new Cause.IllegalArgumentException("limitAttempts takes a limiter made by makeAttemptLimiter")
+  }
+  return make({
     ...self,
-    connect: (address: Address, attempt: Attempt<Address>) =>
-      admit(attempt.untimed, Effect.suspend(() => self.connect(address, attempt)))
+    connect: (address, attempt) =>
+      // The time that the wait takes does not count against the deadlines of the attempt.
+      limiter.withPermit(attempt.untimed, Effect.suspend(() => self.connect(address, attempt)))
   })
+})
 
 /** @internal */
 export const mapError = dual<

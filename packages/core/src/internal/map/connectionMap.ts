@@ -16,11 +16,10 @@ import * as Scope from "effect/Scope"
 import type { ConnectionMap, Options } from "../../ConnectionMap.js"
 import type { PersistentConnection } from "../../PersistentConnection.js"
 import { ownRuntime } from "../base/effect3.js"
-import { FairSemaphore } from "../base/fairSemaphore.js"
 import * as option from "../base/options.js"
 import { redact } from "../base/redact.js"
 import { millisUntil, now, sleepUntil } from "../base/time.js"
-import { admitted } from "../connector/connector.js"
+import { limitAttempts, makeAttemptLimiter } from "../connector/connector.js"
 import * as persistentConnection from "../loop/service.js"
 
 /** @internal */
@@ -207,13 +206,11 @@ export const make = <Key, Address, Connection, EA, EC, RA, RC, RS, RH>(
     const scope = yield* Effect.scope
     const clock = yield* Effect.clock
     const runtime = yield* ownRuntime<RA | RC | RS | RH>()
-    const semaphore = maxConcurrentConnects === Infinity ? undefined : new FairSemaphore(maxConcurrentConnects)
+    const limiter = maxConcurrentConnects === Infinity ? undefined : makeAttemptLimiter(maxConcurrentConnects)
     const open = (key: Key) =>
       Effect.suspend(() => {
         const own = options.options(key)
-        const connector = semaphore === undefined
-          ? own.connector
-          : admitted(own.connector, (wait, connect) => semaphore.pass(wait, connect))
+        const connector = limiter === undefined ? own.connector : limitAttempts(own.connector, limiter)
         return persistentConnection.make({ ...own, connector })
       }).pipe(
         Effect.mapInputContext((own: Context.Context<Scope.Scope>) => Context.merge(runtime.context, own))
