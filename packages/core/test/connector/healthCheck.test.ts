@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
@@ -12,6 +12,7 @@ import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import * as Supervisor from "effect/Supervisor"
 import { ask, askNow, type Line, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 import { admit, attempt, type CheckOptions, drawing, ending, Machine, Ward, watch } from "./Ward.js"
 
 const answering = (ping: Ward["ping"]) => (ward: Ward) => {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import { ConnectionClosed } from "@persistent-connection/core/ConnectionError"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -9,6 +9,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { ask, askNow, begin, type Event, type Life, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
 import { phases } from "../support/Phases.js"
+import { it } from "../support/virtualTime.js"
 
 /** A handler for one kind of event. */
 const on = (tag: Event["_tag"], handle: () => Effect.Effect<unknown>) => (event: Event) =>

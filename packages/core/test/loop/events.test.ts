@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as ConnectionEvent from "@persistent-connection/core/ConnectionEvent"
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
@@ -29,6 +29,7 @@ import {
   settle,
   sleep
 } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 
 type BusEvent = ConnectionEvent.ConnectionEvent<Line, Refused, void>
 

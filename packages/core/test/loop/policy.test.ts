@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect, it as withTestClock } from "@effect/vitest"
 import { ConnectionClosed } from "@persistent-connection/core/ConnectionError"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Cause from "effect/Cause"
@@ -26,6 +26,7 @@ import {
   settle,
   sleep
 } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 
 /** A handler for one kind of event. */
 const on = (tag: Event["_tag"], handle: () => Effect.Effect<unknown>) => (event: Event) =>
@@ -198,7 +199,7 @@ describe("the deadline", () => {
       expect([server.opened, server.released]).toEqual([2, 1])
     }))
 
-  it.scoped("D9: it is kept also where the clock does not count in whole ms", () =>
+  withTestClock.scoped("D9: it is kept also where the clock does not count in whole ms", () =>
     Effect.gen(function*() {
       // What is left of these deadlines, in floating point, when they have passed is less than a `Duration` can say.
       for (const [begun, lookUp] of [[275.592597, 119.6], [551.185194, 239.2], [1062.9999999, 175.6]] as const) {
@@ -503,7 +504,7 @@ describe("retries without any delay", () => {
         expect((yield* stateOf(life))._tag).toBe("Closed")
       }))
 
-    it.scoped(`D11: yield, so that time goes on, also real timers: ${name}`, () =>
+    withTestClock.scoped(`D11: yield, so that time goes on, also real timers: ${name}`, () =>
       Effect.gen(function*() {
         const life = yield* begin({ retry: RetryPolicy.fixed(0) })
         heat(life, prepare)

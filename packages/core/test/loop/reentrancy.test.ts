@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -19,6 +19,7 @@ import {
   Refused,
   sleep
 } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 
 /** What an operation is called for. */
 type Kind = "look" | "wait" | "await the end" | "end" | "close"
@@ -283,8 +284,7 @@ for (const place of places) {
       for (const moment of moments) {
         it.scoped(
           `D7: ${operation.name}, awaited ${moment.name} in ${place.name}, deadlocks nobody`,
-          () => check(place, operation, moment.before),
-          5_000
+          () => check(place, operation, moment.before)
         )
       }
     }

@@ -1,5 +1,5 @@
 import { VirtualClock } from "#internal/testing/virtualClock.js"
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import type { ConnectionState } from "@persistent-connection/core/ConnectionState"
 import * as State from "@persistent-connection/core/ConnectionState"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
@@ -15,20 +15,9 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { readFileSync } from "node:fs"
-import {
-  ask,
-  begin,
-  type Event,
-  leftByTest,
-  type Life,
-  type Line,
-  pass,
-  refuse,
-  Refused,
-  settle,
-  sleep
-} from "../support/Life.js"
+import { ask, begin, type Event, type Life, type Line, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
 import { phases } from "../support/Phases.js"
+import { it } from "../support/virtualTime.js"
 
 type AnyState = ConnectionState<Line, Refused>
 
@@ -516,8 +505,7 @@ describe("random lives", () => {
       }).pipe(
         Effect.withRandom(random),
         Logger.withMinimumLogLevel(LogLevel.None),
-        Scope.extend(scope),
-        leftByTest
+        Scope.extend(scope)
       )
     )
     const { server, service } = life

@@ -1,7 +1,7 @@
 /**
  * What a prototype of this library fell into, or would have: each a way to deadlock, leak or lie.
  */
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
@@ -30,6 +30,7 @@ import {
   settle,
   sleep
 } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 
 const on = (tag: Event["_tag"], handle: () => Effect.Effect<unknown>) => (event: Event) =>
   Effect.suspend(() => event._tag === tag ? handle() : Effect.void)
@@ -84,8 +85,7 @@ describe("a success that races with an end", () => {
           }
           // Both have happened, or the race was none.
           expect(outcomes.size).toBeGreaterThan(1)
-        }),
-      30_000
+        })
     )
   }
 

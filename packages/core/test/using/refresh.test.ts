@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import { ConnectionClosed, ConnectionLost } from "@persistent-connection/core/ConnectionError"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
@@ -24,6 +24,7 @@ import {
   settle,
   sleep
 } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 
 const { maxAge, reconnectNow, refresh, refreshWhen, use } = PersistentConnection
 
@@ -456,7 +457,7 @@ describe("refreshWhen", () => {
         expect(age).toBeLessThanOrEqual(100)
       }
       expect(new Set(ages).size).toBeGreaterThan(5)
-    }), 30_000)
+    }))
 
   it.scoped("without jitter, at exactly that age; a connection that is lost before begins anew", () =>
     Effect.gen(function*() {

@@ -1,10 +1,11 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as ConnectionMetrics from "@persistent-connection/core/ConnectionMetrics"
 import * as Inspect from "@persistent-connection/core/Inspect"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import { readFileSync } from "node:fs"
 import { begin } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 import { three } from "./three.js"
 
 const guide = readFileSync(new URL("../../../../docs/watching.md", import.meta.url), "utf8")

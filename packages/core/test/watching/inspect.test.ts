@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as Inspect from "@persistent-connection/core/Inspect"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
@@ -8,6 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { inspect } from "node:util"
 import { askNow, begin, inScope, pass, Refused, settle } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 import { three } from "./three.js"
 
 const lines = (...lines: ReadonlyArray<string>) => lines.join("\n")
