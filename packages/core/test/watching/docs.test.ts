@@ -1,4 +1,5 @@
-import { describe, expect } from "@effect/vitest"
+import { registry } from "#internal/loop/registry.js"
+import { beforeEach, describe, expect } from "@effect/vitest"
 import * as ConnectionMetrics from "@persistent-connection/core/ConnectionMetrics"
 import * as Inspect from "@persistent-connection/core/Inspect"
 import * as Effect from "effect/Effect"
@@ -9,6 +10,9 @@ import { it } from "../support/virtualTime.js"
 import { three } from "./three.js"
 
 const guide = readFileSync(new URL("../../../../docs/watching.md", import.meta.url), "utf8")
+
+// Other tests of this process may have left scopes open.
+beforeEach(() => registry.clear())
 
 describe("the guide", () => {
   it.scoped("names every metric, and every tag", () =>

@@ -1,5 +1,5 @@
-// A reporter for vitest: names the skipped tests, and writes to the file that TEST_COUNTS names: "PASSED FAILED", and
-// then a line for every failure.
+// A reporter for vitest. It names the skipped tests, and says with which seed the proofs have run. To the file that
+// TEST_COUNTS names, it writes "PASSED FAILED", and then a line for every failure.
 import { writeFileSync } from "node:fs"
 import { relative } from "node:path"
 
