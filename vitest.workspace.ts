@@ -7,6 +7,8 @@ const packages = root("packages")
 export default defineConfig(({ mode }) => {
   // `npm test` runs the tests, and the proofs in their short form. `npm run proof` runs the proofs at length.
   const isProof = mode === "proof"
+  process.env["PROOF"] = isProof ? "long" : "short"
+  process.env["PROOF_SEED"] ??= "20261122"
 
   const project = (folder: string, timeout: number) => ({
     extends: true as const,
@@ -25,11 +27,13 @@ export default defineConfig(({ mode }) => {
       alias: [
         { find: /^#internal\/(.+)\.js$/, replacement: `${packages}/core/src/internal/$1.ts` },
         { find: /^@persistent-connection\/(core|platform)$/, replacement: `${packages}/$1/src/index.ts` },
-        { find: /^@persistent-connection\/(core|platform)\/(?!internal\/)(.+)$/, replacement: `${packages}/$1/src/$2.ts` }
+        {
+          find: /^@persistent-connection\/(core|platform)\/(?!internal\/)(.+)$/,
+          replacement: `${packages}/$1/src/$2.ts`
+        }
       ]
     },
     test: {
-      env: isProof ? { PROOF: "long" } : {},
       reporters: ["default", root("scripts/report.mjs")],
       // Loading the modules once a worker, not once a file, is most of what makes the tests fast.
       isolate: false,

@@ -23,6 +23,7 @@ export default class Counts {
       }
     }
     for (const line of skipped) console.log(`skipped: ${line}`)
+    console.log(`proofs: ${process.env.PROOF === "long" ? "long" : "short"} form, seed ${process.env.PROOF_SEED}`)
     if (process.env.TEST_COUNTS !== undefined) {
       writeFileSync(process.env.TEST_COUNTS, [`${passed} ${failed.length}`, ...failed, ""].join("\n"))
     }

@@ -1,45 +1,12 @@
 import { expect } from "@effect/vitest"
 import * as ConnectionMap from "@persistent-connection/core/ConnectionMap"
 import * as Connector from "@persistent-connection/core/Connector"
-import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import { it, pass } from "../support/virtualTime.js"
-
-/** Devices that answer to their name, and what happened to them. */
-const makeDevices = () => {
-  const opened: Array<string> = []
-  const released: Array<string> = []
-  const devices = { opened, released, underWay: 0, most: 0, takes: 0 }
-  const connector = Connector.make({
-    connect: (host: string) =>
-      Effect.acquireRelease(
-        Effect.sync(() => devices.most = Math.max(devices.most, ++devices.underWay)).pipe(
-          Effect.zipRight(devices.takes === 0 ? Effect.void : Effect.sleep(devices.takes)),
-          Effect.ensuring(Effect.sync(() => devices.underWay--)),
-          Effect.zipRight(Effect.sync(() => {
-            opened.push(host)
-            return { host }
-          })),
-          Effect.interruptible
-        ),
-        () => Effect.sync(() => released.push(host))
-      ),
-    closed: () => Effect.never
-  })
-  const options = (host: string) => ({
-    serverName: host,
-    address: Effect.succeed(host),
-    connector,
-    retry: RetryPolicy.fixed("10 seconds")
-  })
-  return { devices, options }
-}
-
-const connected = <K, C, E>(map: ConnectionMap.ConnectionMap<K, C, E>, key: K) =>
-  Effect.flatMap(ConnectionMap.get(map, key), (connection) => connection.connected)
+import { connected, makeDevices } from "./devices.js"
 
 it.scoped("a connection is made on first use, and shared", () =>
   Effect.gen(function*() {
@@ -225,19 +192,6 @@ it.effect("whoever asks when the scope of the map has been left gets one that is
     expect(devices.opened).toEqual([])
     expect(yield* ConnectionMap.keys(map)).toEqual([])
   }))
-
-it.live("10,000 keys are fine", () =>
-  Effect.gen(function*() {
-    const { devices, options } = makeDevices()
-    const scope = yield* Scope.make()
-    const map = yield* Scope.extend(ConnectionMap.make({ options, maxConcurrentConnects: 100 }), scope)
-    for (let key = 0; key < 10_000; key++) yield* Scope.extend(ConnectionMap.get(map, `${key}`), scope)
-    yield* Effect.forEach(Array.from({ length: 10_000 }, (_, key) => `${key}`), (key) =>
-      Effect.scoped(connected(map, key)))
-    expect(devices.opened).toHaveLength(10_000)
-    yield* Scope.close(scope, Exit.void)
-    expect(devices.released).toHaveLength(10_000)
-  }), 60_000)
 
 it.scoped("options that make no sense are a defect that names the option, of the map or of the key", () =>
   Effect.gen(function*() {
