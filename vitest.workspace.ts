@@ -7,7 +7,7 @@ const packages = root("packages")
 export default defineConfig(({ mode }) => {
   // `npm test` runs the tests, and the proofs in their short form. `npm run proof` runs the proofs at length.
   const isProof = mode === "proof"
-  process.env["PROOF"] = isProof ? "long" : "short"
+  process.env["PROOF"] ??= isProof ? "long" : "short"
   process.env["PROOF_SEED"] ??= "20261122"
 
   const project = (folder: string, timeout: number) => ({

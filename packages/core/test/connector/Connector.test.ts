@@ -10,6 +10,7 @@ import * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import { makeAttempt } from "../support/attempt.js"
 import { it, pass, settle } from "../support/virtualTime.js"
 
 /** A connection, and what became of it. */
@@ -64,17 +65,7 @@ class Exchange {
   }
 }
 
-const attempt: Connector.Attempt<string> = {
-  serverName: "prices",
-  owner: {},
-  generation: 3,
-  number: 1,
-  lastCause: Option.none(),
-  previousAddress: Option.none(),
-  failedAttempts: Effect.succeed(0),
-  abort: Effect.fail,
-  untimed: (effect) => effect
-}
+const attempt = makeAttempt({ serverName: "prices", generation: 3 })
 
 /** The same, as a part of something that must not be interrupted. */
 const uninterruptible = <Connection, E, R>(

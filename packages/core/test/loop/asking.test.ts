@@ -11,13 +11,9 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
-import { ask, askNow, begin, type Event, type Life, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import { ask, askNow, begin, type Life, on, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
 import { phases } from "../support/Phases.js"
 import { it } from "../support/virtualTime.js"
-
-/** A handler for one kind of event. */
-const on = (tag: Event["_tag"], handle: () => Effect.Effect<unknown>) => (event: Event) =>
-  Effect.suspend(() => event._tag === tag ? handle() : Effect.void)
 
 /** The connection is lost while the `Connected` handler still runs: it is dead, and the loop does not know it yet. */
 const deadButCurrent = (options: { readonly lasts: number }) =>

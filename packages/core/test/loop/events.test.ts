@@ -23,6 +23,7 @@ import {
   type Event,
   type Life,
   Line,
+  on,
   pass,
   refuse,
   type Refused,
@@ -34,10 +35,6 @@ import { it } from "../support/virtualTime.js"
 type BusEvent = ConnectionEvent.ConnectionEvent<Line, Refused, void>
 
 const tags = ["AttemptingToConnect", "ObtainedAddress", "FailedToConnect", "Connected", "Disconnected"] as const
-
-/** A handler for one kind of event. */
-const on = (tag: Event["_tag"], handle: () => Effect.Effect<unknown>) => (event: Event) =>
-  Effect.suspend(() => event._tag === tag ? handle() : Effect.void)
 
 const takeAll = (queue: Queue.Dequeue<BusEvent>) =>
   Effect.map(Queue.takeAll(queue), (events) => Chunk.toReadonlyArray(events).map(describeEvent))

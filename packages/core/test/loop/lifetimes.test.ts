@@ -11,10 +11,10 @@ import {
   askNow,
   begin,
   describeCause,
-  type Event,
   hasEnded,
   inScope,
   type Life,
+  on,
   type Options,
   pass,
   refuse,
@@ -24,10 +24,6 @@ import {
 } from "../support/Life.js"
 import { phases } from "../support/Phases.js"
 import { it } from "../support/virtualTime.js"
-
-/** A handler for one kind of event. */
-const on = (tag: Event["_tag"], handle: () => Effect.Effect<unknown>) => (event: Event) =>
-  Effect.suspend(() => event._tag === tag ? handle() : Effect.void)
 
 /** A life whose connections each hold one thing, and how many are held now. */
 const holding = (options: Options = {}) =>

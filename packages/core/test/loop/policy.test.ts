@@ -17,22 +17,17 @@ import {
   askNow,
   begin,
   describeCause,
-  type Event,
   type Life,
   now,
+  on,
   pass,
   refuse,
   Refused,
   settle,
-  sleep
+  sleep,
+  stateOf
 } from "../support/Life.js"
 import { it } from "../support/virtualTime.js"
-
-/** A handler for one kind of event. */
-const on = (tag: Event["_tag"], handle: () => Effect.Effect<unknown>) => (event: Event) =>
-  Effect.suspend(() => event._tag === tag ? handle() : Effect.void)
-
-const stateOf = ({ service }: Life) => service.state.get
 
 /** 1, 2, 4, 8 … seconds. */
 const doubling = Schedule.exponential("1 second")

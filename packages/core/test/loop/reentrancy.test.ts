@@ -17,7 +17,8 @@ import {
   pass,
   refuse,
   Refused,
-  sleep
+  sleep,
+  stateTag
 } from "../support/Life.js"
 import { it } from "../support/virtualTime.js"
 
@@ -210,8 +211,6 @@ class Call {
 }
 
 const isUp = ({ service }: Life) => Effect.map(service.currentConnection, Option.exists((line) => !line.isLost))
-
-const stateTag = ({ service }: Life) => Effect.map(service.state.get, ({ _tag }) => _tag)
 
 /** What an operation awaited from outside does, going on or closed. */
 const expectFromOutside = (operation: Operation, asked: Asked<unknown, unknown>, isClosed: boolean) => {

@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
-import { ask, begin, type Event, type Life, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import { ask, begin, type Life, on, pass, refuse, Refused, settle, sleep, stateOf } from "../support/Life.js"
 import { phases } from "../support/Phases.js"
 import { it } from "../support/virtualTime.js"
 import { type AnyState, documented, transitions } from "./transitions.js"
@@ -50,11 +50,6 @@ const tags = (states: ReadonlyArray<AnyState>) => states.map(({ _tag }) => _tag)
 /** Without its repetitions. */
 const course = (states: ReadonlyArray<AnyState>) =>
   tags(states).filter((tag, index, all) => index === 0 || tag !== all[index - 1])
-
-const stateOf = ({ service }: Life) => service.state.get
-
-const on = (tag: Event["_tag"], handle: () => Effect.Effect<unknown>) => (event: Event) =>
-  Effect.suspend(() => event._tag === tag ? handle() : Effect.void)
 
 describe("the table of transitions", () => {
   it("X1: is found in the documentation", () => {

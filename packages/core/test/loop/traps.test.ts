@@ -19,26 +19,22 @@ import {
   ask,
   askNow,
   begin,
-  type Event,
   hasEnded,
   inScope,
   type Life,
   now,
+  on,
   pass,
   refuse,
   Refused,
   settle,
-  sleep
+  sleep,
+  stateTag,
+  turns
 } from "../support/Life.js"
 import { it } from "../support/virtualTime.js"
 
-const on = (tag: Event["_tag"], handle: () => Effect.Effect<unknown>) => (event: Event) =>
-  Effect.suspend(() => event._tag === tag ? handle() : Effect.void)
-
-const stateTag = ({ service }: Life) => Effect.map(service.state.get, ({ _tag }) => _tag)
 const kinds = ({ diary }: Life) => diary.map((entry) => entry.split(" ")[1]!)
-const turns = (count: number) => Effect.repeatN(Effect.yieldNow(), count)
-
 const stops: ReadonlyArray<readonly [string, (life: Life) => Effect.Effect<unknown>]> = [
   ["close", ({ service }) => service.close],
   ["closeWhenCurrentConnectionIsClosed", ({ service }) => service.closeWhenCurrentConnectionIsClosed],

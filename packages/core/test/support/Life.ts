@@ -3,6 +3,7 @@
  * events, and the few words in which a rule can be written down.
  */
 import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
+import type { ConnectionState } from "@persistent-connection/core/ConnectionState"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
@@ -190,6 +191,21 @@ export const describeCause = (cause: Cause.Cause<unknown>): string => {
 }
 
 export { now, pass, settle, sleep } from "./virtualTime.js"
+
+/** A handler that does something about one kind of event. */
+export const on =
+  (tag: Event["_tag"], handle: (event: Event) => Effect.Effect<unknown>) => (event: Event): Effect.Effect<unknown> =>
+    Effect.suspend(() => event._tag === tag ? handle(event) : Effect.void)
+
+/** The state as it is now. */
+export const stateOf = ({ service }: Life): Effect.Effect<ConnectionState<Line, Refused>> => service.state.get
+
+/** The tag of the state as it is now. */
+export const stateTag = (life: Life): Effect.Effect<ConnectionState<Line, Refused>["_tag"]> =>
+  Effect.map(stateOf(life), ({ _tag }) => _tag)
+
+/** Yields this many times: others get as many turns. */
+export const turns = (count: number): Effect.Effect<void> => Effect.repeatN(Effect.yieldNow(), count)
 
 /** Somebody who asks, and what has become of it. */
 export class Asked<A, E> {

@@ -13,11 +13,11 @@ import {
   ask,
   askNow,
   begin,
-  type Event,
   hasEnded,
   inScope,
   type Life,
   type Line,
+  on,
   pass,
   refuse,
   Refused,
@@ -32,9 +32,6 @@ const released = ({ server }: Life) => server.lines.map(({ released }) => releas
 
 const currentLine = ({ service }: Life) =>
   Effect.map(service.currentConnection, (line) => Option.getOrUndefined(line)?.number)
-
-const on = (tag: Event["_tag"], handle: (event: Event) => Effect.Effect<unknown>) => (event: Event) =>
-  Effect.suspend(() => event._tag === tag ? handle(event) : Effect.void)
 
 describe("refresh", () => {
   it.scoped("publishes the next connection before the old one is closed: at no moment is there none", () =>
