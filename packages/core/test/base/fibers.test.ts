@@ -4,8 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
-
-const turns = (count: number) => Effect.repeatN(Effect.yieldNow(), count)
+import { turns } from "../support/Life.js"
 
 /** Whoever forks is interrupted in that very moment. */
 class Interrupting extends Fibers<never> {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as Addresses from "@persistent-connection/core/Addresses"
 import type * as Connector from "@persistent-connection/core/Connector"
 import type * as Arr from "effect/Array"
@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
-import * as TestClock from "effect/TestClock"
+import { it, pass } from "../support/virtualTime.js"
 
 type Attempt = Connector.Attempt<unknown>
 
@@ -189,7 +189,7 @@ describe("Addresses", () => {
         yield* caller.lose
         expect(yield* caller.attempt).toBe("b")
         yield* caller.lose
-        yield* TestClock.adjust("365 days")
+        yield* pass(31_536_000)
         expect(yield* caller.attempt).toBe("b")
       }))
 
@@ -203,14 +203,14 @@ describe("Addresses", () => {
       Effect.gen(function*() {
         const caller = new Caller(Addresses.failover(["a", "b"], { failBackAfter: "10 minutes" }))
         yield* caller.attempt
-        yield* TestClock.adjust("1 minute")
+        yield* pass(60)
         expect(yield* caller.attempt).toBe("b")
         yield* caller.lose
-        yield* TestClock.adjust("9 minutes")
-        yield* TestClock.adjust("59 seconds")
+        yield* pass(540)
+        yield* pass(59)
         expect(yield* caller.attempt).toBe("b")
         yield* caller.lose
-        yield* TestClock.adjust("1 second")
+        yield* pass(1)
         expect(yield* caller.attempt).toBe("a")
       }))
 
@@ -219,13 +219,13 @@ describe("Addresses", () => {
         const caller = new Caller(Addresses.failover(["a", "b"], { failBackAfter: "10 minutes" }))
         yield* caller.attempts(2)
         yield* caller.lose
-        yield* TestClock.adjust("10 minutes")
+        yield* pass(600)
         expect(yield* caller.attempts(2)).toEqual(["a", "b"])
         yield* caller.lose
-        yield* TestClock.adjust("9 minutes")
+        yield* pass(540)
         expect(yield* caller.attempt).toBe("b")
         yield* caller.lose
-        yield* TestClock.adjust("1 minute")
+        yield* pass(60)
         expect(yield* caller.attempt).toBe("a")
       }))
 
@@ -235,7 +235,7 @@ describe("Addresses", () => {
         const visited: Array<string> = []
         for (let attempt = 0; attempt < 6; attempt++) {
           visited.push(yield* caller.attempt)
-          yield* TestClock.adjust("1 minute")
+          yield* pass(60)
         }
         expect(visited).toEqual(["a", "b", "c", "a", "b", "c"])
       }))

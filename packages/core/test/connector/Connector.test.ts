@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import { ConnectionLost } from "@persistent-connection/core/ConnectionError"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as Cause from "effect/Cause"
@@ -10,7 +10,8 @@ import * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import * as TestClock from "effect/TestClock"
+import { makeAttempt } from "../support/attempt.js"
+import { it, pass, settle } from "../support/virtualTime.js"
 
 /** A connection, and what became of it. */
 class Line {
@@ -64,17 +65,7 @@ class Exchange {
   }
 }
 
-const attempt: Connector.Attempt<string> = {
-  serverName: "prices",
-  owner: {},
-  generation: 3,
-  number: 1,
-  lastCause: Option.none(),
-  previousAddress: Option.none(),
-  failedAttempts: Effect.succeed(0),
-  abort: Effect.fail,
-  untimed: (effect) => effect
-}
+const attempt = makeAttempt({ serverName: "prices", generation: 3 })
 
 /** The same, as a part of something that must not be interrupted. */
 const uninterruptible = <Connection, E, R>(
@@ -95,7 +86,7 @@ const open = <Connection, E, R>(
     const scope = yield* Scope.make()
     const fiber = yield* Effect.fork(Scope.extend(connector.connect("a", attempting), scope))
     // Up to where it waits.
-    yield* TestClock.adjust(0)
+    yield* settle
     return { fiber, close: Scope.close(scope, Exit.void) }
   })
 
@@ -171,7 +162,7 @@ describe("Connector", () => {
             last.isOpen = false
             expect(connector.isClosed?.(connection)).toBe(true)
             const watch = yield* Effect.fork(connector.closed(connection))
-            yield* TestClock.adjust(0)
+            yield* settle
             expect(yield* isDone(watch)).toBe(false)
             expect(last.watches).toBe(1)
             yield* Deferred.fail(last.lost, "reset")
@@ -209,9 +200,9 @@ describe("Connector", () => {
           )
         )
         const { fiber } = yield* open(hanging.pipe(Connector.connectTimeout("5 seconds")))
-        yield* TestClock.adjust("4999 millis")
+        yield* pass(4.999)
         expect(yield* isDone(fiber)).toBe(false)
-        yield* TestClock.adjust("1 millis")
+        yield* pass(0.001)
         const error = yield* failureOf(fiber)
         expect(error).toBeInstanceOf(Cause.TimeoutException)
         expect(error).toHaveProperty("message", "No connection to \"prices\" within 5s")
@@ -224,9 +215,9 @@ describe("Connector", () => {
         const exchange = new Exchange()
         const slow = exchange.connector(() => Effect.sleep("4 seconds"))
         const { close, fiber } = yield* open(Connector.connectTimeout(slow, "5 seconds"))
-        yield* TestClock.adjust("4 seconds")
+        yield* pass(4)
         expect(yield* Fiber.join(fiber)).toBe(exchange.last)
-        yield* TestClock.adjust("1 hour")
+        yield* pass(3600)
         expect(exchange.log).toEqual([])
         yield* close
         expect(exchange.log).toEqual(["line released"])
@@ -237,10 +228,10 @@ describe("Connector", () => {
         const exchange = new Exchange()
         const stubborn = exchange.connector(() => Effect.uninterruptible(Effect.sleep("1 minute")))
         const { close, fiber } = yield* open(uninterruptible(stubborn).pipe(Connector.connectTimeout("5 seconds")))
-        yield* TestClock.adjust("5 seconds")
+        yield* pass(5)
         expect(yield* failureOf(fiber)).toBeInstanceOf(Cause.TimeoutException)
         expect(exchange.lines).toEqual([])
-        yield* TestClock.adjust("55 seconds")
+        yield* pass(55)
         expect(exchange.lines).toMatchObject([{ isReleased: true }])
         yield* close
         expect(exchange.log).toEqual(["line released"])
@@ -251,12 +242,12 @@ describe("Connector", () => {
         const exchange = new Exchange()
         const stubborn = exchange.connector(() => Effect.uninterruptible(Effect.sleep("1 minute")))
         const { close, fiber } = yield* open(stubborn.pipe(Connector.connectTimeout("5 seconds")))
-        yield* TestClock.adjust("5 seconds")
+        yield* pass(5)
         yield* Fiber.await(fiber)
         const closing = yield* Effect.fork(close)
-        yield* TestClock.adjust("54 seconds")
+        yield* pass(54)
         expect(yield* isDone(closing)).toBe(false)
-        yield* TestClock.adjust("1 second")
+        yield* pass(1)
         expect(yield* isDone(closing)).toBe(true)
       }))
 
@@ -264,7 +255,7 @@ describe("Connector", () => {
       Effect.gen(function*() {
         const hanging = new Exchange().connector(() => Effect.onInterrupt(Effect.never, () => Effect.never))
         const { fiber } = yield* open(hanging.pipe(Connector.connectTimeout("5 seconds")))
-        yield* TestClock.adjust("5 seconds")
+        yield* pass(5)
         expect(yield* failureOf(fiber)).toBeInstanceOf(Cause.TimeoutException)
       }))
 
@@ -274,7 +265,7 @@ describe("Connector", () => {
           Effect.zipRight(Effect.addFinalizer(() => Effect.die("broken")), Effect.never)
         )
         const { close, fiber } = yield* open(throwing.pipe(Connector.connectTimeout("5 seconds")))
-        yield* TestClock.adjust("5 seconds")
+        yield* pass(5)
         expect(yield* failureOf(fiber)).toBeInstanceOf(Cause.TimeoutException)
         expect(yield* Effect.exit(close)).toEqual(Exit.die("broken"))
       }))
@@ -286,7 +277,7 @@ describe("Connector", () => {
         const slow = exchange.connector(() => Effect.onInterrupt(Effect.never, () => Deferred.await(cleaning)))
         const { close, fiber } = yield* open(slow.pipe(Connector.connectTimeout("5 seconds")))
         const interrupting = yield* Effect.fork(Fiber.interrupt(fiber))
-        yield* TestClock.adjust("1 minute")
+        yield* pass(60)
         expect(yield* isDone(interrupting)).toBe(false)
         yield* Deferred.succeed(cleaning, undefined)
         expect(Exit.isInterrupted(yield* Fiber.join(interrupting))).toBe(true)
@@ -300,7 +291,7 @@ describe("Connector", () => {
         const stubborn = exchange.connector(() => Effect.uninterruptible(Effect.sleep("1 second")))
         const { close, fiber } = yield* open(stubborn.pipe(Connector.connectTimeout("5 seconds")))
         const interrupting = yield* Effect.fork(Fiber.interrupt(fiber))
-        yield* TestClock.adjust("1 second")
+        yield* pass(1)
         expect(Exit.isInterrupted(yield* Fiber.join(interrupting))).toBe(true)
         yield* close
         expect(exchange.lines.every((line) => line.isReleased)).toBe(true)
@@ -326,11 +317,11 @@ describe("Connector", () => {
             }
           }
         )
-        yield* TestClock.adjust("3 seconds")
-        yield* TestClock.adjust("1 hour")
-        yield* TestClock.adjust("1998 millis")
+        yield* pass(3)
+        yield* pass(3600)
+        yield* pass(1.998)
         expect(yield* isDone(fiber)).toBe(false)
-        yield* TestClock.adjust("1 millis")
+        yield* pass(0.001)
         expect(yield* Fiber.join(fiber)).toBe(exchange.last)
         expect(untimed).toBe(1)
       }))
@@ -351,10 +342,10 @@ describe("Connector", () => {
         const slow = exchange.connector(() => Effect.sleep("2 seconds"))
         const inTime = yield* open(uninterruptible(slow.pipe(Connector.connectTimeout("3 seconds"))))
         const tooLate = yield* open(uninterruptible(slow.pipe(Connector.connectTimeout("1 second"))))
-        yield* TestClock.adjust("1 second")
+        yield* pass(1)
         expect(yield* isDone(tooLate.fiber)).toBe(true)
         expect(yield* failureOf(tooLate.fiber)).toBeInstanceOf(Cause.TimeoutException)
-        yield* TestClock.adjust("1 second")
+        yield* pass(1)
         const line = yield* Fiber.join(inTime.fiber)
         expect(line.isReleased).toBe(false)
         expect(exchange.lines.filter((each) => each.isReleased)).toHaveLength(1)
@@ -416,12 +407,12 @@ describe("Connector", () => {
         ))
         const { close, fiber } = yield* open(connector)
         yield* Fiber.join(fiber)
-        yield* TestClock.adjust("3 seconds")
+        yield* pass(3)
         expect(beats).toBe(3)
         expect(exchange.log).toEqual([])
         yield* close
         expect(exchange.log).toEqual(["set-up released", "line released"])
-        yield* TestClock.adjust("3 seconds")
+        yield* pass(3)
         expect(beats).toBe(3)
       }))
 
@@ -447,7 +438,7 @@ describe("Connector", () => {
         const { fiber } = yield* open(hanging)
         expect(exchange.last.watches).toBe(1)
         yield* Deferred.fail(exchange.last.lost, "reset")
-        yield* TestClock.adjust(0)
+        yield* settle
         expect(yield* isDone(fiber)).toBe(false)
         yield* Deferred.succeed(cleaning, undefined)
         expect(yield* causeOf(fiber)).toEqual(Cause.fail("reset"))
@@ -502,7 +493,7 @@ describe("Connector", () => {
           )
         )
         const interrupting = yield* Effect.fork(Fiber.interrupt(fiber))
-        yield* TestClock.adjust(0)
+        yield* settle
         expect(yield* isDone(interrupting)).toBe(false)
         yield* Deferred.succeed(cleaning, undefined)
         expect(Exit.isInterrupted(yield* Fiber.join(interrupting))).toBe(true)
@@ -524,9 +515,9 @@ describe("Connector", () => {
           Connector.connectTimeout("5 seconds")
         )
         const { fiber } = yield* open(connector)
-        yield* TestClock.adjust("4 seconds")
+        yield* pass(4)
         expect(yield* isDone(fiber)).toBe(false)
-        yield* TestClock.adjust("1 second")
+        yield* pass(1)
         expect(yield* failureOf(fiber)).toHaveProperty("message", "No connection to \"prices\" within 5s")
         expect(exchange.last).toMatchObject({ watches: 0, isReleased: true })
       }))
@@ -541,11 +532,11 @@ describe("Connector", () => {
         const other = exchange.connector(() => Effect.sleep("1 second")).pipe(Connector.limitAttempts(semaphore))
         const opened = yield* Effect.all([open(slow), open(other), open(slow), open(other), open(slow)])
         expect(exchange.attempts).toBe(2)
-        yield* TestClock.adjust("1 second")
+        yield* pass(1)
         // The first two are established and live on.
         expect(exchange.lines).toHaveLength(2)
         expect(exchange.attempts).toBe(4)
-        yield* TestClock.adjust("2 seconds")
+        yield* pass(2)
         yield* Effect.forEach(opened, ({ fiber }) => Fiber.join(fiber))
         expect(exchange.lines.some((line) => line.isReleased)).toBe(false)
       }))
@@ -621,9 +612,9 @@ describe("Connector", () => {
           Connector.connectTimeout("5 seconds")
         )
         const { fiber } = yield* open(connector)
-        yield* TestClock.adjust("1 hour")
+        yield* pass(3600)
         yield* semaphore.release(1)
-        yield* TestClock.adjust("2 seconds")
+        yield* pass(2)
         expect(yield* Fiber.join(fiber)).toBeInstanceOf(Line)
       }))
   })

@@ -1,6 +1,7 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
@@ -9,8 +10,8 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as ScheduleDecision from "effect/ScheduleDecision"
 import * as Intervals from "effect/ScheduleIntervals"
-import * as TestClock from "effect/TestClock"
 import { readFileSync } from "node:fs"
+import { it, pass } from "../support/virtualTime.js"
 
 /** How the original's default was measured: `conformance/README.md`. */
 interface Run {
@@ -361,14 +362,14 @@ describe("RetryPolicy", () => {
       Effect.gen(function*() {
         const attempts: Array<number> = []
         const policy = RetryPolicy.exponential({ base: "1 second", maxDelay: "4 seconds", jitter: "none" })
-        const fiber = yield* TestClock.currentTimeMillis.pipe(
+        const fiber = yield* Clock.currentTimeMillis.pipe(
           Effect.tap((now) => attempts.push(now)),
           Effect.zipRight(Effect.fail("no")),
           Effect.retry(policy.pipe(Schedule.intersect(Schedule.recurs(4)))),
           Effect.exit,
           Effect.fork
         )
-        yield* TestClock.adjust("1 minute")
+        yield* pass(60)
         yield* Fiber.join(fiber)
         expect(attempts).toEqual([0, 1000, 3000, 7000, 11_000])
       }))

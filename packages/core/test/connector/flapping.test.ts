@@ -1,5 +1,5 @@
 /** Peers that accept everybody and hang up. */
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Effect from "effect/Effect"
@@ -15,6 +15,7 @@ import {
   type Refused,
   sleep
 } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 import { stay } from "./Ward.js"
 
 const backoff = RetryPolicy.exponential({ base: "1 second", maxDelay: "30 seconds", jitter: "none" })

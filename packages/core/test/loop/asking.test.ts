@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import { ConnectionClosed } from "@persistent-connection/core/ConnectionError"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
@@ -11,12 +11,9 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
-import { ask, askNow, begin, type Event, type Life, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import { ask, askNow, begin, type Life, on, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
 import { phases } from "../support/Phases.js"
-
-/** A handler for one kind of event. */
-const on = (tag: Event["_tag"], handle: () => Effect.Effect<unknown>) => (event: Event) =>
-  Effect.suspend(() => event._tag === tag ? handle() : Effect.void)
+import { it } from "../support/virtualTime.js"
 
 /** The connection is lost while the `Connected` handler still runs: it is dead, and the loop does not know it yet. */
 const deadButCurrent = (options: { readonly lasts: number }) =>

@@ -1,11 +1,12 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
-import { begin, leftByTest, type Life, now, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import { begin, type Life, now, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 
 /** What each attempt does, one after the other; the last repeats. */
 const inTurn = <A, E>(...effects: ReadonlyArray<Effect.Effect<A, E>>) => {
@@ -453,7 +454,7 @@ describe("time and chance", () => {
         const [second, ...rest] = entry.split(" ")
         return `${(Number(second) - from).toFixed(6)} ${rest.join(" ")}`
       })
-    }).pipe(leftByTest, Effect.scoped, Effect.withRandom(Random.make(seed)))
+    }).pipe(Effect.scoped, Effect.withRandom(Random.make(seed)))
 
   it.effect("T4: the whole history is a function of the inputs", () =>
     Effect.gen(function*() {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import { ConnectionClosed } from "@persistent-connection/core/ConnectionError"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -7,17 +7,12 @@ import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import { ask, askNow, begin, type Event, type Life, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import { ask, askNow, begin, type Life, on, pass, refuse, Refused, settle, sleep, stateTag } from "../support/Life.js"
 import { phases } from "../support/Phases.js"
-
-/** A handler for one kind of event. */
-const on = (tag: Event["_tag"], handle: () => Effect.Effect<unknown>) => (event: Event) =>
-  Effect.suspend(() => event._tag === tag ? handle() : Effect.void)
+import { it } from "../support/virtualTime.js"
 
 const enough = (text = "enough") => new Refused({ text })
 const abort = ({ server }: Life, text?: string) => server.abort(enough(text))
-const stateTag = ({ service }: Life) => Effect.map(service.state.get, ({ _tag }) => _tag)
-
 /** Every connection that there has been has been released once, and there is none now. */
 const expectAllReleased = ({ server, service }: Life) =>
   Effect.map(service.currentConnection, (current) => {

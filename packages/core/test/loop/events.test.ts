@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as ConnectionEvent from "@persistent-connection/core/ConnectionEvent"
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
@@ -23,20 +23,18 @@ import {
   type Event,
   type Life,
   Line,
+  on,
   pass,
   refuse,
   type Refused,
   settle,
   sleep
 } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 
 type BusEvent = ConnectionEvent.ConnectionEvent<Line, Refused, void>
 
 const tags = ["AttemptingToConnect", "ObtainedAddress", "FailedToConnect", "Connected", "Disconnected"] as const
-
-/** A handler for one kind of event. */
-const on = (tag: Event["_tag"], handle: () => Effect.Effect<unknown>) => (event: Event) =>
-  Effect.suspend(() => event._tag === tag ? handle() : Effect.void)
 
 const takeAll = (queue: Queue.Dequeue<BusEvent>) =>
   Effect.map(Queue.takeAll(queue), (events) => Chunk.toReadonlyArray(events).map(describeEvent))

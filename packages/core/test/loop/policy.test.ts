@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect, it as withTestClock } from "@effect/vitest"
 import { ConnectionClosed } from "@persistent-connection/core/ConnectionError"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Cause from "effect/Cause"
@@ -17,21 +17,17 @@ import {
   askNow,
   begin,
   describeCause,
-  type Event,
   type Life,
   now,
+  on,
   pass,
   refuse,
   Refused,
   settle,
-  sleep
+  sleep,
+  stateOf
 } from "../support/Life.js"
-
-/** A handler for one kind of event. */
-const on = (tag: Event["_tag"], handle: () => Effect.Effect<unknown>) => (event: Event) =>
-  Effect.suspend(() => event._tag === tag ? handle() : Effect.void)
-
-const stateOf = ({ service }: Life) => service.state.get
+import { it } from "../support/virtualTime.js"
 
 /** 1, 2, 4, 8 … seconds. */
 const doubling = Schedule.exponential("1 second")
@@ -198,7 +194,7 @@ describe("the deadline", () => {
       expect([server.opened, server.released]).toEqual([2, 1])
     }))
 
-  it.scoped("D9: it is kept also where the clock does not count in whole ms", () =>
+  withTestClock.scoped("D9: it is kept also where the clock does not count in whole ms", () =>
     Effect.gen(function*() {
       // What is left of these deadlines, in floating point, when they have passed is less than a `Duration` can say.
       for (const [begun, lookUp] of [[275.592597, 119.6], [551.185194, 239.2], [1062.9999999, 175.6]] as const) {
@@ -503,7 +499,7 @@ describe("retries without any delay", () => {
         expect((yield* stateOf(life))._tag).toBe("Closed")
       }))
 
-    it.scoped(`D11: yield, so that time goes on, also real timers: ${name}`, () =>
+    withTestClock.scoped(`D11: yield, so that time goes on, also real timers: ${name}`, () =>
       Effect.gen(function*() {
         const life = yield* begin({ retry: RetryPolicy.fixed(0) })
         heat(life, prepare)

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect, it as withTestClock } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Effect from "effect/Effect"
@@ -19,6 +19,7 @@ import {
   settle,
   sleep
 } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 
 describe("leaving the scope waits no longer than closeTimeout (D8)", () => {
   const leaves = (
@@ -155,7 +156,7 @@ describe("what a connect leaves behind", () => {
 })
 
 describe("D7: a finalizer that closes", () => {
-  it.scoped("by way of a promise does not keep close from ending", () =>
+  withTestClock.scoped("by way of a promise does not keep close from ending", () =>
     Effect.gen(function*() {
       const life: { current?: Life } = {}
       life.current = yield* begin({}, ({ server }) => {

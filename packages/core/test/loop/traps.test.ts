@@ -1,7 +1,7 @@
 /**
  * What a prototype of this library fell into, or would have: each a way to deadlock, leak or lie.
  */
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
@@ -19,25 +19,22 @@ import {
   ask,
   askNow,
   begin,
-  type Event,
   hasEnded,
   inScope,
   type Life,
   now,
+  on,
   pass,
   refuse,
   Refused,
   settle,
-  sleep
+  sleep,
+  stateTag,
+  turns
 } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 
-const on = (tag: Event["_tag"], handle: () => Effect.Effect<unknown>) => (event: Event) =>
-  Effect.suspend(() => event._tag === tag ? handle() : Effect.void)
-
-const stateTag = ({ service }: Life) => Effect.map(service.state.get, ({ _tag }) => _tag)
 const kinds = ({ diary }: Life) => diary.map((entry) => entry.split(" ")[1]!)
-const turns = (count: number) => Effect.repeatN(Effect.yieldNow(), count)
-
 const stops: ReadonlyArray<readonly [string, (life: Life) => Effect.Effect<unknown>]> = [
   ["close", ({ service }) => service.close],
   ["closeWhenCurrentConnectionIsClosed", ({ service }) => service.closeWhenCurrentConnectionIsClosed],
@@ -84,8 +81,7 @@ describe("a success that races with an end", () => {
           }
           // Both have happened, or the race was none.
           expect(outcomes.size).toBeGreaterThan(1)
-        }),
-      30_000
+        })
     )
   }
 

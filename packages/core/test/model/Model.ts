@@ -13,7 +13,8 @@ import {
   type Op,
   type Scenario,
   type Step,
-  tick
+  tick,
+  toMillis
 } from "./Scenario.js"
 import * as words from "./words.js"
 import type { EventWords, StateWords } from "./words.js"
@@ -245,7 +246,7 @@ export class Model {
     if (this.newest === undefined || this.newest.number < number) this.newest = connection
     if (script.life === 0) this.lose(connection, losses[script.loss])
     else if (script.life !== undefined) {
-      this.after(script.life * tick, () => this.lose(connection, losses[script.loss]))
+      this.after(toMillis(script.life), () => this.lose(connection, losses[script.loss]))
     }
     return connection
   }
@@ -505,7 +506,7 @@ export class Model {
 
   private sleep(ticks: number, sleeper: Asker, then: () => void): void {
     if (ticks === 0) then()
-    else this.after(ticks * tick, () => sleeper.isGone || then())
+    else this.after(toMillis(ticks), () => sleeper.isGone || then())
   }
 
   // Ops ------------------------------------------------------------------------------------------------------------

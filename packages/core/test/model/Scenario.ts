@@ -3,11 +3,40 @@
  */
 import * as FastCheck from "effect/FastCheck"
 
-/** Times in scripts are whole ticks. The ms in between are for commands and deadlines, so that nothing ties by chance. */
-export const tick = 1_000
+/** Times in scripts are in ticks, of this many ms. */
+export const tick = 1_000_000
+
+export const toMillis = (ticks: number): number => Math.round(ticks * tick)
 
 /** The deadline of an attempt ends between two ticks. */
 export const deadlineOf = ({ attemptTimeout }: Scenario): number => attemptTimeout * tick + tick / 2
+
+/**
+ * The same, in a way in which no two things happen in the same ms unless one follows from the other: what the rules say
+ * is certain then. All times but 0 are spread, and nobody performs an op, and no connection is lost, in the ms in which
+ * it begins.
+ */
+export const spread = (scenario: Scenario): Scenario => {
+  let times = 0
+  const later = (ticks: number) => ticks + (1 + (Math.imul(++times, 0x9e3779b1) >>> 0) % 400_000) / tick
+  const time = (ticks: number) => ticks === 0 ? 0 : later(ticks)
+  const call = <A extends Call>(call: A): A => ({
+    ...call,
+    pauses: call.does === undefined ? time(call.pauses) : later(call.pauses),
+    takes: time(call.takes)
+  })
+  return {
+    ...scenario,
+    lookUps: scenario.lookUps.map(call),
+    connects: scenario.connects.map((connect) => ({
+      ...call(connect),
+      life: connect.life === undefined ? undefined : later(connect.life),
+      release: call(connect.release)
+    })),
+    handlers: scenario.handlers.map(call),
+    policyTakes: time(scenario.policyTakes)
+  }
+}
 
 /** What is done with the persistent connection, its attempt or its newest connection. */
 export type Op =

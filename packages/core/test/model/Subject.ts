@@ -25,7 +25,8 @@ import {
   type Op,
   type Scenario,
   type Step,
-  tick
+  tick,
+  toMillis
 } from "./Scenario.js"
 import { ScriptedConnection } from "./ScriptedConnection.js"
 import * as words from "./words.js"
@@ -367,7 +368,7 @@ export class Subject {
       const connection = new ScriptedConnection(number)
       this.connections.push(connection)
       if (life === 0) connection.lose(loss)
-      else if (life !== undefined) this.world.after(life * tick, () => connection.lose(loss))
+      else if (life !== undefined) this.world.after(toMillis(life), () => connection.lose(loss))
       return connection
     })
     return Effect.acquireRelease(acquire, (connection) =>
@@ -483,7 +484,7 @@ export class Subject {
   }
 }
 
-const sleep = (ticks: number) => ticks === 0 ? Effect.void : Effect.sleep(ticks * tick)
+const sleep = (ticks: number) => ticks === 0 ? Effect.void : Effect.sleep(toMillis(ticks))
 
 const entry = <A>(script: ReadonlyArray<A>, call: number): A => script[call % script.length]!
 

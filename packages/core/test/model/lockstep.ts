@@ -5,17 +5,23 @@ import * as Effect from "effect/Effect"
 import { isDeepStrictEqual } from "node:util"
 import { check, checkLeft, checkQuiet } from "./invariants.js"
 import { Model } from "./Model.js"
-import { type Command, type Scenario, tick } from "./Scenario.js"
+import { type Command, type Scenario, spread, tick } from "./Scenario.js"
 import { Subject } from "./Subject.js"
 import * as words from "./words.js"
-import { World } from "./World.js"
+import { type Options, World } from "./World.js"
 
 /** So long after the end of the commands, everything that could happen has happened. */
 const longAfter = 100 * tick
 
 /** Throws an error that says where they differ, or what rule is broken. */
-export const run = (scenario: Scenario, commands: ReadonlyArray<Command>, streams: boolean): void => {
-  const world = new World()
+export const run = (
+  original: Scenario,
+  commands: ReadonlyArray<Command>,
+  streams: boolean,
+  options: Options = {}
+): void => {
+  const scenario = spread(original)
+  const world = new World(options)
   const model = new Model(scenario)
   const subject = new Subject(world, scenario, { streams })
   const asked: Array<string> = []

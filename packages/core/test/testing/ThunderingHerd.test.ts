@@ -1,4 +1,5 @@
-import { describe, expect, it } from "@effect/vitest"
+import { registry } from "#internal/loop/registry.js"
+import { beforeEach, describe, expect, it } from "@effect/vitest"
 import * as Inspect from "@persistent-connection/core/Inspect"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as ThunderingHerd from "@persistent-connection/core/testing/ThunderingHerd"
@@ -28,6 +29,9 @@ const defect = <A, E>(effect: Effect.Effect<A, E>) =>
     Exit.isFailure(exit)
       ? Option.getOrUndefined(Option.map(Cause.dieOption(exit.cause), (defect) => (defect as Error).message))
       : undefined)
+
+// Other tests of this process may have left scopes open.
+beforeEach(() => registry.clear())
 
 describe("simulate", () => {
   it.effect("T2: connections that have lived for long are all replaced at once", () =>

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import { ConnectionClosed, ConnectionLost } from "@persistent-connection/core/ConnectionError"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
@@ -13,17 +13,18 @@ import {
   ask,
   askNow,
   begin,
-  type Event,
   hasEnded,
   inScope,
   type Life,
   type Line,
+  on,
   pass,
   refuse,
   Refused,
   settle,
   sleep
 } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 
 const { maxAge, reconnectNow, refresh, refreshWhen, use } = PersistentConnection
 
@@ -31,9 +32,6 @@ const released = ({ server }: Life) => server.lines.map(({ released }) => releas
 
 const currentLine = ({ service }: Life) =>
   Effect.map(service.currentConnection, (line) => Option.getOrUndefined(line)?.number)
-
-const on = (tag: Event["_tag"], handle: (event: Event) => Effect.Effect<unknown>) => (event: Event) =>
-  Effect.suspend(() => event._tag === tag ? handle(event) : Effect.void)
 
 describe("refresh", () => {
   it.scoped("publishes the next connection before the old one is closed: at no moment is there none", () =>
@@ -456,7 +454,7 @@ describe("refreshWhen", () => {
         expect(age).toBeLessThanOrEqual(100)
       }
       expect(new Set(ages).size).toBeGreaterThan(5)
-    }), 30_000)
+    }))
 
   it.scoped("without jitter, at exactly that age; a connection that is lost before begins anew", () =>
     Effect.gen(function*() {

@@ -1,13 +1,18 @@
-import { describe, expect, it } from "@effect/vitest"
+import { registry } from "#internal/loop/registry.js"
+import { beforeEach, describe, expect } from "@effect/vitest"
 import * as ConnectionMetrics from "@persistent-connection/core/ConnectionMetrics"
 import * as Inspect from "@persistent-connection/core/Inspect"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import { readFileSync } from "node:fs"
 import { begin } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 import { three } from "./three.js"
 
 const guide = readFileSync(new URL("../../../../docs/watching.md", import.meta.url), "utf8")
+
+// Other tests of this process may have left scopes open.
+beforeEach(() => registry.clear())
 
 describe("the guide", () => {
   it.scoped("names every metric, and every tag", () =>

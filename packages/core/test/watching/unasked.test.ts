@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Cause from "effect/Cause"
@@ -10,6 +10,7 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import { begin, inScope, type Options, pass, refuse, Refused, type Server, settle } from "../support/Life.js"
 import { notebook } from "../support/notebook.js"
+import { it } from "../support/virtualTime.js"
 
 const quotation = "cannot reach wss://me:hush@a/?token=hush"
 const fails = refuse(quotation)

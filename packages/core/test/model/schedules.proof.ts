@@ -1,9 +1,9 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
+import { assertProperty, cases } from "../support/proof.js"
 import { type Act, perform, type Play, shuffled } from "./play.js"
 import { races } from "./races.js"
 import { anOp, type Extra, scenario } from "./Scenario.js"
-import { assert, timeout } from "./settings.js"
 import type { Fault, Subject } from "./Subject.js"
 
 const acts: FastCheck.Arbitrary<ReadonlyArray<Act>> = FastCheck.array(
@@ -48,30 +48,30 @@ const faults = FastCheck.dictionary(
 const noRuleIsBroken = (
   plays: FastCheck.Arbitrary<Play>,
   faults: FastCheck.Arbitrary<Readonly<Record<string, Fault>>>,
-  byDefault: number
+  total: number
 ) =>
-  assert(
+  assertProperty(
     FastCheck.property(plays, faults, order, (play, faults, { preemption, seed, streams }) => {
       perform(play, { ...shuffled(seed, preemption), streams, inject: (_, call) => faults[call] })
     }),
-    byDefault
+    total
   )
 
 describe("in whatever order things happen that happen at the same time, no rule is broken", () => {
   for (const [name, plays] of Object.entries(races)) {
-    it(`by ${name}`, { timeout }, () => noRuleIsBroken(FastCheck.constantFrom(...plays), FastCheck.constant({}), 150))
+    it(`by ${name}`, () => noRuleIsBroken(FastCheck.constantFrom(...plays), FastCheck.constant({}), cases(40, 3_000)))
   }
 
-  it("by whatever users and their code do", { timeout }, () => noRuleIsBroken(plays, faults, 600))
+  it("by whatever users and their code do", () => noRuleIsBroken(plays, faults, cases(150, 12_000)))
 
-  it("and the same order leads to the same history", { timeout }, async () => {
+  it("and the same order leads to the same history", async () => {
     const history = ({ answers, bus, calls, events }: Subject) => ({ answers: [...answers], bus, calls, events })
-    await assert(
+    await assertProperty(
       FastCheck.property(plays, order, (play, { preemption, seed }) => {
         const [first, second] = [1, 2].map(() => perform(play, { ...shuffled(seed, preemption), streams: false }))
         expect(history(first!)).toEqual(history(second!))
       }),
-      30
+      cases(10, 300)
     )
   })
 })

@@ -16,6 +16,7 @@ import * as Mailbox from "effect/Mailbox"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { assertProperty, cases } from "../support/proof.js"
 
 /** A connection: what is on the wire is lost with it, what has been received is not. */
 class Wire {
@@ -67,7 +68,7 @@ interface Case {
 
 const horizon = 400
 
-const cases: FastCheck.Arbitrary<Case> = FastCheck.record({
+const settings: FastCheck.Arbitrary<Case> = FastCheck.record({
   acts: FastCheck.array(
     FastCheck.record({
       at: FastCheck.nat({ max: horizon }),
@@ -221,23 +222,18 @@ const elements = ({ got }: Staged) => got.flatMap((element) => element._tag === 
 
 const gaps = ({ got }: Staged) => got.flatMap((element) => element._tag === "Gap" ? [element] : [])
 
-/** `USING_RUNS` and `USING_SEED` set how many cases are run, and which. */
-const runs = Number(process.env["USING_RUNS"] ?? 500)
-const timeout = { timeout: 60_000 + runs * 20 }
-const check = (property: FastCheck.IProperty<[Case, number]>) =>
-  FastCheck.assert(property, { numRuns: runs, seed: Number(process.env["USING_SEED"] ?? 20_261_122) })
+const check = (property: FastCheck.IProperty<[Case, number]>) => assertProperty(property, cases(60, 3_000))
 const forAll = (predicate: (settings: Case, at: number) => void) =>
-  FastCheck.property(cases, FastCheck.nat({ max: horizon }), predicate)
+  FastCheck.property(settings, FastCheck.nat({ max: horizon }), predicate)
 
 describe("a server that numbers its messages and is killed at random points", () => {
-  it("with resume, delivers every number once and in order", timeout, () => {
+  it("with resume, delivers every number once and in order", () =>
     check(forAll((settings) => {
       const staged = stage(settings, { resumes: true })
       expect(elements(staged)).toEqual(staged.log)
-    }))
-  })
+    })))
 
-  it("marks each gap with the connection that ends it, and when it began and ended", timeout, () => {
+  it("marks each gap with the connection that ends it, and when it began and ended", () =>
     check(forAll((settings) => {
       let generation = 1
       let end = 0
@@ -248,10 +244,9 @@ describe("a server that numbers its messages and is killed at random points", ()
         generation = gap.generation
         end = gap.restoredAt
       }
-    }))
-  })
+    })))
 
-  it("even if it cannot resume, misses nothing if the consumer re-reads at each marker", timeout, () => {
+  it("even if it cannot resume, misses nothing if the consumer re-reads at each marker", () =>
     check(forAll((settings) => {
       const known = new Set<number>()
       const staged = stage(settings, {
@@ -264,13 +259,11 @@ describe("a server that numbers its messages and is killed at random points", ()
       expect(staged.log.filter((message) => message > staged.unheard && !known.has(message))).toEqual([])
       const order = elements(staged)
       expect(order).toEqual([...new Set(order)].sort((a, b) => a - b))
-    }))
-  })
+    })))
 
-  it("leaves nothing behind when the consumer goes at a random point", timeout, () => {
+  it("leaves nothing behind when the consumer goes at a random point", () =>
     check(forAll((settings, at) => {
       const staged = stage(settings, { resumes: true, interruptAt: at })
       expect(elements(staged)).toEqual(staged.log.slice(0, elements(staged).length))
-    }))
-  })
+    })))
 })

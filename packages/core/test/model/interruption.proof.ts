@@ -3,9 +3,9 @@ import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import { cases, isLong } from "../support/proof.js"
 import { lives } from "./lives.js"
 import { type Act, type Options, perform, type Play } from "./play.js"
-import { runs, timeout } from "./settings.js"
 import type { Subject } from "./Subject.js"
 import { World } from "./World.js"
 
@@ -46,14 +46,12 @@ const performWith = (play: Play, step: number, options: Options) => {
 describe.each(Object.entries(lives))("while %s", (_, play) => {
   it.each(disturbances.map((acts) => [acts] as const))(
     "no rule is broken by %j before any task",
-    { timeout },
     (acts) => {
       const total = count(play, "tasks")
       expect(total).toBeGreaterThan(50)
-      // These three at every task, the others at every other one.
-      const index = disturbances.indexOf(acts)
-      const stride = index < 3 ? 1 : 2
-      for (let step = index % stride; step < total; step += stride) {
+      // In the short form at other tasks for every disturbance.
+      const stride = isLong ? 1 : 8
+      for (let step = disturbances.indexOf(acts) % stride; step < total; step += stride) {
         let subject: Subject
         performWith(play, step, {
           onReady: (ready) => {
@@ -67,13 +65,11 @@ describe.each(Object.entries(lives))("while %s", (_, play) => {
     }
   )
 
-  it.each(disturbances.map((acts) => [acts] as const))("no rule is broken by %j between two ops of a fiber", {
-    timeout
-  }, (acts) => {
+  it.each(disturbances.map((acts) => [acts] as const))("no rule is broken by %j between two ops of a fiber", (acts) => {
     const total = count(play, "ops")
     expect(total).toBeGreaterThan(1_000)
     // Not at every op, but at others for every disturbance.
-    const stride = Math.max(1, Math.floor(total / runs(15)))
+    const stride = Math.max(1, Math.floor(total / cases(4, 250)))
     for (let step = disturbances.indexOf(acts) % stride; step < total; step += stride) {
       let subject: Subject
       performWith(play, step, {
@@ -91,7 +87,7 @@ describe.each(Object.entries(lives))("while %s", (_, play) => {
 })
 
 describe("while it is made", () => {
-  it("an interruption between two ops leaves nothing behind", { timeout }, () => {
+  it("an interruption between two ops leaves nothing behind", () => {
     const make = (interruptAt: number) => {
       let fiber: Fiber.RuntimeFiber<unknown> | undefined
       let open = 0

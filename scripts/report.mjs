@@ -1,5 +1,5 @@
-// A reporter for vitest: names the skipped tests, and writes to the file that TEST_COUNTS names: "PASSED FAILED", and
-// then a line for every failure.
+// A reporter for vitest. It names the skipped tests, and says with which seed the proofs have run. To the file that
+// TEST_COUNTS names, it writes "PASSED FAILED", and then a line for every failure.
 import { writeFileSync } from "node:fs"
 import { relative } from "node:path"
 
@@ -23,6 +23,7 @@ export default class Counts {
       }
     }
     for (const line of skipped) console.log(`skipped: ${line}`)
+    console.log(`proofs: ${process.env.PROOF === "long" ? "long" : "short"} form, seed ${process.env.PROOF_SEED}`)
     if (process.env.TEST_COUNTS !== undefined) {
       writeFileSync(process.env.TEST_COUNTS, [`${passed} ${failed.length}`, ...failed, ""].join("\n"))
     }

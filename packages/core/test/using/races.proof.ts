@@ -19,6 +19,7 @@ import * as LogLevel from "effect/LogLevel"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Supervisor from "effect/Supervisor"
+import { isLong } from "../support/proof.js"
 
 class Wire {
   isLost = false
@@ -320,17 +321,19 @@ const variants: ReadonlyArray<Variant> = [
   { knowsIfClosed: true, isStubborn: true }
 ]
 
-/** `RACES=all` plays them all, which takes minutes; by default each pair is played in each variant once. */
+/** In the short form every fourth pair, in one variant. */
 const all = Array.from({ length: 9 }, (_, turns) => variants.map((variant) => ({ turns, variant }))).flat()
 const playsOf = (first: number, second: number) =>
-  process.env["RACES"] === "all"
+  isLong
     ? all
-    : [0, 1, 3].map((turns, i) => ({ turns, variant: variants[(first + second + i) % variants.length]! }))
+    : (first + second) % 4 > 0
+    ? []
+    : [{ turns: (first + second) % 3, variant: variants[second % variants.length]! }]
 
 for (const situation of situations) {
   describe(`while ${situation.name}`, () => {
     acts.forEach((first, i) => {
-      it(`${first.name}, and a few turns later anything else`, { timeout: 120_000 }, () => {
+      it(`${first.name}, and a few turns later anything else`, () => {
         acts.forEach((second, j) => {
           for (const { turns, variant } of playsOf(i, j)) {
             try {

@@ -122,7 +122,8 @@ describe("the packed packages", () => {
   })
 
   it("keep what is internal to themselves", () => {
-    const internal = readdirSync(join(packageFolder("core"), "dist/internal")).find((file) => file.endsWith(".js"))!
+    const internal = readdirSync(join(packageFolder("core"), "dist/internal"), { encoding: "utf8", recursive: true })
+      .find((file) => file.endsWith(".js"))!
     const specifier = `@persistent-connection/core/internal/${internal.slice(0, -".js".length)}`
     const { output, status } = attempt(process.execPath, "--input-type=module", "-e", `import "${specifier}"`)
     expect(status).not.toBe(0)
