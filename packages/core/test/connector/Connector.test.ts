@@ -125,7 +125,7 @@ describe("Connector", () => {
         connector.pipe(Connector.connectTimeout("1 second")),
         connector.pipe(Connector.connectTimeout(Infinity)),
         connector.pipe(Connector.setup((connection) => Effect.succeed(connection))),
-        connector.pipe(Connector.limitAttempts(Effect.unsafeMakeSemaphore(1))),
+        connector.pipe(Connector.limitAttempts(Connector.makeAttemptLimiter(1))),
         connector.pipe(Connector.map((connection) => connection)),
         connector.pipe(Connector.mapError((error) => error)),
         connector.pipe(Connector.mapAddress((address: string) => address))
@@ -173,7 +173,7 @@ describe("Connector", () => {
         yield* check(connector.pipe(Connector.connectTimeout("1 second")))
         yield* check(connector.pipe(Connector.setup((line) => Effect.succeed(line))))
         yield* check(connector.pipe(Connector.setup(() => Effect.succeed({}))))
-        yield* check(connector.pipe(Connector.limitAttempts(Effect.unsafeMakeSemaphore(1))))
+        yield* check(connector.pipe(Connector.limitAttempts(Connector.makeAttemptLimiter(1))))
         yield* check(connector.pipe(Connector.map((line) => line)))
         yield* check(connector.pipe(Connector.map(() => ({})), Connector.map((line) => ({ line }))))
         yield* check(connector.pipe(Connector.mapError((error) => error)))
@@ -524,12 +524,39 @@ describe("Connector", () => {
   })
 
   describe("limitAttempts", () => {
+    /** Takes a permit; returns what gives it back. */
+    const takePermit = (limiter: Connector.AttemptLimiter) =>
+      Effect.gen(function*() {
+        const end = yield* Deferred.make<void>()
+        const { fiber } = yield* open(
+          new Exchange().connector(() => Deferred.await(end)).pipe(Connector.limitAttempts(limiter))
+        )
+        return Effect.zipRight(Deferred.succeed(end, undefined), Fiber.join(fiber))
+      })
+
+    const hasPermit = (limiter: Connector.AttemptLimiter) =>
+      Effect.gen(function*() {
+        const { fiber } = yield* open(new Exchange().connector().pipe(Connector.limitAttempts(limiter)))
+        yield* settle
+        const hasEnded = fiber.unsafePoll() !== null
+        yield* Fiber.interrupt(fiber)
+        return hasEnded
+      })
+
+    it("refuses a number of permits that makes no sense, and what is not a limiter", () => {
+      for (const permits of [0, -1, 1.5, Infinity, NaN]) {
+        expect(() => Connector.makeAttemptLimiter(permits)).toThrow("permits must be an integer of 1 or more")
+      }
+      expect(() => Connector.limitAttempts(new Exchange().connector(), {} as Connector.AttemptLimiter))
+        .toThrow("makeAttemptLimiter")
+    })
+
     it.effect("lets only so many attempts be under way at once, over all connectors that share the permits", () =>
       Effect.gen(function*() {
-        const semaphore = yield* Effect.makeSemaphore(2)
+        const limiter = Connector.makeAttemptLimiter(2)
         const exchange = new Exchange()
-        const slow = exchange.connector(() => Effect.sleep("1 second")).pipe(Connector.limitAttempts(semaphore))
-        const other = exchange.connector(() => Effect.sleep("1 second")).pipe(Connector.limitAttempts(semaphore))
+        const slow = exchange.connector(() => Effect.sleep("1 second")).pipe(Connector.limitAttempts(limiter))
+        const other = exchange.connector(() => Effect.sleep("1 second")).pipe(Connector.limitAttempts(limiter))
         const opened = yield* Effect.all([open(slow), open(other), open(slow), open(other), open(slow)])
         expect(exchange.attempts).toBe(2)
         yield* pass(1)
@@ -543,7 +570,7 @@ describe("Connector", () => {
 
     it.effect("gives the permit back however the attempt ends", () =>
       Effect.gen(function*() {
-        const semaphore = yield* Effect.makeSemaphore(1)
+        const limiter = Connector.makeAttemptLimiter(1)
         const endings: ReadonlyArray<Effect.Effect<unknown, string>> = [
           Effect.void,
           Effect.fail("refused"),
@@ -552,9 +579,9 @@ describe("Connector", () => {
           Effect.never
         ]
         for (const ending of endings) {
-          const { fiber } = yield* open(new Exchange().connector(() => ending).pipe(Connector.limitAttempts(semaphore)))
+          const { fiber } = yield* open(new Exchange().connector(() => ending).pipe(Connector.limitAttempts(limiter)))
           yield* Fiber.interrupt(fiber)
-          expect(yield* semaphore.withPermitsIfAvailable(1)(Effect.void)).toEqual(Option.some(undefined))
+          expect(yield* hasPermit(limiter)).toBe(true)
         }
         const throwing = Connector.make<string, Line>({
           connect: () => {
@@ -562,33 +589,33 @@ describe("Connector", () => {
           },
           closed: () => Effect.never
         })
-        yield* Fiber.await((yield* open(throwing.pipe(Connector.limitAttempts(semaphore)))).fiber)
-        expect(yield* semaphore.withPermitsIfAvailable(1)(Effect.void)).toEqual(Option.some(undefined))
+        yield* Fiber.await((yield* open(throwing.pipe(Connector.limitAttempts(limiter)))).fiber)
+        expect(yield* hasPermit(limiter)).toBe(true)
       }))
 
     it.effect("D1: an attempt that is interrupted while it waits has taken nothing", () =>
       Effect.gen(function*() {
-        const semaphore = yield* Effect.makeSemaphore(1)
+        const limiter = Connector.makeAttemptLimiter(1)
         const exchange = new Exchange()
-        const connector = exchange.connector().pipe(Connector.limitAttempts(semaphore))
-        yield* semaphore.take(1)
+        const connector = exchange.connector().pipe(Connector.limitAttempts(limiter))
+        const giveBack = yield* takePermit(limiter)
         const waiting = yield* open(connector)
         expect(Exit.isInterrupted(yield* Fiber.interrupt(waiting.fiber))).toBe(true)
-        expect(yield* semaphore.withPermitsIfAvailable(1)(Effect.void)).toEqual(Option.none())
+        expect(yield* hasPermit(limiter)).toBe(false)
         // In the very moment in which it would be given the permit.
         const unlucky = yield* open(connector)
-        yield* semaphore.release(1)
+        yield* giveBack
         yield* Fiber.interrupt(unlucky.fiber)
-        expect(yield* semaphore.withPermitsIfAvailable(1)(Effect.void)).toEqual(Option.some(undefined))
+        expect(yield* hasPermit(limiter)).toBe(true)
       }))
 
     it.effect("D9: waiting for the permit is untimed, the connect is not", () =>
       Effect.gen(function*() {
-        const semaphore = yield* Effect.makeSemaphore(1)
+        const limiter = Connector.makeAttemptLimiter(1)
         const events: Array<string> = []
         const connector = new Exchange().connector(() => Effect.sync(() => events.push("connect")))
-        yield* semaphore.take(1)
-        const { fiber } = yield* open(connector.pipe(Connector.limitAttempts(semaphore)), {
+        const giveBack = yield* takePermit(limiter)
+        const { fiber } = yield* open(connector.pipe(Connector.limitAttempts(limiter)), {
           ...attempt,
           untimed: (effect) =>
             Effect.acquireUseRelease(
@@ -598,22 +625,22 @@ describe("Connector", () => {
             )
         })
         events.push("permit")
-        yield* semaphore.release(1)
+        yield* giveBack
         yield* Fiber.join(fiber)
         expect(events).toEqual(["stop the clock", "permit", "start the clock", "connect"])
       }))
 
     it.effect("D9: waiting for the permit does not count for an connectTimeout that is put on later", () =>
       Effect.gen(function*() {
-        const semaphore = yield* Effect.makeSemaphore(1)
-        yield* semaphore.take(1)
+        const limiter = Connector.makeAttemptLimiter(1)
+        const giveBack = yield* takePermit(limiter)
         const connector = new Exchange().connector(() => Effect.sleep("2 seconds")).pipe(
-          Connector.limitAttempts(semaphore),
+          Connector.limitAttempts(limiter),
           Connector.connectTimeout("5 seconds")
         )
         const { fiber } = yield* open(connector)
         yield* pass(3600)
-        yield* semaphore.release(1)
+        yield* giveBack
         yield* pass(2)
         expect(yield* Fiber.join(fiber)).toBeInstanceOf(Line)
       }))

@@ -858,7 +858,7 @@ describe("healthCheck: with other combinators", () => {
   passesOn("mapError", Connector.mapError((error) => error.message))
   passesOn("mapAddress", Connector.mapAddress((address: string) => address))
   passesOn("connectTimeout", Connector.connectTimeout("1 second"))
-  passesOn("limitAttempts", Connector.limitAttempts(Effect.unsafeMakeSemaphore(1)))
+  passesOn("limitAttempts", Connector.limitAttempts(Connector.makeAttemptLimiter(1)))
   passesOn(
     "another health check",
     Connector.healthCheck({ probe: () => Effect.void, interval: "7 seconds", timeout: "1 second" })

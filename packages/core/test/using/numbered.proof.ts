@@ -53,7 +53,7 @@ interface Act {
     | "kill and send"
     | "send and kill"
     | "refuse"
-    | "refresh"
+    | "reconnect"
 }
 
 interface Case {
@@ -80,7 +80,7 @@ const settings: FastCheck.Arbitrary<Case> = FastCheck.record({
         "kill",
         "reset",
         "refresh",
-        "refresh",
+        "reconnect",
         "refuse",
         "kill and send",
         "send and kill"
@@ -193,7 +193,7 @@ const stage = (
     "kill and send": () => [kill(Exit.void), send()],
     "send and kill": () => [send(), kill(Exit.void)],
     refresh: () => clock.run(Effect.ignore(PersistentConnection.refresh(service, { drain: 3 }))),
-    replace: () => clock.run(PersistentConnection.reconnectNow(service, { whenConnected: "refresh" })),
+    reconnect: () => clock.run(PersistentConnection.reconnectNow(service, { whenConnected: "refresh" })),
     refuse: () => {
       isUp = false
       clock.after(15, () => {

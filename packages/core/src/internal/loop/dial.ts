@@ -93,7 +93,7 @@ export class Dial<A, C, E, R> {
     return withAttemptSpan(attempt, isRefresh, (span) =>
       Effect.gen(this, function*() {
         yield* this.listener.ready
-        const found = Effect.suspend(() => Effect.scoped(lookUp(attempt)))
+        const found = this.unlessOver(() => Effect.scoped(lookUp(attempt)))
         const address = yield* this.deadline.timed(span.lookUp(found))
         yield* this.unlessOver(() => this.listener.onAddress(address))
         const scope = this.scope = yield* Scope.make()

@@ -50,7 +50,9 @@ class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnect
       if (openSession !== undefined) return Effect.succeed(openSession.connection)
       if (!loop.isClosing) return Effect.zipRight(waitFor(loop, fiber, loop.connectionChanged.next), this.connected)
       // A3: it never answers. But what closing waits for must not wait for ever (D7).
-      return loop.fibers.whereIs(fiber as AnyFiber) === "inside" ? Effect.die(loop.closedError) : never
+      return loop.fibers.whereIs(fiber as AnyFiber) === "inside"
+        ? Effect.die(loop.closedError)
+        : Effect.zipRight(loop.beforeWaiting(fiber as AnyFiber), never)
     })
   }
 
