@@ -60,6 +60,11 @@ export interface Attempt<out Address> {
   readonly lastCause: Option.Option<Cause.Cause<unknown>>
   /** The address that the previous look-up to succeed gave, in this cycle or before; none if there was none. */
   readonly previousAddress: Option.Option<Address>
+  /**
+   * True if the look-up is to choose another address than that of the current connection, because the server there has
+   * announced that it will go. `Addresses.failover` does so; any other look-up may.
+   */
+  readonly elsewhere: boolean
   /** The number of consecutive failed attempts as of now, not as of this attempt: a success resets it (C7). */
   readonly failedAttempts: Effect.Effect<number>
   /**

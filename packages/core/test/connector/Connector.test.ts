@@ -71,6 +71,7 @@ const attempt: Connector.Attempt<string> = {
   number: 1,
   lastCause: Option.none(),
   previousAddress: Option.none(),
+  elsewhere: false,
   failedAttempts: Effect.succeed(0),
   abort: Effect.fail,
   untimed: (effect) => effect

@@ -116,6 +116,7 @@ export const attempt: Connector.Attempt<string> = {
   number: 1,
   lastCause: Option.none(),
   previousAddress: Option.none(),
+  elsewhere: false,
   failedAttempts: Effect.succeed(0),
   abort: Effect.fail,
   untimed: (effect) => effect

@@ -477,6 +477,7 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
       number: this.cycle.attempt,
       lastCause: this.state.lastCause,
       previousAddress: this.address,
+      elsewhere: false,
       failedAttempts: Effect.sync(() => this.failedAttempts),
       abort: (error) =>
         Effect.withFiberRuntime((caller) => {
