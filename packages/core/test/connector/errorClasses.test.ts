@@ -13,6 +13,7 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import { askNow, Line, now, pass, settle, sleep } from "../support/Life.js"
+import { notebook } from "../support/notebook.js"
 
 class Unauthorized extends Data.TaggedError("Unauthorized")<{ readonly user: string }> {}
 class Busy extends Data.TaggedError("Busy")<{ readonly retryAfter: Duration.DurationInput }> {}
@@ -289,6 +290,39 @@ describe("a time that the server named", () => {
 })
 
 describe("classify", () => {
+  it.each<[string, string, () => unknown]>([
+    ["nothing", "undefined", () => RetryPolicy.classify(RetryPolicy.standard, undefined as never)],
+    ["nothing, with pipe", "undefined", () => RetryPolicy.standard.pipe(RetryPolicy.classify(undefined as never))],
+    ["a decision", "object", () => RetryPolicy.standard.pipe(RetryPolicy.classify(RetryPolicy.giveUp as never))],
+    ["a schedule alone", "undefined", () => (RetryPolicy.classify as Function)(RetryPolicy.standard)]
+  ])("refuses %s in place of the function at once", (_, kind, make) => {
+    expect(make).toThrow(`decide must be a function, but is of type ${kind}`)
+  })
+
+  const noDecisions: ReadonlyArray<readonly [string, unknown]> = [
+    ["undefined", undefined],
+    ["function", RetryPolicy.retryAfter],
+    ["object", { _tag: "Retry" }],
+    ["object", { _tag: "RetryAfter", time: "1 minute" }],
+    ["boolean", true]
+  ]
+
+  for (const [kind, value] of noDecisions) {
+    it.scoped(`D10: what is no decision (${kind}) is logged, and retried after 10 seconds`, () =>
+      Effect.gen(function*() {
+        const { heard, lines } = notebook()
+        const { attempts } = yield* heard(begin({
+          connect: () => Effect.fail(unreachable),
+          retry: RetryPolicy.classify(RetryPolicy.fixed("1 second"), () => value as RetryPolicy.RetryDecision)
+        }))
+        yield* pass(15)
+        expect(attempts).toEqual(["0 a", "10 a"])
+        expect(lines.map(({ cause }) => Cause.pretty(cause)).join()).toContain(
+          `What decide returns must be follow, giveUp or retryAfter(time), but is of type ${kind}`
+        )
+      }))
+  }
+
   it.effect("drives Effect.retry like any other schedule", () =>
     Effect.gen(function*() {
       const attempts: Array<number> = []
