@@ -119,6 +119,24 @@ export interface Connector<in Address, in out Connection, out E = never, out R =
 }
 
 /**
+ * The type of a connector's connections: `Connector.Connection<typeof connector>`.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type Connection<C extends { readonly [TypeId]: TypeId }> = C extends
+  Connector<never, infer Connection, unknown, unknown> ? Connection : never
+
+/**
+ * The type of a connector's errors: `Connector.Error<typeof connector>`.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type Error<C extends { readonly [TypeId]: TypeId }> = C extends
+  Connector<never, infer _Connection, infer E, unknown> ? E : never
+
+/**
  * Makes a connector from its functions.
  *
  * @example
