@@ -76,7 +76,7 @@ export const standard: Schedule.Schedule<Duration.Duration> = internal.randomize
  * The options of `PersistentConnection.make` for a client in production: when in doubt, spread them into yours.
  *
  * - `retry`: at most 2, 4, 8, 16, 30, 30 … seconds, and at least half of that. The jitter comes after the cap.
- * - `minUptime`: 5 s. A server that accepts and hangs up sees fewer than 5 connections in 30 s from each client.
+ * - `minUptime`: 5 s. A server that accepts and hangs up sees at most 5 connections in 30 s from each client.
  * - `reconnectJitter`: 5 s. When a server restarts, its clients come back spread evenly over 5 s. Take more for a fleet
  *   that is too large for that: `ThunderingHerd` simulates it.
  *
