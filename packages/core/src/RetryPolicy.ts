@@ -10,7 +10,7 @@
  * import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
  * import * as Schedule from "effect/Schedule"
  *
- * const policy = RetryPolicy.exponential({ base: "500 millis", maxDelay: "30 seconds" })
+ * const policy = RetryPolicy.production.retry
  *
  * // Gives up after 20 retries, at the 21st failure in a row.
  * export const atMost20Retries = policy.pipe(Schedule.intersect(Schedule.recurs(20)))
@@ -245,7 +245,7 @@ export const giveUpAfter: {
  *
  * type FeedError = Unauthorized | Busy | Unreachable
  *
- * export const retry = RetryPolicy.exponential({ base: "1 second", maxDelay: "1 minute" }).pipe(
+ * export const retry = RetryPolicy.production.retry.pipe(
  *   RetryPolicy.classify((cause: Cause.Cause<AttemptFailure<FeedError>>) => {
  *     const error = Option.getOrUndefined(Cause.failureOption(cause))
  *     switch (error?._tag) {

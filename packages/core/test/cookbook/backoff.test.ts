@@ -10,7 +10,7 @@ class Refused extends Data.TaggedError("Refused")<{}> {}
 
 const refuse = TestConnector.fail(new Refused())
 
-it.scoped("waits longer after each failure, and begins anew after a success", () =>
+it.scoped("waits longer after each failure, and starts again after a success", () =>
   Effect.gen(function*() {
     const server = yield* TestConnector.make({
       script: [
