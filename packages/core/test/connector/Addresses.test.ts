@@ -12,7 +12,7 @@ import * as TestClock from "effect/TestClock"
 
 type Attempt = Connector.Attempt<unknown>
 
-/** One persistent connection, as far as look-ups know it. */
+/** What a look-up sees of one persistent connection. */
 class Caller {
   private generation = 1
   private number = 0
@@ -179,7 +179,7 @@ describe("Addresses", () => {
       given.forEach((address, index) => expect(address).not.toBe(given[index - 1]))
     })
 
-    it.effect("has another order for each persistent connection that shares it", () =>
+    it.effect("draws a separate order for each persistent connection that shares it", () =>
       Effect.gen(function*() {
         const lookUp = Addresses.shuffled(["a", "b", "c", "d", "e"])
         const firsts = yield* Effect.forEach(Array.from({ length: 50 }), () => new Caller(lookUp).attempt)
@@ -225,7 +225,7 @@ describe("Addresses", () => {
         expect(yield* caller.attempt).toBe("a")
       }))
 
-    it.effect("leaves the first again if it still does not work, and waits anew", () =>
+    it.effect("leaves the first again if it still fails, and then waits the whole time again", () =>
       Effect.gen(function*() {
         const caller = new Caller(Addresses.failover(["a", "b"], { failBackAfter: "10 minutes" }))
         yield* caller.attempts(2)
@@ -240,7 +240,7 @@ describe("Addresses", () => {
         expect(yield* caller.attempt).toBe("a")
       }))
 
-    it.effect("visits every address while none works, however short the time to fail back is", () =>
+    it.effect("tries every address while all fail, however short the time to fail back is", () =>
       Effect.gen(function*() {
         const caller = new Caller(Addresses.failover(["a", "b", "c"], { failBackAfter: 0 }))
         const visited: Array<string> = []
@@ -310,7 +310,7 @@ describe("Addresses", () => {
         yield* two.attempt
         yield* two.succeed
         expect(yield* Effect.replicateEffect(two.drain, 3)).toEqual(["b", "b", "b"])
-        // The connection has been lost meanwhile: everything is better than nothing.
+        // The connection has been lost meanwhile: now any address will do.
         expect(yield* two.attempt).toBe("a")
       }))
 
@@ -323,7 +323,7 @@ describe("Addresses", () => {
         expect(yield* caller.drain).toBe("b")
       }))
 
-    it.effect("leaves the only address for no other, and counts one that is listed twice once", () =>
+    it.effect("stays with the only address, and counts one that is listed twice once", () =>
       Effect.gen(function*() {
         for (const addresses of [["a"], ["a", "a"]] as const) {
           const caller = new Caller(Addresses.failover(addresses))

@@ -1,4 +1,4 @@
-/** What a cause means for the next attempt: when it is made, where, and whether. */
+/** What the cause of a failure or loss means for the next attempt: when, where, and whether it is made. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Addresses from "@persistent-connection/core/Addresses"
 import { type ClosedReason, ConnectionClosed } from "@persistent-connection/core/ConnectionError"
@@ -99,7 +99,7 @@ const reasonOfState = ({ service }: { readonly service: PersistentConnection.Per
   Effect.map(service.state.get, (state) => state._tag === "Closed" ? describeReason(state.reason) : state._tag)
 
 describe("a cause that is final", () => {
-  it.scoped("D11: a 401 gives up at once, and everyone who waits is told why", () =>
+  it.scoped("D11: a 401 gives up at once, and all waiters get the reason", () =>
     Effect.gen(function*() {
       const { attempts, events, service } = yield* begin({
         connect: (_, number) => number < 3 ? Effect.fail(unreachable) : Effect.fail(unauthorized)
@@ -115,7 +115,7 @@ describe("a cause that is final", () => {
       expect(failed.error?._tag).toBe("Unauthorized")
       expect([reasonOf(closed.error), reasonOf(use.error)]).toEqual(["GaveUp Unauthorized", "GaveUp Unauthorized"])
       expect([finished.isWaiting, connected.isWaiting]).toEqual([false, true])
-      // Who comes later is told the same.
+      // So do later callers.
       const later = yield* askNow(service.connectedOrFailedToConnect)
       expect([reasonOf(later.error), yield* reasonOfState({ service })]).toEqual([
         "GaveUp Unauthorized",
@@ -131,7 +131,7 @@ describe("a cause that is final", () => {
       ])
     }))
 
-  it.scoped("D11: … also as the cause of a loss", () =>
+  it.scoped("D11: the cause of a loss can be final", () =>
     Effect.gen(function*() {
       const { attempts, events, service } = yield* begin({
         closed: () => Effect.zipRight(sleep(100), Effect.fail(unauthorized))
@@ -153,7 +153,7 @@ describe("a cause that is final", () => {
   ]
 
   for (const [name, isFinal, failure] of others) {
-    it.scoped(`D5: so can be ${name}`, () =>
+    it.scoped(`D5: ${name} can be final`, () =>
       Effect.gen(function*() {
         const { attempts, service } = yield* begin({
           address: () => Effect.succeed("a"),
@@ -168,7 +168,7 @@ describe("a cause that is final", () => {
       }))
   }
 
-  it.scoped("D5: so can be a connection that the peer closed without an error", () =>
+  it.scoped("D5: a close by the peer without an error can be final", () =>
     Effect.gen(function*() {
       const { attempts, service } = yield* begin({
         connect: (_, number) => number === 1 ? Effect.fail(unreachable) : Effect.void,
@@ -196,7 +196,7 @@ describe("a cause that is final", () => {
 })
 
 describe("a time that the server named", () => {
-  it.scoped("counts from the failure, not from the beginning of the attempt, and the delay comes after it", () =>
+  it.scoped("counts from the failure, not from the beginning of the attempt, and the delay of the policy comes after it", () =>
     Effect.gen(function*() {
       const { attempts, service } = yield* begin({
         connect: (_, number) =>
@@ -233,7 +233,7 @@ describe("a time that the server named", () => {
       expect(attempts).toEqual(["0 a", "1 a", "3 a", "8 a", "16 a", "32 a"])
     }))
 
-  it.scoped("clients that were all told the same do not return together", () =>
+  it.scoped("clients to which the server named the same time do not return together", () =>
     Effect.gen(function*() {
       const begunAt: Array<string> = []
       for (let seed = 0; seed < 20; seed++) {
@@ -251,7 +251,7 @@ describe("a time that the server named", () => {
       }
     }))
 
-  it.scoped("of nothing at all leaves the delay, counted from now", () =>
+  it.scoped("a time of 0 leaves the delay of the policy, counted from now", () =>
     Effect.gen(function*() {
       const { attempts } = yield* begin({
         connect: (_, number) => Effect.zipRight(sleep(3), Effect.fail(number === 1 ? busy(0) : unreachable))
@@ -260,7 +260,7 @@ describe("a time that the server named", () => {
       expect(attempts).toEqual(["0 a", "13 a", "23 a"])
     }))
 
-  it.scoped("is not waited for when somebody wants to reconnect now", () =>
+  it.scoped("reconnectNow does not wait for it", () =>
     Effect.gen(function*() {
       const { attempts, service } = yield* begin({
         connect: (_, number) => number === 1 ? Effect.fail(busy("1 hour")) : Effect.void
@@ -271,7 +271,7 @@ describe("a time that the server named", () => {
       expect(attempts).toEqual(["0 a", "7 a"])
     }))
 
-  it.scoped("counts as time without success: a policy that ends with upTo ends by it", () =>
+  it.scoped("counts as time without a success for a policy that ends with upTo", () =>
     Effect.gen(function*() {
       const { attempts, service } = yield* begin({
         connect: (_, number) => Effect.fail(number === 2 ? busy("1 hour") : unreachable),
@@ -338,7 +338,7 @@ describe("classify", () => {
       expect(asked.error?._tag).toBe("Unauthorized")
     }))
 
-  it.effect("twice is both: the last one put on decides first", () =>
+  it.effect("put on twice, the outer one decides first", () =>
     Effect.gen(function*() {
       const { attempts, service } = yield* begin({
         connect: (_, number) => Effect.fail(number === 1 ? unreachable : unauthorized),
@@ -356,7 +356,7 @@ describe("classify", () => {
 describe("a cause that asks for another address", () => {
   const isElsewhere = (cause: Cause.Cause<unknown>) => tagOf(cause) === "Unreachable"
 
-  it.scoped("a refusal moves on, a 401 does not", () =>
+  it.scoped("failover goes on after a refusal, and stays after a 401", () =>
     Effect.gen(function*() {
       const failures = [unreachable, unauthorized, busy(0), unreachable, unauthorized]
       const { attempts } = yield* begin({
@@ -368,7 +368,7 @@ describe("a cause that asks for another address", () => {
       expect(attempts).toEqual(["0 a", "10 b", "20 b", "30 b", "40 c", "50 c"])
     }))
 
-  it.scoped("without a predicate every failed attempt moves on, and no loss does", () =>
+  it.scoped("without a predicate failover goes on after every failed attempt, and stays after a loss", () =>
     Effect.gen(function*() {
       const { attempts } = yield* begin({
         address: Addresses.failover(["a", "b", "c"]),
@@ -379,7 +379,7 @@ describe("a cause that asks for another address", () => {
       expect(attempts).toEqual(["0 a", "10 b", "20 b", "30 b"])
     }))
 
-  it.scoped("a peer that accepts and hangs up is left, if its loss is such a cause: with an error, or without", () =>
+  it.scoped("failover leaves a peer that accepts and hangs up, if the predicate holds for the cause of the loss", () =>
     Effect.gen(function*() {
       for (
         const [closed, failoverWhen] of [[Effect.fail(unreachable), isElsewhere], [Effect.void, Cause.isEmpty]] as const
@@ -396,7 +396,7 @@ describe("a cause that asks for another address", () => {
       }
     }))
 
-  it.scoped("fails back to the first after a loss all the same", () =>
+  it.scoped("fails back to the first after a loss for which the predicate does not hold", () =>
     Effect.gen(function*() {
       const { attempts } = yield* begin({
         address: Addresses.failover(["a", "b", "c"], { failoverWhen: isElsewhere, failBackAfter: "1 minute" }),
@@ -408,7 +408,7 @@ describe("a cause that asks for another address", () => {
       expect(attempts).toEqual(["0 a", "10 b", "50 b", "90 a"])
     }))
 
-  it.scoped("… and goes there, not to the one that is next, if both are due", () =>
+  it.scoped("fails back to the first, not on to the next, when both are due", () =>
     Effect.gen(function*() {
       const { attempts } = yield* begin({
         address: Addresses.failover(["a", "b", "c"], { failoverWhen: isElsewhere, failBackAfter: "1 minute" }),
@@ -436,7 +436,7 @@ describe("a cause that asks for another address", () => {
       expect(events.slice(2)).toEqual(["FailedToConnect Unreachable", "FailedToConnect defect"])
     }))
 
-  it.scoped("together with the class of the error: another address at once, and no rest for the same one", () =>
+  it.scoped("together with classify: another address after a refusal, the same one after a time that it named", () =>
     Effect.gen(function*() {
       const { attempts } = yield* begin({
         address: Addresses.failover(["a", "b"], { failoverWhen: isElsewhere }),

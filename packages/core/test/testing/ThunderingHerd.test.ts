@@ -113,17 +113,17 @@ describe("simulate", () => {
 
   it.effect("the policy gets the failure as its input, and the services that it needs", () =>
     Effect.gen(function*() {
-      class Told extends Context.Tag("Told")<Told, Array<unknown>>() {}
-      const told: Array<unknown> = []
+      class Inputs extends Context.Tag("Inputs")<Inputs, Array<unknown>>() {}
+      const inputs: Array<unknown> = []
       const retry = RetryPolicy.fixed("10 seconds").pipe(
         Schedule.tapInput((cause: Cause.Cause<Refused | Cause.TimeoutException>) =>
-          Effect.map(Told, (told) => told.push(cause))
+          Effect.map(Inputs, (inputs) => inputs.push(cause))
         )
       )
       yield* simulate({ clients: 1, outage: "15 seconds", failure: Cause.fail(new Refused()), retry }).pipe(
-        Effect.provideService(Told, told)
+        Effect.provideService(Inputs, inputs)
       )
-      expect(told).toEqual([Cause.empty, Cause.fail(new Refused()), Cause.fail(new Refused())])
+      expect(inputs).toEqual([Cause.empty, Cause.fail(new Refused()), Cause.fail(new Refused())])
     }))
 
   it.effect("takes no time of the clock, and leaves nothing behind", () =>

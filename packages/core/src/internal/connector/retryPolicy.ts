@@ -75,13 +75,11 @@ export const exponential = (options: ExponentialOptions): Schedule.Schedule<Dura
   Options.check(factor >= 1 && Number.isFinite(factor), "factor", "a number of 1 or more", factor)
 
   if (jitter === "decorrelated") {
-    return fromDelays(base, (last) => {
-      const drawn = Random.nextRange(base, Math.min(Number.MAX_VALUE, last * factor))
-      return Effect.map(drawn, (drawn) => {
+    return fromDelays(base, (last) =>
+      Effect.map(Random.nextRange(base, last * factor), (drawn) => {
         const delay = Math.min(maxDelay, drawn)
         return [delay, delay]
-      })
-    })
+      }))
   }
   // The jitter comes after the cap, which would otherwise bring together again what the jitter has spread.
   const draw = typeof jitter === "number" ? (delay: number) => proportional(delay, jitter) : draws[jitter]
