@@ -62,7 +62,6 @@ export const connectTimeout = dual<
     connect: (address, attempt) =>
       Effect.flatMap(Effect.clock, (clock) => {
         const timeout = timeoutOf(attempt)
-        if (!Duration.isFinite(timeout)) return self.connect(address, attempt)
         const deadline = new Deadline(clock, timeout, constVoid)
         return within(
           deadline.timed(Effect.suspend(() => self.connect(address, alsoUntimed(attempt, deadline)))),
