@@ -60,6 +60,11 @@ export interface Attempt<out Address> {
   readonly lastCause: Option.Option<Cause.Cause<unknown>>
   /** The address that the previous look-up to succeed gave, in this cycle or before; none if there was none. */
   readonly previousAddress: Option.Option<Address>
+  /**
+   * True if the look-up is to choose another address than that of the current connection, because the server there has
+   * announced that it will go. `Addresses.failover` does so; any other look-up may.
+   */
+  readonly elsewhere: boolean
   /** The number of consecutive failed attempts as of now, not as of this attempt: a success resets it (C7). */
   readonly failedAttempts: Effect.Effect<number>
   /**
@@ -119,6 +124,24 @@ export interface Connector<in Address, in out Connection, out E = never, out R =
 }
 
 /**
+ * The type of a connector's connections: `Connector.Connection<typeof connector>`.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type Connection<C extends { readonly [TypeId]: TypeId }> = C extends
+  Connector<never, infer Connection, unknown, unknown> ? Connection : never
+
+/**
+ * The type of a connector's errors: `Connector.Error<typeof connector>`.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type Error<C extends { readonly [TypeId]: TypeId }> = C extends
+  Connector<never, infer _Connection, infer E, unknown> ? E : never
+
+/**
  * Makes a connector from its functions.
  *
  * @example
@@ -175,12 +198,21 @@ export const make: <Address, Connection, E = never, E2 = never, R = never>(optio
 }) => Connector<Address, Connection, E | E2, Exclude<R, Scope.Scope>> = internal.make
 
 /**
+ * How long a connect may take: always the same time, or a time for each attempt.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ConnectTimeout = Duration.DurationInput | ((attempt: Attempt<unknown>) => Duration.DurationInput)
+
+/**
  * Limits the time that `connect` may take. An attempt that takes longer is interrupted, and fails with a
  * `TimeoutException` at once, even if it cannot be interrupted: what it acquires meanwhile, or an established
- * connection, is released when it ends at last. The deadline of `PersistentConnection.make` covers the look-up as well;
- * this one is for the connect alone, or for a part of it. What is `untimed` does not count.
+ * connection, is released when it ends at last. `attemptTimeout` of `PersistentConnection.make` covers the look-up as
+ * well, and holds beside this one; this one is for the connect alone, or for a part of it. What is `untimed` does not
+ * count.
  *
- * Throws an `IllegalArgumentException` for a negative duration.
+ * Throws an `IllegalArgumentException` for a negative duration; an attempt for which the function gives one fails with it.
  *
  * @example
  * ```ts
@@ -198,16 +230,39 @@ export const make: <Address, Connection, E = never, E2 = never, R = never>(optio
  * )
  * ```
  *
+ * @example
+ * ```ts
+ * import * as Connector from "@persistent-connection/core/Connector"
+ * import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+ * import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+ * import * as Duration from "effect/Duration"
+ * import * as Effect from "effect/Effect"
+ *
+ * declare const transport: Connector.Connector<string, object, Error>
+ *
+ * // As in gRPC, an attempt may take as long as the backoff that follows it, but at least 20 seconds.
+ * const timeout = ({ number }: { readonly number: number }) =>
+ *   Duration.clamp(Duration.seconds(1.6 ** (number - 1)), { minimum: "20 seconds", maximum: "2 minutes" })
+ *
+ * export const feed = PersistentConnection.make({
+ *   serverName: "feed",
+ *   address: Effect.succeed("feed.example.com"),
+ *   connector: transport.pipe(Connector.connectTimeout(timeout)),
+ *   attemptTimeout: "3 minutes",
+ *   retry: RetryPolicy.exponential({ base: "1 second", factor: 1.6, maxDelay: "2 minutes", jitter: 0.2 })
+ * })
+ * ```
+ *
  * @since 0.1.0
  * @category combinators
  */
 export const connectTimeout: {
-  (duration: Duration.DurationInput): <Address, Connection, E, R>(
+  (timeout: ConnectTimeout): <Address, Connection, E, R>(
     self: Connector<Address, Connection, E, R>
   ) => Connector<Address, Connection, E | Cause.TimeoutException, R>
   <Address, Connection, E, R>(
     self: Connector<Address, Connection, E, R>,
-    duration: Duration.DurationInput
+    timeout: ConnectTimeout
   ): Connector<Address, Connection, E | Cause.TimeoutException, R>
 } = internal.connectTimeout
 

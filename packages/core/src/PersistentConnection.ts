@@ -26,7 +26,7 @@ import type * as Subscribable from "effect/Subscribable"
 import type { ConnectionClosed, ConnectionLost } from "./ConnectionError.js"
 import type { ConnectionEvent } from "./ConnectionEvent.js"
 import type { ConnectionState } from "./ConnectionState.js"
-import type { Attempt, AttemptFailure, Connector } from "./Connector.js"
+import type { Attempt, AttemptFailure, Connection, Connector, Error, TypeId as ConnectorTypeId } from "./Connector.js"
 import * as internal from "./internal/loop/service.js"
 import * as following from "./internal/using/following.js"
 import * as replacing from "./internal/using/replacing.js"
@@ -134,6 +134,37 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
    */
   readonly subscribe: Effect.Effect<Queue.Dequeue<ConnectionEvent<Connection, E, void>>, never, Scope.Scope>
 }
+
+/**
+ * The type of a persistent connection that is made from this connector and this look-up, to name the type of a tag
+ * without spelling out its errors. The look-up is an effect or a function that gives one; leave it out if it cannot fail.
+ *
+ * @example
+ * ```ts
+ * import type { Connector } from "@persistent-connection/core/Connector"
+ * import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+ * import * as Context from "effect/Context"
+ * import type * as Effect from "effect/Effect"
+ *
+ * declare const connector: Connector<URL, { readonly send: (text: string) => void }, "refused" | "reset">
+ * declare const address: Effect.Effect<URL, "not found">
+ *
+ * class Feed extends Context.Tag("app/Feed")<Feed, PersistentConnection.Of<typeof connector, typeof address>>() {}
+ *
+ * export const FeedLive = PersistentConnection.layer(Feed, { serverName: "feed", address, connector })
+ * ```
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type Of<C extends { readonly [ConnectorTypeId]: ConnectorTypeId }, LookUp = never> = PersistentConnection<
+  Connection<C>,
+  | Error<C>
+  | (LookUp extends
+    | Effect.Effect<unknown, infer E, unknown>
+    | ((attempt: never) => Effect.Effect<unknown, infer E, unknown>) ? E
+    : never)
+>
 
 /**
  * Where, how and when.
@@ -473,6 +504,11 @@ export const closeGracefully: {
 export interface RefreshOptions {
   /** How long what is being done with the old connection by `use` may go on before it is closed. Default: 30 s. */
   readonly drain?: Duration.DurationInput | undefined
+  /**
+   * Asks the look-up for another address than that of the current connection, because the server there has announced that
+   * it will go: see `Attempt.elsewhere`. Default: false.
+   */
+  readonly elsewhere?: boolean | undefined
 }
 
 /**

@@ -360,10 +360,48 @@ describe("Connector", () => {
         expect(yield* FiberRef.get(ref)).toBe("after")
       }))
 
-    it("D9: Duration.infinity is no limit", () => {
-      const connector = new Exchange().connector()
-      expect(connector.pipe(Connector.connectTimeout(Duration.infinity))).toBe(connector)
-    })
+    it.effect("D9: Duration.infinity is no limit", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        const slow = exchange.connector(() => Effect.sleep("365 days"))
+        const { fiber } = yield* open(slow.pipe(Connector.connectTimeout(Duration.infinity)))
+        yield* pass(31536000)
+        expect(yield* Fiber.join(fiber)).toBe(exchange.last)
+      }))
+
+    it.effect("D9: a function gives each attempt a time of its own", () =>
+      Effect.gen(function*() {
+        const hanging = new Exchange().connector(() => Effect.never).pipe(
+          Connector.connectTimeout(({ number }) => number === 3 ? Duration.infinity : Duration.seconds(number))
+        )
+        const fibers = yield* Effect.forEach(
+          [1, 2, 3],
+          (number) => Effect.map(open(hanging, { ...attempt, number }), ({ fiber }) => fiber)
+        )
+        const ended = Effect.forEach(fibers, isDone)
+        expect(yield* ended).toEqual([false, false, false])
+        yield* pass(1)
+        expect(yield* ended).toEqual([true, false, false])
+        yield* pass(1)
+        expect(yield* ended).toEqual([true, true, false])
+        expect(yield* failureOf(fibers[1]!)).toHaveProperty("message", "No connection to \"prices\" within 2s")
+        yield* pass(3600)
+        expect(yield* ended).toEqual([true, true, false])
+      }))
+
+    it.effect("C6: an attempt for which the function throws, or gives no time, fails", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        const throwing = exchange.connector().pipe(Connector.connectTimeout(() => {
+          throw new Error("bug")
+        }))
+        expect(yield* causeOf((yield* open(throwing)).fiber)).toEqual(Cause.die(new Error("bug")))
+        const negative = exchange.connector().pipe(Connector.connectTimeout(() => -1))
+        expect(Cause.pretty(yield* causeOf((yield* open(negative)).fiber))).toContain(
+          "connectTimeout must be a duration of 0 or more, but is -1"
+        )
+        expect(exchange.lines).toEqual([])
+      }))
 
     it("refuses a negative duration at once", () => {
       expect(() => Connector.connectTimeout(new Exchange().connector(), -1)).toThrow(

@@ -10,6 +10,7 @@ export const makeAttempt = (parts: Partial<Connector.Attempt<string>> = {}): Con
   number: 1,
   lastCause: Option.none(),
   previousAddress: Option.none(),
+  elsewhere: false,
   failedAttempts: Effect.succeed(0),
   abort: Effect.fail,
   untimed: (effect) => effect,

@@ -3,12 +3,12 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import { constVoid, dual } from "effect/Function"
+import { constant, constVoid, dual } from "effect/Function"
 import * as Option from "effect/Option"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Scope from "effect/Scope"
 import { ConnectionLost } from "../../ConnectionError.js"
-import type { Attempt, AttemptLimiter, Connector } from "../../Connector.js"
+import type { Attempt, AttemptLimiter, Connector, ConnectTimeout } from "../../Connector.js"
 import { Deadline } from "../base/deadline.js"
 import { withoutFailureLog } from "../base/effect3.js"
 import { FairSemaphore } from "../base/fairSemaphore.js"
@@ -44,22 +44,26 @@ export const make = <Address, Connection, E, E2, R>(options: {
   })
 }
 
+const asTimeout = (input: Duration.DurationInput): Duration.Duration => Options.duration("connectTimeout", input)
+
 /** @internal */
 export const connectTimeout = dual<
-  (duration: Duration.DurationInput) => <Address, Connection, E, R>(
+  (timeout: ConnectTimeout) => <Address, Connection, E, R>(
     self: Connector<Address, Connection, E, R>
   ) => Connector<Address, Connection, E | Cause.TimeoutException, R>,
   <Address, Connection, E, R>(
     self: Connector<Address, Connection, E, R>,
-    duration: Duration.DurationInput
+    timeout: ConnectTimeout
   ) => Connector<Address, Connection, E | Cause.TimeoutException, R>
->(2, (self, duration) => {
-  const timeout = Options.duration("connectTimeout", duration)
-  if (!Duration.isFinite(timeout)) return self
+>(2, (self, input) => {
+  const timeoutOf = typeof input === "function"
+    ? (attempt: Attempt<unknown>) => asTimeout(input(attempt))
+    : constant(asTimeout(input))
   return make({
     ...self,
     connect: (address, attempt) =>
       Effect.flatMap(Effect.clock, (clock) => {
+        const timeout = timeoutOf(attempt)
         const deadline = new Deadline(clock, timeout, constVoid)
         return within(
           deadline.timed(Effect.suspend(() => self.connect(address, alsoUntimed(attempt, deadline)))),

@@ -182,13 +182,14 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
   }
 
   /** Make before break: the next connection becomes the current one before the old one is drained and closed. */
-  refresh(drain: Duration.Duration): void {
+  refresh(drain: Duration.Duration, elsewhere = false): void {
     const { phase } = this
     if (phase._tag !== "Connected" || this.ending !== undefined || phase.session.endedWith !== undefined) return
     const { replacement, session } = phase
     if (replacement.dial !== undefined) return
     const begunAt = this.now
-    replacement.begin(this, this.describeAttempt(replacement.failures + 1, replacement.lastCause), {
+    const attempt = this.describeAttempt(replacement.failures + 1, replacement.lastCause, elsewhere)
+    replacement.begin(this, attempt, {
       ready: this.draining.hasRoom,
       onAddress: (address) => Effect.sync(() => void (this.address = Option.some(address))),
       onConnected: (connection, scope) => {
@@ -371,7 +372,11 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     }
   }
 
-  private describeAttempt(number: number, lastCause: Attempt<A>["lastCause"]): Omit<Attempt<A>, "untimed"> {
+  private describeAttempt(
+    number: number,
+    lastCause: Attempt<A>["lastCause"],
+    elsewhere = false
+  ): Omit<Attempt<A>, "untimed"> {
     return {
       serverName: this.settings.serverName,
       owner: this.owner,
@@ -379,6 +384,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
       number,
       lastCause,
       previousAddress: this.address,
+      elsewhere,
       failedAttempts: Effect.sync(() => this.failedAttempts),
       abort: (error) =>
         Effect.suspend(() => {

@@ -35,7 +35,7 @@ export const refresh = <C, E>(
     const loop = loopOf(self)
     if (loop.willNotReconnect) return loop.closedExit
     const result = waitFor(loop, fiber as AnyFiber, loop.attemptEnded.next)
-    loop.refresh(drain)
+    loop.refresh(drain, options?.elsewhere)
     loop.attemptNow()
     return Effect.asVoid(result)
   })
