@@ -65,6 +65,8 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
   private cycle: Cycle<A, AttemptFailure<E>>
   private address: Option.Option<A> = Option.none()
   private failedAttempts = 0
+  /** The server of the current connection has announced that it will go: the next one is to be at another address. */
+  elsewhere = false
   /** When the last attempt began, in ms of monotonic time. */
   private attemptBegunAt = 0
   /** It was aborted, or told not to reconnect: only the first time counts (X5). */
@@ -140,6 +142,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     const session = new Session<C, E>(this.fibers, serverName, connection, generation, since, this.now, scope)
     this.phase = { _tag: "Connected", session, replacement: new Replacement() }
     this.current = undefined
+    this.elsewhere = false
     this.enter(State.Connected({ ...this.common("Connected"), since, generation, connection, isLast: false }))
     this.followers?.forEach((follower) => follower.onSession(session))
     this.attemptEnded.notify(Exit.succeed(connection))
@@ -182,14 +185,13 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
   }
 
   /** Make before break: the next connection becomes the current one before the old one is drained and closed. */
-  refresh(drain: Duration.Duration, elsewhere = false): void {
+  refresh(drain: Duration.Duration): void {
     const { phase } = this
     if (phase._tag !== "Connected" || this.ending !== undefined || phase.session.endedWith !== undefined) return
     const { replacement, session } = phase
     if (replacement.dial !== undefined) return
     const begunAt = this.now
-    const attempt = this.describeAttempt(replacement.failures + 1, replacement.lastCause, elsewhere)
-    replacement.begin(this, attempt, {
+    replacement.begin(this, this.describeAttempt(replacement.failures + 1, replacement.lastCause), {
       ready: this.draining.hasRoom,
       onAddress: (address) => Effect.sync(() => void (this.address = Option.some(address))),
       onConnected: (connection, scope) => {
@@ -372,11 +374,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     }
   }
 
-  private describeAttempt(
-    number: number,
-    lastCause: Attempt<A>["lastCause"],
-    elsewhere = false
-  ): Omit<Attempt<A>, "untimed"> {
+  private describeAttempt(number: number, lastCause: Attempt<A>["lastCause"]): Omit<Attempt<A>, "untimed"> {
     return {
       serverName: this.settings.serverName,
       owner: this.owner,
@@ -384,7 +382,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
       number,
       lastCause,
       previousAddress: this.address,
-      elsewhere,
+      elsewhere: this.elsewhere,
       failedAttempts: Effect.sync(() => this.failedAttempts),
       abort: (error) =>
         Effect.suspend(() => {

@@ -34,8 +34,9 @@ export const refresh = <C, E>(
   return Effect.withFiberRuntime((fiber) => {
     const loop = loopOf(self)
     if (loop.willNotReconnect) return loop.closedExit
+    if (options?.elsewhere === true) loop.elsewhere = true
     const result = waitFor(loop, fiber as AnyFiber, loop.attemptEnded.next)
-    loop.refresh(drain, options?.elsewhere)
+    loop.refresh(drain)
     loop.attemptNow()
     return Effect.asVoid(result)
   })

@@ -176,7 +176,7 @@ class Delivery<C, E, A, E2, R> implements Follower<C, E> {
     this.isOver = true
     this.setIdle(false)
     this.loop.followers?.delete(this)
-    for (const turn of [...this.queue]) this.stop(turn)
+    while (this.queue.length > 0) this.stop(this.queue[0]!)
     if (this.turn !== undefined) this.stop(this.turn)
     this.handoff.finish(exit)
   }
