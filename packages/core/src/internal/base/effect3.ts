@@ -65,10 +65,10 @@ export const makeMark = <A>(initial: A): Mark<A> => {
  */
 export const ownRuntime = <R>(): Effect.Effect<Runtime.Runtime<R>, never, R> =>
   Effect.map(Effect.runtime<R>(), (runtime) => {
-    const own = Runtime.updateContext(
-      Runtime.enableRuntimeFlag(runtime, RuntimeFlags.Interruption),
-      Context.omit(Tracer.ParentSpan)
-    ) as Runtime.Runtime<R>
+    let own = Runtime.enableRuntimeFlag(runtime, RuntimeFlags.Interruption)
+    if (Option.isSome(Context.getOption(own.context, Tracer.ParentSpan))) {
+      own = Runtime.updateContext(own, Context.omit(Tracer.ParentSpan)) as Runtime.Runtime<R>
+    }
     return FiberRefs.getOrDefault(own.fiberRefs, FiberRef.currentScheduler) instanceof Scheduler.SyncScheduler
       ? Runtime.setFiberRef(own, FiberRef.currentScheduler, Scheduler.defaultScheduler)
       : own
@@ -83,12 +83,13 @@ export const ownRuntime = <R>(): Effect.Effect<Runtime.Runtime<R>, never, R> =>
 export const fork = <A, E, R, M>(
   runtime: Runtime.Runtime<R>,
   effect: Effect.Effect<A, E, R>,
-  options: { readonly immediate: boolean; readonly mark: Mark<M>; readonly value: M }
+  mark: Mark<M>,
+  value: M,
+  immediate = false
 ): Fiber.RuntimeFiber<A, E> =>
   Runtime.runFork(runtime, effect, {
-    immediate: options.immediate,
-    updateRefs: (refs, fiberId) =>
-      FiberRefs.updateAs(refs, { fiberId, fiberRef: options.mark.ref, value: options.value })
+    immediate,
+    updateRefs: (refs, fiberId) => FiberRefs.updateAs(refs, { fiberId, fiberRef: mark.ref, value })
   })
 
 /**

@@ -16,7 +16,7 @@ import type { Session, SessionEnd } from "./session.js"
  * @internal
  */
 export class Draining<C, E, R> {
-  private readonly releasing = new Set<AnyFiber>()
+  private releasing: Set<AnyFiber> | undefined
   /** How many of them have ended, and wait for their streams. */
   private undelivered = 0
   private readonly delivered = new Signal<void>()
@@ -54,8 +54,9 @@ export class Draining<C, E, R> {
     const drained = Effect.flatMap(drain, () => Fiber.await(release()))
     if (!session.isBusy) session.end(reason)
     const fiber: AnyFiber = session.isBusy ? this.context.fibers.fork(drained) : release()
-    this.releasing.add(fiber)
-    fiber.addObserver(() => this.releasing.delete(fiber))
+    const releasing = this.releasing ??= new Set()
+    releasing.add(fiber)
+    fiber.addObserver(() => releasing.delete(fiber))
   }
 
   /** Nothing is drained after this moment. Only an earlier moment counts later on. */
@@ -75,7 +76,7 @@ export class Draining<C, E, R> {
 
   /** Waits until all connections have been released. */
   get released(): Effect.Effect<void> {
-    return Effect.suspend(() => this.releasing.size === 0 ? Effect.void : Effect.asVoid(Fiber.awaitAll(this.releasing)))
+    return Effect.suspend(() => Effect.asVoid(Fiber.awaitAll(this.releasing ?? [])))
   }
 
   /** Waits for an effect, but not longer than until the moment, or until draining ends. */

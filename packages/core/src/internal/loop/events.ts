@@ -39,7 +39,7 @@ export class Events<A, C, E, R> {
   private queue: Array<ConnectionEvent<C, E, A>> = []
   private call: Call | undefined
   private readonly settling = new Signal<void>()
-  private readonly running = new Set<AnyFiber>()
+  private running: Set<AnyFiber> | undefined
   private isLeft = false
 
   constructor(
@@ -70,7 +70,7 @@ export class Events<A, C, E, R> {
   /** Interrupts the calls that are running, and later ones after their first turn. */
   interruptAll(): void {
     this.isLeft = true
-    this.running.forEach(interrupt)
+    this.running?.forEach(interrupt)
   }
 
   private advance(): void {
@@ -103,9 +103,10 @@ export class Events<A, C, E, R> {
       Effect.asVoid
     )
     const fiber = this.context.fibers.forkHandler(handled, { letGo: () => this.settle(call) })
-    this.running.add(fiber)
+    const running = this.running ??= new Set()
+    running.add(fiber)
     fiber.addObserver(() => {
-      this.running.delete(fiber)
+      running.delete(fiber)
       this.settle(call)
     })
     if (this.isLeft) interrupt(fiber)

@@ -31,28 +31,24 @@ export class Fibers<R> {
   private readonly ended = new Signal<void>()
   private readonly own: Origin
 
+
   constructor(private readonly runtime: Runtime.Runtime<R>) {
     this.own = { fibers: this, handler: undefined, outer: origin.ofRuntime(runtime) }
   }
 
   /** Starts an effect in a turn of its own, after everything that the caller still does in this one. */
   fork<A, E>(effect: Effect.Effect<A, E, R>): Fiber.RuntimeFiber<A, E> {
-    return this.add(fork(this.runtime, effect, { immediate: false, mark: origin, value: this.own }))
+    return this.add(fork(this.runtime, effect, origin, this.own))
   }
 
   /** Runs a call of a handler up to its first suspension before this returns. */
   forkHandler(effect: Effect.Effect<void, never, R>, handler: HandlerCall): Fiber.RuntimeFiber<void> {
-    const value = { ...this.own, handler }
-    return this.add(fork(this.runtime, effect, { immediate: true, mark: origin, value }))
+    return this.add(fork(this.runtime, effect, origin, { ...this.own, handler }, true))
   }
 
   /** As `fork`, with the runtime of whoever asked for the effect. */
   forkFor<A, E, R2>(runtime: Runtime.Runtime<R2>, effect: Effect.Effect<A, E, R2>): Fiber.RuntimeFiber<A, E> {
-    return fork(runtime, effect, {
-      immediate: false,
-      mark: origin,
-      value: { ...this.own, outer: origin.ofRuntime(runtime) }
-    })
+    return fork(runtime, effect, origin, { ...this.own, outer: origin.ofRuntime(runtime) })
   }
 
   /** Runs what a caller does with a connection up to its first suspension before this returns. */
