@@ -56,19 +56,19 @@ describe("a peer that accepts and hangs up", () => {
       expect(yield* attemptsAfter(life, 20)).toEqual([0, 3, 6, 9, 13])
     }))
 
-  it.scoped("without minUptime every connection is a success, and there is no backing off", () =>
+  it.scoped("D14: with a minUptime of 0 every connection is a success, and there is no backing off", () =>
     Effect.gen(function*() {
-      const each = yield* flapping(() => sleep(0.01), { retry: backoff, minUptime: undefined })
+      const each = yield* flapping(() => sleep(0.01), { retry: backoff, minUptime: 0 })
       expect(yield* attemptsAfter(each, 29.999)).toHaveLength(30)
       // And this is why a policy that begins with no delay needs it.
-      const hot = yield* flapping(() => sleep(0.05), { minUptime: undefined })
+      const hot = yield* flapping(() => sleep(0.05), { minUptime: 0 })
       expect((yield* attemptsAfter(hot, 2)).length).toBe(41)
     }))
 
-  it.scoped("a connection that lives long enough makes good: the next drop is retried at once again", () =>
+  it.scoped("D11: a connection that lives long enough restarts the policy, and its loss takes no delay away", () =>
     Effect.gen(function*() {
       const life = yield* flapping(({ number }) => number === 4 ? sleep(10) : Effect.void)
-      expect(yield* attemptsAfter(life, 40)).toEqual([0, 0, 1, 3, 13, 14, 16, 20, 28])
+      expect(yield* attemptsAfter(life, 40)).toEqual([0, 0, 1, 3, 13, 13, 14, 16, 20, 28])
     }))
 
   it.scoped("one that lives a little shorter does not", () =>
@@ -84,11 +84,11 @@ describe("a peer that accepts and hangs up", () => {
       expect(yield* attemptsAfter(life, 30)).toEqual([0, 0, 1, 3, 7, 15])
     }))
 
-  it.scoped("the retry at once after a loss is one: if it fails, it backs off", () =>
+  it.scoped("D11: the retry at once after a long life is not the first delay: if it fails, that comes next", () =>
     Effect.gen(function*() {
       const life = yield* flapping(() => sleep(20))
       life.server.connect = ({ number }) => number === 1 ? refuse("no") : Effect.void
-      expect(yield* attemptsAfter(life, 50)).toEqual([0, 0, 20, 21, 41, 42])
+      expect(yield* attemptsAfter(life, 50)).toEqual([0, 0, 20, 20, 40, 40])
     }))
 
   it.scoped("D11: gives up after so many in a row, and tells everyone", () =>
