@@ -206,8 +206,8 @@ export interface Options<
     | undefined
 
   /**
-   * How long a connection must have lived to count as a success that restarts `retry`. Set it against peers that
-   * accept and hang up. Default: 0, every connection counts.
+   * How long a connection must have lived to count as a success that restarts `retry` (D14), so that a peer that accepts
+   * and hangs up is backed off. 0 lets every connection count. Default: 5 s.
    */
   readonly minUptime?: Duration.DurationInput | undefined
 

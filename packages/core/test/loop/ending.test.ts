@@ -320,15 +320,41 @@ describe("abort", () => {
       expect((yield* askNow(service.connectedOrFailedToConnect)).failure).toBe("one")
     }))
 
-  it.scoped("X5: one that comes after a close replaces the reason, also if the owner has closed once more in between", () =>
+  it.scoped("X5: only the first of all aborts and closeWhenCurrentConnectionIsClosed counts, also while connected", () =>
+    Effect.gen(function*() {
+      const told = yield* begin()
+      const aborted = yield* begin()
+      yield* settle
+      yield* told.service.closeWhenCurrentConnectionIsClosed
+      yield* abort(told)
+      yield* abort(aborted)
+      yield* aborted.service.closeWhenCurrentConnectionIsClosed
+      for (const { server } of [told, aborted]) server.line.drop()
+      yield* settle
+      expect((yield* askNow(told.service.connectedOrFailedToConnect)).error).toBeInstanceOf(ConnectionClosed)
+      expect((yield* askNow(aborted.service.connectedOrFailedToConnect)).failure).toBe("enough")
+    }))
+
+  it.scoped("X5: closeWhenCurrentConnectionIsClosed counts also after a close: a later abort changes nothing", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      const { service } = life
+      yield* settle
+      yield* service.close
+      yield* service.closeWhenCurrentConnectionIsClosed
+      yield* abort(life)
+      expect((yield* askNow(service.connectedOrFailedToConnect)).error).toBeInstanceOf(ConnectionClosed)
+      expect(yield* service.state.get).toMatchObject({ _tag: "Closed", reason: { _tag: "ClosedByOwner" } })
+    }))
+
+  it.scoped("X5: any number of closes do not count: a later abort replaces the `closed` error", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* settle
       yield* life.service.close
-      yield* life.service.closeWhenCurrentConnectionIsClosed
+      yield* life.service.close
       yield* abort(life)
-      const asked = yield* askNow(life.service.connectedOrFailedToConnect)
-      expect(asked.failure).toBe("enough")
+      expect((yield* askNow(life.service.connectedOrFailedToConnect)).failure).toBe("enough")
     }))
 
   it.scoped("X5: one that comes after a close still replaces the `closed` error", () =>
@@ -460,12 +486,12 @@ describe("an attempt under way", () => {
         yield* expectQuiet(life)
       }))
 
-    it.scoped(`${rule}: ${name} called in the turn in which a connect succeeds hands out nothing, and leaks nothing`, () =>
+    it.scoped(`${rule}: ${name} called in the turn in which a connect succeeds, but before it does, leaves no connection`, () =>
       Effect.gen(function*() {
         const life = yield* begin()
         const { server, service } = life
         const waiter = yield* ask(service.connectedOrFailedToConnect)
-        server.connect = () => end(life)
+        server.connect = () => name === "close" ? service.close : end(life)
         yield* settle
         yield* pass(1)
         expect(waiter.answer).toBeUndefined()
@@ -475,6 +501,18 @@ describe("an attempt under way", () => {
         expect(life.diary).toEqual(["0 AttemptingToConnect", "0 ObtainedAddress a"])
       }))
   }
+
+  it.scoped("X3: a close in the turn in which a connect succeeds, but after it, closes an established connection", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      const { diary, server, service } = life
+      const waiter = yield* ask(service.connectedOrFailedToConnect)
+      server.connect = () => Effect.forkDaemon(service.close)
+      yield* settle
+      expect(waiter.answer).toBe(server.line)
+      yield* expectAllReleased(life)
+      expect(diary.slice(2)).toEqual(["0 Connected 1", "0 Disconnected 1"])
+    }))
 
   it.scoped("D1: close from inside an uninterruptible attempt does not wait for it", () =>
     Effect.gen(function*() {

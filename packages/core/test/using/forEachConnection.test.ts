@@ -34,6 +34,16 @@ describe("forEachConnection", () => {
       expect(diary).toEqual(["begin 1", "end 1", "begin 2"])
     }))
 
+  it.scoped("sees also a connection that ends as soon as it is established", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      server.closed = () => Effect.void
+      const { diary, visit } = visits()
+      yield* askNow(forEachConnection(service, visit))
+      yield* pass(10)
+      expect(diary).toEqual(["begin 1", "end 1", "begin 2", "end 2"])
+    }))
+
   it.scoped("interrupts f if it has not ended by then", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()

@@ -24,21 +24,28 @@ class Wire {
   released = 0
   readonly end = Deferred.unsafeMake<void, string>(FiberId.none)
   readonly inboxes = new Set<Mailbox.Mailbox<number, string>>()
+  /** What has got through to the one who has subscribed. */
+  readonly received: Array<number> = []
 
-  /** How many ms anything takes to get through. */
-  constructor(private readonly clock: VirtualClock, readonly latency: number) {}
+  constructor(private readonly clock: VirtualClock, private readonly settings: Case) {}
 
   send(inbox: Mailbox.Mailbox<number, string>, message: number): void {
-    this.clock.after(this.latency, () => {
-      if (!this.isClosed) inbox.unsafeOffer(message)
+    this.clock.after(this.settings.latency, () => {
+      if (this.isClosed) return
+      inbox.unsafeOffer(message)
+      this.received.push(message)
     })
   }
 
   cut(exit: Exit.Exit<void, string>): void {
     if (this.isClosed) return
     this.isClosed = true
-    Deferred.unsafeDone(this.end, exit)
-    this.inboxes.forEach((inbox) => inbox.unsafeDone(exit))
+    const ends = [
+      () => Deferred.unsafeDone(this.end, exit),
+      () => this.inboxes.forEach((inbox) => inbox.unsafeDone(exit))
+    ]
+    if (this.settings.streamEndsFirst) ends.reverse()
+    ends.forEach((end) => end())
   }
 }
 
@@ -58,11 +65,14 @@ interface Act {
 
 interface Case {
   readonly acts: ReadonlyArray<Act>
+  /** How many ms anything takes to get through. */
   readonly latency: number
   readonly connectTakes: number
   readonly subscribeTakes: number
   readonly consumerTakes: number
   readonly knowsIfClosed: boolean
+  /** At the end of a connection the stream hears of it before `closed` does. */
+  readonly streamEndsFirst: boolean
   readonly retry: number
 }
 
@@ -93,6 +103,7 @@ const settings: FastCheck.Arbitrary<Case> = FastCheck.record({
   subscribeTakes: FastCheck.constantFrom(0, 1, 5),
   consumerTakes: FastCheck.constantFrom(0, 1, 20),
   knowsIfClosed: FastCheck.boolean(),
+  streamEndsFirst: FastCheck.boolean(),
   retry: FastCheck.constantFrom(1, 3, 20)
 })
 
@@ -101,6 +112,8 @@ interface Staged {
   readonly log: ReadonlyArray<number>
   /** How much of it had been sent when somebody first subscribed. */
   readonly unheard: number
+  /** What has been received, connection by connection. */
+  readonly received: ReadonlyArray<number>
   readonly got: ReadonlyArray<PersistentConnection.Resumed<number>>
 }
 
@@ -110,6 +123,8 @@ const stage = (
   options: {
     /** The server can resume from a cursor. */
     readonly resumes: boolean
+    /** With `stream` instead of `resumableStream`. */
+    readonly isPlain?: boolean
     readonly onElement?: (element: PersistentConnection.Resumed<number>, log: ReadonlyArray<number>) => void
     readonly interruptAt?: number
   }
@@ -129,7 +144,7 @@ const stage = (
         if (!isUp) return yield* Effect.fail("refused")
         return yield* Effect.acquireRelease(
           Effect.sync(() => {
-            const wire = new Wire(clock, settings.latency)
+            const wire = new Wire(clock, settings)
             wires.push(wire)
             return wire
           }),
@@ -170,8 +185,11 @@ const stage = (
   const service = made.value
 
   const got: Array<PersistentConnection.Resumed<number>> = []
+  const plain = PersistentConnection.stream(service, (wire) => Stream.unwrapScoped(subscribe(wire, Option.none())))
   const consumer = clock.run(Stream.runForEach(
-    PersistentConnection.resumableStream(service, { subscribe, cursor: (n) => n }),
+    options.isPlain === true
+      ? Stream.map(plain, (value): PersistentConnection.Resumed<number> => ({ _tag: "Element", value }))
+      : PersistentConnection.resumableStream(service, { subscribe, cursor: (n) => n }),
     (element) =>
       Effect.suspend(() => {
         got.push(element)
@@ -215,7 +233,8 @@ const stage = (
   expect(exit !== null && (Exit.isSuccess(exit) || Exit.isInterrupted(exit)), "the stream has ended").toBe(true)
   expect(wires.map(({ released }) => released), "every connection has been released once").toEqual(wires.map(() => 1))
   expect(subscribers.size, "every subscription has ended").toBe(0)
-  return { log, unheard: unheard ?? log.length, got: got.slice(0, heard) }
+  const received = wires.flatMap((wire) => wire.received)
+  return { log, unheard: unheard ?? log.length, received, got: got.slice(0, heard) }
 }
 
 const elements = ({ got }: Staged) => got.flatMap((element) => element._tag === "Element" ? [element.value] : [])
@@ -227,13 +246,19 @@ const forAll = (predicate: (settings: Case, at: number) => void) =>
   FastCheck.property(settings, FastCheck.nat({ max: horizon }), predicate)
 
 describe("a server that numbers its messages and is killed at random points", () => {
-  it("with resume, delivers every number once and in order", () =>
+  it("S1: every number that a connection has received is delivered, before any number of the next connection", () =>
+    check(forAll((settings) => {
+      const staged = stage(settings, { resumes: false, isPlain: true })
+      expect(elements(staged)).toEqual(staged.received)
+    })))
+
+  it("S3: with resume, delivers every number once and in order", () =>
     check(forAll((settings) => {
       const staged = stage(settings, { resumes: true })
       expect(elements(staged)).toEqual(staged.log)
     })))
 
-  it("marks each gap with the connection that ends it, and when it began and ended", () =>
+  it("S3: marks each gap with the connection that ends it, and when it began and ended", () =>
     check(forAll((settings) => {
       let generation = 1
       let end = 0
@@ -246,7 +271,7 @@ describe("a server that numbers its messages and is killed at random points", ()
       }
     })))
 
-  it("even if it cannot resume, misses nothing if the consumer re-reads at each marker", () =>
+  it("S3: even if it cannot resume, misses nothing if the consumer re-reads at each marker", () =>
     check(forAll((settings) => {
       const known = new Set<number>()
       const staged = stage(settings, {
@@ -259,9 +284,10 @@ describe("a server that numbers its messages and is killed at random points", ()
       expect(staged.log.filter((message) => message > staged.unheard && !known.has(message))).toEqual([])
       const order = elements(staged)
       expect(order).toEqual([...new Set(order)].sort((a, b) => a - b))
+      expect(order).toEqual(staged.received)
     })))
 
-  it("leaves nothing behind when the consumer goes at a random point", () =>
+  it("D8: leaves nothing behind when the consumer goes at a random point", () =>
     check(forAll((settings, at) => {
       const staged = stage(settings, { resumes: true, interruptAt: at })
       expect(elements(staged)).toEqual(staged.log.slice(0, elements(staged).length))

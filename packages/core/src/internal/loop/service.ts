@@ -196,7 +196,7 @@ const decode = <Address, Connection, EA, EC, RA, RC, RS, RH>(
     lookUp: Effect.isEffect(address) ? () => address : address,
     connector,
     schedule: retry,
-    minUptime: option.duration("minUptime", options.minUptime ?? Duration.zero),
+    minUptime: option.duration("minUptime", options.minUptime ?? Duration.seconds(5)),
     reconnectJitter: Duration.millis(option.finiteMillis("reconnectJitter", options.reconnectJitter ?? Duration.zero)),
     attemptTimeout: option.positive("attemptTimeout", options.attemptTimeout ?? Duration.seconds(30)),
     closeTimeout: option.duration("closeTimeout", options.closeTimeout ?? Duration.infinity),

@@ -143,6 +143,8 @@ class Delivery<C, E, A, E2, R> implements Follower<C, E> {
       return hasDefects(ended.cause) ? this.finish(Exit.failCause(ended.cause)) : this.advance()
     }
     const { exit, isSuperseded } = ended.value
+    // Its stream may have ended before the loop has noticed the loss.
+    if (isSuperseded) this.onSuperseded()
     if (Exit.isFailure(exit) && (!isSuperseded || hasDefects(exit.cause))) {
       return this.finish(Exit.failCause(interruptAsDefect(exit.cause)))
     }
