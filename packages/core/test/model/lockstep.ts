@@ -98,23 +98,11 @@ const saidBy = (model: Model, subject: Subject) => ({
   reports: model.reports
 })
 
-/** How far in its last turn user code gets that is interrupted, is open: whether it asks, and whether it is answered. */
-const answersOf = (
-  answers: ReadonlyMap<string, string>,
-  { answers: got, asked, leftAt }: Subject
-): Record<string, string> => {
-  const isOpen = (id: string, answer: string): boolean => {
-    switch (asked.get(id)?.by) {
-      case "user":
-        return false
-      case "step":
-        return answer.endsWith("interrupted") || got.get(id)?.endsWith("interrupted") === true
-      case "handler":
-        return answer.endsWith("interrupted") || Number.parseInt(answer) >= leftAt
-      default:
-        return answer.endsWith("interrupted")
-    }
-  }
+/** User code inside that is interrupted may get its answer in the same ms, or not get as far as to ask: that is open. */
+const answersOf = (answers: ReadonlyMap<string, string>, { answers: got, asked, leftAt }: Subject) => {
+  const isOpen = (id: string, answer: string) =>
+    asked.get(id)?.by !== "user" &&
+    (answer.endsWith("interrupted") || got.get(id)?.endsWith("interrupted") || Number.parseInt(answer) >= leftAt)
   return Object.fromEntries([...answers].sort().filter(([id, answer]) => !isOpen(id, answer)))
 }
 
