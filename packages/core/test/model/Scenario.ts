@@ -146,8 +146,15 @@ const step = {
   isUninterruptible: weighted([5, false], [1, true])
 }
 
-/** A step that never ends and cannot be interrupted would rightly keep closing from ending. */
-const fair = <A extends Step>(step: A): A => step.ends === "never" ? { ...step, isUninterruptible: false } : step
+/** What ends the attempt that does it, or waits for its end. */
+export const ends: ReadonlyArray<Op | undefined> = ["close", "closeFinished", "closeWhen", "abort"]
+
+const fair = <A extends Step>(step: A): A => {
+  // What never ends and cannot be interrupted would rightly keep closing from ending.
+  if (step.ends === "never") return { ...step, isUninterruptible: false }
+  // How far an attempt gets in the ms in which it ends itself is open.
+  return ends.includes(step.does) && !step.isUninterruptible ? { ...step, takes: Math.max(step.takes, 1) } : step
+}
 
 const lookUp: FastCheck.Arbitrary<Step> = FastCheck.record(step).map(fair)
 
