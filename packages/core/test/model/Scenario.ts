@@ -134,15 +134,10 @@ const call: { readonly [K in keyof Call]: FastCheck.Arbitrary<Call[K]> } = {
   takes
 }
 
-/** How far a fiber gets in the turn in which it is forked and interrupted is open: it had better only wait. */
-const forking = <A extends Call>(call: A): A => ({ ...call, forks: call.forks && isWaiting(call.does) })
-
-const isWaiting = (op: Op | undefined) => waitingOps.some((waiting) => waiting === op)
-
 const handling: FastCheck.Arbitrary<Handling> = FastCheck.record({
   ...call,
   dies: weighted([5, false], [1, true])
-}).map(forking)
+})
 
 const step = {
   ...call,
@@ -151,16 +146,17 @@ const step = {
   isUninterruptible: weighted([5, false], [1, true])
 }
 
-const closes: ReadonlyArray<Op | undefined> = ["close", "closeFinished", "closeWhen", "abort"]
+/** What ends the attempt that does it, or waits for its end. */
+export const ends: ReadonlyArray<Op | undefined> = ["close", "closeFinished", "closeWhen", "abort"]
 
 const fair = <A extends Step>(step: A): A => {
   // What never ends and cannot be interrupted would rightly keep closing from ending.
   if (step.ends === "never") return { ...step, isUninterruptible: false }
-  // How far an attempt that is interrupted gets in the same turn is open.
-  return closes.includes(step.does) && !step.isUninterruptible ? { ...step, takes: Math.max(step.takes, 1) } : step
+  // How far an attempt gets in the ms in which it ends itself is open.
+  return ends.includes(step.does) && !step.isUninterruptible ? { ...step, takes: Math.max(step.takes, 1) } : step
 }
 
-const lookUp: FastCheck.Arbitrary<Step> = FastCheck.record(step).map(forking).map(fair)
+const lookUp: FastCheck.Arbitrary<Step> = FastCheck.record(step).map(fair)
 
 const loss = weighted<Loss>([3, "clean"], [2, "fail"], [1, "die"], [1, "interrupt"])
 
@@ -170,7 +166,7 @@ const connect: FastCheck.Arbitrary<Connect> = FastCheck.record({
   life: FastCheck.option(FastCheck.integer({ min: 0, max: 12 }), { nil: undefined }),
   loss,
   release: handling
-}).map(forking).map(fair)
+}).map(fair)
 
 /** Begins and ends with a delay, so that time goes on. */
 const retry = FastCheck.tuple(

@@ -10,7 +10,7 @@ import type { Loss } from "./Scenario.js"
 import { ScriptedDefect } from "./words.js"
 
 export class ScriptedConnection {
-  isLost = false
+  lostAt = Infinity
   /** It may count as lost, although it is not. */
   isDoubted = false
   /** How many times it was released; it is released when `isReleased`. */
@@ -19,11 +19,15 @@ export class ScriptedConnection {
   private readonly end = Deferred.unsafeMake<void, ScriptedError>(FiberId.none)
   readonly closed = Deferred.await(this.end)
 
-  constructor(readonly number: number) {}
+  constructor(readonly number: number, private readonly now: () => number) {}
+
+  get isLost(): boolean {
+    return this.lostAt < Infinity
+  }
 
   lose(loss: Loss): void {
     if (this.isLost) return
-    this.isLost = true
+    this.lostAt = this.now()
     Deferred.unsafeDone(this.end, exits[loss]())
   }
 

@@ -365,7 +365,7 @@ export class Subject {
 
   private open({ life, loss, release }: Connect, number: number) {
     const acquire = Effect.sync(() => {
-      const connection = new ScriptedConnection(number)
+      const connection = new ScriptedConnection(number, () => this.world.now)
       this.connections.push(connection)
       if (life === 0) connection.lose(loss)
       else if (life !== undefined) this.world.after(toMillis(life), () => connection.lose(loss))

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import { isDeepStrictEqual } from "node:util"
 import { check, checkLeft, checkQuiet } from "./invariants.js"
 import { Model } from "./Model.js"
-import { type Command, type Scenario, spread, tick } from "./Scenario.js"
+import { type Command, ends, type Scenario, spread, tick } from "./Scenario.js"
 import { Subject } from "./Subject.js"
 import * as words from "./words.js"
 import { type Options, World } from "./World.js"
@@ -95,25 +95,30 @@ const saidBy = (model: Model, subject: Subject) => ({
   answers: answersOf(model.answers, subject),
   state: model.state,
   failures: model.failures,
-  reports: model.reports
+  reports: reportsOf(model.reports, subject)
 })
 
-/** How far in its last turn user code gets that is interrupted, is open: whether it asks, and whether it is answered. */
-const answersOf = (
-  answers: ReadonlyMap<string, string>,
-  { answers: got, asked, leftAt }: Subject
-): Record<string, string> => {
+/** How far the last handlers get before they are interrupted is open. */
+const reportsOf = (reports: Model["reports"], { hasLeft }: Subject) => ({
+  ...reports,
+  handler: hasLeft ? undefined : reports.handler
+})
+
+/**
+ * It is open whether user code inside that is interrupted gets its answer in the same ms, or does not even get as far as
+ * to ask; and whether a waiter gets a connection that has been lost before, or in the same ms.
+ */
+const answersOf = (answers: ReadonlyMap<string, string>, { answers: got, asked, connections, leftAt }: Subject) => {
   const isOpen = (id: string, answer: string): boolean => {
-    switch (asked.get(id)?.by) {
-      case "user":
-        return false
-      case "step":
-        return answer.endsWith("interrupted") || got.get(id)?.endsWith("interrupted") === true
-      case "handler":
-        return answer.endsWith("interrupted") || Number.parseInt(answer) >= leftAt
-      default:
-        return answer.endsWith("interrupted")
-    }
+    const { by, op } = asked.get(id) ?? { by: "user", op: "leave" }
+    const other = got.get(id) ?? ""
+    const isDead = connections.some(({ lostAt, number }) =>
+      other.endsWith(` ${words.connection(number)}`) && Number.parseInt(other) >= lostAt
+    )
+    const isInterrupted = answer.endsWith(words.interrupted) || other.endsWith(words.interrupted)
+    const isLast = isInterrupted || Number.parseInt(answer) >= leftAt ||
+      (by === "step" && ends.some((end) => end === op))
+    return isDead || (by !== "user" && isLast)
   }
   return Object.fromEntries([...answers].sort().filter(([id, answer]) => !isOpen(id, answer)))
 }
@@ -127,11 +132,11 @@ const saidBySubject = (subject: Subject): ReturnType<typeof saidBy> => {
     answers: answersOf(subject.answers, subject),
     state: words.ofState(state),
     failures: attempt === undefined ? 0 : Effect.runSync(attempt.failedAttempts),
-    reports: {
+    reports: reportsOf({
       handler: reports("The onEvent handler"),
       finalizer: reports("A finalizer"),
       retry: reports("The retry policy")
-    }
+    }, subject)
   }
 }
 

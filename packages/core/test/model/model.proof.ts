@@ -15,6 +15,6 @@ describe("the model", () => {
     const property = FastCheck.property(scenario, commands, streams, order, (scenario, commands, streams, order) => {
       run(scenario, commands, streams, order === undefined ? {} : shuffled(order, 0))
     })
-    await assertProperty(property, cases(300, 20_000))
+    await assertProperty(property, cases(300, 10_000))
   })
 })

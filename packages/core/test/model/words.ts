@@ -21,6 +21,7 @@ export const itself = die("waits for itself")
 export const fromWithin = die("interrupted from within")
 export const done = "done"
 export const clean = "clean"
+export const interrupted = "interrupted"
 export const byOwner = "closed by its owner"
 export const aborted = (error: string) => `aborted, ${error}`
 export const gaveUp = (cause: string) => `gave up, ${cause}`
@@ -41,7 +42,7 @@ export const ofCause = (cause: Cause.Cause<unknown>): string => {
       ? itself
       : `strange ${String(defect)}`
   }
-  return Cause.isEmpty(cause) ? clean : "interrupted"
+  return Cause.isEmpty(cause) ? clean : interrupted
 }
 
 /** Has only user code failed, or been told that it waits for itself, or for what is closed? */
