@@ -143,7 +143,7 @@ export const begin = (
 ): Effect.Effect<Life, never, Scope.Scope> =>
   Effect.gen(function*() {
     const clock = yield* Effect.clock
-    const now = () => clock.unsafeCurrentTimeMillis() / 1_000
+    const now = () => Number(clock.unsafeCurrentTimeNanos() / 1_000n) / 1_000_000
     const server = new Server(now)
     const diary: Array<string> = []
     const life = { server, diary } as { -readonly [K in keyof Life]: Life[K] }
