@@ -56,6 +56,8 @@ export class Server {
   /** What the release of a connection does first. */
   release: (line: Line) => Effect.Effect<unknown> = () => Effect.void
   closed: (line: Line) => Effect.Effect<unknown, Refused> = (line) => line.lost
+  /** What is done to a connection that is dropped. */
+  terminate: (line: Line) => Effect.Effect<void> = () => Effect.void
   /** A connect cannot be interrupted. */
   isStubborn = false
 
@@ -120,7 +122,8 @@ export class Server {
       return this.isStubborn ? Effect.uninterruptible(connect) : connect
     },
     closed: (line: Line) => this.closed(line),
-    isClosed: (line) => line.isLost
+    isClosed: (line) => line.isLost,
+    terminate: (line) => this.terminate(line)
   })
 }
 
