@@ -212,6 +212,13 @@ export interface Options<
    * where the address defines it, otherwise equality of the content.
    */
   readonly addressEquivalence?: Equivalence.Equivalence<NoInfer<Address>> | undefined
+
+  /**
+   * When two typed failures of attempts count as the same, so that `FailedToConnect` is not reported again (C5, D12).
+   * For errors whose text differs each time, as by the id of a request. Defects are compared by their text. Default: the
+   * same text, as it is printed in messages: without stack traces, ids of fibers and spans, headers and secrets.
+   */
+  readonly errorEquivalence?: Equivalence.Equivalence<AttemptFailure<NoInfer<EA | EC>>> | undefined
 }
 
 /**

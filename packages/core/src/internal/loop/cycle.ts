@@ -1,7 +1,6 @@
 import type * as Cause from "effect/Cause"
 import type * as Equivalence from "effect/Equivalence"
 import * as Option from "effect/Option"
-import { equalCause } from "../base/cause.js"
 
 /**
  * What is remembered from attempt to attempt of one cycle, and forgotten with it.
@@ -14,24 +13,31 @@ export class Cycle<Address, E> {
   private address: Option.Option<Address> = Option.none()
   private cause: Option.Option<Cause.Cause<E>> = Option.none()
 
-  constructor(private readonly addressEquivalence: Equivalence.Equivalence<Address>) {}
+  constructor(
+    private readonly addressEquivalence: Equivalence.Equivalence<Address>,
+    private readonly causeEquivalence: Equivalence.Equivalence<Cause.Cause<E>>
+  ) {}
 
   /** Is it another address than the previous one (C4)? */
   isNewAddress(address: Address): boolean {
     const { address: previous } = this
     this.address = Option.some(address)
-    try {
-      return !Option.exists(previous, (previous) => this.addressEquivalence(previous, address))
-    } catch {
-      // D10: an equivalence that throws knows nothing.
-      return true
-    }
+    return !Option.exists(previous, (previous) => isSame(this.addressEquivalence, previous, address))
   }
 
   /** Does it say something else than the previous failure (C5)? */
   isNewCause(cause: Cause.Cause<E>): boolean {
     const { cause: previous } = this
     this.cause = Option.some(cause)
-    return !Option.exists(previous, (previous) => equalCause(previous, cause))
+    return !Option.exists(previous, (previous) => isSame(this.causeEquivalence, previous, cause))
+  }
+}
+
+/** D10: an equivalence that throws knows nothing. */
+const isSame = <A>(equivalence: Equivalence.Equivalence<A>, self: A, that: A): boolean => {
+  try {
+    return equivalence(self, that)
+  } catch {
+    return false
   }
 }

@@ -11,7 +11,7 @@ import type { Attempt, AttemptFailure, Connector } from "../../Connector.js"
 import { interruptAsDefect } from "../base/cause.js"
 import { Deadline } from "../base/deadline.js"
 import { type Fibers, interrupt, isPartOf, isSameOrChildOf } from "../base/fibers.js"
-import { redactCause } from "../base/redact.js"
+import { printableCause } from "../base/render.js"
 import { sleep } from "../base/sleep.js"
 import { withoutFailureLog } from "../base/withoutFailureLog.js"
 import { type AttemptSpan, withAttemptSpan } from "./attemptSpan.js"
@@ -180,7 +180,7 @@ export class Dialer<Address, Connection, E, R> {
       Effect.catchAllCause(
         effect,
         (cause) =>
-          annotated(Effect.logError(`A finalizer of a connection to "${serverName}" failed`, redactCause(cause)))
+          annotated(Effect.logError(`A finalizer of a connection to "${serverName}" failed`, printableCause(cause)))
       )
     )
     const ended = Fiber.await(work)

@@ -9,7 +9,7 @@ import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
 import * as Metric from "effect/Metric"
 import { type Fibers, interrupt, ofOneFiber, waitsFor } from "../base/fibers.js"
-import { redactCause } from "../base/redact.js"
+import { printableCause } from "../base/render.js"
 import { sleepUntil } from "../base/sleep.js"
 import { handlerDefects, slowHandlers } from "./metrics.js"
 
@@ -163,7 +163,10 @@ export class Handlers<Event extends { readonly _tag: string }, R> {
           : this.report(
             handlerDefects,
             event._tag,
-            Effect.logError(`The onEvent handler of "${this.serverName}" failed on ${event._tag}`, redactCause(cause))
+            Effect.logError(
+              `The onEvent handler of "${this.serverName}" failed on ${event._tag}`,
+              printableCause(cause)
+            )
           )
       ),
       Effect.asVoid

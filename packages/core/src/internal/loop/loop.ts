@@ -33,6 +33,7 @@ export interface Settings<Address, Connection, E, R>
 {
   readonly serverName: string
   readonly addressEquivalence: Equivalence.Equivalence<Address>
+  readonly causeEquivalence: Equivalence.Equivalence<Cause.Cause<AttemptFailure<E>>>
 }
 
 /**
@@ -74,7 +75,7 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
     this.dialer = new Dialer(settings, clock, this.fibers, (exit) => this.status.attempted(exit, false))
     this.handlers = Handlers.make(settings, clock, this.fibers)
     this.retry = new RetryDriver(settings, clock)
-    this.cycle = new Cycle(settings.addressEquivalence)
+    this.cycle = new Cycle(settings.addressEquivalence, settings.causeEquivalence)
     this.go(this.beginCycle())
   }
 
@@ -82,7 +83,7 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
 
   private beginCycle(): Effect.Effect<void, never, R> {
     return Effect.suspend(() => {
-      this.cycle = new Cycle(this.settings.addressEquivalence)
+      this.cycle = new Cycle(this.settings.addressEquivalence, this.settings.causeEquivalence)
       this.connecting(Option.none())
       const event = Event.AttemptingToConnect({ generation: this.state.generation + 1 })
       return Effect.flatMap(this.report(event), () => this.attempt())
@@ -323,15 +324,17 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
         return this.beginClosing(caller)
       case "Connected":
         if (!isHeard) return
-        this.enter({ ...this.state, isLast: true })
+        this.enter(State.Connected({ ...this.state, isLast: true }))
         // Those who wait for the next attempt, because they found the current connection dead, wait for nothing; and
         // so do those who wait for a successor.
         if (reason._tag === "Aborted" || this.succession?.isUnderWay === true) this.results.notify(this.refusal)
         this.succession?.cancel(caller)
         return
       case "Closing":
+        if (isHeard && reason._tag === "Aborted") this.enter(State.Closing({ ...this.state, reason }))
+        return
       case "Closed":
-        if (isHeard && reason._tag === "Aborted") this.enter({ ...this.state, reason })
+        if (isHeard && reason._tag === "Aborted") this.enter(State.Closed({ ...this.state, reason }))
     }
   }
 
@@ -343,7 +346,7 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
     return Effect.gen(this, function*() {
       const { session } = this
       // A loss that has not been reported yet is one.
-      const loss = session?.end?._tag === "ConnectionLost" ? session.end.cause : Cause.empty
+      const loss = session?.end?._tag === "ConnectionLost" ? session.end.lossCause : Cause.empty
       const over = this.handlers === undefined ? Effect.void : this.handlers.over
       const drained = session === undefined ? Effect.void : this.drained(session)
       yield* succession.atMost(drain, Effect.zipRight(drained, succession.retired))
@@ -455,6 +458,7 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
 
   private emit(event: Event.ConnectionEvent<Connection, E, Address>): void {
     this.bus.publish(Event.mapAddress(event, () => undefined))
+    this.status.happened(event)
     this.handlers?.call(event)
   }
 

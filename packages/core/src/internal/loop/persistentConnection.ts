@@ -15,6 +15,7 @@ import * as State from "../../ConnectionState.js"
 import * as Connector from "../../Connector.js"
 import type { Options, PersistentConnection } from "../../PersistentConnection.js"
 import * as RetryPolicy from "../../RetryPolicy.js"
+import { equalCause, equalCauseBy } from "../base/cause.js"
 import { equalContent } from "../base/equalContent.js"
 import { ownRuntime } from "../base/fibers.js"
 import * as option from "../base/options.js"
@@ -22,7 +23,7 @@ import { never } from "../base/sleep.js"
 import { Loop, type Settings } from "./loop.js"
 import { registry } from "./registry.js"
 import { awaitingEnd } from "./session.js"
-import { redactState } from "./shownState.js"
+import { shownState } from "./shownState.js"
 
 /** @internal */
 export const TypeId = "~persistent-connection/PersistentConnection" as const
@@ -136,7 +137,7 @@ class Impl<Address, Connection, E, R> extends Inspectable.Class implements Persi
   }
 
   toJSON() {
-    return { _id: "PersistentConnection", serverName: this.serverName, state: redactState(this.loop.state) }
+    return { _id: "PersistentConnection", serverName: this.serverName, state: shownState(this.loop.state) }
   }
 }
 
@@ -169,13 +170,15 @@ const isFunction = (value: unknown) => typeof value === "function"
 const decode = <Address, Connection, EA, EC, RA, RC, RS, RH>(
   options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
 ): Settings<Address, Connection, EA | EC, RA | RC | RS | RH> => {
-  const { address, connector, onEvent, retry = RetryPolicy.standard } = options
+  const { address, connector, errorEquivalence, onEvent, retry = RetryPolicy.standard } = options
   const serverName = option.nonEmpty("serverName", options.serverName)
   // Otherwise every attempt would fail, or every policy be taken for one that dies, for ever.
   option.checkKind(Effect.isEffect(address) || isFunction(address), "address", "an effect or a function", address)
   option.checkKind(Predicate.hasProperty(connector, Connector.TypeId), "connector", "a Connector", connector)
   option.checkKind(Schedule.isSchedule(retry), "retry", "a Schedule", retry)
   option.checkKind(onEvent === undefined || isFunction(onEvent), "onEvent", "a function", onEvent)
+  const isEquivalence = errorEquivalence === undefined || isFunction(errorEquivalence)
+  option.checkKind(isEquivalence, "errorEquivalence", "a function", errorEquivalence)
   return {
     serverName,
     lookUp: Effect.isEffect(address) ? () => address : address,
@@ -187,6 +190,7 @@ const decode = <Address, Connection, EA, EC, RA, RC, RS, RH>(
     closeTimeout: option.duration("closeTimeout", options.closeTimeout ?? Duration.infinity),
     slowHandlerThreshold: option.duration("slowHandlerThreshold", options.slowHandlerThreshold ?? Duration.seconds(10)),
     onEvent,
-    addressEquivalence: options.addressEquivalence ?? equalContent
+    addressEquivalence: options.addressEquivalence ?? equalContent,
+    causeEquivalence: errorEquivalence === undefined ? equalCause : equalCauseBy(errorEquivalence)
   }
 }

@@ -18,7 +18,7 @@ import type { PersistentConnection } from "../../PersistentConnection.js"
 import { FairSemaphore } from "../base/fairSemaphore.js"
 import { ownRuntime } from "../base/fibers.js"
 import * as option from "../base/options.js"
-import { redact } from "../base/redact.js"
+import { render } from "../base/render.js"
 import { millisUntil, sleepUntil } from "../base/sleep.js"
 import { admitted } from "../connector/connector.js"
 import * as persistentConnection from "../loop/persistentConnection.js"
@@ -71,7 +71,7 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
   }
 
   toJSON() {
-    return { _id: "ConnectionMap", keys: this.keys.map(redact) }
+    return { _id: "ConnectionMap", keys: this.keys.map(render) }
   }
 
   get keys(): Array<Key> {
