@@ -81,12 +81,16 @@ export abstract class Standing<Connection, E> {
   get disconnected(): ConnectionLost<E> {
     const { generation, lastCause } = this.state
     const cause = Option.getOrElse(lastCause, () => Cause.empty)
-    return new ConnectionLost({ serverName: this.settings.serverName, generation, cause }) as ConnectionLost<E>
+    return new ConnectionLost<E>({
+      serverName: this.settings.serverName,
+      generation,
+      lossCause: cause as Cause.Cause<E>
+    })
   }
 
   /** What everyone gets who asks for a connection that there will not be. */
   get closed(): ConnectionClosed<E> {
-    return new ConnectionClosed({ serverName: this.settings.serverName, reason: this.reason }) as ConnectionClosed<E>
+    return new ConnectionClosed({ serverName: this.settings.serverName, reason: this.reason })
   }
 
   /** What `connectedOrFailedToConnect` answers once aborted or closed (A5, X5). */

@@ -89,7 +89,7 @@ export class Session<Connection, E> {
   }
 
   lost(cause: Cause.Cause<E>): ConnectionLost<E> {
-    return new ConnectionLost({ serverName: this.serverName, generation: this.generation, cause }) as ConnectionLost<E>
+    return new ConnectionLost({ serverName: this.serverName, generation: this.generation, lossCause: cause })
   }
 
   /** Runs an effect that is interrupted when the connection is gone. */
