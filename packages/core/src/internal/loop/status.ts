@@ -3,6 +3,7 @@ import type * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Subscribable from "effect/Subscribable"
+import type { ConnectionEvent } from "../../ConnectionEvent.js"
 import type { ConnectionState } from "../../ConnectionState.js"
 import type { AttemptFailure } from "../../Connector.js"
 import { EventBus } from "../base/eventBus.js"
@@ -14,6 +15,8 @@ import { EventBus } from "../base/eventBus.js"
  */
 export interface Observer<Connection, E> {
   readonly onTransition?: (previous: ConnectionState<Connection, E>, next: ConnectionState<Connection, E>) => void
+  /** An event, with the address, at the moment at which it is published (E1). */
+  readonly onEvent?: (event: ConnectionEvent<Connection, E>) => void
   /** An attempt has ended; by an interruption, if it was abandoned. One of a refresh is no transition if it fails. */
   readonly onAttempt?: (exit: Exit.Exit<unknown, AttemptFailure<E>>, isRefresh: boolean) => void
   /** So many wait for a connection. */
@@ -42,6 +45,10 @@ export class Status<Connection, E> {
     this.state = state
     this.observers?.forEach((observer) => observer.onTransition?.(previous, state))
     this.changes?.publish(state)
+  }
+
+  happened(event: ConnectionEvent<Connection, E>): void {
+    this.observers?.forEach((observer) => observer.onEvent?.(event))
   }
 
   attempted(exit: Exit.Exit<unknown, AttemptFailure<E>>, isRefresh: boolean): void {
