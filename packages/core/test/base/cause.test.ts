@@ -154,6 +154,13 @@ describe("an equivalence of errors", () => {
     expect(byStatus(refused(401), Cause.empty)).toBe(false)
   })
 
+  it("D12: says that failures differ if it throws", () => {
+    const throwing = equalCauseBy(() => {
+      throw new Error("incomparable")
+    })
+    expect(throwing(Cause.fail("a"), Cause.fail("a"))).toBe(false)
+  })
+
   it("D12: leaves defects to their texts", () => {
     expect(byStatus(Cause.die("a"), Cause.die("a"))).toBe(true)
     expect(byStatus(Cause.die("a"), Cause.die("b"))).toBe(false)

@@ -5,7 +5,6 @@ import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -28,6 +27,7 @@ import {
   sleep
 } from "../support/Life.js"
 import { notebook } from "../support/notebook.js"
+import { partedClock } from "../support/partedClock.js"
 
 const beginLogged = (options: Options = {}, prepare?: (life: Life) => void) =>
   Effect.gen(function*() {
@@ -152,6 +152,16 @@ describe("the log", () => {
       expect(errors(life).at(-1)).toBe("prices: Still not connected after 1m 50s and 11 failed attempts: still no")
     }))
 
+  it.scoped("D12: reminds of an outage that has begun before it was asked to log", () =>
+    Effect.gen(function*() {
+      const { heard, said } = notebook()
+      const { service } = yield* begin({ serverName: "prices" }, ({ server }) => server.refuse("no"))
+      yield* pass(25)
+      yield* heard(ConnectionLog.track(service))
+      yield* pass(100)
+      expect(said()).toEqual(["ERROR prices: Still not connected after 1m 10s and 9 failed attempts: no"])
+    }))
+
   for (const seconds of [0, 30, 3_600]) {
     it.scoped(`D12: logs a second outage like the first, after a connection of ${seconds} s`, () =>
       Effect.gen(function*() {
@@ -194,20 +204,10 @@ describe("the log", () => {
 
   it.scoped("T5: measures how long a connection lasted by the monotonic time", () =>
     Effect.gen(function*() {
-      let ahead = 0
-      const clock = yield* Effect.clock
-      const millis = () => clock.unsafeCurrentTimeMillis() + ahead
-      const parted: Clock.Clock = {
-        [Clock.ClockTypeId]: Clock.ClockTypeId,
-        unsafeCurrentTimeMillis: millis,
-        unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos(),
-        currentTimeMillis: Effect.sync(millis),
-        currentTimeNanos: clock.currentTimeNanos,
-        sleep: (duration) => clock.sleep(duration)
-      }
-      const life = yield* Effect.withClock(beginLogged(), parted)
+      const { clock, set } = yield* partedClock
+      const life = yield* Effect.withClock(beginLogged(), clock)
       yield* pass(20)
-      ahead = -3_600_000
+      set(-3_600)
       yield* pass(20)
       yield* lose(life, "reset")
       expect(life.said()).toContain("INFO prices: Connection 1 was lost: reset; it lasted 40s")

@@ -15,7 +15,8 @@ export const equalCause: Equivalence.Equivalence<Cause.Cause<unknown>> = (self, 
   self === that || renderCause(self) === renderCause(that)
 
 /**
- * The same, but of typed failures somebody knows better when they are the same. Defects are compared by their texts.
+ * The same, but for typed failures the given equivalence decides; if it throws, they differ. Defects are compared by
+ * their texts.
  *
  * @internal
  */
@@ -23,9 +24,14 @@ export const equalCauseBy = <E>(
   errorEquivalence: Equivalence.Equivalence<E>
 ): Equivalence.Equivalence<Cause.Cause<E>> => {
   const failures = Arr.getEquivalence(errorEquivalence)
-  return (self, that) =>
-    failures(Chunk.toReadonlyArray(Cause.failures(self)), Chunk.toReadonlyArray(Cause.failures(that))) &&
-    equalCause(defectsOf(self), defectsOf(that))
+  return (self, that) => {
+    try {
+      return equalCause(defectsOf(self), defectsOf(that)) &&
+        failures(Chunk.toReadonlyArray(Cause.failures(self)), Chunk.toReadonlyArray(Cause.failures(that)))
+    } catch {
+      return false
+    }
+  }
 }
 
 const defectsOf = (cause: Cause.Cause<unknown>): Cause.Cause<never> =>

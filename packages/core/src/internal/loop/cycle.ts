@@ -22,22 +22,18 @@ export class Cycle<Address, E> {
   isNewAddress(address: Address): boolean {
     const { address: previous } = this
     this.address = Option.some(address)
-    return !Option.exists(previous, (previous) => isSame(this.addressEquivalence, previous, address))
+    try {
+      return !Option.exists(previous, (previous) => this.addressEquivalence(previous, address))
+    } catch {
+      // D10: an equivalence that throws knows nothing.
+      return true
+    }
   }
 
   /** Does it say something else than the previous failure (C5)? */
   isNewCause(cause: Cause.Cause<E>): boolean {
     const { cause: previous } = this
     this.cause = Option.some(cause)
-    return !Option.exists(previous, (previous) => isSame(this.causeEquivalence, previous, cause))
-  }
-}
-
-/** D10: an equivalence that throws knows nothing. */
-const isSame = <A>(equivalence: Equivalence.Equivalence<A>, self: A, that: A): boolean => {
-  try {
-    return equivalence(self, that)
-  } catch {
-    return false
+    return !Option.exists(previous, (previous) => this.causeEquivalence(previous, cause))
   }
 }

@@ -19,11 +19,7 @@ import { began, monotonicMillis, watch } from "./watch.js"
 
 type State = ConnectionState<unknown, unknown>
 
-interface Line {
-  readonly level: LogLevel.LogLevel
-  readonly message: string
-  readonly annotations: Record<string, unknown>
-}
+type Write = (level: LogLevel.LogLevel, message: string, annotations: Record<string, unknown>) => void
 
 /** The log reminds of an outage when it has lasted twice as long as at the last line about it, within these, in ms. */
 const shortest = 60_000
@@ -40,20 +36,20 @@ class Log<E> implements Observer<unknown, E> {
   private nextAttempt = ""
   private remindAt = Infinity
   private refreshFailure: Option.Option<Cause.Cause<AttemptFailure<E>>> = Option.none()
-  /** To be logged after the last event. */
-  private end: ConnectionClosed | undefined
+  /** The owner has closed it, which is to be logged after the last event. */
+  private isClosed = false
 
   constructor(
     private readonly serverName: string,
     private readonly isSame: Equivalence.Equivalence<Cause.Cause<AttemptFailure<E>>>,
     private readonly clock: Clock.Clock,
-    private readonly write: (line: Line) => void
+    private readonly write: Write
   ) {}
 
   readonly onTransition = (previous: State, next: State, at = monotonicMillis(this.clock)): void => {
     if (previous === next) {
       this.since = began(this.clock, next, at)
-      return
+      return this.remindLater(at)
     }
     if (previous._tag === "Connected" && next.generation === previous.generation && next._tag !== "Connected") {
       this.uptime = at - this.since
@@ -74,14 +70,18 @@ class Log<E> implements Observer<unknown, E> {
         return
       case "Closed":
         if (previous._tag !== "Closing" || next.reason._tag !== "ClosedByOwner") return
-        this.end = new ConnectionClosed({ serverName: this.serverName, reason: next.reason })
+        this.isClosed = true
         if (Option.isNone(previous.connection)) this.ended()
     }
   }
 
   readonly onEvent = (event: Event.ConnectionEvent<unknown, unknown>): void => {
-    this.line(Event.logLevel(event), `${Event.message(event)}${this.more(event)}`, event)
-    if (event._tag === "FailedToConnect") this.wait(monotonicMillis(this.clock))
+    this.line(Event.logLevel(event), `${Event.message(event)}${this.more(event)}`, {
+      event: event._tag,
+      ..."generation" in event ? { generation: event.generation } : { attempt: event.attempt },
+      ..."address" in event ? { address: render(event.address) } : {}
+    })
+    if (event._tag === "FailedToConnect") this.remindLater(monotonicMillis(this.clock))
     if (event._tag === "Disconnected") this.ended()
   }
 
@@ -91,7 +91,7 @@ class Log<E> implements Observer<unknown, E> {
     if (Option.exists(this.refreshFailure, (failure) => this.isSame(failure, exit.cause))) return
     this.refreshFailure = Option.some(exit.cause)
     const message = `The refresh failed, and the connection stays: ${summary(exit.cause)}`
-    this.line(LogLevel.Warning, message, { _tag: "FailedToRefresh" })
+    this.line(LogLevel.Warning, message, { event: "FailedToRefresh" })
   }
 
   private more(event: Event.ConnectionEvent<unknown, unknown>): string {
@@ -111,46 +111,25 @@ class Log<E> implements Observer<unknown, E> {
   private remind({ attempt, lastCause }: State, at: number): void {
     const why = Option.match(lastCause, { onNone: () => "", onSome: (cause) => `: ${summary(cause)}` })
     const message = `Still not connected after ${duration(at - this.since)} and ${count(attempt - 1, "failed attempt")}`
-    this.line(LogLevel.Error, `${message}${why}`, { _tag: "FailedToConnect", attempt: attempt - 1 })
-    this.wait(at)
+    this.line(LogLevel.Error, `${message}${why}`, { event: "FailedToConnect", attempt: attempt - 1 })
+    this.remindLater(at)
   }
 
-  private wait(at: number): void {
+  private remindLater(at: number): void {
     this.remindAt = at + Math.min(Math.max(at - this.since, shortest), longest)
   }
 
   private ended(): void {
-    if (this.end !== undefined) this.write(lineOf(this.serverName, LogLevel.Info, this.end.message, closedByOwner))
-    this.end = undefined
+    if (!this.isClosed) return
+    const reason = { _tag: "ClosedByOwner" } as const
+    const { message } = new ConnectionClosed({ serverName: this.serverName, reason })
+    this.write(LogLevel.Info, message, { event: "Closed", reason: reason._tag })
   }
 
-  private line(level: LogLevel.LogLevel, message: string, event: Annotated): void {
-    this.write(lineOf(this.serverName, level, `${this.serverName}: ${message}`, event))
+  private line(level: LogLevel.LogLevel, message: string, annotations: Record<string, unknown>): void {
+    this.write(level, `${this.serverName}: ${message}`, annotations)
   }
 }
-
-interface Annotated {
-  readonly _tag: string
-  readonly generation?: number
-  readonly attempt?: number
-  readonly address?: unknown
-  readonly reason?: string
-}
-
-const closedByOwner = { _tag: "Closed", reason: "ClosedByOwner" }
-
-const lineOf = (serverName: string, level: LogLevel.LogLevel, message: string, event: Annotated): Line => ({
-  level,
-  message,
-  annotations: {
-    server_name: serverName,
-    event: event._tag,
-    ...event.generation === undefined ? {} : { generation: event.generation },
-    ...event.attempt === undefined ? {} : { attempt: event.attempt },
-    ...event.address === undefined ? {} : { address: render(event.address) },
-    ...event.reason === undefined ? {} : { reason: event.reason }
-  }
-})
 
 const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? "" : "s"}`
 
@@ -170,8 +149,9 @@ export const track = <Connection, E>(self: PersistentConnection<Connection, E>):
     const clock = yield* Effect.clock
     const runtime = yield* Effect.runtime<never>()
     // In a fiber that has ended when this returns, so that a logger that throws harms nobody.
-    const write = ({ annotations, level, message }: Line) => {
-      Runtime.runFork(runtime, Effect.annotateLogs(Effect.logWithLevel(level, message), annotations))
+    const write: Write = (level, message, annotations) => {
+      const line = Effect.logWithLevel(level, message)
+      Runtime.runFork(runtime, Effect.annotateLogs(line, { server_name: self.serverName, ...annotations }))
     }
     yield* watch(self, new Log(self.serverName, loopOf(self).settings.causeEquivalence, clock, write))
   })
