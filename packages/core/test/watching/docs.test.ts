@@ -30,7 +30,6 @@ describe("the guide", () => {
     Effect.gen(function*() {
       yield* three
       const all = yield* Inspect.all
-      expect(guide).toContain(`\`\`\`text\n${Inspect.table(all)}\n\`\`\``)
       expect(guide).toContain(`\`\`\`json\n${JSON.stringify(all[2], null, 2)}\n\`\`\``)
     }))
 })

@@ -9,9 +9,9 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Tracer from "effect/Tracer"
 import type { Attempt } from "../../Connector.js"
-import { summary } from "../base/cause.js"
 import { mapErrors } from "../base/mapErrors.js"
-import { endpoint, redactCause } from "../base/redact.js"
+import { printableCause, summary } from "../base/render.js"
+import { endpoint } from "./endpoint.js"
 
 /**
  * The span of an attempt, as far as the attempt has to do with it.
@@ -115,7 +115,7 @@ const inSpan = <A, E, R>(
           if (type !== undefined) {
             span.attribute("error.type", type)
           }
-          const shown = Exit.isFailure(exit) ? Exit.failCause(redactCause(exit.cause)) : Exit.void
+          const shown = Exit.isFailure(exit) ? Exit.failCause(printableCause(exit.cause)) : Exit.void
           span.end(isTimed ? clock.unsafeCurrentTimeNanos() : 0n, shown)
           atEnd(span, exit)
         }))

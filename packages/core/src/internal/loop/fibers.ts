@@ -31,7 +31,6 @@ export class Fibers<R> {
   private readonly ended = new Signal<void>()
   private readonly own: Origin
 
-
   constructor(private readonly runtime: Runtime.Runtime<R>) {
     this.own = { fibers: this, handler: undefined, outer: origin.ofRuntime(runtime) }
   }

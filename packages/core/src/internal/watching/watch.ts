@@ -1,3 +1,4 @@
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import type { PersistentConnection } from "../../PersistentConnection.js"
@@ -15,3 +16,19 @@ export const watch = <Connection, E>(
   observer: Observer<Connection, E>
 ): Effect.Effect<void> =>
   Effect.flatMap(Scope.make(), (scope) => Scope.extend(loopOf(self).status.observe(observer), scope))
+
+/**
+ * The time with which elapsed times are measured, in ms (T5).
+ *
+ * @internal
+ */
+export const monotonicMillis = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / 1e6
+
+/**
+ * When the phase in which an observer has found a persistent connection began, in monotonic ms. The state has the wall
+ * clock's time of it alone.
+ *
+ * @internal
+ */
+export const began = (clock: Clock.Clock, state: { readonly since: number }, at: number): number =>
+  at - Math.max(clock.unsafeCurrentTimeMillis() - state.since, 0)
