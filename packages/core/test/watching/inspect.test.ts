@@ -1,4 +1,5 @@
-import { describe, expect, it } from "@effect/vitest"
+import { registry } from "#internal/loop/registry.js"
+import { beforeEach, describe, expect } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as Inspect from "@persistent-connection/core/Inspect"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
@@ -8,7 +9,11 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { inspect } from "node:util"
 import { askNow, begin, inScope, pass, Refused, settle } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 import { three } from "./three.js"
+
+// Other tests of this process may have left scopes open.
+beforeEach(() => registry.clear())
 
 describe("all", () => {
   it.scoped("has every persistent connection whose scope has not been left, by name, with no credentials", () =>

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as ConnectionEvent from "@persistent-connection/core/ConnectionEvent"
 import * as ConnectionLog from "@persistent-connection/core/ConnectionLog"
 import * as Connector from "@persistent-connection/core/Connector"
@@ -28,6 +28,7 @@ import {
 } from "../support/Life.js"
 import { notebook } from "../support/notebook.js"
 import { partedClock } from "../support/partedClock.js"
+import { it } from "../support/virtualTime.js"
 
 const beginLogged = (options: Options = {}, prepare?: (life: Life) => void) =>
   Effect.gen(function*() {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as ConnectionMetrics from "@persistent-connection/core/ConnectionMetrics"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Duration from "effect/Duration"
@@ -8,6 +8,7 @@ import * as Metric from "effect/Metric"
 import * as Scope from "effect/Scope"
 import { ask, begin, inScope, type Life, type Options, pass, refuse, settle, sleep } from "../support/Life.js"
 import { partedClock } from "../support/partedClock.js"
+import { it } from "../support/virtualTime.js"
 
 /** Begins one that is tracked. */
 const beginTracked = (options: Options, prepare?: (life: Life) => void) =>

@@ -13,9 +13,10 @@ import type { ConnectionState } from "../../ConnectionState.js"
 import type { AttemptFailure } from "../../Connector.js"
 import type { PersistentConnection } from "../../PersistentConnection.js"
 import { render, summary } from "../base/render.js"
+import { now } from "../base/time.js"
 import { loopOf } from "../loop/service.js"
 import type { Observer } from "../loop/status.js"
-import { began, monotonicMillis, watch } from "./watch.js"
+import { watch } from "./watch.js"
 
 type State = ConnectionState<unknown, unknown>
 
@@ -46,10 +47,10 @@ class Log<E> implements Observer<unknown, E> {
     private readonly write: Write
   ) {}
 
-  readonly onTransition = (previous: State, next: State, at = monotonicMillis(this.clock)): void => {
+  readonly onTransition = (previous: State, next: State, at: number): void => {
     if (previous === next) {
-      this.since = began(this.clock, next, at)
-      return this.remindLater(at)
+      this.since = at
+      return this.remindLater(now(this.clock))
     }
     if (previous._tag === "Connected" && next.generation === previous.generation && next._tag !== "Connected") {
       this.uptime = at - this.since
@@ -81,7 +82,7 @@ class Log<E> implements Observer<unknown, E> {
       ..."generation" in event ? { generation: event.generation } : { attempt: event.attempt },
       ..."address" in event ? { address: render(event.address) } : {}
     })
-    if (event._tag === "FailedToConnect") this.remindLater(monotonicMillis(this.clock))
+    if (event._tag === "FailedToConnect") this.remindLater(now(this.clock))
     if (event._tag === "Disconnected") this.ended()
   }
 

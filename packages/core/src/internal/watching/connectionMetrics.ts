@@ -1,5 +1,4 @@
 import * as Cause from "effect/Cause"
-import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberRef from "effect/FiberRef"
@@ -11,7 +10,7 @@ import type { ConnectionState } from "../../ConnectionState.js"
 import type { PersistentConnection } from "../../PersistentConnection.js"
 import * as metrics from "../loop/metrics.js"
 import type { Observer } from "../loop/status.js"
-import { began, monotonicMillis, watch } from "./watch.js"
+import { watch } from "./watch.js"
 
 type State = ConnectionState<unknown, unknown>
 type Labels = ReadonlyArray<MetricLabel.MetricLabel>
@@ -101,10 +100,10 @@ class Tracker implements Observer<unknown, unknown> {
   private disconnectedSince: number | undefined
   private waiting = 0
 
-  constructor(private readonly series: Series, private readonly clock: Clock.Clock) {}
+  constructor(private readonly series: Series) {}
 
-  readonly onTransition = (previous: State, next: State, at = monotonicMillis(this.clock)): void => {
-    if (previous === next) this.begin(next, began(this.clock, next, at))
+  readonly onTransition = (previous: State, next: State, at: number): void => {
+    if (previous === next) this.begin(next, at)
     else this.count(previous, next, at)
     const phase = phaseOf[next._tag]
     if (phase !== this.phase) {
@@ -127,7 +126,7 @@ class Tracker implements Observer<unknown, unknown> {
   }
 
   private count(previous: State, next: State, at: number): void {
-    // What is only told again, or in more detail, began when it was told first.
+    // The same phase, in more detail.
     if (previous._tag === next._tag && previous.generation === next.generation) return
     const lasted = at - this.since
     this.since = at
@@ -165,6 +164,6 @@ const outcomeOf = (exit: Exit.Exit<unknown, unknown>): AttemptOutcome => {
 /** @internal */
 export const track = <Connection, E>(self: PersistentConnection<Connection, E>): Effect.Effect<void> =>
   Effect.flatMap(
-    Effect.zip(FiberRef.get(FiberRef.currentMetricLabels), Effect.clock),
-    ([labels, clock]) => watch(self, new Tracker(seriesOf(self.serverName, labels), clock))
+    FiberRef.get(FiberRef.currentMetricLabels),
+    (labels) => watch(self, new Tracker(seriesOf(self.serverName, labels)))
   )

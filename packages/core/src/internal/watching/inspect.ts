@@ -1,24 +1,24 @@
 import * as Arr from "effect/Array"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Order from "effect/Order"
 import type { Summary } from "../../Inspect.js"
 import type { PersistentConnection } from "../../PersistentConnection.js"
 import { render, summary } from "../base/render.js"
+import { now } from "../base/time.js"
 import { registry } from "../loop/registry.js"
 import { loopOf } from "../loop/service.js"
 
 /** @internal */
 export const summarize = <Connection, E>(self: PersistentConnection<Connection, E>): Effect.Effect<Summary> =>
-  Effect.map(Clock.currentTimeMillis, (now) => {
+  Effect.map(Effect.clock, (clock) => {
     const { state, status } = loopOf(self)
     const { _tag, address, attempt, generation, lastCause, since } = state
     return {
       serverName: self.serverName,
       phase: _tag,
       since,
-      forMillis: Math.max(now - since, 0),
+      forMillis: now(clock) - status.enteredAt,
       generation,
       attempt,
       nextAttemptAt: _tag === "Waiting" ? Option.getOrNull(state.nextAttemptAt) : null,

@@ -1,4 +1,3 @@
-import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import type { PersistentConnection } from "../../PersistentConnection.js"
@@ -6,8 +5,8 @@ import { loopOf } from "../loop/service.js"
 import type { Observer } from "../loop/status.js"
 
 /**
- * Observes a persistent connection from now on, as long as it is there. Not until a scope is left, since that would be
- * left before the scope of the connection, and the observer would miss the end: the scope made here is never closed.
+ * Observes a persistent connection for as long as it exists. A scope of the caller would be left before that of the
+ * connection, and the observer would miss the end: so the scope made here is never closed.
  *
  * @internal
  */
@@ -16,19 +15,3 @@ export const watch = <Connection, E>(
   observer: Observer<Connection, E>
 ): Effect.Effect<void> =>
   Effect.flatMap(Scope.make(), (scope) => Scope.extend(loopOf(self).status.observe(observer), scope))
-
-/**
- * The time with which elapsed times are measured, in ms (T5).
- *
- * @internal
- */
-export const monotonicMillis = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / 1e6
-
-/**
- * When the phase in which an observer has found a persistent connection began, in monotonic ms. The state has the wall
- * clock's time of it alone.
- *
- * @internal
- */
-export const began = (clock: Clock.Clock, state: { readonly since: number }, at: number): number =>
-  at - Math.max(clock.unsafeCurrentTimeMillis() - state.since, 0)
