@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import { notebook } from "../support/notebook.js"
+import { captureLog } from "../support/captureLog.js"
 
 class Refused extends Data.TaggedError("Refused")<{}> {}
 
@@ -101,7 +101,7 @@ describe("simulate", () => {
 
   it.effect("knows who gives up, and does not log it", () =>
     Effect.gen(function*() {
-      const { heard, lines } = notebook()
+      const { heard, lines } = captureLog()
       const { attempts, reconnects } = yield* heard(simulate({
         outage: "1 hour",
         retry: RetryPolicy.fixed("10 seconds").pipe(Schedule.intersect(Schedule.recurs(2)))

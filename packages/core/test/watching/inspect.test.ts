@@ -10,7 +10,7 @@ import * as Scope from "effect/Scope"
 import { inspect } from "node:util"
 import { askNow, begin, inScope, pass, Refused, settle } from "../support/Life.js"
 import { it } from "../support/virtualTime.js"
-import { three } from "./three.js"
+import { threeConnections } from "./threeConnections.js"
 
 const lines = (...lines: ReadonlyArray<string>) => lines.join("\n")
 
@@ -22,7 +22,7 @@ describe("all", () => {
     Effect.gen(function*() {
       const before = yield* Inspect.all
       expect(before).toEqual([])
-      const [, scope] = yield* inScope(three)
+      const [, scope] = yield* inScope(threeConnections)
       expect(yield* Inspect.all).toEqual([
         {
           serverName: "audit",
@@ -67,7 +67,7 @@ describe("all", () => {
 
   it.scoped("is data that JSON gives back", () =>
     Effect.gen(function*() {
-      yield* three
+      yield* threeConnections
       const all = yield* Inspect.all
       expect(JSON.parse(JSON.stringify(all))).toEqual(all)
     }))
@@ -89,7 +89,7 @@ describe("all", () => {
 describe("summarize", () => {
   it.scoped("says what `all` says of one", () =>
     Effect.gen(function*() {
-      const { prices } = yield* three
+      const { prices } = yield* threeConnections
       expect(yield* Inspect.summarize(prices.service)).toEqual((yield* Inspect.all)[2])
     }))
 })
@@ -97,7 +97,7 @@ describe("summarize", () => {
 describe("table", () => {
   it.scoped("has a line for each, with the columns aligned", () =>
     Effect.gen(function*() {
-      yield* three
+      yield* threeConnections
       expect(Inspect.table(yield* Inspect.all)).toBe(lines(
         "server  phase      for     connection  attempt  next attempt  waiting  address                      last cause",
         "audit   Closed     2h 1m   1           1        -             0        a                            no longer supported",

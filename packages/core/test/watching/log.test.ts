@@ -10,6 +10,7 @@ import * as Exit from "effect/Exit"
 import * as Logger from "effect/Logger"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
+import { captureLog } from "../support/captureLog.js"
 import {
   askNow,
   begin,
@@ -23,12 +24,11 @@ import {
   settle,
   sleep
 } from "../support/Life.js"
-import { notebook } from "../support/notebook.js"
 import { it } from "../support/virtualTime.js"
 
 const beginLogged = (options: Options = {}, prepare?: (life: Life) => void) =>
   Effect.gen(function*() {
-    const { heard, lines, said } = notebook()
+    const { heard, lines, said } = captureLog()
     const life = yield* begin({ serverName: "prices", ...options }, prepare).pipe(
       Effect.tap(({ service }) => ConnectionLog.track(service)),
       Effect.annotateLogs("region", "eu"),
@@ -222,7 +222,7 @@ describe("the log", () => {
 
   it.scoped("goes on from where it finds the connection", () =>
     Effect.gen(function*() {
-      const { heard, said } = notebook()
+      const { heard, said } = captureLog()
       const life = yield* begin({ serverName: "prices" })
       yield* pass(30)
       yield* heard(ConnectionLog.track(life.service))
@@ -239,7 +239,7 @@ describe("the log", () => {
 
   it.scoped("does not say how long a connection lasted if it does not know", () =>
     Effect.gen(function*() {
-      const { heard, said } = notebook()
+      const { heard, said } = captureLog()
       const { server, service } = yield* begin({ serverName: "prices" })
       server.release = () => sleep(5)
       yield* pass(1_000)

@@ -8,8 +8,8 @@ import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
+import { captureLog } from "../support/captureLog.js"
 import { begin, inScope, type Options, pass, refuse, Refused, type Server, settle } from "../support/Life.js"
-import { notebook } from "../support/notebook.js"
 import { it } from "../support/virtualTime.js"
 
 const quotation = "cannot reach wss://me:hush@a/?token=hush"
@@ -28,7 +28,7 @@ describe("what is logged without being asked for", () => {
   for (const [reason, why, options, connect] of ends) {
     it.scoped(`tells once that a persistent connection has ended, and why: ${reason}`, () =>
       Effect.gen(function*() {
-        const { heard, lines } = notebook()
+        const { heard, lines } = captureLog()
         const { service } = yield* heard(begin(options, ({ server }) => {
           server.connect = connect
         }))
@@ -49,7 +49,7 @@ describe("what is logged without being asked for", () => {
 
   it.scoped("does not include that the owner has closed it", () =>
     Effect.gen(function*() {
-      const { heard, lines } = notebook()
+      const { heard, lines } = captureLog()
       const { server, service } = yield* heard(begin())
       yield* settle
       yield* service.closeWhenCurrentConnectionIsClosed
@@ -65,7 +65,7 @@ describe("what is logged without being asked for", () => {
 
   it.scoped("has been logged when the scope has been left", () =>
     Effect.gen(function*() {
-      const { heard, said } = notebook()
+      const { heard, said } = captureLog()
       const [{ server }, scope] = yield* inScope(heard(begin()))
       yield* settle
       yield* server.abort(new Refused({ text: "no" }))
@@ -75,7 +75,7 @@ describe("what is logged without being asked for", () => {
 
   it.scoped("quotes no credentials", () =>
     Effect.gen(function*() {
-      const { heard, lines } = notebook()
+      const { heard, lines } = captureLog()
       const boom = Effect.die(new Error(quotation))
       const { server } = yield* heard(begin({
         onEvent: ({ _tag }) => _tag === "Connected" ? boom : Effect.void,
@@ -97,7 +97,7 @@ describe("what is logged without being asked for", () => {
     }))
 
   const debugging = () => {
-    const { heard, lines } = notebook()
+    const { heard, lines } = captureLog()
     return {
       lines,
       debugged: <A, E, R>(effect: Effect.Effect<A, E, R>) => heard(Logger.withMinimumLogLevel(effect, LogLevel.Debug))
