@@ -12,7 +12,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
-import * as TestClock from "effect/TestClock"
+import { pass } from "../support/virtualTime.js"
 
 class Refused extends Data.TaggedError("Refused")<{ readonly status: number }> {
   override get message() {
@@ -21,8 +21,6 @@ class Refused extends Data.TaggedError("Refused")<{ readonly status: number }> {
 }
 
 const refuse = TestConnector.fail(new Refused({ status: 503 }))
-
-const pass = (seconds: number) => TestClock.adjust(seconds * 1_000)
 
 const optionsFor = <Connection, E>(server: TestConnector.TestConnector<Connection, E>) => ({
   serverName: "test",

@@ -10,7 +10,7 @@ import * as Scope from "effect/Scope"
 import { inspect } from "node:util"
 import { askNow, begin, inScope, pass, Refused, settle } from "../support/Life.js"
 import { it } from "../support/virtualTime.js"
-import { three } from "./three.js"
+import { threeConnections } from "./threeConnections.js"
 
 // Other tests of this process may have left scopes open.
 beforeEach(() => registry.clear())
@@ -20,7 +20,7 @@ describe("all", () => {
     Effect.gen(function*() {
       const before = yield* Inspect.all
       expect(before).toEqual([])
-      const [, scope] = yield* inScope(three)
+      const [, scope] = yield* inScope(threeConnections)
       expect(yield* Inspect.all).toEqual([
         {
           serverName: "audit",
@@ -65,7 +65,7 @@ describe("all", () => {
 
   it.scoped("is data that JSON gives back", () =>
     Effect.gen(function*() {
-      yield* three
+      yield* threeConnections
       const all = yield* Inspect.all
       expect(JSON.parse(JSON.stringify(all))).toEqual(all)
     }))
@@ -87,7 +87,7 @@ describe("all", () => {
 describe("summarize", () => {
   it.scoped("says what `all` says of one", () =>
     Effect.gen(function*() {
-      const { prices } = yield* three
+      const { prices } = yield* threeConnections
       expect(yield* Inspect.summarize(prices.service)).toEqual((yield* Inspect.all)[2])
     }))
 

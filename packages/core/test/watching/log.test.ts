@@ -13,6 +13,7 @@ import * as Exit from "effect/Exit"
 import * as Logger from "effect/Logger"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
+import { captureLog } from "../support/captureLog.js"
 import {
   askNow,
   begin,
@@ -26,13 +27,12 @@ import {
   settle,
   sleep
 } from "../support/Life.js"
-import { notebook } from "../support/notebook.js"
 import { partedClock } from "../support/partedClock.js"
 import { it } from "../support/virtualTime.js"
 
 const beginLogged = (options: Options = {}, prepare?: (life: Life) => void) =>
   Effect.gen(function*() {
-    const { heard, lines, said } = notebook()
+    const { heard, lines, said } = captureLog()
     const life = yield* begin({ serverName: "prices", ...options }, prepare).pipe(
       Effect.tap(({ service }) => ConnectionLog.track(service)),
       Effect.annotateLogs("region", "eu"),
@@ -155,7 +155,7 @@ describe("the log", () => {
 
   it.scoped("D12: reminds of an outage that has begun before it was asked to log", () =>
     Effect.gen(function*() {
-      const { heard, said } = notebook()
+      const { heard, said } = captureLog()
       const { service } = yield* begin({ serverName: "prices" }, ({ server }) => server.refuse("no"))
       yield* pass(25)
       yield* heard(ConnectionLog.track(service))
@@ -223,7 +223,7 @@ describe("the log", () => {
 
   it.scoped("D13: logs as information that the server closed the connection, and how", () =>
     Effect.gen(function*() {
-      const { heard, said } = notebook()
+      const { heard, said } = captureLog()
       const end = yield* Deferred.make<void, Goodbye>()
       const connector = Connector.make({
         connect: () => Effect.sync(() => ({})),
@@ -315,7 +315,7 @@ describe("the log", () => {
 
   it.scoped("goes on from where it finds the connection", () =>
     Effect.gen(function*() {
-      const { heard, said } = notebook()
+      const { heard, said } = captureLog()
       const life = yield* begin({ serverName: "prices" })
       yield* pass(30)
       yield* heard(ConnectionLog.track(life.service))
@@ -332,7 +332,7 @@ describe("the log", () => {
 
   it.scoped("does not say how long a connection lasted if it does not know", () =>
     Effect.gen(function*() {
-      const { heard, said } = notebook()
+      const { heard, said } = captureLog()
       const { server, service } = yield* begin({ serverName: "prices" })
       server.release = () => sleep(5)
       yield* pass(1_000)

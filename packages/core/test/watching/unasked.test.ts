@@ -9,8 +9,8 @@ import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
+import { captureLog } from "../support/captureLog.js"
 import { begin, inScope, type Options, pass, refuse, Refused, type Server, settle } from "../support/Life.js"
-import { notebook } from "../support/notebook.js"
 import { it } from "../support/virtualTime.js"
 
 const quotation = "cannot reach wss://me:hush@a/?token=hush"
@@ -29,7 +29,7 @@ describe("what is logged without being asked for", () => {
   for (const [reason, why, options, connect] of ends) {
     it.scoped(`tells once that a persistent connection has ended, and why: ${reason}`, () =>
       Effect.gen(function*() {
-        const { heard, lines } = notebook()
+        const { heard, lines } = captureLog()
         const { service } = yield* heard(begin(options, ({ server }) => {
           server.connect = connect
         }))
@@ -55,7 +55,7 @@ describe("what is logged without being asked for", () => {
 
   it.scoped("D13: includes as information that it gave up because the server had closed the connection regularly", () =>
     Effect.gen(function*() {
-      const { heard, lines } = notebook()
+      const { heard, lines } = captureLog()
       const connector = Connector.make({
         connect: () => Effect.sync(() => ({})),
         closed: () => Effect.fail(new Goodbye({ text: "1000 done" }))
@@ -73,7 +73,7 @@ describe("what is logged without being asked for", () => {
 
   it.scoped("does not include that the owner has closed it", () =>
     Effect.gen(function*() {
-      const { heard, lines } = notebook()
+      const { heard, lines } = captureLog()
       const { server, service } = yield* heard(begin())
       yield* settle
       yield* service.closeWhenCurrentConnectionIsClosed
@@ -89,7 +89,7 @@ describe("what is logged without being asked for", () => {
 
   it.scoped("has been logged when the scope has been left", () =>
     Effect.gen(function*() {
-      const { heard, said } = notebook()
+      const { heard, said } = captureLog()
       const [{ server }, scope] = yield* inScope(heard(begin()))
       yield* settle
       yield* server.abort(new Refused({ text: "no" }))
@@ -99,7 +99,7 @@ describe("what is logged without being asked for", () => {
 
   it.scoped("quotes no credentials", () =>
     Effect.gen(function*() {
-      const { heard, lines } = notebook()
+      const { heard, lines } = captureLog()
       const boom = Effect.die(new Error(quotation))
       const { server } = yield* heard(begin({
         onEvent: ({ _tag }) => _tag === "Connected" ? boom : Effect.void,
@@ -120,7 +120,7 @@ describe("what is logged without being asked for", () => {
     }))
 
   const debugging = () => {
-    const { heard, lines } = notebook()
+    const { heard, lines } = captureLog()
     return {
       lines,
       debugged: <A, E, R>(effect: Effect.Effect<A, E, R>) => heard(Logger.withMinimumLogLevel(effect, LogLevel.Debug))
