@@ -133,6 +133,18 @@ describe("the scope of a connection", () => {
         ])
       }))
 
+    it.scoped(`D4: a finalizer that ${does} after a loss never delays a close`, () =>
+      Effect.gen(function*() {
+        const [{ server, service }] = yield* inScope(begin())
+        server.release = ({ number }) => number === 1 ? finalizer : Effect.void
+        yield* pass(20)
+        server.line.drop()
+        yield* settle
+        expect((yield* askNow(service.close)).isWaiting).toBe(false)
+        expect((yield* service.state.get)._tag).toBe("Closed")
+        expect(server.line.released).toBe(1)
+      }))
+
     it.scoped(`D4: a finalizer that ${does} never delays the next attempt after a failure`, () =>
       Effect.gen(function*() {
         const [{ diary, server }] = yield* inScope(begin())

@@ -56,11 +56,8 @@ interface StepCall extends Asker {
 }
 
 interface HandlerCall extends Asker {
-  /** The loop goes on: it has ended, or it waits for the loop. */
-  isSettled: boolean
+  /** The loop goes on: it has ended, or it has been let go, since it waits for the loop (D7a). */
   onSettled: () => void
-  /** Closing goes on: it has ended, or it waits for a connection, which there will not be. */
-  onOver: () => void
 }
 
 /** How an op ends; an answer that is a defect is one of who asked. */
@@ -88,6 +85,8 @@ export class Model {
   private nextAttemptAt: number | undefined
   /** Why there will be no other connection, unless `close` is the reason. */
   private ending: string | undefined
+  /** It was aborted, or told not to reconnect: only the first time counts (X5). */
+  private isDecided = false
   private hasFinished = false
   /** What the answer to leaving is an answer to. */
   private leaving: string | undefined
@@ -285,7 +284,8 @@ export class Model {
   }
 
   private disconnected(connection: Connection, cause: string, uptime: number): void {
-    if (uptime >= this.scenario.minUptime * tick) this.turn = 0
+    const isSuccess = uptime >= this.scenario.minUptime * tick
+    if (isSuccess) this.turn = 0
     const then = (nextAttemptAt: number | undefined) => {
       this.nextAttemptAt = this.ending === undefined ? nextAttemptAt : undefined
       this.session = undefined
@@ -294,8 +294,12 @@ export class Model {
       this.enter("Waiting")
       this.report(words.disconnected(this.generation, cause), () => this.pause(() => this.beginCycle()))
     }
-    if (this.ending === undefined) this.decide(cause, then)
-    else then(undefined)
+    if (this.ending !== undefined) return then(undefined)
+    this.decide(cause, (nextAttemptAt) => {
+      // D11: a success whose delay has passed does not take the first delay away.
+      if (isSuccess && nextAttemptAt !== undefined && nextAttemptAt <= this.now) this.turn = 0
+      then(nextAttemptAt)
+    })
   }
 
   private failed(cause: string): void {
@@ -303,7 +307,8 @@ export class Model {
     this.cycle.cause = cause
     this.letGoOfStep(nothing)
     this.failures++
-    this.deadlineAt = undefined
+    // A deadline that has passed is shown until the policy has decided.
+    if (cause !== words.timeout) this.deadlineAt = undefined
     this.decide(cause, (nextAttemptAt) => {
       this.nextAttemptAt = nextAttemptAt
       this.lastCause = cause
@@ -379,8 +384,7 @@ export class Model {
         this.finish(words.disconnected(this.generation, session.isGone ? session.lost! : words.clean))
       }
       this.notifyFinished()
-      if (this.handler === undefined) end()
-      else this.handler.onOver = end
+      this.whenHandled(end)
     })
   }
 
@@ -398,11 +402,11 @@ export class Model {
 
   /** There will be no other connection (X4, X5): the first to say so is heard. */
   private end(reason: string): void {
-    if (this.isClosing && reason === words.byOwner) return
-    const isHeard = this.ending === undefined || (this.ending.startsWith("gave up") && reason.startsWith("aborted"))
-    if (isHeard) this.ending = reason
+    if (this.isDecided) return
+    this.isDecided = true
+    if (this.ending === undefined || reason !== words.byOwner) this.ending = reason
     if (this.tag === "Connecting" || this.tag === "Waiting") this.beginClosing()
-    else if (this.tag === "Connected" && isHeard && this.isAborted) this.notify("results", this.refusal)
+    else if (this.tag === "Connected" && this.isAborted) this.notify("results", this.refusal)
   }
 
   private letGoOfStep(then: () => void): void {
@@ -444,19 +448,13 @@ export class Model {
 
   private whenHandled(then: () => void): void {
     const { leg } = this
-    if (this.handler === undefined || this.handler.isSettled) return then()
+    if (this.handler === undefined) return then()
     this.handler.onSettled = () => leg === this.leg && then()
   }
 
   private emit(event: EventWords): void {
     const number = this.counts.handlings++
-    const handler: HandlerCall = {
-      kind: "handler",
-      isGone: false,
-      isSettled: false,
-      onSettled: nothing,
-      onOver: nothing
-    }
+    const handler: HandlerCall = { kind: "handler", isGone: false, onSettled: nothing }
     this.handler = handler
     this.handlers.add(handler)
     this.events.push({ at: this.now, ...event })
@@ -470,14 +468,11 @@ export class Model {
     this.letGoOfHandler(handler)
   }
 
-  private letGoOfHandler(handler: Asker, isOver = true): void {
+  private letGoOfHandler(handler: Asker): void {
     const { handler: last } = this
     if (last === undefined || last !== handler) return
-    const wasSettled = last.isSettled
-    last.isSettled = true
-    if (isOver) this.handler = undefined
-    if (!wasSettled) last.onSettled()
-    if (isOver) last.onOver()
+    this.handler = undefined
+    last.onSettled()
   }
 
   private handle(script: Handling, id: string, asker: Asker, then: () => void): void {
@@ -488,7 +483,7 @@ export class Model {
   }
 
   private walk(
-    { does, pauses, takes }: Call,
+    { does, forks, pauses, takes }: Call,
     id: string,
     asker: Asker,
     then: (died?: string) => void,
@@ -499,7 +494,7 @@ export class Model {
       if (answer.startsWith(words.die(""))) return then(answer)
       if (!isEndless) this.sleep(takes, asker, () => then())
     }
-    this.sleep(pauses, asker, () => does === undefined ? rest("") : this.perform(does, id, asker, rest))
+    this.sleep(pauses, asker, () => does === undefined ? rest("") : this.perform(does, id, asker, rest, forks))
   }
 
   private sleep(ticks: number, sleeper: Asker, then: () => void): void {
@@ -509,7 +504,8 @@ export class Model {
 
   // Ops ------------------------------------------------------------------------------------------------------------
 
-  private perform(op: Op, id: string, asker: Asker, then: Done): void {
+  /** D7c: an attempt that waits for its own connection in its own fiber dies; in a child it meets its deadline. */
+  private perform(op: Op, id: string, asker: Asker, then: Done, isInChild = false): void {
     const done: Done = (answer) => {
       if (asker.isGone) return
       this.answer(id, answer)
@@ -517,16 +513,16 @@ export class Model {
     }
     const wait = (signal: Signal, proceed: (value: string) => void) => {
       this.waiters = [...this.waiters, { id, signal, asker, proceed }]
-      if (signal !== "finished") this.letGoOfHandler(asker)
-      else if (!this.isClosing) this.letGoOfHandler(asker, false)
+      this.letGoOfHandler(asker)
     }
+    const waitsForItself = asker === this.step && !isInChild
     const isPart = asker.kind === "step" || asker.kind === "finalizer"
     switch (op) {
       case "connected": {
         const evaluate = () => {
           if (this.isOpen) return done(words.connection(this.session!.number))
           if (this.isClosing && isPart) return done(words.die(this.reason))
-          if (asker === this.step) return done(words.itself)
+          if (waitsForItself) return done(words.itself)
           wait("changed", evaluate)
         }
         return evaluate()
@@ -535,22 +531,24 @@ export class Model {
         const evaluate = () => {
           if (this.isOpen) return done(words.connection(this.session!.number))
           if (this.hasFinished || (this.isClosing && isPart)) return done(this.reason)
-          if (asker === this.step) return done(words.itself)
+          if (waitsForItself) return done(words.itself)
           wait(this.isClosing ? "finished" : "changed", evaluate)
         }
         return evaluate()
       }
       case "connectedOrFailedToConnect":
         if (this.isOpen) return done(words.connection(this.session!.number))
-        if (this.isClosing || this.isAborted) return done(this.refusal)
-        if (asker === this.step) return done(words.itself)
+        if (this.isClosing || this.ending !== undefined) return done(this.refusal)
+        if (waitsForItself) return done(words.itself)
         return wait("results", done)
       case "close":
       case "closeFinished": {
+        const hadFinished = this.hasFinished
         if (op === "close") this.beginClosing()
+        if (!hadFinished) this.letGoOfHandler(asker)
         const evaluate = () => {
           if (this.hasFinished || (this.isClosing && isPart)) return done(words.done)
-          if (!this.isClosing && asker === this.step) return done(words.itself)
+          if (!this.isClosing && waitsForItself) return done(words.itself)
           wait(isPart ? "changed" : "finished", evaluate)
         }
         return evaluate()

@@ -50,7 +50,17 @@ export type Op =
   | "lose"
 
 /** What else is done with it: the model does not know of it, but no rule is broken by it. */
-export type Extra = "use" | "refresh" | "reconnectNow" | "refresh" | "probe" | "closeGracefully"
+export type Extra = "use" | "refresh" | "reconnectNow" | "reconnectAndRefresh" | "probe" | "drop" | "closeGracefully"
+
+export const extras: ReadonlyArray<Extra> = [
+  "use",
+  "refresh",
+  "reconnectNow",
+  "reconnectAndRefresh",
+  "probe",
+  "drop",
+  "closeGracefully"
+]
 
 /** A call of user code: in a while it performs an op and waits for its answer, and then takes its time. */
 export interface Call {
@@ -152,8 +162,9 @@ export const ends: ReadonlyArray<Op | undefined> = ["close", "closeFinished", "c
 const fair = <A extends Step>(step: A): A => {
   // What never ends and cannot be interrupted would rightly keep closing from ending.
   if (step.ends === "never") return { ...step, isUninterruptible: false }
-  // How far an attempt gets in the ms in which it ends itself is open.
-  return ends.includes(step.does) && !step.isUninterruptible ? { ...step, takes: Math.max(step.takes, 1) } : step
+  // How far an attempt gets in the ms in which it ends itself is open, or in which its child is answered as it ends.
+  const mayEnd = ends.includes(step.does) || step.forks
+  return mayEnd && !step.isUninterruptible ? { ...step, takes: Math.max(step.takes, 1) } : step
 }
 
 const lookUp: FastCheck.Arbitrary<Step> = FastCheck.record(step).map(fair)

@@ -218,9 +218,11 @@ export class Subject {
         return PersistentConnection.refresh(this.service, { drain: tick })
       case "reconnectNow":
         return PersistentConnection.reconnectNow(this.service)
-      case "refresh":
+      case "reconnectAndRefresh":
         this.isReplaced = true
         return PersistentConnection.reconnectNow(this.service, { whenConnected: "refresh" })
+      case "drop":
+        return PersistentConnection.reconnectNow(this.service, { whenConnected: "drop" })
       case "probe":
         return PersistentConnection.reconnectNow(this.service, { whenConnected: "probe" })
       case "closeGracefully":

@@ -29,7 +29,7 @@ export const run = (
   world.flush()
   const compare = (when: string) => {
     const expected = saidBy(model, subject)
-    const got = saidBySubject(subject)
+    const got = saidBySubject(model, subject)
     for (const [what, value] of Object.entries(expected)) {
       differ(`${when}: ${what}`, value, got[what as keyof typeof got])
     }
@@ -89,10 +89,12 @@ export const run = (
   throwIfAny("at the end", checkLeft(subject))
 }
 
+type Answers = ReadonlyMap<string, string>
+
 const saidBy = (model: Model, subject: Subject) => ({
   events: model.events.map(({ at, toHandler }) => `${at} ${toHandler}`),
   calls: model.calls,
-  answers: answersOf(model.answers, subject),
+  answers: answersOf(model.answers, subject.answers, subject),
   state: model.state,
   failures: model.failures,
   reports: reportsOf(model.reports, subject)
@@ -108,14 +110,14 @@ const reportsOf = (reports: Model["reports"], { hasLeft }: Subject) => ({
  * It is open whether user code inside that is interrupted gets its answer in the same ms, or does not even get as far as
  * to ask; and whether a waiter gets a connection that has been lost before, or in the same ms.
  */
-const answersOf = (answers: ReadonlyMap<string, string>, { answers: got, asked, connections, leftAt }: Subject) => {
+const answersOf = (answers: Answers, others: Answers, { answers: got, asked, connections, leftAt }: Subject) => {
   const isOpen = (id: string, answer: string): boolean => {
     const { by, op } = asked.get(id) ?? { by: "user", op: "leave" }
     const other = got.get(id) ?? ""
     const isDead = connections.some(({ lostAt, number }) =>
       other.endsWith(` ${words.connection(number)}`) && Number.parseInt(other) >= lostAt
     )
-    const isInterrupted = answer.endsWith(words.interrupted) || other.endsWith(words.interrupted)
+    const isInterrupted = [answers, others].some((answers) => answers.get(id)?.endsWith(words.interrupted))
     const isLast = isInterrupted || Number.parseInt(answer) >= leftAt ||
       (by === "step" && ends.some((end) => end === op))
     return isDead || (by !== "user" && isLast)
@@ -123,13 +125,13 @@ const answersOf = (answers: ReadonlyMap<string, string>, { answers: got, asked, 
   return Object.fromEntries([...answers].sort().filter(([id, answer]) => !isOpen(id, answer)))
 }
 
-const saidBySubject = (subject: Subject): ReturnType<typeof saidBy> => {
+const saidBySubject = (model: Model, subject: Subject): ReturnType<typeof saidBy> => {
   const { attempt, calls, events, state, world } = subject
   const reports = (text: string) => world.log.filter(({ message }) => message.startsWith(text)).length
   return {
     events: events.map(({ at, toHandler }) => `${at} ${toHandler}`),
     calls,
-    answers: answersOf(subject.answers, subject),
+    answers: answersOf(subject.answers, model.answers, subject),
     state: words.ofState(state),
     failures: attempt === undefined ? 0 : Effect.runSync(attempt.failedAttempts),
     reports: reportsOf({

@@ -3,7 +3,7 @@ import * as FastCheck from "effect/FastCheck"
 import { assertProperty, cases } from "../support/proof.js"
 import { type Act, perform, type Play, shuffled } from "./play.js"
 import { races } from "./races.js"
-import { anOp, type Extra, scenario } from "./Scenario.js"
+import { anOp, extras, scenario } from "./Scenario.js"
 import type { Fault, Subject } from "./Subject.js"
 
 const acts: FastCheck.Arbitrary<ReadonlyArray<Act>> = FastCheck.array(
@@ -13,14 +13,7 @@ const acts: FastCheck.Arbitrary<ReadonlyArray<Act>> = FastCheck.array(
       { weight: 20, arbitrary: anOp },
       {
         weight: 10,
-        arbitrary: FastCheck.constantFrom<Extra>(
-          "use",
-          "refresh",
-          "reconnectNow",
-          "refresh",
-          "probe",
-          "closeGracefully"
-        )
+        arbitrary: FastCheck.constantFrom(...extras)
       },
       { weight: 2, arbitrary: FastCheck.constant("interrupt" as const) },
       { weight: 1, arbitrary: FastCheck.constant("leave" as const) }

@@ -29,9 +29,14 @@ export class Draining<C, E, R> {
   ) {}
 
   /**
-   * Drains and releases a connection. Its uses have until the given moment, and then fail with the reason.
+   * Drains and releases a connection. Its uses have until the given moment, and then fail with the reason. Closing does not
+   * wait for the release of a connection that was lost before (D4).
    */
-  add(session: Session<C, E>, reason: SessionEnd<E>, usesUntil = Infinity): void {
+  add(
+    session: Session<C, E>,
+    reason: SessionEnd<E>,
+    { usesUntil = Infinity, wasLost = false }: { readonly usesUntil?: number; readonly wasLost?: boolean } = {}
+  ): void {
     const release = () => {
       session.release()
       const exit = Cause.isEmpty(session.loss) ? Exit.void : Exit.failCause(session.loss)
@@ -51,9 +56,15 @@ export class Draining<C, E, R> {
         )
       })
     )
-    const drained = Effect.flatMap(drain, () => Fiber.await(release()))
+    const drained = Effect.flatMap(drain, () => {
+      const released = release()
+      return wasLost ? Effect.void : Effect.asVoid(Fiber.await(released))
+    })
     if (!session.isBusy) session.end(reason)
-    const fiber: AnyFiber = session.isBusy ? this.context.fibers.fork(drained) : release()
+    const fiber: AnyFiber = session.isBusy
+      ? this.context.fibers.fork(drained)
+      : release()
+    if (wasLost && !session.isBusy) return
     const releasing = this.releasing ??= new Set()
     releasing.add(fiber)
     fiber.addObserver(() => releasing.delete(fiber))
@@ -74,7 +85,7 @@ export class Draining<C, E, R> {
     )
   }
 
-  /** Waits until all connections have been released. */
+  /** Waits until all connections have been drained, and released if they were not lost. */
   get released(): Effect.Effect<void> {
     return Effect.suspend(() => Effect.asVoid(Fiber.awaitAll(this.releasing ?? [])))
   }

@@ -177,7 +177,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
       if (Option.isNone(next)) this.ending ??= { _tag: "GaveUp", cause }
       // While the policy was asked, somebody may have said that this was the last connection.
       const due = this.ending === undefined ? next : Option.none()
-      this.draining.add(session, session.lossError(cause))
+      this.draining.add(session, session.lossError(cause), { wasLost: true })
       const wait = this.enterWaiting(due, cause, Effect.suspend(() => this.beginCycle()))
       const reported = this.report(Event.Disconnected({ cause, generation: session.generation }))
       return Effect.zipRight(reported, wait)
@@ -200,7 +200,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
         this.makeCurrent(connection, scope)
         const reason = session.lossError(Cause.empty)
         session.supersede(reason)
-        this.draining.add(session, reason, this.now + Duration.toMillis(drain))
+        this.draining.add(session, reason, { usesUntil: this.now + Duration.toMillis(drain) })
       },
       onFailed: (cause) => this.attemptEnded.notify(Exit.failCause(cause)),
       onEnd: (exit) => this.status.attempted(exit, true)
