@@ -23,7 +23,7 @@ import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as Subscribable from "effect/Subscribable"
-import type { ConnectionClosed, ConnectionLost } from "./ConnectionError.js"
+import type { ConnectionClosed, ConnectionLost, NotConnected } from "./ConnectionError.js"
 import type { ConnectionEvent } from "./ConnectionEvent.js"
 import type { ConnectionState } from "./ConnectionState.js"
 import type { Attempt, AttemptFailure, Connection, Connector, Error, TypeId as ConnectorTypeId } from "./Connector.js"
@@ -258,6 +258,13 @@ export interface Options<
    * where the address defines it, otherwise equality of the content.
    */
   readonly addressEquivalence?: Equivalence.Equivalence<NoInfer<Address>> | undefined
+
+  /**
+   * When two typed failures of attempts count as the same, so that `FailedToConnect` is not reported again (C5, D12).
+   * For errors whose text differs each time, as by the id of a request. Defects are compared by their text. Default: the
+   * same text, as it is printed in messages: without stack traces, ids of fibers and spans, headers and secrets.
+   */
+  readonly errorEquivalence?: Equivalence.Equivalence<AttemptFailure<NoInfer<EA | EC>>> | undefined
 }
 
 /**
@@ -311,17 +318,24 @@ export const layer = <
  */
 export interface UseOptions {
   /**
-   * What to do while there is no connection: wait for the next one (the default; a limit is `Effect.timeout`), or fail
-   * at once with a `ConnectionLost` that says what failed last: the connection, or an attempt since then. Its `generation`
-   * is 0 if there has been no connection yet.
+   * What to do while there is no connection: wait for the next one (the default; put a limit on it with `Effect.timeout`),
+   * or fail at once with `NotConnected`, which says what failed last.
    */
   readonly whenDisconnected?: "wait" | "fail" | undefined
 }
 
 /**
- * Does something with the connection: waits for one if there is none, runs `f` on it, and if that connection is lost
- * meanwhile interrupts `f` and fails with `ConnectionLost`; it is never run twice. Fails with `ConnectionClosed` if the
- * persistent connection closes first, or has closed.
+ * @since 0.1.0
+ * @category models
+ */
+export interface WaitOptions extends UseOptions {
+  readonly whenDisconnected?: "wait" | undefined
+}
+
+/**
+ * Does something with the connection: waits for one if there is none, and runs `f` on it, once. If that connection is lost
+ * meanwhile, `f` is interrupted, and `use` fails with `ConnectionLost`. It fails with `ConnectionClosed` if the persistent
+ * connection closes first, or has closed; and with `NotConnected` only if the options say so.
  *
  * @example
  * ```ts
@@ -345,15 +359,26 @@ export interface UseOptions {
 export const use: {
   <Connection, A, E2, R>(
     f: (connection: Connection) => Effect.Effect<A, E2, R>,
-    options?: UseOptions
+    options?: WaitOptions
   ): <E>(
     self: PersistentConnection<Connection, E>
   ) => Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E>, R>
+  <Connection, A, E2, R>(
+    f: (connection: Connection) => Effect.Effect<A, E2, R>,
+    options: UseOptions
+  ): <E>(
+    self: PersistentConnection<Connection, E>
+  ) => Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R>
   <Connection, E, A, E2, R>(
     self: PersistentConnection<Connection, E>,
     f: (connection: Connection) => Effect.Effect<A, E2, R>,
-    options?: UseOptions
+    options?: WaitOptions
   ): Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E>, R>
+  <Connection, E, A, E2, R>(
+    self: PersistentConnection<Connection, E>,
+    f: (connection: Connection) => Effect.Effect<A, E2, R>,
+    options: UseOptions
+  ): Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R>
 } = dual((args) => isPersistentConnection(args[0]), using.use)
 
 /**

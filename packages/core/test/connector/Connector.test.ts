@@ -496,8 +496,8 @@ describe("Connector", () => {
         const { fiber } = yield* open(exchange.connector().pipe(Connector.setup(() => Effect.never)))
         yield* Deferred.succeed(exchange.last.lost, undefined)
         const error = yield* failureOf(fiber)
-        expect(error).toEqual(new ConnectionLost({ serverName: "prices", generation: 3, cause: Cause.empty }))
-        expect(error).toHaveProperty("message", "Connection 3 to \"prices\" was lost: a close without an error")
+        expect(error).toEqual(new ConnectionLost({ serverName: "prices", generation: 3, lossCause: Cause.empty }))
+        expect(error).toHaveProperty("message", "Connection 3 to \"prices\" was closed")
       }))
 
     it.effect("a watch that is interrupted from within is a loss, and not an interruption of the attempt", () =>

@@ -12,8 +12,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
+import { captureLog } from "../support/captureLog.js"
 import { askNow, Line, now, pass, settle, sleep } from "../support/Life.js"
-import { notebook } from "../support/notebook.js"
 import { it } from "../support/virtualTime.js"
 
 class Unauthorized extends Data.TaggedError("Unauthorized")<{ readonly user: string }> {}
@@ -311,7 +311,7 @@ describe("classify", () => {
   for (const [kind, value] of noDecisions) {
     it.scoped(`D10: what is no decision (${kind}) is logged, and retried after 10 seconds`, () =>
       Effect.gen(function*() {
-        const { heard, lines } = notebook()
+        const { heard, lines } = captureLog()
         const { attempts } = yield* heard(begin({
           connect: () => Effect.fail(unreachable),
           retry: RetryPolicy.classify(RetryPolicy.fixed("1 second"), () => value as RetryPolicy.RetryDecision)

@@ -12,7 +12,7 @@ class PricesUnavailable extends Data.TaggedError("PricesUnavailable")<{ readonly
 
 const price = (feed: PersistentConnection.PersistentConnection<Feed>, symbol: string) =>
   PersistentConnection.use(feed, ({ price }) => price(symbol), { whenDisconnected: "fail" }).pipe(
-    Effect.catchTag("ConnectionLost", "ConnectionClosed", () => new PricesUnavailable({ symbol }))
+    Effect.catchTag("NotConnected", "ConnectionLost", "ConnectionClosed", () => new PricesUnavailable({ symbol }))
   )
 
 it.scoped("fails with its own error while there is no connection", () =>

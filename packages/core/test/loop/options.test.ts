@@ -26,7 +26,8 @@ const nonsense: ReadonlyArray<readonly [Key, ReadonlyArray<unknown>]> = [
   ["reconnectJitter", [-1, Number.NaN, "wide", -1n]],
   ["closeTimeout", [-1, Number.NaN, "later"]],
   ["slowHandlerThreshold", [-1, Number.NaN, "later"]],
-  ["retry", [{}, 1_000, "1 second"]]
+  ["retry", [{}, 1_000, "1 second"]],
+  ["errorEquivalence", [{}, 1, "same", null]]
 ]
 
 describe("an option that makes no sense", () => {

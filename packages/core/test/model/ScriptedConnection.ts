@@ -5,7 +5,7 @@ import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
-import { ScriptedError } from "../conformance/Stage.js"
+import { Refused } from "../support/refused.js"
 import type { Loss } from "./Scenario.js"
 import { ScriptedDefect } from "./words.js"
 
@@ -16,7 +16,7 @@ export class ScriptedConnection {
   /** How many times it was released; it is released when `isReleased`. */
   releases = 0
   isReleased = false
-  private readonly end = Deferred.unsafeMake<void, ScriptedError>(FiberId.none)
+  private readonly end = Deferred.unsafeMake<void, Refused>(FiberId.none)
   readonly closed = Deferred.await(this.end)
 
   constructor(readonly number: number, private readonly now: () => number) {}
@@ -36,9 +36,9 @@ export class ScriptedConnection {
   }
 }
 
-const exits: Readonly<Record<Loss, () => Exit.Exit<void, ScriptedError>>> = {
+const exits: Readonly<Record<Loss, () => Exit.Exit<void, Refused>>> = {
   clean: () => Exit.void,
-  fail: () => Exit.fail(new ScriptedError({ text: "lost" })),
+  fail: () => Exit.fail(new Refused({ text: "lost" })),
   die: () => Exit.die(new ScriptedDefect("lost")),
   interrupt: () => Exit.failCause(Cause.interrupt(FiberId.none))
 }

@@ -15,7 +15,7 @@ import * as ScheduleDecision from "effect/ScheduleDecision"
 import * as ScheduleInterval from "effect/ScheduleInterval"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { ScriptedError } from "../conformance/Stage.js"
+import { Refused } from "../support/refused.js"
 import {
   type Call,
   type Connect,
@@ -33,7 +33,7 @@ import * as words from "./words.js"
 import { ScriptedDefect } from "./words.js"
 import type { World } from "./World.js"
 
-type Service = PersistentConnection.PersistentConnection<ScriptedConnection, ScriptedError>
+type Service = PersistentConnection.PersistentConnection<ScriptedConnection, Refused>
 type Attempt = Connector.Attempt<string>
 
 /** The functions of user code that the persistent connection calls. */
@@ -82,7 +82,7 @@ export class Subject {
   readonly bus: Array<string> = []
   /** From the stream of events, which has an end. */
   readonly streamed: Array<string> = []
-  readonly states: Array<State.ConnectionState<ScriptedConnection, ScriptedError>> = []
+  readonly states: Array<State.ConnectionState<ScriptedConnection, Refused>> = []
   /** Look-ups and connects. */
   readonly calls: Array<string> = []
   readonly answers = new Map<string, string>()
@@ -132,7 +132,7 @@ export class Subject {
     return this.options.streams !== false
   }
 
-  get state(): State.ConnectionState<ScriptedConnection, ScriptedError> {
+  get state(): State.ConnectionState<ScriptedConnection, Refused> {
     return Effect.runSync(this.service.state.get)
   }
 
@@ -238,7 +238,7 @@ export class Subject {
         return Effect.as(this.service.closeWhenCurrentConnectionIsClosed, words.done)
       case "abort": {
         if (this.attempt === undefined) return Effect.succeed("no attempt")
-        return Effect.as(Effect.ignore(this.attempt.abort(new ScriptedError({ text: "aborted" }))), words.done)
+        return Effect.as(Effect.ignore(this.attempt.abort(new Refused({ text: "aborted" }))), words.done)
       }
       case "lose":
         return Effect.sync(() => {
@@ -285,7 +285,7 @@ export class Subject {
       connector: Connector.make({
         connect: (address: string, attempt: Attempt) => this.connect(address, attempt),
         probe: (connection: ScriptedConnection) =>
-          Effect.zipRight(sleep(1), connection.isLost ? Effect.fail(new ScriptedError({ text: "dead" })) : Effect.void),
+          Effect.zipRight(sleep(1), connection.isLost ? Effect.fail(new Refused({ text: "dead" })) : Effect.void),
         closed: (connection: ScriptedConnection) => {
           const { faults } = this
           try {
@@ -315,7 +315,7 @@ export class Subject {
     })
   }
 
-  private lookUp(attempt: Attempt): Effect.Effect<string, ScriptedError> {
+  private lookUp(attempt: Attempt): Effect.Effect<string, Refused> {
     this.attempt = attempt
     this.attemptBegunAt = this.world.now
     const number = this.lookUps++
@@ -325,7 +325,7 @@ export class Subject {
     return this.call("lookUp", id, () => this.walk(script, id, Effect.succeed(script.text)))
   }
 
-  private connect(address: string, attempt: Attempt): Effect.Effect<ScriptedConnection, ScriptedError, Scope.Scope> {
+  private connect(address: string, attempt: Attempt): Effect.Effect<ScriptedConnection, Refused, Scope.Scope> {
     const number = this.connects++
     const script = entry(this.scenario.connects, number)
     const deadline = this.attemptBegunAt + deadlineOf(this.scenario)
@@ -385,7 +385,7 @@ export class Subject {
       }))))
   }
 
-  private handle(event: ConnectionEvent<ScriptedConnection, ScriptedError, string>): Effect.Effect<unknown> {
+  private handle(event: ConnectionEvent<ScriptedConnection, Refused, string>): Effect.Effect<unknown> {
     const number = this.handlings++
     this.events.push({ at: this.world.now, ...words.ofEvent(event) })
     if (!this.world.isPreemptive) this.told(event)
@@ -397,7 +397,7 @@ export class Subject {
   }
 
   /** What is the case when an event is reported (A1, A2). */
-  private told(event: ConnectionEvent<ScriptedConnection, ScriptedError, string>): void {
+  private told(event: ConnectionEvent<ScriptedConnection, Refused, string>): void {
     const { state } = this
     const current = Option.getOrUndefined(State.connection(state))
     const isTrue = {
@@ -417,7 +417,7 @@ export class Subject {
     )
   }
 
-  private walk<A, R>(script: Step, id: string, value: Effect.Effect<A, never, R>): Effect.Effect<A, ScriptedError, R> {
+  private walk<A, R>(script: Step, id: string, value: Effect.Effect<A, never, R>): Effect.Effect<A, Refused, R> {
     const { ends, isUninterruptible, text } = script
     const walk = Effect.zipRight(this.deedOf(script, id, "step"), Effect.suspend(() => endings[ends](value, text)))
     return isUninterruptible ? Effect.uninterruptible(walk) : walk
@@ -480,7 +480,7 @@ export class Subject {
   // --------------------------------------------------------------------------------------------------------------
 
   private pump(subscribe: Service["subscribe"], seen: Array<string>): void {
-    const take = (queue: Queue.Dequeue<ConnectionEvent<ScriptedConnection, ScriptedError, void>>) =>
+    const take = (queue: Queue.Dequeue<ConnectionEvent<ScriptedConnection, Refused, void>>) =>
       Effect.forever(Effect.map(Queue.take(queue), (event) => seen.push(words.ofEvent(event).onBus)))
     this.world.runUndisturbed(Effect.scoped(Effect.flatMap(subscribe, take)))
   }
@@ -493,11 +493,11 @@ const entry = <A>(script: ReadonlyArray<A>, call: number): A => script[call % sc
 const endings: Readonly<
   Record<
     Step["ends"],
-    <A, R>(value: Effect.Effect<A, never, R>, text: string) => Effect.Effect<A, ScriptedError, R>
+    <A, R>(value: Effect.Effect<A, never, R>, text: string) => Effect.Effect<A, Refused, R>
   >
 > = {
   succeed: (value) => value,
-  fail: (_, text) => Effect.fail(new ScriptedError({ text })),
+  fail: (_, text) => Effect.fail(new Refused({ text })),
   die: (_, text) => Effect.die(new ScriptedDefect(text)),
   interrupt: () => Effect.interrupt,
   never: () => Effect.never

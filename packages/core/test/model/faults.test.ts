@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { connect, handling, plain, step } from "./lives.js"
+import { connect, handling, plain, step } from "./examples.js"
 import { perform, type Play } from "./play.js"
 import { tick } from "./Scenario.js"
 import { type Callback, type Fault, Subject } from "./Subject.js"

@@ -4,7 +4,7 @@ import * as PersistentConnection from "@persistent-connection/core/PersistentCon
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { cases, isLong } from "../support/proof.js"
-import { lives } from "./lives.js"
+import { examples } from "./examples.js"
 import { type Act, type Options, perform, type Play } from "./play.js"
 import type { Subject } from "./Subject.js"
 import { World } from "./World.js"
@@ -43,7 +43,7 @@ const performWith = (play: Play, step: number, options: Options) => {
   }
 }
 
-describe.each(Object.entries(lives))("while %s", (_, play) => {
+describe.each(Object.entries(examples))("while %s", (_, play) => {
   it.each(disturbances.map((acts) => [acts] as const))(
     "no rule is broken by %j before any task",
     (acts) => {

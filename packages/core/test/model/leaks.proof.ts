@@ -5,8 +5,8 @@ import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
-import { ScriptedError } from "../conformance/Stage.js"
 import { cases } from "../support/proof.js"
+import { Refused } from "../support/refused.js"
 import { tick } from "./Scenario.js"
 import { heapUsed, objectsReachableFrom } from "./size.js"
 import { World } from "./World.js"
@@ -27,10 +27,8 @@ const start = ({ isBusy, succeeds }: Options) => {
     Effect.sync(() => ({ number: ++count.opened })),
     () => Effect.sync(() => count.released++)
   )
-  const failure = new ScriptedError({ text: "always the same" })
-  const fail = Effect.suspend(() =>
-    Effect.fail(isBusy ? new ScriptedError({ text: `failure ${count.opened}` }) : failure)
-  )
+  const failure = new Refused({ text: "always the same" })
+  const fail = Effect.suspend(() => Effect.fail(isBusy ? new Refused({ text: `failure ${count.opened}` }) : failure))
   const made = world.run(world.watched(Scope.extend(
     PersistentConnection.make({
       serverName: "leaks",

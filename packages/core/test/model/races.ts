@@ -1,7 +1,7 @@
 /**
  * Plays in which two things meet in one ms.
  */
-import { connect, handling, plain, step } from "./lives.js"
+import { connect, handling, plain, step } from "./examples.js"
 import type { Act, Play } from "./play.js"
 import { extras, type Handling, type Loss, type Op, type Scenario } from "./Scenario.js"
 

@@ -8,7 +8,6 @@ import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Cause from "effect/Cause"
-import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -16,17 +15,8 @@ import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import { refuse, type Refused } from "./refused.js"
 import { pass, settle } from "./virtualTime.js"
-
-/** The one typed error of the server. A new one each time, so that only its content can tell it from the last. */
-export class Refused extends Data.TaggedError("Refused")<{ readonly text: string }> {
-  override get message(): string {
-    return this.text
-  }
-}
-
-export const refuse = (text: string): Effect.Effect<never, Refused> =>
-  Effect.suspend(() => Effect.fail(new Refused({ text })))
 
 /** A connection: lost when the test drops it, released when its scope is closed. */
 export class Line {
@@ -193,6 +183,7 @@ export const describeCause = (cause: Cause.Cause<unknown>): string => {
   return Cause.isInterrupted(cause) ? "interrupted" : "nothing"
 }
 
+export { refuse, Refused } from "./refused.js"
 export { now, pass, settle, sleep } from "./virtualTime.js"
 
 /** A handler that does something about one kind of event. */

@@ -56,11 +56,12 @@ class TestTime extends VirtualClock {
         throw Cause.squash(cause)
       })
     }
+    const problem = limit === 0
+      ? "The test waits for something that does not happen, or for time that it does not let pass"
+      : "The scope of the test never closes"
     fiber.unsafeInterruptAsFork(fiber.id())
     this.flush()
-    throw new Error(
-      limit === 0 ? "The test waits for something that never comes" : "The scope of the test never closes"
-    )
+    throw new Error(problem)
   }
 
   private passNext(): boolean {

@@ -15,7 +15,7 @@ import * as Number from "effect/Number"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
-import { notebook } from "../support/notebook.js"
+import { captureLog } from "../support/captureLog.js"
 
 class Refused extends Data.TaggedError("Refused")<{}> {}
 
@@ -105,7 +105,7 @@ describe("simulate", () => {
 
   it.effect("counts no reconnect for a client that gives up, and does not log it", () =>
     Effect.gen(function*() {
-      const { heard, lines } = notebook()
+      const { heard, lines } = captureLog()
       const { attempts, reconnects } = yield* heard(simulate({
         outage: "1 hour",
         retry: RetryPolicy.fixed("10 seconds").pipe(Schedule.intersect(Schedule.recurs(2)))

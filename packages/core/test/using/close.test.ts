@@ -192,7 +192,7 @@ describe("closeGracefully", () => {
       server.line.drop(Exit.fail(new Refused({ text: "reset" })))
       yield* settle
       expect(asked.error).toBeInstanceOf(ConnectionLost)
-      expect(Cause.failureOption((asked.error as ConnectionLost<Refused>).cause)).toEqual(
+      expect(Cause.failureOption((asked.error as ConnectionLost<Refused>).lossCause)).toEqual(
         Option.some(new Refused({ text: "reset" }))
       )
       expect(again.error).toBeInstanceOf(ConnectionClosed)

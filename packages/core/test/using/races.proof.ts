@@ -19,47 +19,36 @@ import * as LogLevel from "effect/LogLevel"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Supervisor from "effect/Supervisor"
+import { Line, refuse, Refused } from "../support/Life.js"
 import { isLong, seed } from "../support/proof.js"
 
-class Wire {
-  isLost = false
-  released = 0
-  readonly end = Deferred.unsafeMake<void, string>(FiberId.none)
-  constructor(readonly number: number) {}
-
-  drop(exit: Exit.Exit<void, string>): void {
-    this.isLost = true
-    Deferred.unsafeDone(this.end, exit)
-  }
-}
-
-const gate = () => Deferred.unsafeMake<void, string>(FiberId.none)
+const gate = () => Deferred.unsafeMake<void, Refused>(FiberId.none)
 
 /** A persistent connection, its server, and all who have something to do with it. */
-class World {
+class Race {
   readonly clock = new VirtualClock()
-  readonly wires: Array<Wire> = []
-  readonly events: Array<ConnectionEvent<Wire, string>> = []
-  readonly states: Array<ConnectionState<Wire, string>> = []
+  readonly wires: Array<Line> = []
+  readonly events: Array<ConnectionEvent<Line, Refused>> = []
+  readonly states: Array<ConnectionState<Line, Refused>> = []
   readonly callers: Array<readonly [string, Fiber.RuntimeFiber<unknown, unknown>]> = []
   /** What a connect waits for, what the handler of `Connected` waits for, and what a use waits for. */
-  connecting: Deferred.Deferred<void, string> | undefined
-  handling: Deferred.Deferred<void, string> | undefined
+  connecting: Deferred.Deferred<void, Refused> | undefined
+  handling: Deferred.Deferred<void, Refused> | undefined
   using = gate()
   private abortion: Effect.Effect<void> = Effect.void
   private readonly scope = Effect.runSync(Scope.make())
   private readonly supervisor = Effect.runSync(Supervisor.track)
-  readonly service: PersistentConnection.PersistentConnection<Wire, string>
+  readonly service: PersistentConnection.PersistentConnection<Line, Refused>
 
   constructor({ isStubborn, knowsIfClosed }: Variant) {
     const connector = Connector.make({
       connect: (_: void, attempt: Connector.Attempt<void>) => {
-        this.abortion = Effect.ignore(attempt.abort("aborted"))
+        this.abortion = Effect.ignore(attempt.abort(new Refused({ text: "aborted" })))
         const connect = Effect.zipRight(
           Effect.suspend(() => this.connecting === undefined ? Effect.void : Deferred.await(this.connecting)),
           Effect.acquireRelease(
             Effect.sync(() => {
-              const wire = new Wire(this.wires.length + 1)
+              const wire = new Line(this.wires.length + 1, "a")
               this.wires.push(wire)
               return wire
             }),
@@ -68,9 +57,9 @@ class World {
         )
         return isStubborn ? Effect.uninterruptible(connect) : connect
       },
-      closed: (wire: Wire) => Deferred.await(wire.end),
-      probe: () => Effect.zipRight(Effect.yieldNow(), Effect.fail("no answer")),
-      ...(knowsIfClosed ? { isClosed: (wire: Wire) => wire.isLost } : {})
+      closed: (wire: Line) => wire.lost,
+      probe: () => Effect.zipRight(Effect.yieldNow(), refuse("no answer")),
+      ...(knowsIfClosed ? { isClosed: (wire: Line) => wire.isLost } : {})
     })
     const made = this.clock.run(
       PersistentConnection.make({
@@ -116,7 +105,7 @@ class World {
     this.clock.advanceTo(this.clock.now + millis)
   }
 
-  get state(): ConnectionState<Wire, string> {
+  get state(): ConnectionState<Line, Refused> {
     return Effect.runSync(this.service.state.get)
   }
 
@@ -130,7 +119,7 @@ interface Named<A> {
   readonly act: A
 }
 
-const situations: ReadonlyArray<Named<(world: World) => void>> = [
+const situations: ReadonlyArray<Named<(world: Race) => void>> = [
   { name: "idle", act: () => {} },
   { name: "in use", act: (world) => world.use() },
   {
@@ -152,7 +141,7 @@ const situations: ReadonlyArray<Named<(world: World) => void>> = [
     name: "refreshing under a handler that goes on",
     act: (world) => {
       world.handling = gate()
-      world.wires.at(-1)!.drop(Exit.void)
+      world.wires.at(-1)!.drop()
       world.pass(2_000)
       world.connecting = gate()
       world.call("refresh", PersistentConnection.refresh(world.service, { drain: 5_000 }))
@@ -162,8 +151,8 @@ const situations: ReadonlyArray<Named<(world: World) => void>> = [
     name: "waiting for the next attempt",
     act: (world) => {
       world.connecting = Deferred.unsafeMake(FiberId.none)
-      Deferred.unsafeDone(world.connecting, Exit.fail("refused"))
-      world.wires.at(-1)!.drop(Exit.void)
+      Deferred.unsafeDone(world.connecting, Exit.fail(new Refused({ text: "refused" })))
+      world.wires.at(-1)!.drop()
       world.pass(0)
       world.connecting = undefined
       world.use()
@@ -187,15 +176,18 @@ const situations: ReadonlyArray<Named<(world: World) => void>> = [
   }
 ]
 
-const open = (exit: Exit.Exit<void, string>) => (world: World) => {
+const open = (exit: Exit.Exit<void, Refused>) => (world: Race) => {
   if (world.connecting !== undefined) Deferred.unsafeDone(world.connecting, exit)
 }
 
-const acts: ReadonlyArray<Named<(world: World) => void>> = [
-  { name: "the connection is lost", act: (world) => world.wires.at(-1)?.drop(Exit.fail("reset")) },
-  { name: "the first connection is lost", act: (world) => world.wires[0]?.drop(Exit.void) },
+const acts: ReadonlyArray<Named<(world: Race) => void>> = [
+  {
+    name: "the connection is lost",
+    act: (world) => world.wires.at(-1)?.drop(Exit.fail(new Refused({ text: "reset" })))
+  },
+  { name: "the first connection is lost", act: (world) => world.wires[0]?.drop() },
   { name: "the attempt succeeds", act: open(Exit.void) },
-  { name: "the attempt fails", act: open(Exit.fail("refused")) },
+  { name: "the attempt fails", act: open(Exit.fail(new Refused({ text: "refused" }))) },
   { name: "the use ends", act: (world) => Deferred.unsafeDone(world.using, Exit.void) },
   {
     name: "the handler ends",
@@ -232,7 +224,7 @@ const acts: ReadonlyArray<Named<(world: World) => void>> = [
   }
 ]
 
-const transitions: { readonly [K in ConnectionState<Wire, string>["_tag"]]: ReadonlyArray<string> } = {
+const transitions: { readonly [K in ConnectionState<Line, Refused>["_tag"]]: ReadonlyArray<string> } = {
   Connecting: ["Connecting", "Connected", "Waiting", "Closing"],
   // From connected to connected: it has been replaced, or will be the last.
   Connected: ["Connected", "Waiting", "Closing"],
@@ -242,7 +234,7 @@ const transitions: { readonly [K in ConnectionState<Wire, string>["_tag"]]: Read
 }
 
 /** What is true of every history. */
-const checkHistory = ({ events, states }: World) => {
+const checkHistory = ({ events, states }: Race) => {
   for (let i = 1; i < states.length; i++) {
     expect(transitions[states[i - 1]!._tag], `${states[i - 1]!._tag} -> ${states[i]!._tag}`).toContain(states[i]!._tag)
   }
@@ -273,13 +265,13 @@ const ending = new Set(["close", "closeGracefully", "leave"])
 const last = new Set([...ending, "abort", "closeWhenCurrentConnectionIsClosed"])
 
 const play = (
-  situation: Named<(world: World) => void>,
-  first: Named<(world: World) => void>,
-  second: Named<(world: World) => void>,
+  situation: Named<(world: Race) => void>,
+  first: Named<(world: Race) => void>,
+  second: Named<(world: Race) => void>,
   turns: number,
   variant: Variant
 ) => {
-  const world = new World(variant)
+  const world = new Race(variant)
   world.pass(100)
   situation.act(world)
   world.pass(10)

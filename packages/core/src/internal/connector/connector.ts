@@ -182,7 +182,7 @@ const lossCause = <E>(
   const cause = Exit.isFailure(exit) ? exit.cause : Cause.empty
   // An interruption of the watch is a loss, but must not pass for an interruption of the attempt.
   return Cause.isEmpty(cause) || Cause.isInterruptedOnly(cause)
-    ? Cause.fail(new ConnectionLost({ serverName, generation, cause }))
+    ? Cause.fail(new ConnectionLost({ serverName, generation, lossCause: cause }))
     : cause
 }
 

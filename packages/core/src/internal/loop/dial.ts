@@ -59,7 +59,8 @@ export class Dial<A, C, E, R> {
   private readonly fiber: Fiber.RuntimeFiber<C, E>
   private readonly timer: AnyFiber | undefined
   private scope: Scope.CloseableScope | undefined
-  private isOver = false
+  /** How the attempt has ended, as soon as it is over: its fiber may go on. */
+  private outcome: Exit.Exit<unknown, AttemptFailure<E>> | undefined
 
   constructor(
     private readonly context: DialContext<A, C, E, R>,
@@ -69,7 +70,7 @@ export class Dial<A, C, E, R> {
   ) {
     const { clock, fibers, settings } = context
     this.deadline = new Deadline(clock, settings.attemptTimeout, (at) => {
-      if (!this.isOver) listener.onDeadline?.(at)
+      if (this.outcome === undefined) listener.onDeadline?.(at)
     })
     this.fiber = fibers.fork(withoutFailureLog(this.run({ ...description, untimed: this.deadline.untimed }, isRefresh)))
     this.fiber.addObserver((exit) => this.end(Exit.mapErrorCause(exit, interruptAsDefect)))
@@ -85,12 +86,14 @@ export class Dial<A, C, E, R> {
 
   /** Ends the attempt, and releases what it has acquired. Begins at once; the effect waits for the end. */
   abandon(): Effect.Effect<void> {
-    return this.isOver ? Effect.void : Effect.asVoid(Fiber.await(this.giveUp(Exit.interrupt(FiberId.none))))
+    return this.outcome !== undefined
+      ? Effect.void
+      : Effect.asVoid(Fiber.await(this.giveUp(Exit.interrupt(FiberId.none))))
   }
 
   private run(attempt: Attempt<A>, isRefresh: boolean): Effect.Effect<C, E, R> {
     const { connector, lookUp } = this.context.settings
-    return withAttemptSpan(attempt, isRefresh, (span) =>
+    return withAttemptSpan(attempt, isRefresh, () => this.outcome, (span) =>
       Effect.gen(this, function*() {
         yield* this.listener.ready
         const found = this.unlessOver(() => Effect.scoped(lookUp(attempt)))
@@ -104,11 +107,11 @@ export class Dial<A, C, E, R> {
 
   /** An interruption comes a turn later than the end of the attempt: nothing of it begins in between. */
   private unlessOver<B, E2, R2>(next: () => Effect.Effect<B, E2, R2>): Effect.Effect<B, E2, R2> {
-    return Effect.suspend(() => this.isOver ? Effect.interrupt : next())
+    return Effect.suspend(() => this.outcome === undefined ? next() : Effect.interrupt)
   }
 
   private end(exit: Exit.Exit<C, AttemptFailure<E>>): void {
-    if (this.isOver) return
+    if (this.outcome !== undefined) return
     if (Exit.isSuccess(exit)) {
       this.finish(exit)
       // No yield here: a close would leak a connection that neither the attempt nor a session owns.
@@ -135,7 +138,7 @@ export class Dial<A, C, E, R> {
   }
 
   private finish(exit: Exit.Exit<unknown, AttemptFailure<E>>): void {
-    this.isOver = true
+    this.outcome = exit
     if (this.timer !== undefined) interrupt(this.timer)
     this.listener.onEnd(exit)
   }

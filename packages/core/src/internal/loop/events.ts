@@ -7,11 +7,12 @@ import * as Metric from "effect/Metric"
 import { type ConnectionEvent, mapAddress } from "../../ConnectionEvent.js"
 import { type AnyFiber, interrupt } from "../base/effect3.js"
 import { EventBus } from "../base/eventBus.js"
-import { redactCause } from "../base/redact.js"
+import { printableCause } from "../base/render.js"
 import { Signal } from "../base/signal.js"
 import { now, sleepUntil } from "../base/time.js"
 import type { Fibers } from "./fibers.js"
 import { handlerDefects, slowHandlers } from "./metrics.js"
+import type { Status } from "./status.js"
 
 /** @internal */
 export interface EventSettings<A, C, E, R> {
@@ -47,6 +48,7 @@ export class Events<A, C, E, R> {
       readonly settings: EventSettings<A, C, E, R>
       readonly clock: Clock.Clock
       readonly fibers: Fibers<R>
+      readonly status: Status<C, E>
     }
   ) {}
 
@@ -76,6 +78,7 @@ export class Events<A, C, E, R> {
   private advance(): void {
     while (this.call === undefined && this.queue.length > 0) {
       const event = this.queue.shift()!
+      this.context.status.happened(event)
       this.bus.publish(mapAddress(event, () => undefined))
       if (this.context.settings.onEvent !== undefined) this.start(event, this.context.settings.onEvent)
     }
@@ -96,7 +99,7 @@ export class Events<A, C, E, R> {
             event._tag,
             Effect.logError(
               `The onEvent handler of "${this.context.settings.serverName}" failed on ${event._tag}`,
-              redactCause(cause)
+              printableCause(cause)
             )
           )
       ),

@@ -31,6 +31,7 @@ export interface Settings<A, C, E, R>
   extends DialSettings<A, C, E, R>, RetrySettings<AttemptFailure<E>, R>, EventSettings<A, C, E, R>
 {
   readonly addressEquivalence: Equivalence.Equivalence<A>
+  readonly causeEquivalence: Equivalence.Equivalence<Cause.Cause<AttemptFailure<E>>>
   readonly maxUndelivered: number
 }
 
@@ -64,7 +65,6 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
   private current: AnyFiber | undefined
   private cycle: Cycle<A, AttemptFailure<E>>
   private address: Option.Option<A> = Option.none()
-  private failedAttempts = 0
   /** The server of the current connection has announced that it will go: the next one is to be at another address. */
   elsewhere = false
   /** When the last attempt began, in ms of monotonic time. */
@@ -78,7 +78,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     this.events = new Events(this)
     this.draining = new Draining(this)
     this.retry = new RetryDriver(settings, clock)
-    this.cycle = new Cycle(settings.addressEquivalence)
+    this.cycle = new Cycle(settings.addressEquivalence, settings.causeEquivalence)
     this.status = new Status(clock)
     // A fiber that is forked right after `make`, to follow the events, does not miss the first ones.
     this.switchTo(Effect.zipRight(Effect.yieldNow(), Effect.suspend(() => this.beginCycle())))
@@ -87,7 +87,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
   // Connecting ---------------------------------------------------------------------------------------------------
 
   private beginCycle(): Effect.Effect<void> {
-    this.cycle = new Cycle(this.settings.addressEquivalence)
+    this.cycle = new Cycle(this.settings.addressEquivalence, this.settings.causeEquivalence)
     this.phase = { _tag: "Connecting", dial: undefined }
     this.showConnecting()
     const reported = this.report(Event.AttemptingToConnect({ generation: this.state.generation + 1 }))
@@ -249,11 +249,13 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
       case "Waiting":
         return this.beginClosing()
       case "Connected":
-        if (state._tag === phase._tag) this.enter({ ...state, isLast: true })
+        if (state._tag === phase._tag) this.enter(State.Connected({ ...state, isLast: true }))
         if (reason._tag === "Aborted" || phase.replacement.dial) this.attemptEnded.notify(this.closedExit)
         return void phase.replacement.abandon()
       default:
-        if (reason._tag === "Aborted" && "reason" in state) this.enter({ ...state, reason })
+        if (reason._tag !== "Aborted") return
+        if (state._tag === "Closing") this.enter(State.Closing({ ...state, reason }))
+        if (state._tag === "Closed") this.enter(State.Closed({ ...state, reason }))
     }
   }
 

@@ -1,7 +1,6 @@
-import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import { type ClosedReason, ConnectionClosed, ConnectionLost } from "../../ConnectionError.js"
+import { type ClosedReason, ConnectionClosed, NotConnected } from "../../ConnectionError.js"
 import type { ConnectionState } from "../../ConnectionState.js"
 import type { AttemptFailure } from "../../Connector.js"
 import { Signal } from "../base/signal.js"
@@ -42,6 +41,8 @@ export abstract class LoopState<C, E> {
   /** Closing has finished (X1). The state is `Closed` when the `Connected` handler has ended too (A2). */
   hasClosed = false
   followers: Set<Follower<C, E>> | undefined
+  /** Consecutive failed attempts (C7). */
+  protected failedAttempts = 0
   /** Why there will be no other connection; undefined as well after a mere `close`. */
   protected ending: ClosedReason<E> | undefined
 
@@ -73,20 +74,18 @@ export abstract class LoopState<C, E> {
     return this.isClosing || this.ending !== undefined
   }
 
-  /** The error for `whenDisconnected: "fail"`. */
-  get notConnected(): ConnectionLost<E> {
-    const { session } = this
-    if (session !== undefined) {
-      return session.endedWith?._tag === "ConnectionLost" ? session.endedWith : session.lossError(Cause.empty)
-    }
-    const { generation, lastCause } = this.state
-    const cause = Option.getOrElse(lastCause, () => Cause.empty)
-    return new ConnectionLost({ serverName: this.settings.serverName, generation, cause }) as ConnectionLost<E>
+  /** The error for `whenDisconnected: "fail"`. A connection that is dead is lost, even if nobody knows its end yet. */
+  get notConnected(): NotConnected<E> {
+    const { settings: { serverName }, state: { generation, lastCause } } = this
+    const { failedAttempts, session } = this
+    return session === undefined
+      ? new NotConnected({ serverName, generation, failedAttempts, lastCause })
+      : new NotConnected({ serverName, generation, failedAttempts: 0, lastCause: Option.some(session.loss) })
   }
 
   /** The error for every caller once closing has begun. */
   get closedError(): ConnectionClosed<E> {
-    return new ConnectionClosed({ serverName: this.settings.serverName, reason: this.reason }) as ConnectionClosed<E>
+    return new ConnectionClosed({ serverName: this.settings.serverName, reason: this.reason })
   }
 
   /** The answer of `connectedOrFailedToConnect` when there will be no other attempt (A5, X5). */

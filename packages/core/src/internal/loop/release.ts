@@ -2,7 +2,7 @@ import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import { redactCause } from "../base/redact.js"
+import { printableCause } from "../base/render.js"
 import { sleep } from "../base/time.js"
 import type { Fibers } from "./fibers.js"
 
@@ -33,7 +33,8 @@ export const releaseInBackground = <R>(
   const released = fibers.fork(
     Effect.catchAllCause(
       release,
-      (cause) => annotated(Effect.logError(`A finalizer of a connection to "${serverName}" failed`, redactCause(cause)))
+      (cause) =>
+        annotated(Effect.logError(`A finalizer of a connection to "${serverName}" failed`, printableCause(cause)))
     )
   )
   if (!Duration.isFinite(closeTimeout)) return released

@@ -7,7 +7,7 @@ import * as Random from "effect/Random"
 import type * as Schedule from "effect/Schedule"
 import * as ScheduleDecision from "effect/ScheduleDecision"
 import * as Intervals from "effect/ScheduleIntervals"
-import { redactCause } from "../base/redact.js"
+import { printableCause } from "../base/render.js"
 import { millisUntil, now, sleepUntil } from "../base/time.js"
 
 /** The delay, in ms from the beginning of the attempt, if the schedule dies: the original's. */
@@ -46,7 +46,7 @@ export class RetryDriver<E, R> {
       }),
       // D10: a policy that dies does not stop the loop either.
       Effect.catchAllCause((defect) =>
-        Effect.logError(`The retry policy of "${serverName}" failed`, redactCause(defect)).pipe(
+        Effect.logError(`The retry policy of "${serverName}" failed`, printableCause(defect)).pipe(
           Effect.annotateLogs("server_name", serverName),
           Effect.as(Option.some(attemptBegunAt + fallback))
         )

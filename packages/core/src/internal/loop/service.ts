@@ -16,6 +16,7 @@ import * as State from "../../ConnectionState.js"
 import * as Connector from "../../Connector.js"
 import type { Options, PersistentConnection } from "../../PersistentConnection.js"
 import * as RetryPolicy from "../../RetryPolicy.js"
+import { equalCause, equalCauseBy } from "../base/cause.js"
 import { type AnyFiber, ownRuntime } from "../base/effect3.js"
 import { equalContent } from "../base/equalContent.js"
 import * as option from "../base/options.js"
@@ -184,13 +185,15 @@ const isFunction = (value: unknown) => typeof value === "function"
 const decode = <Address, Connection, EA, EC, RA, RC, RS, RH>(
   options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
 ): Settings<Address, Connection, EA | EC, RA | RC | RS | RH> => {
-  const { address, connector, onEvent, retry = RetryPolicy.standard } = options
+  const { address, connector, errorEquivalence, onEvent, retry = RetryPolicy.standard } = options
   const serverName = option.nonEmpty("serverName", options.serverName)
   // Otherwise every attempt would fail, or every policy be taken for one that dies, for ever.
   option.checkKind(Effect.isEffect(address) || isFunction(address), "address", "an effect or a function", address)
   option.checkKind(Predicate.hasProperty(connector, Connector.TypeId), "connector", "a Connector", connector)
   option.checkKind(Schedule.isSchedule(retry), "retry", "a Schedule", retry)
   option.checkKind(onEvent === undefined || isFunction(onEvent), "onEvent", "a function", onEvent)
+  const isEquivalence = errorEquivalence === undefined || isFunction(errorEquivalence)
+  option.checkKind(isEquivalence, "errorEquivalence", "a function", errorEquivalence)
   return {
     serverName,
     lookUp: Effect.isEffect(address) ? () => address : address,
@@ -203,6 +206,7 @@ const decode = <Address, Connection, EA, EC, RA, RC, RS, RH>(
     slowHandlerThreshold: option.duration("slowHandlerThreshold", options.slowHandlerThreshold ?? Duration.seconds(10)),
     onEvent,
     maxUndelivered: options.maxUndelivered ?? 8,
-    addressEquivalence: options.addressEquivalence ?? equalContent
+    addressEquivalence: options.addressEquivalence ?? equalContent,
+    causeEquivalence: errorEquivalence === undefined ? equalCause : equalCauseBy(errorEquivalence)
   }
 }

@@ -56,12 +56,12 @@ export class Session<C, E> {
   ) {}
 
   lossError(cause: Cause.Cause<E>): ConnectionLost<E> {
-    return new ConnectionLost({ serverName: this.serverName, generation: this.generation, cause }) as ConnectionLost<E>
+    return new ConnectionLost({ serverName: this.serverName, generation: this.generation, lossCause: cause })
   }
 
   /** The cause with which the connection was lost; empty if there was none, or as long as it is not lost. */
   get loss(): Cause.Cause<E> {
-    return this.endedWith?._tag === "ConnectionLost" ? this.endedWith.cause : Cause.empty
+    return this.endedWith?._tag === "ConnectionLost" ? this.endedWith.lossCause : Cause.empty
   }
 
   /** Another connection has become the current one, or this one is being closed. Only the first call counts. */

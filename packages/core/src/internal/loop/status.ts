@@ -4,6 +4,7 @@ import type * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as SubscriptionRef from "effect/SubscriptionRef"
+import type { ConnectionEvent } from "../../ConnectionEvent.js"
 import { Connecting, connection, type ConnectionState } from "../../ConnectionState.js"
 import type { AttemptFailure } from "../../Connector.js"
 import { EventBus } from "../base/eventBus.js"
@@ -17,6 +18,8 @@ import { now } from "../base/time.js"
 export interface Observer<C, E> {
   /** `at` is in ms of monotonic time. An observer is first called with the present state as both arguments. */
   readonly onTransition?: (previous: ConnectionState<C, E>, next: ConnectionState<C, E>, at: number) => void
+  /** An event, with the address, when it is published (E1). */
+  readonly onEvent?: (event: ConnectionEvent<C, E>) => void
   /** An attempt has ended, an abandoned one with an interruption. A failed refresh is not a transition. */
   readonly onAttempt?: (exit: Exit.Exit<unknown, AttemptFailure<E>>, isRefresh: boolean) => void
   /** The number of fibers that wait for a connection has changed. */
@@ -53,6 +56,10 @@ export class Status<C, E> {
     this.observers?.forEach((observer) => observer.onTransition?.(previous, state, at))
     this.bus?.publish(state)
     if (this.ref !== undefined) set(this.ref, connection(state), connection(previous))
+  }
+
+  happened(event: ConnectionEvent<C, E>): void {
+    this.observers?.forEach((observer) => observer.onEvent?.(event))
   }
 
   attempted(exit: Exit.Exit<unknown, AttemptFailure<E>>, isRefresh: boolean): void {

@@ -17,7 +17,7 @@ import type { ConnectionMap, Options } from "../../ConnectionMap.js"
 import type { PersistentConnection } from "../../PersistentConnection.js"
 import { ownRuntime } from "../base/effect3.js"
 import * as option from "../base/options.js"
-import { redact } from "../base/redact.js"
+import { render } from "../base/render.js"
 import { millisUntil, now, sleepUntil } from "../base/time.js"
 import { limitAttempts, makeAttemptLimiter } from "../connector/connector.js"
 import * as persistentConnection from "../loop/service.js"
@@ -70,7 +70,7 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
   }
 
   toJSON() {
-    return { _id: "ConnectionMap", keys: this.keys.map(redact) }
+    return { _id: "ConnectionMap", keys: this.keys.map(render) }
   }
 
   get keys(): Array<Key> {

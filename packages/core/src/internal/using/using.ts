@@ -2,7 +2,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import type { ConnectionClosed, ConnectionLost } from "../../ConnectionError.js"
+import type { ConnectionClosed, ConnectionLost, NotConnected } from "../../ConnectionError.js"
 import type { PersistentConnection, UseOptions } from "../../PersistentConnection.js"
 import { asCaller, type Caller } from "../base/effect3.js"
 import type { Loop } from "../loop/loop.js"
@@ -49,8 +49,8 @@ export const use = <C, E, A, E2, R>(
   self: PersistentConnection<C, E>,
   f: (connection: C) => Effect.Effect<A, E2, R>,
   options?: UseOptions
-): Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E>, R> =>
-  withSession<C, E, A, E2 | ConnectionLost<E> | ConnectionClosed<E>, R>(self, {
+): Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R> =>
+  withSession<C, E, A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R>(self, {
     onSession: (session, caller) =>
       Effect.flatMap(
         session.use(caller, Effect.suspend(() => f(session.connection))),

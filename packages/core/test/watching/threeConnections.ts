@@ -4,7 +4,7 @@ import * as Exit from "effect/Exit"
 import { ask, begin, pass, Refused, settle } from "../support/Life.js"
 
 /** Three: one connected, one waiting for its next attempt, one that has given up. */
-export const three = Effect.gen(function*() {
+export const threeConnections = Effect.gen(function*() {
   const prices = yield* begin({ serverName: "prices", retry: RetryPolicy.fixed("1 hour") })
   prices.server.lookUp = () => Effect.succeed("wss://me:hush@prices.example.com/v1?token=hush")
   prices.server.refuse("connect ECONNREFUSED 10.0.0.7:443")

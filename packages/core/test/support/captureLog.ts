@@ -11,7 +11,7 @@ interface Line {
 }
 
 /** A logger that writes down what it is told, for effects that are to be heard, and what it has written. */
-export const notebook = () => {
+export const captureLog = () => {
   const lines: Array<Line> = []
   const logger = Logger.make<unknown, void>(({ annotations, cause, logLevel, message }) => {
     lines.push({

@@ -1,5 +1,5 @@
 /**
- * A few whole lives, in which everything happens that can happen; to be disturbed at every moment.
+ * Examples of whole histories, in which everything happens that can happen; to be disturbed at every moment.
  */
 import type { Play } from "./play.js"
 import type { Connect, Handling, Scenario, Step } from "./Scenario.js"
@@ -40,7 +40,7 @@ const waiters = [
 
 const slowRelease: Handling = { ...handling, takes: 1 }
 
-export const lives: Readonly<Record<string, Play>> = {
+export const examples: Readonly<Record<string, Play>> = {
   "it fails, connects, loses the connection and connects again": {
     scenario: {
       ...plain,

@@ -8,7 +8,7 @@ import * as FiberId from "effect/FiberId"
 import type { Stage } from "./Stage.js"
 import type { ConnectCall } from "./Trace.js"
 
-export class ScriptedConnection {
+export class TraceConnection {
   /** Closing has begun: the connection knows that it is closed. */
   isClosed = false
   private readonly finished = Deferred.unsafeMake<void>(FiberId.none)

@@ -1,11 +1,13 @@
-import { endpoint, redact, redactCause } from "#internal/base/redact.js"
-import { redactText } from "#internal/base/redactText.js"
+import { printableCause, render, renderCause, summary } from "#internal/base/render.js"
+import { hideSecrets } from "#internal/base/secrets.js"
 import { describe, expect, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as FastCheck from "effect/FastCheck"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import { inspect } from "node:util"
 
 describe("an address is shown", () => {
   const cyclic: Record<string, unknown> = { host: "a" }
@@ -18,7 +20,7 @@ describe("an address is shown", () => {
     ["a host and a port", "feed.example.com:443", "feed.example.com:443"],
     ["a user without a scheme", "me:hush@feed.example.com:443", "feed.example.com:443"],
     ["a password with everything in it", "me:hu@s?h#x@feed.example.com", "feed.example.com"],
-    ["a query without a scheme", "feed.example.com/v1?token=hush", "feed.example.com/v1"],
+    ["a query without a scheme", "feed.example.com/v1?token=hush", "feed.example.com/v1?token=<redacted>"],
     ["a path", "/run/feed@1.sock", "/run/feed@1.sock"],
     ["a Windows pipe", "\\\\.\\pipe\\feed", "\\\\.\\pipe\\feed"],
     ["a URL as it is", "wss://feed.example.com/v1", "wss://feed.example.com/v1"],
@@ -45,7 +47,7 @@ describe("an address is shown", () => {
       "jdbc:postgresql://db.example.com/db"
     ],
     ["a list of URLs", "amqp://me:hush@a, amqp://me:hush@b", "amqp://a, amqp://b"],
-    ["a list of URLs without a space", "amqp://me:hush@a/,amqp://me:hush@b", "amqp://a/,amqp://b"],
+    ["a list of URLs without a space", "amqp://me:hush@a/,amqp://me:hush@b", "amqp://a/…"],
     ["a connection string", "host=db user=me password=hush", "host=db user=me password=<redacted>"],
     ["another one", "Server=db;Pwd=hush;Encrypt=true", "Server=db;Pwd=<redacted>;Encrypt=true"],
     ["a URL object", new URL("wss://me:hush@feed.example.com/v1?token=hush"), "wss://feed.example.com/v1"],
@@ -73,7 +75,6 @@ describe("an address is shown", () => {
         bypass: true
       },
       "{\"password\":\"<redacted>\",\"accessToken\":\"<redacted>\",\"client_secret\":\"<redacted>\"," +
-      "\"headers\":{\"Authorization\":\"<redacted>\",\"X-Api-Key\":\"<redacted>\",\"Host\":\"a\"}," +
       "\"passphrase\":\"<redacted>\",\"pass\":\"<redacted>\",\"db_pass\":\"<redacted>\",\"sessionId\":\"<redacted>\"," +
       "\"key\":\"<redacted>\",\"monkey\":\"b\",\"bypass\":true}"
     ],
@@ -89,22 +90,21 @@ describe("an address is shown", () => {
     ],
     ["a map", new Map([["token", "hush"], ["host", "a"]]), "[[\"token\",\"<redacted>\"],[\"host\",\"a\"]]"],
     ["a JSON Web Token", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.hushhush", "<redacted>"],
-    ["a private key", "-----BEGIN PRIVATE KEY-----\nhush", "<redacted>"],
     ["bytes", new Uint8Array([104, 117]), "<2 bytes>"],
     ["a cycle", cyclic, "{\"host\":\"a\",\"self\":\"<circular>\"}"],
     ["an option", Option.some("ws://me:hush@a/"), "{\"_id\":\"Option\",\"_tag\":\"Some\",\"value\":\"ws://a/\"}"],
-    ["an error", new Error("no ws://me:hush@a/"), "Error: no ws://a/"],
+    ["an error", new Error("no ws://me:hush@a/"), "no ws://a/"],
     ["a function", () => "hush", "<function>"],
     ["nothing", undefined, "undefined"],
     ["null", null, "null"],
     ["a number", 5432, "5432"],
     ["a bigint", 1n, "1"],
     ["a symbol", Symbol("a"), "Symbol(a)"],
-    ["something long", "a".repeat(1_000), `${"a".repeat(300)}…`]
+    ["something long", "a".repeat(1_000), `${"a".repeat(499)}…`]
   ]
 
   for (const [what, address, shown] of examples) {
-    it(`without its secrets: ${what}`, () => expect(redact(address)).toBe(shown))
+    it(`without its secrets: ${what}`, () => expect(render(address)).toBe(shown))
   }
 
   it("if it cannot be read, as that", () => {
@@ -113,9 +113,9 @@ describe("an address is shown", () => {
         throw new Error("no")
       }
     }
-    expect(redact(throwing)).toBe("<unreadable>")
-    expect(redact({ toJSON: () => throwing })).toBe("<unreadable>")
-    expect(redact(new Proxy({}, { get: () => throwing.host, ownKeys: () => throwing.host as never }))).toBe(
+    expect(render(throwing)).toBe("<unreadable>")
+    expect(render({ toJSON: () => throwing })).toBe("<unreadable>")
+    expect(render(new Proxy({}, { get: () => throwing.host, ownKeys: () => throwing.host as never }))).toBe(
       "<unreadable>"
     )
   })
@@ -125,8 +125,7 @@ describe("an address is shown", () => {
       FastCheck.property(
         FastCheck.anything({ withBigInt: true, withDate: true, withMap: true, withSet: true }),
         (address) => {
-          expect(typeof redact(address)).toBe("string")
-          expect(typeof endpoint(address)).toBe("object")
+          expect(typeof render(address)).toBe("string")
         }
       ),
       { numRuns: 1_000 }
@@ -164,21 +163,21 @@ describe("a secret is never shown", () => {
       FastCheck.property(urls, ({ host, url }) => {
         const all: ReadonlyArray<unknown> = [url, { url }, [url], ...URL.canParse(url) ? [new URL(url)] : []]
         for (const address of all) {
-          expect(redact(address)).not.toContain(secret)
-          expect(redact(address)).toContain(host)
+          expect(render(address)).not.toContain(secret)
+          expect(render(address)).toContain(host)
         }
-        expect(endpoint(url).host ?? host).toBe(host)
       }),
       { numRuns: 1_000 }
     )
   })
 
-  it("of a URL without its scheme", () => {
+  it("of the user info of a URL without its scheme", () => {
     FastCheck.assert(
-      FastCheck.property(urls, ({ url }) => {
-        expect(redact(url.replace(/^.*?:\/\//, ""))).not.toContain(secret)
-      }),
-      { numRuns: 1_000 }
+      FastCheck.property(word, secrets, word, (user, password, host) => {
+        const text = render(`cannot reach ${user}:${password}@${host}.example.com:80`)
+        expect(text).not.toContain(secret)
+        expect(text).toContain(`${host}.example.com:80`)
+      })
     )
   })
 
@@ -197,14 +196,14 @@ describe("a secret is never shown", () => {
       })
     )
     FastCheck.assert(FastCheck.property(nested, (address) => {
-      expect(redact(address)).not.toContain(secret)
+      expect(render(address)).not.toContain(secret)
     }))
   })
 
   it("of a text that quotes a URL", () => {
     FastCheck.assert(
       FastCheck.property(urls, FastCheck.constantFrom(" ", "\"", "'", "<"), ({ url }, quote) => {
-        const text = redactText(`GET ${quote}${url}${quote} failed`)
+        const text = hideSecrets(`GET ${quote}${url}${quote} failed`)
         expect(text).not.toContain(secret)
         expect(text.startsWith("GET ") && text.endsWith("failed")).toBe(true)
       }),
@@ -223,13 +222,12 @@ describe("a text", () => {
     "the password is wrong",
     "bypass=1",
     "getaddrinfo ENOTFOUND feed.example.com (see https://example.com/help)",
-    "    at connect (file:///app/node_modules/effect@3.22.4/dist/esm/Effect.js?v=1:10:5)",
     "    at node:internal/process/task_queues:95:5",
     "mail me@example.com"
   ]
 
   for (const text of texts) {
-    it(`without credentials stays as it is: ${text.trim()}`, () => expect(redactText(text)).toBe(text))
+    it(`without credentials stays as it is: ${text.trim()}`, () => expect(hideSecrets(text)).toBe(text))
   }
 
   const secrets: ReadonlyArray<readonly [text: string, shown: string]> = [
@@ -241,6 +239,7 @@ describe("a text", () => {
     ["sent {\"authorization\":\"ApiKey hush\"}", "sent {\"authorization\":<redacted>}"],
     ["401 with Bearer hush.hush-hush", "401 with Bearer <redacted>"],
     ["sent Authorization: hush", "sent Authorization: <redacted>"],
+    ["sent Set-Cookie: sid=hush; id=hush", "sent Set-Cookie: <redacted>"],
     ["user=me pass=hush", "user=me pass=<redacted>"],
     ["DB_PASS=hush", "DB_PASS=<redacted>"],
     ["sessionId=hush", "sessionId=<redacted>"],
@@ -253,7 +252,7 @@ describe("a text", () => {
   ]
 
   for (const [text, shown] of secrets) {
-    it(`loses its credentials: ${shown}`, () => expect(redactText(text)).toBe(shown))
+    it(`loses its credentials: ${shown}`, () => expect(hideSecrets(text)).toBe(shown))
   }
 
   it("takes no longer than it is long", () => {
@@ -269,58 +268,148 @@ describe("a text", () => {
       "eyJ".repeat(33_000),
       "bearer ".repeat(14_000)
     ]
-    for (const text of long) expect(typeof redactText(text)).toBe("string")
+    for (const text of long) expect(typeof hideSecrets(text)).toBe("string")
   })
 })
 
-describe("a cause", () => {
-  it("without credentials keeps its errors", () => {
-    const error = new Error("no")
-    const cause = Cause.parallel(Cause.fail(error), Cause.sequential(Cause.die(error), Cause.empty))
-    expect(redactCause(cause)).toEqual(cause)
-    expect(Option.getOrThrow(Cause.failureOption(redactCause(cause)))).toBe(error)
-  })
+describe("a cause is shown", () => {
+  class Silent extends Data.TaggedError("Silent") {}
+  class Refused extends Data.TaggedError("Refused")<{ readonly status: number; readonly cause?: unknown }> {}
 
-  it("loses them wherever they are quoted", () => {
-    class Refused extends Data.TaggedError("Refused")<{ readonly url: string; readonly cause: unknown }> {
-      override get message(): string {
-        return `cannot reach ${this.url}`
-      }
-    }
-    const url = "wss://me:hush@feed.example.com/?token=hush"
-    const cause = Cause.fail(new Refused({ url, cause: new Error(`no ${url}`) }))
-    const pretty = Cause.pretty(redactCause(cause), { renderErrorCause: true })
-    expect(pretty).not.toContain("hush")
-    expect(pretty).toContain("Refused: cannot reach wss://feed.example.com/")
-    expect(pretty).toContain("no wss://feed.example.com/")
-    expect(JSON.stringify(redactCause(cause))).not.toContain("hush")
-    expect(Cause.pretty(redactCause(Cause.die(`no ${url}`)))).toContain("no wss://feed.example.com/")
-    expect(Cause.pretty(redactCause(Cause.fail({ url })))).not.toContain("hush")
-  })
-})
+  const url = "wss://me:hush@feed.example.com/?token=hush"
+  const refused = new Error("connect ECONNREFUSED 127.0.0.1:80")
+  const circular = new Refused({ status: 1 })
+  Object.assign(circular, { detail: [circular] })
 
-describe("the endpoint of an address", () => {
-  const examples: ReadonlyArray<readonly [address: unknown, endpoint: object]> = [
-    ["wss://me:hush@feed.example.com/v1", { host: "feed.example.com", port: 443 }],
-    ["ws://[::1]:8080", { host: "::1", port: 8080 }],
-    ["postgres://db.example.com/db", { host: "db.example.com" }],
-    [new URL("https://a.example.com"), { host: "a.example.com", port: 443 }],
-    ["feed.example.com:80", { host: "feed.example.com", port: 80 }],
-    ["me:hush@feed.example.com:80", { host: "feed.example.com", port: 80 }],
-    ["[::1]:80", { host: "::1", port: 80 }],
-    ["/run/feed.sock", { host: "/run/feed.sock" }],
-    [{ host: "a", port: 1 }, { host: "a", port: 1 }],
-    [{ hostname: "a", port: "1" }, { host: "a", port: 1 }],
-    [{ path: "/run/feed.sock" }, { host: "/run/feed.sock" }],
-    [{ url: "ws://a", protocols: [] }, { host: "a", port: 80 }],
-    ["prices", {}],
-    [Redacted.make("a:1"), {}],
-    ["mongodb://a,b/db", { host: "a,b" }],
-    [undefined, {}],
-    [{ host: 1 }, {}]
+  const failures: ReadonlyArray<readonly [what: string, error: unknown, shown: string]> = [
+    ["its message", new Error("refused"), "refused"],
+    ["its message, whatever its class and its fields", Object.assign(new TypeError("no"), { code: 3 }), "no"],
+    ["a message of several lines", new Error("no\n  at all\u001b[31m"), "no at all [31m"],
+    ["a text", "refused", "refused"],
+    ["a number", 3, "3"],
+    ["nothing", undefined, "undefined"],
+    ["the message of an object", { _tag: "Denied", message: "denied" }, "denied"],
+    ["the tag and the fields", new Refused({ status: 401 }), "Refused {\"status\":401}"],
+    ["the tag and the fields of an object", { _tag: "Refused", status: 401 }, "Refused {\"status\":401}"],
+    ["the tag", new Silent(), "Silent"],
+    ["the name", new RangeError(), "RangeError"],
+    ["the fields", { reason: "closed" }, "{\"reason\":\"closed\"}"],
+    ["itself in it", circular, "Refused {\"status\":1,\"detail\":[\"<circular>\"]}"],
+    [
+      "the cause behind it",
+      new Error("fetch failed", { cause: refused }),
+      "fetch failed: connect ECONNREFUSED 127.0.0.1:80"
+    ],
+    [
+      "the cause behind fields",
+      new Refused({ status: 1, cause: new Error("why", { cause: refused }) }),
+      "Refused {\"status\":1}: why: connect ECONNREFUSED 127.0.0.1:80"
+    ],
+    [
+      "a cause that it has quoted, once",
+      new Error("cannot open: connect ECONNREFUSED 127.0.0.1:80", { cause: refused }),
+      "cannot open: connect ECONNREFUSED 127.0.0.1:80"
+    ],
+    [
+      "all causes behind it",
+      new AggregateError([
+        new Error("ECONNREFUSED ::1"),
+        new Error("ECONNREFUSED 127.0.0.1"),
+        new Error("ECONNREFUSED ::1")
+      ]),
+      "AggregateError: ECONNREFUSED ::1; ECONNREFUSED 127.0.0.1"
+    ],
+    ["a Cause behind it", new Error("no", { cause: Cause.parallel(Cause.fail("a"), Cause.die("b")) }), "no: a; b"],
+    ["an empty Cause behind it", new Error("no", { cause: Cause.empty }), "no"],
+    [
+      "a request without its headers",
+      { _tag: "No", request: { url, headers: { a: "hush" } } },
+      "No {\"request\":{\"url\":\"wss://feed.example.com/\"}}"
+    ],
+    ["a secret field", { _tag: "No", password: "hush" }, "No {\"password\":\"<redacted>\"}"],
+    [
+      "a secret in a text",
+      new Error(`GET ${url} failed: password=hush`),
+      "GET wss://feed.example.com/ failed: password=<redacted>"
+    ],
+    [
+      "what throws when it is read",
+      Object.defineProperty({}, "message", {
+        get: () => {
+          throw new Error("private")
+        }
+      }),
+      "<unreadable>"
+    ]
   ]
 
-  for (const [address, expected] of examples) {
-    it(`is ${JSON.stringify(expected)}: ${redact(address)}`, () => expect(endpoint(address)).toEqual(expected))
+  for (const [what, error, shown] of failures) {
+    it(`of an error: ${what}`, () => expect(renderCause(Cause.fail(error))).toBe(shown))
   }
+
+  it("by its kind", () => {
+    expect(renderCause(Cause.empty)).toBe("a close without an error")
+    expect(renderCause(Cause.interrupt(FiberId.none))).toBe("an interruption")
+    expect(renderCause(Cause.die(new Error("broken")))).toBe("defect: broken")
+    expect(renderCause(Cause.parallel(Cause.die(new Error("broken")), Cause.fail(new Error("no"))))).toBe(
+      "no; defect: broken"
+    )
+  })
+
+  it("in a message only up to a length", () => {
+    const long = Cause.fail(new Error("x".repeat(10_000)))
+    expect(renderCause(long)).toHaveLength(10_000)
+    expect(summary(long)).toHaveLength(500)
+  })
+})
+
+describe("a cause for loggers and tracers", () => {
+  class LoginFailed extends Data.TaggedError("LoginFailed")<{
+    readonly password: string
+    readonly request: unknown
+    readonly cause: unknown
+  }> {
+    override get message(): string {
+      return "refused"
+    }
+  }
+  const secret = "hunter2hunter2"
+  const failure = new LoginFailed({
+    password: secret,
+    request: { headers: { Authorization: `Bearer ${secret}` } },
+    cause: new AggregateError([new Error(`wss://bob:${secret}@a`), new Error(`wss://bob:${secret}@b`)], "all refused")
+  })
+  const cause = Cause.sequential(Cause.fail(failure), Cause.parallel(Cause.die(failure), Cause.interrupt(FiberId.none)))
+
+  it("has the same form, and errors with the same names and with their texts", () => {
+    const shown = printableCause(cause)
+    const [error] = Cause.failures(shown)
+    expect(error).toBeInstanceOf(Error)
+    expect(error).toMatchObject({ name: "LoginFailed", message: "refused: all refused: wss://a/; wss://b/" })
+    expect(error!.stack).toBe("LoginFailed: refused: all refused: wss://a/; wss://b/")
+    expect([...Cause.defects(shown)]).toEqual([error])
+    expect(Cause.isInterrupted(shown)).toBe(true)
+    expect(Cause.isEmpty(printableCause(Cause.empty))).toBe(true)
+  })
+
+  it("shows no secret, however it is printed", () => {
+    const shown = printableCause(cause)
+    const printed = [
+      Cause.pretty(shown, { renderErrorCause: true }),
+      inspect(shown, { depth: 20, showHidden: true }),
+      JSON.stringify(shown),
+      String(shown)
+    ]
+    for (const text of printed) expect(text).not.toContain(secret)
+    expect(printed[0]).toContain("LoginFailed: refused: all refused: wss://a/; wss://b/")
+  })
+
+  it("is made of what cannot be read, too", () => {
+    const unreadable = new Proxy(new Error("private"), {
+      get: () => {
+        throw new Error("private")
+      }
+    })
+    expect(Cause.pretty(printableCause(Cause.fail(unreadable)))).toBe("Error: <unreadable>")
+  })
 })
