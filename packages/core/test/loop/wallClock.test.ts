@@ -20,6 +20,7 @@ import {
   type Options,
   pass,
   refuse,
+  Server,
   settle,
   sleep,
   stateTag
