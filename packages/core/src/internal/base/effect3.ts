@@ -93,6 +93,25 @@ export const fork = <A, E, R, M>(
   })
 
 /**
+ * Runs an effect before this returns, as far as it does not have to wait for another fiber; the rest of it comes later. A
+ * plain fork goes no further than to the first callback, even to one that is called at once.
+ *
+ * @internal
+ */
+export const runNow = (runtime: Runtime.Runtime<never>, effect: Effect.Effect<void>): void => {
+  const own = FiberRefs.getOrDefault(runtime.fiberRefs, FiberRef.currentScheduler)
+  const now: Array<() => void> = []
+  let isNow = true
+  const scheduler = Scheduler.make((task, priority, fiber) => {
+    if (isNow) now.push(task)
+    else own.scheduleTask(task, priority, fiber)
+  })
+  Runtime.runFork(runtime, effect, { scheduler })
+  for (let task = now.shift(); task !== undefined; task = now.shift()) task()
+  isNow = false
+}
+
+/**
  * The fiber that runs an operation, which is in an uninterruptible region, and what it was before.
  *
  * @internal

@@ -79,7 +79,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     this.draining = new Draining(this)
     this.retry = new RetryDriver(settings, clock)
     this.cycle = new Cycle(settings.addressEquivalence, settings.causeEquivalence)
-    this.status = new Status(clock)
+    this.status = new Status(clock, runtime)
     // A fiber that is forked right after `make`, to follow the events, does not miss the first ones.
     this.switchTo(Effect.zipRight(Effect.yieldNow(), Effect.suspend(() => this.beginCycle())))
   }
