@@ -288,7 +288,7 @@ export const make: <
   RH = never
 >(
   options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
-) => Effect.Effect<PersistentConnection<Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> = internal.make
+) => Effect.Effect<PersistentConnection<Connection, NoInfer<EA | EC>>, never, NoInfer<RA | RC | RS | RH> | Scope.Scope> = internal.make
 
 /**
  * A layer that makes a persistent connection for a tag; see `make`.
@@ -310,7 +310,7 @@ export const layer = <
 >(
   tag: Context.Tag<Id, PersistentConnection<Connection, E>>,
   options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
-): Layer.Layer<Id, never, RA | RC | RS | RH> => Layer.scoped(tag, make(options))
+): Layer.Layer<Id, never, NoInfer<RA | RC | RS | RH>> => Layer.scoped(tag, make(options))
 
 /**
  * @since 0.1.0
