@@ -30,6 +30,8 @@ export const spread = (scenario: Scenario): Scenario => {
     lookUps: scenario.lookUps.map(call),
     connects: scenario.connects.map((connect) => ({
       ...call(connect),
+      // Whether a waiter gets a connection that was dead on arrival is open, unless the connector knows.
+      opensFirst: connect.opensFirst && scenario.knowsDeath,
       life: connect.life === undefined ? undefined : later(connect.life),
       release: call(connect.release)
     })),

@@ -46,6 +46,8 @@ export class Server {
   /** What the release of a connection does first. */
   release: (line: Line) => Effect.Effect<unknown> = () => Effect.void
   closed: (line: Line) => Effect.Effect<unknown, Refused> = (line) => line.lost
+  /** What is done to a connection that is dropped. */
+  terminate: (line: Line) => Effect.Effect<void> = () => Effect.void
   /** A connect cannot be interrupted. */
   isStubborn = false
 
@@ -110,7 +112,8 @@ export class Server {
       return this.isStubborn ? Effect.uninterruptible(connect) : connect
     },
     closed: (line: Line) => this.closed(line),
-    isClosed: (line) => line.isLost
+    isClosed: (line) => line.isLost,
+    terminate: (line) => this.terminate(line)
   })
 }
 
@@ -133,7 +136,7 @@ export const begin = (
 ): Effect.Effect<Life, never, Scope.Scope> =>
   Effect.gen(function*() {
     const clock = yield* Effect.clock
-    const now = () => clock.unsafeCurrentTimeMillis() / 1_000
+    const now = () => Number(clock.unsafeCurrentTimeNanos() / 1_000n) / 1_000_000
     const server = new Server(now)
     const diary: Array<string> = []
     const life = { server, diary } as { -readonly [K in keyof Life]: Life[K] }

@@ -79,9 +79,9 @@ export class Dial<A, C, E, R> {
     }
   }
 
-  /** Is it the fiber of the look-up and the connect? */
+  /** Is it the fiber of the look-up and the connect, as long as they are waited for? */
   runsIn(fiber: AnyFiber): boolean {
-    return fiber === this.fiber
+    return !this.isOver && fiber === this.fiber
   }
 
   /** Ends the attempt, and releases what it has acquired. Begins at once; the effect waits for the end. */

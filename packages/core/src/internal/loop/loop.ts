@@ -164,6 +164,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     if (phase._tag !== "Connected" || phase.session !== session) return
     phase.replacement.abandon()
     const uptime = this.now - session.establishedAt
+    if (atOnce) this.retry.lived(uptime)
     const next = atOnce ? Effect.succeedSome(this.now) : this.retry.afterLoss(this.attemptBegunAt, uptime, cause)
     this.switchTo(Effect.zipRight(this.events.settled, Effect.suspend(() => this.lost(session, cause, next))))
   }

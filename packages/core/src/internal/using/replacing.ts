@@ -105,7 +105,8 @@ export const reconnectNow = <C, E>(
       case "probe":
         return probe(self)
       case "drop":
-        return drop(self)
+        // A use that drops its own connection is interrupted by that.
+        return Effect.uninterruptible(drop(self))
       default:
         return Effect.void
     }
@@ -129,14 +130,15 @@ const probe = <C, E>(self: PersistentConnection<C, E>): Effect.Effect<void> => {
 }
 
 /** Break before make: the connection counts as lost, the next attempt is due at once, and no closing handshake is made. */
-const drop = <C, E>(self: PersistentConnection<C, E>): Effect.Effect<void> => {
-  const loop = loopOf(self)
-  const { terminate } = loop.settings.connector
-  const session = loop.openSession
-  if (session === undefined) return Effect.void
-  loop.connectionLost(session, Cause.empty, true)
-  return terminate === undefined ? Effect.void : terminate(session.connection)
-}
+const drop = <C, E>(self: PersistentConnection<C, E>): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const loop = loopOf(self)
+    const { terminate } = loop.settings.connector
+    const session = loop.openSession
+    if (session === undefined) return Effect.void
+    loop.connectionLost(session, Cause.empty, true)
+    return terminate === undefined ? Effect.void : terminate(session.connection)
+  })
 
 /** @internal */
 export const reconnectOn = <C, E, E2, R>(
