@@ -207,7 +207,7 @@ describe("states", () => {
 
       const late = yield* Scope.extend(Recorder.states(connection), scope)
       yield* Scope.close(scope, Exit.void)
-      expect(yield* lines(late)).toEqual(["5000 ms  Closed  GaveUp: a close without an error"])
+      expect(yield* lines(late)).toEqual(["5000 ms  Closed      GaveUp: a close without an error"])
     }))
 
   it.scoped("are not recorded when the scope has been left", () =>
