@@ -39,9 +39,24 @@ export const sleepUntil = (clock: Clock.Clock, at: number): Effect.Effect<void> 
   })
 
 /**
- * Sleeps for a time, however long it is.
+ * Sleeps for a time, however long it is; measured by the clock's nanoseconds, so that a wall clock that is set delays
+ * nothing (T5).
  *
  * @internal
  */
-export const sleep = (clock: Clock.Clock, duration: Duration.Duration): Effect.Effect<void> =>
-  Effect.suspend(() => sleepUntil(clock, clock.unsafeCurrentTimeMillis() + Duration.toMillis(duration)))
+export const sleep = (clock: Clock.Clock, duration: Duration.Duration): Effect.Effect<void> => {
+  const millis = Duration.toMillis(duration)
+  return millis > Number.MAX_SAFE_INTEGER ?
+    never :
+    Effect.suspend(() =>
+      sleepUntilNanos(clock, clock.unsafeCurrentTimeNanos() + BigInt(Math.round(millis * 1_000_000)))
+    )
+}
+
+const sleepUntilNanos = (clock: Clock.Clock, at: bigint): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const left = Number(at - clock.unsafeCurrentTimeNanos()) / 1_000_000
+    return left < 0.001
+      ? Effect.void
+      : Effect.zipRight(clock.sleep(Duration.millis(Math.min(left, longest))), sleepUntilNanos(clock, at))
+  })

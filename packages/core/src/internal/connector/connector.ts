@@ -30,15 +30,21 @@ export const make = <Address, Connection, E, E2, R>(options: {
   readonly closed: (connection: Connection) => Effect.Effect<unknown, E2>
   readonly isClosed?: ((connection: Connection) => boolean) | undefined
   readonly probe?: ((connection: Connection) => Effect.Effect<unknown, E2>) | undefined
+  readonly terminate?: ((connection: Connection) => Effect.Effect<void>) | undefined
 }): Connector<Address, Connection, E | E2, Exclude<R, Scope.Scope>> => {
   Options.checkKind(typeof options.connect === "function", "connect", "a function", options.connect)
   Options.checkKind(typeof options.closed === "function", "closed", "a function", options.closed)
+  for (const name of ["isClosed", "probe", "terminate"] as const) {
+    const member = options[name]
+    Options.checkKind(member === undefined || typeof member === "function", name, "a function", member)
+  }
   return Object.assign(Object.create(Proto), {
     // The options may be an object with methods.
     connect: options.connect.bind(options),
     closed: options.closed.bind(options),
     isClosed: options.isClosed?.bind(options),
-    probe: options.probe?.bind(options)
+    probe: options.probe?.bind(options),
+    terminate: options.terminate?.bind(options)
   })
 }
 
@@ -202,7 +208,7 @@ const derive = <Address, Connection, E, R, Connection2 extends object, E2, R2>(
     attempt: Attempt<Address>
   ) => Effect.Effect<Connection2, E2, R2 | Scope.Scope>
 ): Connector<Address, Connection2, E | E2, R | R2> => {
-  const { closed, connect, isClosed, probe } = self
+  const { closed, connect, isClosed, probe, terminate } = self
   const originals = new WeakMap<Connection2, { readonly connection: Connection }>()
   const original = (derived: Connection2): Connection => {
     const found = originals.get(derived)
@@ -221,7 +227,8 @@ const derive = <Address, Connection, E, R, Connection2 extends object, E2, R2>(
       ),
     closed: (derived) => Effect.suspend(() => closed(original(derived))),
     isClosed: isClosed && ((derived) => isClosed(original(derived))),
-    probe: probe && ((derived) => Effect.suspend(() => probe(original(derived))))
+    probe: probe && ((derived) => Effect.suspend(() => probe(original(derived)))),
+    terminate: terminate && ((derived) => Effect.suspend(() => terminate(original(derived))))
   })
 }
 
@@ -276,7 +283,7 @@ export const mapError = dual<
     f: (error: E) => E2
   ) => Connector<Address, Connection, E2, R>
 >(2, (self, f) => {
-  const { closed, connect, isClosed, probe } = self
+  const { closed, connect, isClosed, probe, terminate } = self
   const abort = (attempt: Attempt<unknown>, error: unknown) => Effect.suspend(() => attempt.abort(f(error as never)))
   return make({
     connect: (address, attempt) =>
@@ -290,7 +297,8 @@ export const mapError = dual<
       ),
     closed: (connection) => Effect.mapError(closed(connection), f),
     isClosed,
-    probe: probe && ((connection) => Effect.mapError(probe(connection), f))
+    probe: probe && ((connection) => Effect.mapError(probe(connection), f)),
+    terminate
   })
 })
 

@@ -1,0 +1,303 @@
+import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
+import { constUndefined } from "effect/Function"
+import * as Metric from "effect/Metric"
+import * as MetricBoundaries from "effect/MetricBoundaries"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Runtime from "effect/Runtime"
+import type * as Scope from "effect/Scope"
+import type { HealthCheckOptions, MonitorOptions } from "../../Connector.js"
+import { interruptAsDefect } from "../base/cause.js"
+import { asAwaited, interrupt, ownRuntime } from "../base/fibers.js"
+import * as Options from "../base/options.js"
+import { sleep } from "../base/sleep.js"
+import { withoutFailureLog } from "../base/withoutFailureLog.js"
+
+/** Every interval is shortened by a random part of it, up to this one. */
+const jitter = 0.25
+
+/** A deadline that comes later than it should, by more than this part of it, has been kept from coming. */
+const tolerance = 0.1
+
+/** @internal */
+export const roundTripTime = Metric.histogram(
+  "persistent_connection_round_trip_time_seconds",
+  MetricBoundaries.fromIterable([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]),
+  "Seconds until a peer has answered a probe, by server_name"
+)
+
+/** @internal */
+export interface Settings<in Connection, E, R> {
+  readonly probe: (connection: Connection) => Effect.Effect<unknown, E, R>
+  readonly interval: Duration.Duration
+  readonly timeout: Duration.Duration
+  readonly missedProbes: number
+  readonly activity: (connection: Connection) => unknown
+}
+
+/** @internal */
+export const settingsOf = <Connection, E, R>(
+  options: HealthCheckOptions<Connection, E, R>
+): Settings<Connection, E, Exclude<R, Scope.Scope>> => {
+  const { activity = constUndefined, missedProbes = 2, probe } = options
+  Options.checkKind(typeof probe === "function", "probe", "a function", probe)
+  Options.checkKind(typeof activity === "function", "activity", "a function", activity)
+  Options.check(
+    Number.isInteger(missedProbes) && missedProbes > 0,
+    "missedProbes",
+    "a whole number of 1 or more",
+    missedProbes
+  )
+  return {
+    probe: (connection) => Effect.scoped(options.probe(connection)),
+    interval: Options.positive("interval", options.interval),
+    timeout: Options.positive("timeout", options.timeout),
+    missedProbes,
+    activity
+  }
+}
+
+/** Whose probe a fiber is a part of. */
+const probing = FiberRef.unsafeMake<ReadonlyArray<unknown>>([])
+
+/**
+ * What the fibers of a prober start with: the services of the attempt.
+ *
+ * @internal
+ */
+export interface Origin<in R> {
+  readonly serverName: string
+  readonly clock: Clock.Clock
+  readonly runtime: Runtime.Runtime<R>
+  readonly marks: Effect.Effect.Success<typeof asAwaited>
+}
+
+/** @internal */
+export const originOf = <R>(serverName: string): Effect.Effect<Origin<R>, never, R> =>
+  Effect.zipWith(
+    Effect.zip(ownRuntime<R>(), Effect.clock),
+    asAwaited,
+    ([runtime, clock], marks) => ({ serverName, clock, runtime, marks })
+  )
+
+/**
+ * Asks the peer of one connection from time to time, and on demand, until it is released or found to be gone.
+ *
+ * Nobody here waits for the code of others: a probe may hang when it is interrupted. `ended` waits for what is left.
+ *
+ * @internal
+ */
+export abstract class Prober<Connection, E, R> {
+  protected isReleased = false
+  /** Why the connection counts as lost. */
+  protected verdict: Exit.Exit<never, E | Cause.TimeoutException> | undefined
+  /** The examination under way. There is one at a time, so there is one probe at a time. */
+  private examination: Fiber.RuntimeFiber<void, E | Cause.TimeoutException> | undefined
+  private readonly running = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
+
+  constructor(
+    private readonly connection: Connection,
+    private readonly settings: Settings<Connection, E, R>,
+    private readonly origin: Origin<R>
+  ) {}
+
+  /** Called once, when the peer is found to be gone. */
+  protected abstract onVerdict(verdict: Exit.Exit<never, E | Cause.TimeoutException>): void
+
+  begin(): void {
+    this.judge(this.fork(Effect.suspend(() => this.rounds(this.heard, 1))))
+  }
+
+  /** Asks the peer now. If it is being asked already, this shares the answer. */
+  get ask(): Effect.Effect<void, E | Cause.TimeoutException> {
+    return Effect.flatMap(FiberRef.get(probing), (all) => {
+      if (this.verdict !== undefined) return this.verdict
+      // A probe that asks for a probe would wait for itself (D7).
+      if (all.includes(this)) return Effect.void
+      const examination = this.examination ?? this.startExamination()
+      return Effect.flatMap(
+        Fiber.await(examination),
+        (exit) => this.verdict ?? Exit.mapErrorCause(exit, interruptAsDefect)
+      )
+    })
+  }
+
+  /** Stops probing. */
+  end(): void {
+    this.isReleased = true
+    this.running.forEach(interrupt)
+  }
+
+  /** Waits until everything has ended. */
+  get ended(): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      this.running.size === 0 ? Effect.void : Effect.zipRight(Fiber.awaitAll(this.running), this.ended)
+    )
+  }
+
+  protected fork<A, E2>(effect: Effect.Effect<A, E2, R>): Fiber.RuntimeFiber<A, E2> {
+    const fiber = Runtime.runFork(this.origin.runtime, withoutFailureLog(effect), { updateRefs: this.origin.marks })
+    this.running.add(fiber)
+    fiber.addObserver(() => this.running.delete(fiber))
+    return fiber
+  }
+
+  private get heard(): unknown {
+    return this.settings.activity(this.connection)
+  }
+
+  /**
+   * An interval after an answer, but only half of one after something was heard, as it may have been heard just after
+   * the last look. Not a generator, which would be kept as long as the connection lives.
+   */
+  private rounds(before: unknown, part: number): Effect.Effect<never, E | Cause.TimeoutException> {
+    return Effect.flatMap(this.pause(part), () => {
+      const { heard } = this
+      return Object.is(before, heard)
+        ? Effect.flatMap(this.ask, () => this.rounds(this.heard, 1))
+        : this.rounds(heard, 0.5)
+    })
+  }
+
+  private pause(part: number): Effect.Effect<void> {
+    return Effect.flatMap(
+      Random.next,
+      (drawn) => sleep(this.origin.clock, Duration.times(this.settings.interval, part * (1 - jitter * drawn)))
+    )
+  }
+
+  private startExamination(): Fiber.RuntimeFiber<void, E | Cause.TimeoutException> {
+    const fiber = this.examination = this.fork(this.examine())
+    this.judge(fiber)
+    fiber.addObserver(() => {
+      this.examination = undefined
+    })
+    return fiber
+  }
+
+  private examine(): Effect.Effect<void, E | Cause.TimeoutException> {
+    const { clock, serverName } = this.origin
+    const { missedProbes, timeout } = this.settings
+    return Effect.gen(this, function*() {
+      let before = this.heard
+      let probe = this.startProbe()
+      let interruptedFor: "heard" | "missed" | undefined
+      let missed = 0
+      let wasLate = false
+      while (true) {
+        const begun = clock.unsafeCurrentTimeNanos()
+        const exit = yield* Effect.raceFirst(
+          Effect.asSome(Fiber.await(probe)),
+          Effect.as(sleep(clock, timeout), Option.none())
+        )
+        // If the connector has noticed the end of the connection in the same turn, it has said so by now.
+        if (Option.isSome(exit)) {
+          if (interruptedFor === "heard") return
+          if (interruptedFor === undefined || !Exit.isInterrupted(exit.value)) {
+            return yield* Exit.asVoid(Exit.mapErrorCause(exit.value, interruptAsDefect))
+          }
+          interruptedFor = undefined
+          probe = this.startProbe()
+          continue
+        }
+        if (!Object.is(before, this.heard)) {
+          // A peer that is heard is there: the answer may be stuck behind what is being said. Only a probe that cannot
+          // be interrupted goes on, and it must not hide a silence that begins now.
+          before = this.heard
+          missed = 0
+          interruptedFor = "heard"
+          interrupt(probe)
+          continue
+        }
+        // After sleep, or where timers are throttled, the answer may be here, and nobody has looked yet.
+        const isLate = millisSince(begun, clock) > Duration.toMillis(timeout) * (1 + tolerance)
+        if (isLate && !wasLate) {
+          wasLate = true
+        } else if (++missed < missedProbes) {
+          // The next probe starts when this one has ended: there is never more than one.
+          interruptedFor ??= "missed"
+          interrupt(probe)
+        } else {
+          const patience = Duration.format(Duration.times(timeout, missedProbes))
+          return yield* Effect.fail(
+            new Cause.TimeoutException(`No answer from "${serverName}" to a health check within ${patience}`)
+          )
+        }
+      }
+    })
+  }
+
+  private startProbe(): Fiber.RuntimeFiber<unknown, E> {
+    const { clock, serverName } = this.origin
+    return this.fork(
+      Effect.suspend(() => {
+        const begun = clock.unsafeCurrentTimeNanos()
+        return Effect.zipRight(
+          Effect.suspend(() => this.settings.probe(this.connection)),
+          Effect.suspend(() =>
+            Metric.update(Metric.tagged(roundTripTime, "server_name", serverName), millisSince(begun, clock) / 1_000)
+          )
+        )
+      }).pipe(Effect.locallyWith(probing, (all) => [...all, this]))
+    )
+  }
+
+  /** If the fiber fails, the connection counts as lost. */
+  private judge(fiber: Fiber.RuntimeFiber<void, E | Cause.TimeoutException>): void {
+    fiber.addObserver((exit) => {
+      if (Exit.isSuccess(exit) || this.isReleased || this.verdict !== undefined) return
+      this.verdict = Exit.failCause(exit.cause)
+      this.onVerdict(this.verdict)
+      this.running.forEach(interrupt)
+    })
+  }
+}
+
+const millisSince = (begun: bigint, clock: Clock.Clock): number =>
+  Number(clock.unsafeCurrentTimeNanos() - begun) / 1_000_000
+
+class Monitor<Connection, E, R> extends Prober<Connection, E, R> {
+  constructor(
+    connection: Connection,
+    settings: Settings<Connection, E, R>,
+    origin: Origin<R>,
+    private readonly onFailure: (cause: Cause.Cause<E | Cause.TimeoutException>) => void
+  ) {
+    super(connection, settings, origin)
+  }
+
+  protected onVerdict(verdict: Exit.Failure<never, E | Cause.TimeoutException>): void {
+    this.onFailure(verdict.cause)
+  }
+}
+
+/** @internal */
+export const monitor = <Connection, E, R>(
+  connection: Connection,
+  options: MonitorOptions<Connection, E, R>
+): Effect.Effect<
+  Effect.Effect<void, E | Cause.TimeoutException>,
+  never,
+  Exclude<R, Scope.Scope> | Scope.Scope
+> => {
+  const settings = settingsOf(options)
+  return Effect.flatMap(originOf<Exclude<R, Scope.Scope>>(options.serverName), (origin) => {
+    const monitor = new Monitor(connection, settings, origin, options.onFailure)
+    return Effect.as(
+      Effect.acquireRelease(
+        Effect.sync(() => monitor.begin()),
+        () => {
+          monitor.end()
+          return monitor.ended
+        }
+      ),
+      Effect.suspend(() => monitor.ask)
+    )
+  })
+}
