@@ -407,32 +407,40 @@ export const healthCheck: {
  * @since 0.1.0
  * @category models
  */
-export interface MonitorOptions<in Connection, in out E = never, out R = never>
-  extends HealthCheckOptions<Connection, E, R>
+export interface MonitorOptions<in Connection, in out E = never>
+  extends HealthCheckOptions<Connection, E, Scope.Scope>
 {
-  /** The name of the server, for the error and the metric. */
-  readonly serverName: string
   /** Called when the peer is found to be gone, once, with the reason. */
-  readonly onFailure: (cause: Cause.Cause<E | Cause.TimeoutException>) => void
+  readonly onFailure: (connection: Connection, cause: Cause.Cause<E | Cause.TimeoutException>) => void
 }
 
 /**
- * What `healthCheck` does, for one connection and until the scope is closed: for a transport that can ask by itself, and
- * that ends the connection by itself in `onFailure`. Gives an effect that asks now, as a connector's `probe` does.
+ * What asks the peer of one connection.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Monitor<out E> {
+  /** Asks the peer now, as a connector's `probe` does. */
+  readonly ask: Effect.Effect<void, E>
+}
+
+/**
+ * What `healthCheck` does, for the author of a transport that can ask by itself, and that ends the connection by itself
+ * in `onFailure`. The function that this gives is called with each connection when it is established, and the name of
+ * its server; it asks until the scope is closed.
  *
  * Throws an `IllegalArgumentException` for an option that makes no sense.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const monitor: <Connection, E, R>(
+export const monitor: <Connection, E>(
+  options: MonitorOptions<Connection, E>
+) => (
   connection: Connection,
-  options: MonitorOptions<Connection, E, R>
-) => Effect.Effect<
-  Effect.Effect<void, E | Cause.TimeoutException>,
-  never,
-  Exclude<R, Scope.Scope> | Scope.Scope
-> = probing.monitor
+  serverName: string
+) => Effect.Effect<Monitor<E | Cause.TimeoutException>, never, Scope.Scope> = probing.monitor
 
 /**
  * Changes the connection that users see, by a pure function; `setup` is its effectful form. It must give each

@@ -15,21 +15,26 @@ const closeOf = (socket: WebSocket): Effect.Effect<readonly [code: number, reaso
   })
 
 describe.each<Platform>(["ws", "browser"])("the end of a WebSocket (%s)", (platform) => {
-  it.scopedLive.each([1000, 1001, 1005])("with code %d is a regular one", (code) =>
-    Effect.gen(function*() {
-      const server = yield* webSocketServer()
-      const clients = new Clients(platform)
-      const connection = yield* clients.connect(server.url)
-      const socket = yield* server.accepted
-      if (code === 1005) socket.close()
-      else socket.close(code, "bye")
-      const event = { code, reason: code === 1005 ? "" : "bye", wasClean: true }
-      assert.deepStrictEqual(yield* connection.closed, event)
-      assert.deepStrictEqual(yield* connection.closed, event)
-      assert.isTrue(connection.isClosed())
-      yield* Stream.runDrain(connection.messages)
-      yield* clients.nothingLeft
-    }))
+  it.scopedLive.each([1000, 1001, 1005])(
+    "D13: with code %d is regular, and still told: with its code and text",
+    (code) =>
+      Effect.gen(function*() {
+        const server = yield* webSocketServer()
+        const clients = new Clients(platform)
+        const connection = yield* clients.connect(server.url)
+        const socket = yield* server.accepted
+        if (code === 1005) socket.close()
+        else socket.close(code, "bye")
+        const closed = { _tag: "Closed", code, reason: code === 1005 ? "" : "bye", wasClean: true } as const
+        const error = yield* Effect.flip(connection.closed)
+        assert.deepStrictEqual(error.reason, closed)
+        assert.isTrue(error.isRegularEnd)
+        assert.strictEqual(yield* Effect.flip(connection.closed), error)
+        assert.isTrue(connection.isClosed())
+        yield* Stream.runDrain(connection.messages)
+        yield* clients.nothingLeft
+      })
+  )
 
   it.scopedLive.each([1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4401, 4999])(
     "with code %d is a failure",
@@ -41,6 +46,7 @@ describe.each<Platform>(["ws", "browser"])("the end of a WebSocket (%s)", (platf
         ;(yield* server.accepted).close(code, "because")
         const error = yield* Effect.flip(connection.closed)
         assert.deepStrictEqual(error.reason, { _tag: "Closed", code, reason: "because", wasClean: true })
+        assert.isFalse(error.isRegularEnd)
         assert.match(error.message, new RegExp(`was closed with ${code} \\(.+\\): because$`))
         yield* clients.nothingLeft
       })
@@ -124,8 +130,7 @@ describe.each<Platform>(["ws", "browser"])("closing a WebSocket (%s)", (platform
         assert.isTrue(connection.isClosed())
         assert.deepStrictEqual(yield* Fiber.join(closed), [code ?? 1000, reason ?? ""])
         const event = { code: code ?? 1000, reason: reason ?? "", wasClean: true }
-        if (event.code === 1000) assert.deepStrictEqual(yield* connection.closed, event)
-        else assert.deepStrictEqual(yield* reasonOf(connection.closed), { _tag: "Closed", ...event })
+        assert.deepStrictEqual(yield* connection.closed, event)
         yield* connection.close(4000)
         yield* clients.nothingLeft
       })

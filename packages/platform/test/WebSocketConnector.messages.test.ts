@@ -57,7 +57,7 @@ describe.each<Platform>(["ws", "browser"])("messages of a WebSocket (%s)", (plat
         }
       })
       const connection = yield* new Clients(platform).connect(server.url)
-      yield* connection.closed
+      yield* Effect.ignore(connection.closed)
       assert.strictEqual(connection.received(), 4)
       assert.deepStrictEqual(yield* Stream.runHead(connection.messages), Option.some("hello"))
       assert.deepStrictEqual([...yield* Stream.runCollect(Stream.take(connection.messages, 1))], ["one"])

@@ -114,7 +114,7 @@ describe.each<Platform>(["ws", "browser"])("opening a WebSocket (%s)", (platform
         }
       })
       const connection = yield* new Clients(platform).connect(server.url)
-      yield* connection.closed
+      yield* Effect.ignore(connection.closed)
       const messages = yield* Stream.runCollect(connection.messages)
       assert.deepStrictEqual([...messages], ["one", new Uint8Array([2])])
     }))

@@ -78,7 +78,7 @@ describe("a persistent WebSocket", () => {
       ])
     }))
 
-  it.scopedLive("is reported lost with the code of the close, or without an error", () =>
+  it.scopedLive("D13: is reported lost with the code and the text of the close, whatever the code", () =>
     Effect.gen(function*() {
       const clients = new Clients()
       const { log, onEvent } = recorder()
@@ -92,8 +92,8 @@ describe("a persistent WebSocket", () => {
       yield* persistentWebSocket(clients, server.url, onEvent)
       yield* until(() => log.filter((line) => line === "Connected").length === 5)
       assert.deepStrictEqual(log.filter((line) => line.startsWith("Disconnected")), [
-        "Disconnected",
-        "Disconnected",
+        `Disconnected: WebSocket ${server.url}: was closed with 1000 (normal closure): because`,
+        `Disconnected: WebSocket ${server.url}: was closed with 1001 (going away): because`,
         `Disconnected: WebSocket ${server.url}: was closed with 1011 (internal error): because`,
         `Disconnected: WebSocket ${server.url}: was closed with 4401 (a code of the application): because`
       ])

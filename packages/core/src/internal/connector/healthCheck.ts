@@ -6,7 +6,7 @@ import * as Scope from "effect/Scope"
 import type { Connector, HealthCheckOptions } from "../../Connector.js"
 import { interrupt } from "../base/fibers.js"
 import { make } from "./connector.js"
-import { originOf, Prober, settingsOf } from "./prober.js"
+import { fullOrigin, Prober, settingsOf } from "./prober.js"
 
 /**
  * The health of one connection, and all that watches it. There is one prober, from the beginning of the connection until
@@ -80,7 +80,7 @@ export const healthCheck = dual<
     connect: (address, attempt) =>
       Effect.gen(function*() {
         const scope = yield* Effect.scope
-        const origin = yield* originOf<Requirements>(attempt.serverName)
+        const origin = yield* fullOrigin<Requirements>(attempt.serverName)
         let health: Health<Connection, E | E2, Requirements> | undefined
         // The last finalizer to run, as a probe that cannot be interrupted may well end with the connection …
         yield* Scope.addFinalizer(scope, Effect.suspend(() => health?.ended ?? Effect.void))

@@ -11,8 +11,8 @@ import * as MetricBoundaries from "effect/MetricBoundaries"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Runtime from "effect/Runtime"
-import type * as Scope from "effect/Scope"
-import type { HealthCheckOptions, MonitorOptions } from "../../Connector.js"
+import * as Scope from "effect/Scope"
+import type { HealthCheckOptions, Monitor, MonitorOptions } from "../../Connector.js"
 import { interruptAsDefect } from "../base/cause.js"
 import { asAwaited, interrupt, ownRuntime } from "../base/fibers.js"
 import * as Options from "../base/options.js"
@@ -67,23 +67,56 @@ export const settingsOf = <Connection, E, R>(
 const probing = FiberRef.unsafeMake<ReadonlyArray<unknown>>([])
 
 /**
- * What the fibers of a prober start with: the services of the attempt.
+ * Where a prober runs: with the clock and the chance of the attempt.
  *
  * @internal
  */
 export interface Origin<in R> {
   readonly serverName: string
   readonly clock: Clock.Clock
-  readonly runtime: Runtime.Runtime<R>
-  readonly marks: Effect.Effect.Success<typeof asAwaited>
+  readonly random: Random.Random
+  /** Starts a fiber for what others have written. */
+  readonly fork: <A, E>(effect: Effect.Effect<A, E, R>) => Fiber.RuntimeFiber<A, E>
 }
 
-/** @internal */
-export const originOf = <R>(serverName: string): Effect.Effect<Origin<R>, never, R> =>
-  Effect.zipWith(
-    Effect.zip(ownRuntime<R>(), Effect.clock),
-    asAwaited,
-    ([runtime, clock], marks) => ({ serverName, clock, runtime, marks })
+/**
+ * With all that the attempt has: its services, and that it is part of a persistent connection (D7).
+ *
+ * @internal
+ */
+export const fullOrigin = <R>(serverName: string): Effect.Effect<Origin<R>, never, R> =>
+  Effect.map(
+    Effect.all([Effect.clock, Effect.random, ownRuntime<R>(), asAwaited]),
+    ([clock, random, runtime, updateRefs]) => ({
+      serverName,
+      clock,
+      random,
+      fork: (effect) => Runtime.runFork(runtime, effect, { updateRefs })
+    })
+  )
+
+/**
+ * With next to nothing: the runtime of an attempt takes kilobytes.
+ *
+ * @internal
+ */
+export const bareOrigin = (serverName: string): Effect.Effect<Origin<never>> =>
+  Effect.map(
+    Effect.all([Effect.clock, Effect.random, FiberRef.get(FiberRef.currentMetricLabels)]),
+    ([clock, random, labels]) => ({
+      serverName,
+      clock,
+      random,
+      fork: (effect) =>
+        Runtime.runFork(
+          Runtime.defaultRuntime,
+          Effect.locally(
+            Effect.withRandom(Effect.withClock(effect, clock), random),
+            FiberRef.currentMetricLabels,
+            labels
+          )
+        )
+    })
   )
 
 /**
@@ -99,10 +132,10 @@ export abstract class Prober<Connection, E, R> {
   protected verdict: Exit.Exit<never, E | Cause.TimeoutException> | undefined
   /** The examination under way. There is one at a time, so there is one probe at a time. */
   private examination: Fiber.RuntimeFiber<void, E | Cause.TimeoutException> | undefined
-  private readonly running = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
+  private running: Set<Fiber.RuntimeFiber<unknown, unknown>> | undefined
 
   constructor(
-    private readonly connection: Connection,
+    protected readonly connection: Connection,
     private readonly settings: Settings<Connection, E, R>,
     private readonly origin: Origin<R>
   ) {}
@@ -111,7 +144,7 @@ export abstract class Prober<Connection, E, R> {
   protected abstract onVerdict(verdict: Exit.Exit<never, E | Cause.TimeoutException>): void
 
   begin(): void {
-    this.judge(this.fork(Effect.suspend(() => this.rounds(this.heard, 1))))
+    this.guard(() => this.lookAfter(1))
   }
 
   /** Asks the peer now. If it is being asked already, this shares the answer. */
@@ -131,52 +164,85 @@ export abstract class Prober<Connection, E, R> {
   /** Stops probing. */
   end(): void {
     this.isReleased = true
-    this.running.forEach(interrupt)
+    this.stop()
+  }
+
+  /** Stops probing, and waits until everything has ended. */
+  get released(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.end()
+      return this.ended
+    })
   }
 
   /** Waits until everything has ended. */
   get ended(): Effect.Effect<void> {
     return Effect.suspend(() =>
-      this.running.size === 0 ? Effect.void : Effect.zipRight(Fiber.awaitAll(this.running), this.ended)
+      this.running === undefined || this.running.size === 0
+        ? Effect.void
+        : Effect.zipRight(Fiber.awaitAll(this.running), this.ended)
     )
   }
 
   protected fork<A, E2>(effect: Effect.Effect<A, E2, R>): Fiber.RuntimeFiber<A, E2> {
-    const fiber = Runtime.runFork(this.origin.runtime, withoutFailureLog(effect), { updateRefs: this.origin.marks })
-    this.running.add(fiber)
-    fiber.addObserver(() => this.running.delete(fiber))
+    return this.add(this.origin.fork(withoutFailureLog(effect)))
+  }
+
+  private add<A, E2>(fiber: Fiber.RuntimeFiber<A, E2>): Fiber.RuntimeFiber<A, E2> {
+    const running = this.running ??= new Set()
+    running.add(fiber)
+    fiber.addObserver(() => running.delete(fiber))
     return fiber
+  }
+
+  private stop(): void {
+    this.running?.forEach(interrupt)
+  }
+
+  /** Looks at the connection after that part of an interval. The wait costs little: most connections do nothing else. */
+  private lookAfter(part: number): void {
+    const { clock, random } = this.origin
+    const before = this.heard
+    const pause = Effect.flatMap(
+      random.next,
+      (drawn) => sleep(clock, Duration.times(this.settings.interval, part * (1 - jitter * drawn)))
+    )
+    this.add(Runtime.runFork(Runtime.defaultRuntime, pause)).addObserver((exit) => {
+      if (Exit.isSuccess(exit)) this.guard(() => this.look(before))
+    })
+  }
+
+  /**
+   * Asks if nothing was heard. The next look is an interval after the answer, but only half of one after something was
+   * heard, as it may have been heard just after the last look.
+   */
+  private look(before: unknown): void {
+    if (!Object.is(before, this.heard)) return this.lookAfter(0.5)
+    const examination = this.examination ?? this.startExamination()
+    examination.addObserver((exit) => {
+      if (Exit.isSuccess(exit)) this.guard(() => this.lookAfter(1))
+    })
+  }
+
+  /** An activity may throw. */
+  private guard(next: () => void): void {
+    if (this.isReleased || this.verdict !== undefined) return
+    try {
+      next()
+    } catch (defect) {
+      this.judge(Exit.die(defect))
+    }
   }
 
   private get heard(): unknown {
     return this.settings.activity(this.connection)
   }
 
-  /**
-   * An interval after an answer, but only half of one after something was heard, as it may have been heard just after
-   * the last look. Not a generator, which would be kept as long as the connection lives.
-   */
-  private rounds(before: unknown, part: number): Effect.Effect<never, E | Cause.TimeoutException> {
-    return Effect.flatMap(this.pause(part), () => {
-      const { heard } = this
-      return Object.is(before, heard)
-        ? Effect.flatMap(this.ask, () => this.rounds(this.heard, 1))
-        : this.rounds(heard, 0.5)
-    })
-  }
-
-  private pause(part: number): Effect.Effect<void> {
-    return Effect.flatMap(
-      Random.next,
-      (drawn) => sleep(this.origin.clock, Duration.times(this.settings.interval, part * (1 - jitter * drawn)))
-    )
-  }
-
   private startExamination(): Fiber.RuntimeFiber<void, E | Cause.TimeoutException> {
     const fiber = this.examination = this.fork(this.examine())
-    this.judge(fiber)
-    fiber.addObserver(() => {
+    fiber.addObserver((exit) => {
       this.examination = undefined
+      this.judge(exit)
     })
     return fiber
   }
@@ -248,56 +314,51 @@ export abstract class Prober<Connection, E, R> {
     )
   }
 
-  /** If the fiber fails, the connection counts as lost. */
-  private judge(fiber: Fiber.RuntimeFiber<void, E | Cause.TimeoutException>): void {
-    fiber.addObserver((exit) => {
-      if (Exit.isSuccess(exit) || this.isReleased || this.verdict !== undefined) return
-      this.verdict = Exit.failCause(exit.cause)
-      this.onVerdict(this.verdict)
-      this.running.forEach(interrupt)
-    })
+  /** After a failure the connection counts as lost. */
+  private judge(exit: Exit.Exit<void, E | Cause.TimeoutException>): void {
+    if (Exit.isSuccess(exit) || this.isReleased || this.verdict !== undefined) return
+    this.verdict = Exit.failCause(exit.cause)
+    this.onVerdict(this.verdict)
+    this.stop()
   }
 }
 
 const millisSince = (begun: bigint, clock: Clock.Clock): number =>
   Number(clock.unsafeCurrentTimeNanos() - begun) / 1_000_000
 
-class Monitor<Connection, E, R> extends Prober<Connection, E, R> {
+class ConnectionMonitor<Connection, E> extends Prober<Connection, E, never>
+  implements Monitor<E | Cause.TimeoutException>
+{
   constructor(
     connection: Connection,
-    settings: Settings<Connection, E, R>,
-    origin: Origin<R>,
-    private readonly onFailure: (cause: Cause.Cause<E | Cause.TimeoutException>) => void
+    settings: Settings<Connection, E, never>,
+    origin: Origin<never>,
+    private readonly onFailure: MonitorOptions<Connection, E>["onFailure"]
   ) {
     super(connection, settings, origin)
   }
 
   protected onVerdict(verdict: Exit.Failure<never, E | Cause.TimeoutException>): void {
-    this.onFailure(verdict.cause)
+    this.onFailure(this.connection, verdict.cause)
   }
 }
 
 /** @internal */
-export const monitor = <Connection, E, R>(
+export const monitor = <Connection, E>(
+  options: MonitorOptions<Connection, E>
+): (
   connection: Connection,
-  options: MonitorOptions<Connection, E, R>
-): Effect.Effect<
-  Effect.Effect<void, E | Cause.TimeoutException>,
-  never,
-  Exclude<R, Scope.Scope> | Scope.Scope
-> => {
+  serverName: string
+) => Effect.Effect<Monitor<E | Cause.TimeoutException>, never, Scope.Scope> => {
   const settings = settingsOf(options)
-  return Effect.flatMap(originOf<Exclude<R, Scope.Scope>>(options.serverName), (origin) => {
-    const monitor = new Monitor(connection, settings, origin, options.onFailure)
-    return Effect.as(
-      Effect.acquireRelease(
-        Effect.sync(() => monitor.begin()),
-        () => {
-          monitor.end()
-          return monitor.ended
-        }
-      ),
-      Effect.suspend(() => monitor.ask)
-    )
-  })
+  const { onFailure } = options
+  Options.checkKind(typeof onFailure === "function", "onFailure", "a function", onFailure)
+  return (connection, serverName) =>
+    Effect.uninterruptible(Effect.gen(function*() {
+      const origin = yield* bareOrigin(serverName)
+      const monitor = new ConnectionMonitor(connection, settings, origin, onFailure)
+      yield* Scope.addFinalizer(yield* Effect.scope, monitor.released)
+      monitor.begin()
+      return monitor
+    }))
 }
