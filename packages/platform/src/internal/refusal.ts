@@ -63,8 +63,8 @@ export class RefusalReader {
     const value = this.header("retry-after")
     if (value === undefined) return undefined
     if (/^\d+$/.test(value)) return Duration.seconds(Number(value))
-    const at = Date.parse(value)
-    const sent = Date.parse(this.header("date") ?? "")
+    const at = momentOf(value)
+    const sent = momentOf(this.header("date") ?? "")
     const now = Number.isNaN(sent) ? this.clock.unsafeCurrentTimeMillis() : sent
     return Number.isNaN(at) ? undefined : Duration.millis(Math.max(0, at - now))
   }
@@ -75,3 +75,7 @@ export class RefusalReader {
     return typeof value === "string" ? value.trim() : undefined
   }
 }
+
+// It reads a date, and no clock. `effect/DateTime`, which could too, is 30 times as long as this module.
+// oxlint-disable-next-line no-restricted-globals
+const momentOf = (date: string): number => Date.parse(date)
