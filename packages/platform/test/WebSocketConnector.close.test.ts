@@ -1,4 +1,7 @@
+import * as Socket from "@effect/platform/Socket"
 import { assert, describe, it } from "@effect/vitest"
+import * as TestWebSocket from "@persistent-connection/platform/testing/TestWebSocket"
+import * as WebSocketConnector from "@persistent-connection/platform/WebSocketConnector"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -6,7 +9,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import type { WebSocket } from "ws"
-import { Clients, type Platform, reasonOf } from "./support/clients.js"
+import { Clients, connect, type Platform, reasonOf } from "./support/clients.js"
 import { until, webSocketServer } from "./support/servers.js"
 
 const closeOf = (socket: WebSocket): Effect.Effect<readonly [code: number, reason: string]> =>
@@ -228,6 +231,31 @@ describe.each<Platform>(["ws", "browser"])("a closing WebSocket (%s)", (platform
       yield* nothingLeft
     }))
 
+  it.scoped("that the server began to close, and that is only read, is given up in time too", () =>
+    Effect.gen(function*() {
+      const { clients, connection, nothingLeft, server } = yield* silent
+      for (const raw of server.sockets) {
+        raw.write(Buffer.concat([Buffer.from([0x81, 5]), Buffer.from("hello")]))
+        raw.write(Buffer.from([0x88, 2, 4401 >> 8, 4401 & 255]))
+      }
+      const seen: Array<unknown> = []
+      const read = yield* Effect.fork(Effect.flip(
+        Stream.runForEach(connection.messages, (message) => Effect.sync(() => seen.push(message)))
+      ))
+      yield* until(() => clients.sockets[0]?.readyState === 2)
+      // Elsewhere nobody tells, so somebody has to ask.
+      if (platform === "browser") assert.isTrue(connection.isClosed())
+      yield* TestClock.adjust("1999 millis")
+      assert.isNull(read.unsafePoll())
+      yield* TestClock.adjust("1 millis")
+      const { reason } = yield* Fiber.join(read)
+      assert.deepStrictEqual(seen, ["hello"])
+      if (platform === "ws") assert.deepStrictEqual(reason, { _tag: "Closed", code: 4401, reason: "", wasClean: true })
+      else assert.strictEqual(reason._tag, "CloseTimeout")
+      assert.deepStrictEqual(yield* reasonOf(connection.closed), reason)
+      yield* nothingLeft
+    }))
+
   it.scoped("that the server began to close is given up in time too, once somebody asks for it", () =>
     Effect.gen(function*() {
       const { clients, connection, nothingLeft, server } = yield* silent
@@ -321,3 +349,48 @@ describe.each<Platform>(["ws", "browser"])("leaving the scope of a WebSocket (%s
       yield* clients.nothingLeft
     }))
 })
+
+describe.each<Platform>(["ws", "browser"])("terminating a WebSocket (%s)", (platform) => {
+  it.scoped("ends it at once, though the server does not answer; what was received can still be read", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer({ onSocket: (socket) => socket.send("hello") })
+      const clients = new Clients(platform)
+      const connector = WebSocketConnector.make()
+      const scope = yield* Scope.make()
+      const connection = yield* connect(connector, server.url).pipe(
+        Scope.extend(scope),
+        Effect.provideService(Socket.WebSocketConstructor, clients.construct)
+      )
+      const socket = yield* server.accepted
+      yield* until(() => connection.received() === 1)
+      for (const raw of server.sockets) raw.pause()
+      yield* connector.terminate!(connection)
+      assert.deepStrictEqual(yield* connection.closed, { code: 1006, reason: "", wasClean: false })
+      assert.strictEqual((yield* reasonOf(connection.send("?")))._tag, "Closed")
+      assert.deepStrictEqual([...yield* Stream.runCollect(connection.messages)], ["hello"])
+      // Without any time passing.
+      yield* Scope.close(scope, Exit.void)
+      if (platform === "browser") socket.terminate()
+      yield* clients.nothingLeft
+    }))
+})
+
+it.scoped("500 WebSockets whose server does not answer are closed within closeTimeout, if they are closed together", () =>
+  Effect.gen(function*() {
+    const server = yield* TestWebSocket.make()
+    const scopes = yield* Effect.forEach(Array.from({ length: 500 }), () =>
+      Effect.gen(function*() {
+        const scope = yield* Scope.make()
+        yield* Effect.provide(
+          Scope.extend(connect(WebSocketConnector.make(), "wss://example.com"), scope),
+          server.layer
+        )
+        yield* (yield* server.accepted).fallSilent
+        return scope
+      }))
+    const close = yield* Effect.fork(
+      Effect.forEach(scopes, (scope) => Scope.close(scope, Exit.void), { concurrency: "unbounded" })
+    )
+    yield* TestClock.adjust("2 seconds")
+    yield* Fiber.join(close)
+  }))
