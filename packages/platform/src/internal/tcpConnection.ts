@@ -123,7 +123,8 @@ export class Connection extends Inspectable.Class implements TcpConnection, Sour
   }
 
   resume(): void {
-    this.socket.resume()
+    // One that has failed would drop what it has read.
+    if (!this.socket.destroyed) this.socket.resume()
   }
 
   isFull(): boolean {

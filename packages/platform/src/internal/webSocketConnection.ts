@@ -20,7 +20,7 @@ import { Lifeline } from "./lifeline.js"
 import { type Destination, Outbox } from "./outbox.js"
 import { RefusalReader } from "./refusal.js"
 import { harmless } from "./secrets.js"
-import { bytesRead, isPausable, isPingable, isTerminable, onCloseFrame } from "./webSocketPlatform.js"
+import { bytesRead, isDestroyed, isPausable, isPingable, isTerminable, onCloseFrame } from "./webSocketPlatform.js"
 
 /** @internal */
 export const TypeId = "~persistent-connection/WebSocketConnection" as const
@@ -215,7 +215,7 @@ export class Connection extends Inspectable.Class
   }
 
   resume(): void {
-    if (isPausable(this.socket)) this.socket.resume()
+    if (isPausable(this.socket) && !isDestroyed(this.socket)) this.socket.resume()
   }
 
   isFull(): boolean {

@@ -18,13 +18,24 @@ export const isPingable = (socket: object): socket is Emitter & { readonly ping:
   hasMethod(socket, "ping") && isEmitter(socket)
 
 /**
+ * Has the TCP connection failed? Then `ws` hands on what has been read, unless it is resumed before it does: that drops
+ * it.
+ *
+ * @internal
+ */
+export const isDestroyed = (socket: object): boolean => partOf(socket, "destroyed") === true
+
+/**
  * How many bytes have been received. `ws` tells of whole messages only, and a long one may take its time.
  *
  * @internal
  */
-export const bytesRead = (socket: object): unknown =>
-  Predicate.hasProperty(socket, "_socket") && Predicate.hasProperty(socket._socket, "bytesRead")
-    ? socket._socket.bytesRead
+export const bytesRead = (socket: object): unknown => partOf(socket, "bytesRead")
+
+/** A property of the TCP socket. */
+const partOf = (socket: object, name: string): unknown =>
+  Predicate.hasProperty(socket, "_socket") && Predicate.hasProperty(socket._socket, name)
+    ? socket._socket[name]
     : undefined
 
 /**
