@@ -158,6 +158,52 @@ describe("a platform", () => {
       socket.end(1005)
     }))
 
+  it.scoped("may report an error and still have messages: they are delivered before the failure", () =>
+    Effect.gen(function*() {
+      const socket = opened()
+      const connection = yield* connectTo(() => socket)
+      socket.fail({ message: "why" })
+      const error = yield* Effect.flip(connection.closed)
+      const seen: Array<unknown> = []
+      const read = yield* Effect.fork(Effect.flip(
+        Stream.runForEach(connection.messages, (message) => Effect.sync(() => seen.push(message)))
+      ))
+      yield* Effect.yieldNow()
+      socket.receive("late")
+      socket.end(1006)
+      assert.strictEqual(yield* Fiber.join(read), error)
+      assert.deepStrictEqual([seen, error.reason], [["late"], { _tag: "Failed", cause: "why" }])
+    }))
+
+  it.scoped("may report an error and then nothing: the messages end within closeTimeout", () =>
+    Effect.gen(function*() {
+      const socket = opened()
+      const connection = yield* connectTo(() => socket)
+      socket.fail({ message: "why" })
+      const read = yield* Effect.fork(reasonOf(Stream.runDrain(connection.messages)))
+      yield* TestClock.adjust("1999 millis")
+      assert.isNull(read.unsafePoll())
+      yield* TestClock.adjust("1 millis")
+      assert.deepStrictEqual(yield* Fiber.join(read), { _tag: "Failed", cause: "why" })
+      socket.end(1006)
+    }))
+
+  it.scoped("D13: tells of a server that closes with a code of its own while this side closes", () =>
+    Effect.gen(function*() {
+      const socket = opened()
+      const connection = yield* connectTo(() => socket)
+      const close = yield* Effect.fork(connection.close())
+      yield* Effect.yieldNow()
+      socket.end(4401)
+      yield* Fiber.join(close)
+      assert.deepStrictEqual(yield* reasonOf(connection.closed), {
+        _tag: "Closed",
+        code: 4401,
+        reason: "",
+        wasClean: true
+      })
+    }))
+
   it.effect("that never says closed after its close event is not waited for", () =>
     Effect.gen(function*() {
       const socket = new FakeSocket()

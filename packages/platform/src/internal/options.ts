@@ -15,7 +15,7 @@ export const duration = (
   input: Duration.DurationInput | undefined,
   otherwise: Duration.DurationInput
 ): Duration.Duration => {
-  const value = input ?? otherwise
+  const value = input === undefined ? otherwise : input
   const decoded = isNegative(value) ? Option.none() : Duration.decodeUnknown(value)
   check(Option.isSome(decoded), option, "a duration of 0 or more", input)
   return Option.getOrThrow(decoded)
@@ -49,14 +49,14 @@ export const keepAliveSeconds = (input: Duration.DurationInput | false | undefin
  * @internal
  */
 export const bytes = (option: string, input: number | undefined, otherwise: number): number => {
-  const value = input ?? otherwise
+  const value = input === undefined ? otherwise : input
   check(typeof value === "number" && value > 0, option, "a number of bytes above 0", input)
   return value
 }
 
 /** @internal */
 export const boolean = (option: string, input: boolean | undefined, otherwise: boolean): boolean => {
-  const value = input ?? otherwise
+  const value = input === undefined ? otherwise : input
   check(typeof value === "boolean", option, "true or false", input)
   return value
 }
@@ -86,12 +86,13 @@ export const positive = (
 
 /** @internal */
 export const count = (option: string, input: number | undefined, otherwise: number): number => {
-  const value = input ?? otherwise
+  const value = input === undefined ? otherwise : input
   check(Number.isInteger(value) && value > 0, option, "a whole number of 1 or more", input)
   return value
 }
 
-const check = (makesSense: boolean, option: string, expected: string, value: unknown): void => {
+/** @internal */
+export const check = (makesSense: boolean, option: string, expected: string, value: unknown): void => {
   if (makesSense) return
   const shown = Inspectable.toStringUnknown(value, 0)
   throw new Cause.IllegalArgumentException(`${option} must be ${expected}, but is ${shown}`)

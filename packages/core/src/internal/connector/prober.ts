@@ -95,12 +95,8 @@ export const fullOrigin = <R>(serverName: string): Effect.Effect<Origin<R>, neve
     })
   )
 
-/**
- * With next to nothing: the runtime of an attempt takes kilobytes.
- *
- * @internal
- */
-export const bareOrigin = (serverName: string): Effect.Effect<Origin<never>> =>
+/** With next to nothing: the runtime of an attempt takes kilobytes. */
+const bareOrigin = (serverName: string): Effect.Effect<Origin<never>> =>
   Effect.map(
     Effect.all([Effect.clock, Effect.random, FiberRef.get(FiberRef.currentMetricLabels)]),
     ([clock, random, labels]) => ({

@@ -7,7 +7,7 @@ import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Runtime from "effect/Runtime"
 import type { Answer, Attempt, Options, Peer, TestWebSocket } from "../../testing/TestWebSocket.js"
-import { duration } from "../options.js"
+import { check, duration } from "../options.js"
 
 type After = { readonly after?: Duration.DurationInput | undefined } | undefined
 
@@ -29,13 +29,18 @@ export const refuse = (
   }
 ): Answer => ({
   _tag: "Refuse",
-  status,
+  status: statusOf(status),
   headers: Object.fromEntries(
     Object.entries(options?.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value])
   ),
   body: options?.body ?? "",
   after: afterOf(options)
 })
+
+const statusOf = (status: number): number => {
+  check(Number.isInteger(status) && status >= 200 && status <= 599, "status", "an HTTP status from 200 to 599", status)
+  return status
+}
 
 /** @internal */
 export const fail = (code = "ECONNREFUSED", options?: After): Answer => ({
@@ -50,12 +55,15 @@ export const hang: Answer = { _tag: "Hang", after: Duration.zero }
 /** @internal */
 export const make = (options: Options = {}): Effect.Effect<TestWebSocket> =>
   Effect.gen(function*() {
+    const { platform = "ws", script: given = [] } = options
+    check(platform === "ws" || platform === "browser", "platform", "ws or browser", platform)
+    check(Array.isArray(given), "script", "a list of answers", given)
     const clock = yield* Effect.clock
     const accepted = yield* Queue.unbounded<Peer>()
     const attempts: Array<Attempt> = []
-    let script: ReadonlyArray<Answer> = options.script ?? []
+    let script = given
     let otherwise = accept()
-    const Client = options.platform === "browser" ? BrowserSocket : WsSocket
+    const Client = platform === "browser" ? BrowserSocket : WsSocket
     const construct = (url: string, protocols?: string | Array<string>): globalThis.WebSocket => {
       const offered = protocols === undefined ? [] : [protocols].flat()
       attempts.push({ url, protocols: offered, begunAt: clock.unsafeCurrentTimeMillis() })
