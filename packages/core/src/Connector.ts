@@ -13,6 +13,7 @@ import type * as Scope from "effect/Scope"
 import type { ConnectionLost } from "./ConnectionError.js"
 import * as internal from "./internal/connector/connector.js"
 import * as health from "./internal/connector/healthCheck.js"
+import * as probing from "./internal/connector/prober.js"
 
 /**
  * @since 0.1.0
@@ -118,7 +119,8 @@ export interface Connector<in Address, in out Connection, out E = never, out R =
   readonly probe?: ((connection: Connection) => Effect.Effect<unknown, E>) | undefined
   /**
    * Ends the connection at once, without a closing handshake. Used when the connection is dropped, so that a silent peer
-   * does not delay its release; see `PersistentConnection.reconnectNow`.
+   * does not delay its release; see `PersistentConnection.reconnectNow`. Without it a dropped connection is released like any
+   * other.
    */
   readonly terminate?: ((connection: Connection) => Effect.Effect<void>) | undefined
 }
@@ -403,11 +405,18 @@ export interface HealthCheckOptions<in Connection, out E = never, out R = never>
    * together (T4). `Duration.infinity`: only on demand, see `PersistentConnection.reconnectNow`.
    */
   readonly interval: Duration.DurationInput
-  /** How long the answer may take; more than 0. `Duration.infinity` if the probe has a deadline of its own. */
+  /**
+   * How long the answer to a probe may take; more than 0. `Duration.infinity` if the probe has a deadline of its own.
+   */
   readonly timeout: Duration.DurationInput
   /**
+   * How many probes in a row may go without an answer before the connection is given up: 1 or more. Each follows the
+   * one before it at once, when that one has had its time. A probe that fails needs no other. Default: 2.
+   */
+  readonly missedProbes?: number | undefined
+  /**
    * A value that changes (by `Object.is`) whenever something has been received: a count, or the time of it. A peer that
-   * is heard is not asked: there is no probe after an interval in which the value changed, and a probe whose time is up
+   * is heard is not asked: only when the value has not changed for at least half an interval. A probe whose time is up
    * is forgiven if it changed meanwhile. Default: the peer is always asked.
    */
   readonly activity?: ((connection: Connection) => unknown) | undefined
@@ -415,20 +424,21 @@ export interface HealthCheckOptions<in Connection, out E = never, out R = never>
 
 /**
  * Finds out whether a connection is dead although nobody says so, by asking the peer from time to time. When a probe
- * fails, or there is no answer in time (a `TimeoutException`), the connection is lost with that cause: `closed` ends,
- * even if the connector's own would hang, and `isClosed` says so. It also is what `PersistentConnection.reconnectNow`
- * asks with when it is to probe.
+ * fails, or `missedProbes` of them in a row get no answer in time (a `TimeoutException`), the connection is lost with
+ * that cause: `closed` ends, even if the connector's own would hang, and `isClosed` says so. It also is what
+ * `PersistentConnection.reconnectNow` asks with when it is to probe.
  *
- * So a dead connection is noticed, at the latest, one interval and the timeout after the last answer, or two intervals
- * and the timeout after the last `activity`. If the deadline itself came late, because the machine slept or timers are
- * throttled, the answer has that time once more.
+ * So a dead connection is noticed, at the latest, one interval and the timeouts of all its probes after the last answer
+ * or the last `activity`. Time is measured by the clock's nanoseconds (T5). If a deadline itself came late, because the
+ * machine slept or timers are throttled, the answer has that time once more. How long each answer took is measured by
+ * `ConnectionMetrics.roundTripTime`.
  *
  * Each connection is asked by itself, however many watch it, from when it is established until it is released: a probe
  * of an old connection has no effect on a new one. Nobody waits for a probe or a `closed` that hangs when it is
  * interrupted, except the release of the connection at its very end. Every connection must be an object of its own. Put
  * it on after a `setup` without which the peer does not answer.
  *
- * Throws an `IllegalArgumentException` for an interval or a timeout that is not more than 0.
+ * Throws an `IllegalArgumentException` for an option that makes no sense.
  *
  * @example
  * ```ts
@@ -469,6 +479,45 @@ export const healthCheck: {
     options: HealthCheckOptions<Connection, E2, R2>
   ): Connector<Address, Connection, E | E2 | Cause.TimeoutException, R | Exclude<R2, Scope.Scope>>
 } = health.healthCheck
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface MonitorOptions<in Connection, in out E = never>
+  extends HealthCheckOptions<Connection, E, Scope.Scope>
+{
+  /** Called when the peer is found to be gone, once, with the reason. */
+  readonly onFailure: (connection: Connection, cause: Cause.Cause<E | Cause.TimeoutException>) => void
+}
+
+/**
+ * What asks the peer of one connection.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Monitor<out E> {
+  /** Asks the peer now, as a connector's `probe` does. */
+  readonly ask: Effect.Effect<void, E>
+}
+
+/**
+ * What `healthCheck` does, for the author of a transport that can ask by itself, and that ends the connection by itself
+ * in `onFailure`. The function that this gives is called with each connection when it is established, and the name of
+ * its server; it asks until the scope is closed.
+ *
+ * Throws an `IllegalArgumentException` for an option that makes no sense.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const monitor: <Connection, E>(
+  options: MonitorOptions<Connection, E>
+) => (
+  connection: Connection,
+  serverName: string
+) => Effect.Effect<Monitor<E | Cause.TimeoutException>, never, Scope.Scope> = probing.monitor
 
 /**
  * Changes the connection that users see, by a pure function; `setup` is its effectful form. It must give each

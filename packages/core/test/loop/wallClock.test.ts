@@ -10,6 +10,7 @@ import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { connected, makeDevices } from "../map/devices.js"
+import { captureLog } from "../support/captureLog.js"
 import {
   ask,
   askNow,
@@ -23,7 +24,6 @@ import {
   sleep,
   stateTag
 } from "../support/Life.js"
-import { notebook } from "../support/notebook.js"
 import { it } from "../support/virtualTime.js"
 import { SettableClock } from "../support/wallClock.js"
 
@@ -121,7 +121,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the warning of a slow handler",
       { setAfter: 3, at: 10 },
       Effect.gen(function*() {
-        const { heard, said } = notebook()
+        const { heard, said } = captureLog()
         const { clock } = yield* heard(byTheClock({ onEvent: on("Connected", () => Effect.never) }, ({ server }) => {
           server.closed = () => Effect.void
         }))
@@ -225,7 +225,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
 
     happensAt(
       "the timeout of a health check",
-      { setAfter: 35, at: 40 },
+      { setAfter: 35, at: 50 },
       Effect.map(checked, ({ clock, isLost }) => ({ clock, hasHappened: isLost }))
     )
 

@@ -34,6 +34,10 @@ export const make = <Address, Connection, E, E2, R>(options: {
 }): Connector<Address, Connection, E | E2, Exclude<R, Scope.Scope>> => {
   Options.checkKind(typeof options.connect === "function", "connect", "a function", options.connect)
   Options.checkKind(typeof options.closed === "function", "closed", "a function", options.closed)
+  for (const name of ["isClosed", "probe", "terminate"] as const) {
+    const member = options[name]
+    Options.checkKind(member === undefined || typeof member === "function", name, "a function", member)
+  }
   return Object.assign(Object.create(Proto), {
     // The options may be an object with methods.
     connect: options.connect.bind(options),

@@ -81,7 +81,7 @@ export class Dial<A, C, E, R> {
 
   /** Is it the fiber of the look-up and the connect, as long as they are waited for? */
   runsIn(fiber: AnyFiber): boolean {
-    return !this.isOver && fiber === this.fiber
+    return this.outcome === undefined && fiber === this.fiber
   }
 
   /** Ends the attempt, and releases what it has acquired. Begins at once; the effect waits for the end. */
