@@ -168,6 +168,45 @@ describe("runInBackground", () => {
       expect(yield* Effect.exit(connector.closed(line))).toEqual(Exit.void)
     }))
 
+  it.effect("A4: is closed when the connector says so, by `isClosed` or the end of `closed`, or it is released", () =>
+    Effect.gen(function*() {
+      const said = yield* open(() => Effect.never)
+      said.line.isLost = true
+      expect(said.isClosed()).toBe(true)
+      yield* said.release
+
+      const { closed: own, connect } = new Server(() => 0).connector
+      const silent = Connector.make({ connect, closed: own }).pipe(Connector.runInBackground(() => Effect.never))
+      yield* Effect.scoped(Effect.gen(function*() {
+        const line = yield* silent.connect("a", attempt)
+        const watch = yield* askNow(silent.closed(line))
+        yield* Fiber.interrupt(watch.fiber)
+        yield* settle
+        expect(silent.isClosed!(line)).toBe(false)
+        yield* askNow(silent.closed(line))
+        line.drop()
+        yield* settle
+        expect(silent.isClosed!(line)).toBe(true)
+      }))
+      const line = yield* Effect.scoped(silent.connect("a", attempt))
+      expect(silent.isClosed!(line)).toBe(true)
+    }))
+
+  it.effect("D8: nothing is started for a connection that has been released", () =>
+    Effect.gen(function*() {
+      const server = new Server(() => 0)
+      const hanging = yield* Deferred.make<void>()
+      server.closed = () => Effect.uninterruptible(Deferred.await(hanging))
+      const connector = server.connector.pipe(Connector.runInBackground(() => Effect.never))
+      const line = yield* Effect.scoped(connector.connect("a", attempt))
+      const watch = yield* askNow(connector.closed(line))
+      const interrupting = yield* askNow(Fiber.interrupt(watch.fiber))
+      expect(interrupting.exit).toBe(undefined)
+      yield* Deferred.succeed(hanging, undefined)
+      yield* settle
+      expect(interrupting.exit).toBeDefined()
+    }))
+
   it.effect("D10: what goes wrong in the work while it is interrupted is reported", () =>
     Effect.gen(function*() {
       const { release, server } = yield* open(() => Effect.onInterrupt(Effect.never, () => Effect.die("bug")))

@@ -95,7 +95,7 @@ export class Verdict<E, R> {
  * @internal
  */
 export const withVerdict = <Address, Connection extends object, E, R, E2, R2>(
-  { closed, connect, isClosed, probe }: Connector<Address, Connection, E, R>,
+  self: Connector<Address, Connection, E, R>,
   begin: (
     verdict: Verdict<E | E2, R2>,
     connection: Connection,
@@ -103,6 +103,7 @@ export const withVerdict = <Address, Connection extends object, E, R, E2, R2>(
     attempt: Attempt<Address>
   ) => Effect.Effect<unknown, never, Scope.Scope>
 ): Connector<Address, Connection, E | E2, R | Exclude<R2, Scope.Scope>> => {
+  const { closed, connect, isClosed, probe } = self
   const verdicts = new WeakMap<Connection, Verdict<E | E2, R2>>()
   const verdictOf = (connection: Connection) => {
     const verdict = verdicts.get(connection)
@@ -110,6 +111,7 @@ export const withVerdict = <Address, Connection extends object, E, R, E2, R2>(
     return verdict
   }
   return make<Address, Connection, E | E2, E | E2, R | R2 | Scope.Scope>({
+    ...self,
     connect: (address, attempt) =>
       Effect.gen(function*() {
         const scope = yield* Effect.scope
