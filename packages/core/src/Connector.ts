@@ -7,10 +7,12 @@
 import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import type * as Option from "effect/Option"
 import type { Pipeable } from "effect/Pipeable"
 import type * as Scope from "effect/Scope"
 import type { ConnectionLost } from "./ConnectionError.js"
+import * as background from "./internal/connector/background.js"
 import * as internal from "./internal/connector/connector.js"
 import * as health from "./internal/connector/healthCheck.js"
 import * as probing from "./internal/connector/prober.js"
@@ -222,7 +224,7 @@ export type ConnectTimeout = Duration.DurationInput | ((attempt: Attempt<unknown
  * import type * as Effect from "effect/Effect"
  *
  * declare const transport: Connector.Connector<URL, { readonly send: (text: string) => void }, Error>
- * declare const authenticate: (connection: { readonly send: (text: string) => void }) => Effect.Effect<object, Error>
+ * declare const authenticate: (connection: { readonly send: (text: string) => void }) => Effect.Effect<void, Error>
  *
  * // 2 seconds to open the connection, and 5 seconds until it may be used.
  * export const connector = transport.pipe(
@@ -274,19 +276,20 @@ export const connectTimeout: {
  * meanwhile: the set-up is interrupted, and the attempt fails with the cause of the loss, or with `ConnectionLost` if
  * there is none but that the peer closed it.
  *
- * What the set-up acquires belongs to the connection's scope. It must give each connection an object of its own; that
- * may be the connection itself.
+ * Users see the object that the set-up gives, one of its own for each connection, or the connection itself if it gives
+ * nothing. What it acquires belongs to the connection's scope. Give work that goes on to `runInBackground`: nobody would
+ * notice the failure of a fiber that the set-up forks.
  *
  * @example
  * ```ts
  * import * as Connector from "@persistent-connection/core/Connector"
  * import * as Data from "effect/Data"
- * import * as Duration from "effect/Duration"
  * import * as Effect from "effect/Effect"
  *
  * class Refused extends Data.TaggedError("Refused")<{ readonly status: number }> {}
  *
  * interface Line {
+ *   readonly tell: (text: string) => Effect.Effect<void, Refused>
  *   readonly ask: (question: string) => Effect.Effect<string, Refused>
  * }
  *
@@ -298,14 +301,10 @@ export const connectTimeout: {
  * declare const transport: Connector.Connector<Login, Line, Error>
  *
  * export const connector = transport.pipe(
- *   Connector.setup((line: Line, { token }: Login) =>
- *     Effect.gen(function*() {
- *       const user = yield* line.ask(`login ${token}`)
- *       // Lives and dies with the connection.
- *       yield* line.ask("ping").pipe(Effect.delay(Duration.seconds(20)), Effect.forever, Effect.forkScoped)
- *       return { user, price: (of: string) => line.ask(`price ${of}`) }
- *     })
- *   )
+ *   // Gives nothing: users see the transport's own connection.
+ *   Connector.setup((line: Line, { token }: Login) => line.tell(`login ${token}`)),
+ *   // Gives an object: that is what users see.
+ *   Connector.setup((line) => Effect.succeed({ price: (of: string) => line.ask(`price ${of}`) }))
  * )
  * ```
  *
@@ -313,24 +312,94 @@ export const connectTimeout: {
  * @category combinators
  */
 export const setup: {
-  <Connection, Address, Connection2 extends object, E, E2, R2>(
+  <Connection, Address, A extends object | void, E, E2, R2>(
     f: (
       connection: Connection,
       address: Address,
       attempt: Attempt<Address>
-    ) => Effect.Effect<Connection2, E2, R2>
+    ) => Effect.Effect<A, E2, R2>
   ): <R>(
     self: Connector<Address, Connection, E, R>
-  ) => Connector<Address, Connection2, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
-  <Address, Connection, E, R, Connection2 extends object, E2, R2>(
+  ) => Connector<Address, Prepared<Connection, A>, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
+  <Address, Connection, E, R, A extends object | void, E2, R2>(
     self: Connector<Address, Connection, E, R>,
     f: (
       connection: Connection,
       address: Address,
       attempt: Attempt<Address>
-    ) => Effect.Effect<Connection2, E2, R2>
-  ): Connector<Address, Connection2, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
+    ) => Effect.Effect<A, E2, R2>
+  ): Connector<Address, Prepared<Connection, A>, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
 } = internal.setup
+
+/**
+ * The connection that users see after `setup`: what its effect gives, or the connection itself if that is nothing.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Prepared<Connection, A> = A extends void ? Connection : A
+
+/**
+ * Runs work that belongs to the connection: a reader, a decoder, a heartbeat. It begins when the connection has been
+ * opened and everything that was put on before has succeeded, and is interrupted, and waited for, when the connection is
+ * released (D4). What it acquires is released when it ends.
+ *
+ * If it fails or dies, the connection is lost with that cause, whatever the transport says: `closed` ends at once, and
+ * `isClosed` says so from that moment (S4). That is also so before the connection is handed over, while a later `setup`
+ * runs: the attempt fails with that cause. Work that interrupts itself has died. Work that ends regularly ends nothing.
+ *
+ * Every connection must be an object of its own.
+ *
+ * @example
+ * ```ts
+ * import * as Connector from "@persistent-connection/core/Connector"
+ * import * as Data from "effect/Data"
+ * import * as Effect from "effect/Effect"
+ * import * as Queue from "effect/Queue"
+ * import * as Stream from "effect/Stream"
+ *
+ * class BadMessage extends Data.TaggedError("BadMessage")<{}> {}
+ *
+ * interface Line {
+ *   readonly messages: Stream.Stream<string, Error>
+ *   readonly send: (message: string) => Effect.Effect<void, Error>
+ * }
+ *
+ * declare const transport: Connector.Connector<URL, Line, Error>
+ * declare const decode: (message: string) => Effect.Effect<number, BadMessage>
+ *
+ * export const prices = transport.pipe(
+ *   Connector.setup((line: Line) => Effect.map(Queue.sliding<number>(1_000), (prices) => ({ line, prices }))),
+ *   // A message that cannot be decoded ends the connection with `BadMessage`.
+ *   Connector.runInBackground(({ line, prices }) =>
+ *     Stream.runForEach(line.messages, (message) => Effect.flatMap(decode(message), (price) => Queue.offer(prices, price)))
+ *   ),
+ *   Connector.runInBackground(({ line }) => line.send("still here").pipe(Effect.delay("20 seconds"), Effect.forever))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const runInBackground: {
+  <Connection extends object, Address, E2, R2>(
+    work: (
+      connection: Connection,
+      address: Address,
+      attempt: Attempt<Address>
+    ) => Effect.Effect<unknown, E2, R2>
+  ): <E, R>(
+    self: Connector<Address, Connection, E, R>
+  ) => Connector<Address, Connection, E | E2, R | Exclude<R2, Scope.Scope>>
+  <Address, Connection extends object, E, R, E2, R2>(
+    self: Connector<Address, Connection, E, R>,
+    work: (
+      connection: Connection,
+      address: Address,
+      attempt: Attempt<Address>
+    ) => Effect.Effect<unknown, E2, R2>
+  ): Connector<Address, Connection, E | E2, R | Exclude<R2, Scope.Scope>>
+} = background.runInBackground
 
 /**
  * Limits how many connects are under way at once; see `limitAttempts`.
@@ -478,7 +547,7 @@ export const healthCheck: {
     self: Connector<Address, Connection, E, R>,
     options: HealthCheckOptions<Connection, E2, R2>
   ): Connector<Address, Connection, E | E2 | Cause.TimeoutException, R | Exclude<R2, Scope.Scope>>
-} = health.healthCheck
+} = dual(2, health.healthCheck)
 
 /**
  * @since 0.1.0

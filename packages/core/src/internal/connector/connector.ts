@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Scope from "effect/Scope"
 import { ConnectionLost } from "../../ConnectionError.js"
-import type { Attempt, AttemptLimiter, Connector, ConnectTimeout } from "../../Connector.js"
+import type { Attempt, AttemptLimiter, Connector, ConnectTimeout, Prepared } from "../../Connector.js"
 import { Deadline } from "../base/deadline.js"
 import { withoutFailureLog } from "../base/effect3.js"
 import { FairSemaphore } from "../base/fairSemaphore.js"
@@ -128,31 +128,36 @@ const closing = (scope: Scope.CloseableScope, late: Late) => (exit: Exit.Exit<un
 
 /** @internal */
 export const setup = dual<
-  <Connection, Address, Connection2 extends object, E, E2, R2>(
+  <Connection, Address, A extends object | void, E, E2, R2>(
     f: (
       connection: Connection,
       address: Address,
       attempt: Attempt<Address>
-    ) => Effect.Effect<Connection2, E2, R2>
+    ) => Effect.Effect<A, E2, R2>
   ) => <R>(
     self: Connector<Address, Connection, E, R>
-  ) => Connector<Address, Connection2, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>,
-  <Address, Connection, E, R, Connection2 extends object, E2, R2>(
+  ) => Connector<Address, Prepared<Connection, A>, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>,
+  <Address, Connection, E, R, A extends object | void, E2, R2>(
     self: Connector<Address, Connection, E, R>,
     f: (
       connection: Connection,
       address: Address,
       attempt: Attempt<Address>
-    ) => Effect.Effect<Connection2, E2, R2>
-  ) => Connector<Address, Connection2, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
->(2, (self, f) =>
-  derive(self, (connection, address, attempt) =>
-    Effect.flatMap(Effect.scope, (scope) =>
+    ) => Effect.Effect<A, E2, R2>
+  ) => Connector<Address, Prepared<Connection, A>, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
+>(2, <Address, Connection, E, R, A extends object | void, E2, R2>(
+  self: Connector<Address, Connection, E, R>,
+  f: (connection: Connection, address: Address, attempt: Attempt<Address>) => Effect.Effect<A, E2, R2>
+) =>
+  derive(self, (connection, address, attempt) => {
+    const prepared = (result: A) => (result === undefined ? connection : result) as Prepared<Connection, A>
+    return Effect.flatMap(Effect.scope, (scope) =>
       whileAlive(
-        Effect.suspend(() => Scope.extend(f(connection, address, attempt), scope)),
+        Effect.suspend(() => Scope.extend(Effect.map(f(connection, address, attempt), prepared), scope)),
         Effect.suspend(() => self.closed(connection)),
         attempt
-      ))))
+      ))
+  }))
 
 /**
  * Runs the set-up of a connection until that is lost, and the watch for the loss until the set-up has ended.
@@ -204,7 +209,7 @@ export const map = dual<
 /**
  * A connector whose connections are made from those of another one, which knows when they are lost.
  */
-const derive = <Address, Connection, E, R, Connection2 extends object, E2, R2>(
+const derive = <Address, Connection, E, R, Connection2, E2, R2>(
   self: Connector<Address, Connection, E, R>,
   f: (
     connection: Connection,
@@ -213,9 +218,9 @@ const derive = <Address, Connection, E, R, Connection2 extends object, E2, R2>(
   ) => Effect.Effect<Connection2, E2, R2 | Scope.Scope>
 ): Connector<Address, Connection2, E | E2, R | R2> => {
   const { closed, connect, isClosed, probe, terminate } = self
-  const originals = new WeakMap<Connection2, { readonly connection: Connection }>()
+  const originals = new WeakMap<object, { readonly connection: Connection }>()
   const original = (derived: Connection2): Connection => {
-    const found = originals.get(derived)
+    const found = originals.get(derived as object)
     if (found === undefined) throw new Cause.IllegalArgumentException("The connection is not one of this connector's")
     return found.connection
   }
@@ -225,7 +230,7 @@ const derive = <Address, Connection, E, R, Connection2 extends object, E2, R2>(
         connect(address, attempt),
         (connection) =>
           Effect.map(f(connection, address, attempt), (derived) => {
-            originals.set(derived, { connection })
+            originals.set(derived as object, { connection })
             return derived
           })
       ),

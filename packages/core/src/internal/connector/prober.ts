@@ -10,19 +10,11 @@ import * as Metric from "effect/Metric"
 import * as MetricBoundaries from "effect/MetricBoundaries"
 import * as Option from "effect/Option"
 import type * as Random from "effect/Random"
-import * as Runtime from "effect/Runtime"
+
 import * as Scope from "effect/Scope"
 import type { HealthCheckOptions, Monitor, MonitorOptions } from "../../Connector.js"
 import { interruptAsDefect } from "../base/cause.js"
-import {
-  type AnyFiber,
-  bareFork,
-  interrupt,
-  makeMark,
-  ownRuntime,
-  withMark,
-  withoutFailureLog
-} from "../base/effect3.js"
+import { type AnyFiber, bareFork, interrupt, makeMark, withMark, withoutFailureLog } from "../base/effect3.js"
 import * as Options from "../base/options.js"
 import { now, sleep } from "../base/time.js"
 
@@ -89,20 +81,14 @@ export interface Origin<in R> {
 }
 
 /**
- * With all that the attempt has: its services, and that it is part of a persistent connection (D7).
+ * Where the prober of an attempt's connection runs; `fork` starts fibers with the attempt's services.
  *
  * @internal
  */
-export const fullOrigin = <R>(serverName: string): Effect.Effect<Origin<R>, never, R> =>
+export const originOf = <R>(serverName: string, fork: Origin<R>["fork"]): Effect.Effect<Origin<R>> =>
   Effect.map(
-    Effect.all([Effect.clock, Effect.random, ownRuntime<R>(), bareFork]),
-    ([clock, random, runtime, forkBare]) => ({
-      serverName,
-      clock,
-      random,
-      forkBare,
-      fork: (effect) => Runtime.runFork(runtime, effect)
-    })
+    Effect.all([Effect.clock, Effect.random, bareFork]),
+    ([clock, random, forkBare]) => ({ serverName, clock, random, fork, forkBare })
   )
 
 /** With next to nothing: the runtime of an attempt takes kilobytes. */
@@ -132,22 +118,21 @@ const bareOrigin = (serverName: string): Effect.Effect<Origin<never>> =>
  *
  * @internal
  */
-export abstract class Prober<Connection, E, R> {
-  protected isReleased = false
+export class Prober<Connection, E, R> implements Monitor<E | Cause.TimeoutException> {
+  private isReleased = false
   /** Why the connection counts as lost. */
-  protected verdict: Exit.Exit<never, E | Cause.TimeoutException> | undefined
+  private verdict: Exit.Exit<never, E | Cause.TimeoutException> | undefined
   /** The examination under way. There is one at a time, so there is one probe at a time. */
   private examination: Fiber.RuntimeFiber<void, E | Cause.TimeoutException> | undefined
   private running: Set<Fiber.RuntimeFiber<unknown, unknown>> | undefined
 
   constructor(
-    protected readonly connection: Connection,
+    private readonly connection: Connection,
     private readonly settings: Settings<Connection, E, R>,
-    private readonly origin: Origin<R>
+    private readonly origin: Origin<R>,
+    /** Called once, when the peer is found to be gone. */
+    private readonly onFailure: (connection: Connection, cause: Cause.Cause<E | Cause.TimeoutException>) => void
   ) {}
-
-  /** Called once, when the peer is found to be gone. */
-  protected abstract onVerdict(verdict: Exit.Exit<never, E | Cause.TimeoutException>): void
 
   begin(): void {
     this.guard(() => this.lookAfter(1))
@@ -190,7 +175,7 @@ export abstract class Prober<Connection, E, R> {
     )
   }
 
-  protected fork<A, E2>(effect: Effect.Effect<A, E2, R>): Fiber.RuntimeFiber<A, E2> {
+  private fork<A, E2>(effect: Effect.Effect<A, E2, R>): Fiber.RuntimeFiber<A, E2> {
     return this.add(this.origin.fork(withoutFailureLog(effect)))
   }
 
@@ -324,25 +309,8 @@ export abstract class Prober<Connection, E, R> {
   private judge(exit: Exit.Exit<void, E | Cause.TimeoutException>): void {
     if (Exit.isSuccess(exit) || this.isReleased || this.verdict !== undefined) return
     this.verdict = Exit.failCause(exit.cause)
-    this.onVerdict(this.verdict)
+    this.onFailure(this.connection, exit.cause)
     this.stop()
-  }
-}
-
-class ConnectionMonitor<Connection, E> extends Prober<Connection, E, never>
-  implements Monitor<E | Cause.TimeoutException>
-{
-  constructor(
-    connection: Connection,
-    settings: Settings<Connection, E, never>,
-    origin: Origin<never>,
-    private readonly onFailure: MonitorOptions<Connection, E>["onFailure"]
-  ) {
-    super(connection, settings, origin)
-  }
-
-  protected onVerdict(verdict: Exit.Failure<never, E | Cause.TimeoutException>): void {
-    this.onFailure(this.connection, verdict.cause)
   }
 }
 
@@ -359,7 +327,7 @@ export const monitor = <Connection, E>(
   return (connection, serverName) =>
     Effect.uninterruptible(Effect.gen(function*() {
       const origin = yield* bareOrigin(serverName)
-      const monitor = new ConnectionMonitor(connection, settings, origin, onFailure)
+      const monitor = new Prober(connection, settings, origin, onFailure)
       yield* Scope.addFinalizer(yield* Effect.scope, monitor.released)
       monitor.begin()
       return monitor
