@@ -268,7 +268,7 @@ export const connectTimeout: {
     self: Connector<Address, Connection, E, R>,
     timeout: ConnectTimeout
   ): Connector<Address, Connection, E | Cause.TimeoutException, R>
-} = internal.connectTimeout
+} = dual(2, internal.connectTimeout)
 
 /**
  * Prepares every connection before anyone sees it: authenticates, subscribes, wraps it in a client. It is part of the
@@ -329,7 +329,7 @@ export const setup: {
       attempt: Attempt<Address>
     ) => Effect.Effect<A, E2, R2>
   ): Connector<Address, Prepared<Connection, A>, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
-} = internal.setup
+} = dual(2, internal.setup)
 
 /**
  * The connection that users see after `setup`: what its effect gives, or the connection itself if that is nothing.
@@ -399,7 +399,7 @@ export const runInBackground: {
       attempt: Attempt<Address>
     ) => Effect.Effect<unknown, E2, R2>
   ): Connector<Address, Connection, E | E2, R | Exclude<R2, Scope.Scope>>
-} = background.runInBackground
+} = dual(2, background.runInBackground)
 
 /**
  * Limits how many connects are under way at once; see `limitAttempts`.
@@ -454,7 +454,7 @@ export const limitAttempts: {
     self: Connector<Address, Connection, E, R>,
     limiter: AttemptLimiter
   ): Connector<Address, Connection, E, R>
-} = internal.limitAttempts
+} = dual(2, internal.limitAttempts)
 
 /**
  * How a health check asks a peer whether it is still there.
@@ -614,7 +614,7 @@ export const map: {
     self: Connector<Address, Connection, E, R>,
     f: (connection: Connection) => Connection2
   ): Connector<Address, Connection2, E, R>
-} = internal.map
+} = dual(2, internal.map)
 
 /**
  * Changes the errors of connecting and of losing the connection, and of `attempt.abort`. Defects stay what they are.
@@ -642,7 +642,7 @@ export const mapError: {
     self: Connector<Address, Connection, E, R>,
     f: (error: E) => E2
   ): Connector<Address, Connection, E2, R>
-} = internal.mapError
+} = dual(2, internal.mapError)
 
 /**
  * Changes the address that the connector takes: from what the look-up gives to what the transport wants. The events go
@@ -671,4 +671,4 @@ export const mapAddress: {
     self: Connector<Address, Connection, E, R>,
     f: (address: Address2) => Address
   ): Connector<Address2, Connection, E, R>
-} = internal.mapAddress
+} = dual(2, internal.mapAddress)

@@ -16,7 +16,7 @@ export const cases = (short: number, long: number): number =>
 
 /** Checks a property in this many cases. Between batches the event loop turns, so that the runner can report. */
 export const assertProperty = async <T>(property: FastCheck.IProperty<T>, total: number): Promise<void> => {
-  const batch = 500
+  const batch = 100
   for (let done = 0; done < total; done += batch) {
     FastCheck.assert(property, {
       seed: seed + done,
