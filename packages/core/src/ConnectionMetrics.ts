@@ -1,13 +1,14 @@
 /**
  * What persistent connections count and measure, as Effect metrics for any exporter.
  *
- * What `track` is not called for is neither counted nor measured, except the two counters of `onEvent` handlers. The
- * metrics of persistent connections with one name are added up.
+ * What `track` is not called for is neither counted nor measured, except by the two counters of `onEvent` handlers and
+ * the round-trip time. The metrics of persistent connections with one name are added up.
  *
  * @since 0.1.0
  */
 import type * as Effect from "effect/Effect"
 import type * as Metric from "effect/Metric"
+import * as prober from "./internal/connector/prober.js"
 import * as internal from "./internal/loop/metrics.js"
 import * as tracker from "./internal/watching/connectionMetrics.js"
 import type { PersistentConnection } from "./PersistentConnection.js"
@@ -166,3 +167,12 @@ export const handlerDefects: Metric.Metric.Counter<number> = internal.handlerDef
  * @category metrics
  */
 export const slowHandlers: Metric.Metric.Counter<number> = internal.slowHandlers
+
+/**
+ * `persistent_connection_round_trip_time_seconds`: how long each answer to a probe of a health check took, in seconds;
+ * tagged by `server_name`. Measured for every connection that has one, and for every WebSocket that can ping.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const roundTripTime: Metric.Metric.Histogram<number> = prober.roundTripTime

@@ -7,12 +7,15 @@
 import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import type * as Option from "effect/Option"
 import type { Pipeable } from "effect/Pipeable"
 import type * as Scope from "effect/Scope"
 import type { ConnectionLost } from "./ConnectionError.js"
+import * as background from "./internal/connector/background.js"
 import * as internal from "./internal/connector/connector.js"
 import * as health from "./internal/connector/healthCheck.js"
+import * as probing from "./internal/connector/prober.js"
 
 /**
  * @since 0.1.0
@@ -118,7 +121,8 @@ export interface Connector<in Address, in out Connection, out E = never, out R =
   readonly probe?: ((connection: Connection) => Effect.Effect<unknown, E>) | undefined
   /**
    * Ends the connection at once, without a closing handshake. Used when the connection is dropped, so that a silent peer
-   * does not delay its release; see `PersistentConnection.reconnectNow`.
+   * does not delay its release; see `PersistentConnection.reconnectNow`. Without it a dropped connection is released like any
+   * other.
    */
   readonly terminate?: ((connection: Connection) => Effect.Effect<void>) | undefined
 }
@@ -220,7 +224,7 @@ export type ConnectTimeout = Duration.DurationInput | ((attempt: Attempt<unknown
  * import type * as Effect from "effect/Effect"
  *
  * declare const transport: Connector.Connector<URL, { readonly send: (text: string) => void }, Error>
- * declare const authenticate: (connection: { readonly send: (text: string) => void }) => Effect.Effect<object, Error>
+ * declare const authenticate: (connection: { readonly send: (text: string) => void }) => Effect.Effect<void, Error>
  *
  * // 2 seconds to open the connection, and 5 seconds until it may be used.
  * export const connector = transport.pipe(
@@ -264,7 +268,7 @@ export const connectTimeout: {
     self: Connector<Address, Connection, E, R>,
     timeout: ConnectTimeout
   ): Connector<Address, Connection, E | Cause.TimeoutException, R>
-} = internal.connectTimeout
+} = dual(2, internal.connectTimeout)
 
 /**
  * Prepares every connection before anyone sees it: authenticates, subscribes, wraps it in a client. It is part of the
@@ -272,19 +276,20 @@ export const connectTimeout: {
  * meanwhile: the set-up is interrupted, and the attempt fails with the cause of the loss, or with `ConnectionLost` if
  * there is none but that the peer closed it.
  *
- * What the set-up acquires belongs to the connection's scope. It must give each connection an object of its own; that
- * may be the connection itself.
+ * Users see the object that the set-up gives, one of its own for each connection, or the connection itself if it gives
+ * nothing. What it acquires belongs to the connection's scope. Give work that goes on to `runInBackground`: nobody would
+ * notice the failure of a fiber that the set-up forks.
  *
  * @example
  * ```ts
  * import * as Connector from "@persistent-connection/core/Connector"
  * import * as Data from "effect/Data"
- * import * as Duration from "effect/Duration"
  * import * as Effect from "effect/Effect"
  *
  * class Refused extends Data.TaggedError("Refused")<{ readonly status: number }> {}
  *
  * interface Line {
+ *   readonly tell: (text: string) => Effect.Effect<void, Refused>
  *   readonly ask: (question: string) => Effect.Effect<string, Refused>
  * }
  *
@@ -296,14 +301,10 @@ export const connectTimeout: {
  * declare const transport: Connector.Connector<Login, Line, Error>
  *
  * export const connector = transport.pipe(
- *   Connector.setup((line: Line, { token }: Login) =>
- *     Effect.gen(function*() {
- *       const user = yield* line.ask(`login ${token}`)
- *       // Lives and dies with the connection.
- *       yield* line.ask("ping").pipe(Effect.delay(Duration.seconds(20)), Effect.forever, Effect.forkScoped)
- *       return { user, price: (of: string) => line.ask(`price ${of}`) }
- *     })
- *   )
+ *   // Gives nothing: users see the transport's own connection.
+ *   Connector.setup((line: Line, { token }: Login) => line.tell(`login ${token}`)),
+ *   // Gives an object: that is what users see.
+ *   Connector.setup((line) => Effect.succeed({ price: (of: string) => line.ask(`price ${of}`) }))
  * )
  * ```
  *
@@ -311,24 +312,94 @@ export const connectTimeout: {
  * @category combinators
  */
 export const setup: {
-  <Connection, Address, Connection2 extends object, E, E2, R2>(
+  <Connection, Address, A extends object | void, E, E2, R2>(
     f: (
       connection: Connection,
       address: Address,
       attempt: Attempt<Address>
-    ) => Effect.Effect<Connection2, E2, R2>
+    ) => Effect.Effect<A, E2, R2>
   ): <R>(
     self: Connector<Address, Connection, E, R>
-  ) => Connector<Address, Connection2, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
-  <Address, Connection, E, R, Connection2 extends object, E2, R2>(
+  ) => Connector<Address, Prepared<Connection, A>, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
+  <Address, Connection, E, R, A extends object | void, E2, R2>(
     self: Connector<Address, Connection, E, R>,
     f: (
       connection: Connection,
       address: Address,
       attempt: Attempt<Address>
-    ) => Effect.Effect<Connection2, E2, R2>
-  ): Connector<Address, Connection2, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
-} = internal.setup
+    ) => Effect.Effect<A, E2, R2>
+  ): Connector<Address, Prepared<Connection, A>, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
+} = dual(2, internal.setup)
+
+/**
+ * The connection that users see after `setup`: what its effect gives, or the connection itself if that is nothing.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Prepared<Connection, A> = A extends void ? Connection : A
+
+/**
+ * Runs work that belongs to the connection: a reader, a decoder, a heartbeat. It begins when the connection has been
+ * opened and everything that was put on before has succeeded, and is interrupted, and waited for, when the connection is
+ * released (D4). What it acquires is released when it ends.
+ *
+ * If it fails or dies, the connection is lost with that cause, whatever the transport says: `closed` ends at once, and
+ * `isClosed` says so from that moment (S4). That is also so before the connection is handed over, while a later `setup`
+ * runs: the attempt fails with that cause. Work that interrupts itself has died. Work that ends regularly ends nothing.
+ *
+ * Every connection must be an object of its own.
+ *
+ * @example
+ * ```ts
+ * import * as Connector from "@persistent-connection/core/Connector"
+ * import * as Data from "effect/Data"
+ * import * as Effect from "effect/Effect"
+ * import * as Queue from "effect/Queue"
+ * import * as Stream from "effect/Stream"
+ *
+ * class BadMessage extends Data.TaggedError("BadMessage")<{}> {}
+ *
+ * interface Line {
+ *   readonly messages: Stream.Stream<string, Error>
+ *   readonly send: (message: string) => Effect.Effect<void, Error>
+ * }
+ *
+ * declare const transport: Connector.Connector<URL, Line, Error>
+ * declare const decode: (message: string) => Effect.Effect<number, BadMessage>
+ *
+ * export const prices = transport.pipe(
+ *   Connector.setup((line: Line) => Effect.map(Queue.sliding<number>(1_000), (prices) => ({ line, prices }))),
+ *   // A message that cannot be decoded ends the connection with `BadMessage`.
+ *   Connector.runInBackground(({ line, prices }) =>
+ *     Stream.runForEach(line.messages, (message) => Effect.flatMap(decode(message), (price) => Queue.offer(prices, price)))
+ *   ),
+ *   Connector.runInBackground(({ line }) => line.send("still here").pipe(Effect.delay("20 seconds"), Effect.forever))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const runInBackground: {
+  <Connection extends object, Address, E2, R2>(
+    work: (
+      connection: Connection,
+      address: Address,
+      attempt: Attempt<Address>
+    ) => Effect.Effect<unknown, E2, R2>
+  ): <E, R>(
+    self: Connector<Address, Connection, E, R>
+  ) => Connector<Address, Connection, E | E2, R | Exclude<R2, Scope.Scope>>
+  <Address, Connection extends object, E, R, E2, R2>(
+    self: Connector<Address, Connection, E, R>,
+    work: (
+      connection: Connection,
+      address: Address,
+      attempt: Attempt<Address>
+    ) => Effect.Effect<unknown, E2, R2>
+  ): Connector<Address, Connection, E | E2, R | Exclude<R2, Scope.Scope>>
+} = dual(2, background.runInBackground)
 
 /**
  * Limits how many connects are under way at once; see `limitAttempts`.
@@ -383,7 +454,7 @@ export const limitAttempts: {
     self: Connector<Address, Connection, E, R>,
     limiter: AttemptLimiter
   ): Connector<Address, Connection, E, R>
-} = internal.limitAttempts
+} = dual(2, internal.limitAttempts)
 
 /**
  * How a health check asks a peer whether it is still there.
@@ -403,11 +474,18 @@ export interface HealthCheckOptions<in Connection, out E = never, out R = never>
    * together (T4). `Duration.infinity`: only on demand, see `PersistentConnection.reconnectNow`.
    */
   readonly interval: Duration.DurationInput
-  /** How long the answer may take; more than 0. `Duration.infinity` if the probe has a deadline of its own. */
+  /**
+   * How long the answer to a probe may take; more than 0. `Duration.infinity` if the probe has a deadline of its own.
+   */
   readonly timeout: Duration.DurationInput
   /**
+   * How many probes in a row may go without an answer before the connection is given up: 1 or more. Each follows the
+   * one before it at once, when that one has had its time. A probe that fails needs no other. Default: 2.
+   */
+  readonly missedProbes?: number | undefined
+  /**
    * A value that changes (by `Object.is`) whenever something has been received: a count, or the time of it. A peer that
-   * is heard is not asked: there is no probe after an interval in which the value changed, and a probe whose time is up
+   * is heard is not asked: only when the value has not changed for at least half an interval. A probe whose time is up
    * is forgiven if it changed meanwhile. Default: the peer is always asked.
    */
   readonly activity?: ((connection: Connection) => unknown) | undefined
@@ -415,20 +493,21 @@ export interface HealthCheckOptions<in Connection, out E = never, out R = never>
 
 /**
  * Finds out whether a connection is dead although nobody says so, by asking the peer from time to time. When a probe
- * fails, or there is no answer in time (a `TimeoutException`), the connection is lost with that cause: `closed` ends,
- * even if the connector's own would hang, and `isClosed` says so. It also is what `PersistentConnection.reconnectNow`
- * asks with when it is to probe.
+ * fails, or `missedProbes` of them in a row get no answer in time (a `TimeoutException`), the connection is lost with
+ * that cause: `closed` ends, even if the connector's own would hang, and `isClosed` says so. It also is what
+ * `PersistentConnection.reconnectNow` asks with when it is to probe.
  *
- * So a dead connection is noticed, at the latest, one interval and the timeout after the last answer, or two intervals
- * and the timeout after the last `activity`. If the deadline itself came late, because the machine slept or timers are
- * throttled, the answer has that time once more.
+ * So a dead connection is noticed, at the latest, one interval and the timeouts of all its probes after the last answer
+ * or the last `activity`. Time is measured by the clock's nanoseconds (T5). If a deadline itself came late, because the
+ * machine slept or timers are throttled, the answer has that time once more. How long each answer took is measured by
+ * `ConnectionMetrics.roundTripTime`.
  *
  * Each connection is asked by itself, however many watch it, from when it is established until it is released: a probe
  * of an old connection has no effect on a new one. Nobody waits for a probe or a `closed` that hangs when it is
  * interrupted, except the release of the connection at its very end. Every connection must be an object of its own. Put
  * it on after a `setup` without which the peer does not answer.
  *
- * Throws an `IllegalArgumentException` for an interval or a timeout that is not more than 0.
+ * Throws an `IllegalArgumentException` for an option that makes no sense.
  *
  * @example
  * ```ts
@@ -468,7 +547,46 @@ export const healthCheck: {
     self: Connector<Address, Connection, E, R>,
     options: HealthCheckOptions<Connection, E2, R2>
   ): Connector<Address, Connection, E | E2 | Cause.TimeoutException, R | Exclude<R2, Scope.Scope>>
-} = health.healthCheck
+} = dual(2, health.healthCheck)
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface MonitorOptions<in Connection, in out E = never>
+  extends HealthCheckOptions<Connection, E, Scope.Scope>
+{
+  /** Called when the peer is found to be gone, once, with the reason. */
+  readonly onFailure: (connection: Connection, cause: Cause.Cause<E | Cause.TimeoutException>) => void
+}
+
+/**
+ * What asks the peer of one connection.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Monitor<out E> {
+  /** Asks the peer now, as a connector's `probe` does. */
+  readonly ask: Effect.Effect<void, E>
+}
+
+/**
+ * What `healthCheck` does, for the author of a transport that can ask by itself, and that ends the connection by itself
+ * in `onFailure`. The function that this gives is called with each connection when it is established, and the name of
+ * its server; it asks until the scope is closed.
+ *
+ * Throws an `IllegalArgumentException` for an option that makes no sense.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const monitor: <Connection, E>(
+  options: MonitorOptions<Connection, E>
+) => (
+  connection: Connection,
+  serverName: string
+) => Effect.Effect<Monitor<E | Cause.TimeoutException>, never, Scope.Scope> = probing.monitor
 
 /**
  * Changes the connection that users see, by a pure function; `setup` is its effectful form. It must give each
@@ -496,7 +614,7 @@ export const map: {
     self: Connector<Address, Connection, E, R>,
     f: (connection: Connection) => Connection2
   ): Connector<Address, Connection2, E, R>
-} = internal.map
+} = dual(2, internal.map)
 
 /**
  * Changes the errors of connecting and of losing the connection, and of `attempt.abort`. Defects stay what they are.
@@ -524,7 +642,7 @@ export const mapError: {
     self: Connector<Address, Connection, E, R>,
     f: (error: E) => E2
   ): Connector<Address, Connection, E2, R>
-} = internal.mapError
+} = dual(2, internal.mapError)
 
 /**
  * Changes the address that the connector takes: from what the look-up gives to what the transport wants. The events go
@@ -553,4 +671,4 @@ export const mapAddress: {
     self: Connector<Address, Connection, E, R>,
     f: (address: Address2) => Address
   ): Connector<Address2, Connection, E, R>
-} = internal.mapAddress
+} = dual(2, internal.mapAddress)

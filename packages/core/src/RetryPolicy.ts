@@ -29,7 +29,8 @@
  */
 import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
-import type * as Schedule from "effect/Schedule"
+import { dual } from "effect/Function"
+import * as Schedule from "effect/Schedule"
 import * as internal from "./internal/connector/retryPolicy.js"
 
 /**
@@ -218,7 +219,7 @@ export const retryAfter: (time: Duration.DurationInput) => RetryDecision = inter
 export const giveUpAfter: {
   (time: Duration.DurationInput): <Out, In, R>(self: Schedule.Schedule<Out, In, R>) => Schedule.Schedule<Out, In, R>
   <Out, In, R>(self: Schedule.Schedule<Out, In, R>, time: Duration.DurationInput): Schedule.Schedule<Out, In, R>
-} = internal.giveUpAfter
+} = dual((args) => Schedule.isSchedule(args[0]), internal.giveUpAfter)
 
 /**
  * Decides by the cause of a failure or loss whether to retry as the schedule says (`follow`), not before a time that the
@@ -271,4 +272,4 @@ export const classify: {
     self: Schedule.Schedule<Out, Cause.Cause<E>, R>,
     decide: (cause: Cause.Cause<E>) => RetryDecision
   ): Schedule.Schedule<Out, Cause.Cause<E>, R>
-} = internal.classify
+} = dual((args) => Schedule.isSchedule(args[0]), internal.classify)

@@ -25,7 +25,7 @@ export type TypeId = typeof TypeId
 
 /**
  * Where the peer is: a host (a name or an IP address, with or without the brackets of IPv6) and a port from 1 to 65535,
- * or the path of a Unix socket.
+ * or the path of a Unix socket; one that begins with a NUL (`"\0name"`) is an abstract socket of Linux.
  *
  * @since 0.1.0
  * @category models
@@ -41,7 +41,7 @@ export type TcpAddress = { readonly host: string; readonly port: number } | { re
 export interface TcpConnection extends Inspectable {
   readonly [TypeId]: TypeId
 
-  /** `host:port`, or the path of the Unix socket. */
+  /** `host:port`, or the path of the Unix socket; `@name` if it is an abstract one. */
   readonly address: string
 
   /**
@@ -56,13 +56,15 @@ export interface TcpConnection extends Inspectable {
 
   /**
    * The bytes that the peer sends, in chunks as they arrive, from the first one: what arrives before anyone listens is
-   * kept. Ends after the last bytes that were received, as `closed` does.
+   * kept. Ends as `closed` does, after the last bytes that were received, also when the connection has long ended:
+   * nothing that was received is dropped. After the peer's regular end (FIN) this includes all that it had sent.
    *
    * Each chunk goes to one run of the stream only, and a run takes no more than it hands on. When a run is interrupted,
    * the next one goes on after the last chunk that was handed on, even if the handling of it was interrupted.
    *
    * When more than `receiveHighWaterMark` bytes wait to be read, the peer is held back. Then the connection does not
-   * notice its end, except by sending: so read the data even if you do not need it.
+   * notice its end, except by sending, which can cost what waits in the system: so read the data even if you do not
+   * need it.
    */
   readonly data: Stream.Stream<Uint8Array, TcpError>
 
@@ -98,7 +100,7 @@ export interface Options {
   /** How long `send` may wait for what was sent before, `Duration.infinity` for no limit. Default: 30 s. */
   readonly sendTimeout?: Duration.DurationInput | undefined
 
-  /** How long `close`, and leaving the scope of the connection, wait for the peer. Default: 2 s. */
+  /** How long `close`, and leaving the scope of the connection, wait for the peer. Then it is destroyed. Default: 2 s. */
   readonly closeTimeout?: Duration.DurationInput | undefined
 
   /**

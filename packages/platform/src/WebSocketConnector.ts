@@ -8,6 +8,7 @@ import type { Connector } from "@persistent-connection/core/Connector"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type { Inspectable } from "effect/Inspectable"
+import type * as Layer from "effect/Layer"
 import type * as Stream from "effect/Stream"
 import * as internal from "./internal/webSocketConnector.js"
 import type { WebSocketError } from "./WebSocketError.js"
@@ -76,7 +77,8 @@ export interface WebSocketConnection extends Inspectable {
 
   /**
    * The messages, in order, from the first one that the server sent: what arrives before anyone listens is kept. Ends
-   * after the last message that was received, as `closed` does.
+   * after the last message that was received, also when the connection has long ended: nothing that was received is
+   * dropped. Fails then with the error of `closed`, unless the connection was closed in a regular way.
    *
    * Each message goes to one run of the stream only. A run takes no more than it hands on, so the first messages can be
    * taken by one run (`Stream.take`) and the rest by another; runs at the same time share the messages between them.
@@ -84,8 +86,9 @@ export interface WebSocketConnection extends Inspectable {
    * it was interrupted.
    *
    * When more than `receiveHighWaterMark` bytes wait to be read, the server is held back where the platform can do so
-   * (`ws` in Node). Then the connection neither answers pings nor notices its end, except by sending: so read the
-   * messages even if you need none of them. Elsewhere the connection fails with `ReceiveOverflow` at `receiveLimit`.
+   * (`ws` in Node): what it sends waits in the systems of both sides, its close frame too. Then the connection neither
+   * answers pings nor notices its end, except by sending, which can cost what waits in this system; so read the messages
+   * even if you need none of them. Elsewhere the connection fails with `ReceiveOverflow` at `receiveLimit`.
    */
   readonly messages: Stream.Stream<string | Uint8Array, WebSocketError>
 
@@ -93,9 +96,10 @@ export interface WebSocketConnection extends Inspectable {
   readonly received: () => number
 
   /**
-   * Waits until the connection has ended. Succeeds if it was closed normally: with code 1000, 1001, or a close frame
-   * without a code (1005), by either side. Fails with `Closed` for every other code, also 1006, which stands for a
-   * connection that broke without a close frame, and otherwise with what went wrong first.
+   * Waits until the connection has ended. Succeeds if this side closed it, and the server agreed. Fails with `Closed` if
+   * the server closed it, whatever the code (D13), also 1006, which stands for a connection that broke without a close
+   * frame; and otherwise with what went wrong first. For 1000, 1001 and a close frame without a code (1005) the error
+   * says `isRegularEnd`.
    */
   readonly closed: Effect.Effect<CloseEvent, WebSocketError>
 
@@ -128,11 +132,10 @@ export interface Options {
 
   /**
    * How long `close`, and leaving the scope of the connection, wait for the server to finish the close. After that `ws`
-   * destroys the socket, and a browser, which cannot, is left to close it in its own time. Default: 2 s.
+   * destroys the socket, and any other platform, which cannot, is left to close it in its own time. Default: 2 s.
    *
-   * A close that the server began, and does not finish, is given as long from when somebody calls `isClosed` or `send`,
-   * since no platform tells of it. If nobody does, the connection ends when the platform has had enough: with `ws` after
-   * 30 seconds, or the `closeTimeout` of its own options.
+   * A close that the server began, and does not finish, is given as long: with `ws` from the server's close frame on;
+   * elsewhere from when somebody calls `isClosed` or `send`, or until the platform has had enough.
    */
   readonly closeTimeout?: Duration.DurationInput | undefined
 
@@ -148,19 +151,85 @@ export interface Options {
   /**
    * The connection fails with `ReceiveOverflow` when a message arrives and more than so many bytes, counted in the same
    * way, wait already; so a single message may be of any length. Default: 64 MiB.
+   *
+   * It holds where the server cannot be held back: for other platforms than `ws`, and for what comes while the
+   * connection is being closed. What `ws` had read before it stopped reading is taken in, however long: with
+   * compression a little of it can become much.
    */
   readonly receiveLimit?: number | undefined
+
+  /**
+   * How a server is noticed that has gone silent: with pings of the WebSocket protocol, where the platform can send
+   * them (`ws` can, browsers and Node's own WebSocket cannot). False for none. Default: with `ws` a silent server is
+   * noticed within 13 seconds.
+   */
+  readonly ping?: PingOptions | false | undefined
 }
 
 /**
- * A connector that opens WebSockets. It needs a `WebSocketConstructor`: `Socket.layerWebSocketConstructorGlobal` of
- * `@effect/platform`, or the one of `@effect/platform-node`, or your own. In Node from 22 on both are Node's own
- * WebSocket, which can neither hold the server back nor be destroyed: prefer to make one with `ws`, with which you can
- * send headers as well.
+ * See `Connector.HealthCheckOptions`. Everything that is received counts as an answer, also a part of a long message.
+ * While the server is held back, and so are its answers, it is not asked.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PingOptions {
+  /** How long a server may be silent before it is asked; shortened by a random part of up to a quarter. Default: 7 s. */
+  readonly interval?: Duration.DurationInput | undefined
+
+  /** How long the answer to a ping may take. Default: 3 s. */
+  readonly timeout?: Duration.DurationInput | undefined
+
+  /** How many pings in a row may go without an answer before the connection fails with `PingTimeout`. Default: 2. */
+  readonly missedProbes?: number | undefined
+}
+
+/**
+ * What is used of a socket of `ws`. More is used where it is there: to hold the server back, to ping, to destroy it, and
+ * to read the answer of a server that refuses.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface WsSocket {
+  readonly readyState: number
+  readonly bufferedAmount: number
+  readonly protocol: string
+  readonly send: (data: string | Uint8Array<ArrayBuffer>) => void
+  readonly close: (code?: number, reason?: string) => void
+}
+
+/**
+ * A `WebSocketConstructor` that makes sockets with the class `WebSocket` of `ws`, and with its options: headers,
+ * certificates, a proxy's agent …
+ *
+ * Throws an `IllegalArgumentException` if the class is none, or the options are not an object.
+ *
+ * @since 0.1.0
+ * @category layers
+ * @example
+ * ```ts
+ * import * as WebSocketConnector from "@persistent-connection/platform/WebSocketConnector"
+ * import { WebSocket } from "ws"
+ *
+ * export const WebSocketLive = WebSocketConnector.layerWs(WebSocket, { headers: { authorization: "Bearer 123" } })
+ * ```
+ */
+export const layerWs: <Options extends object>(
+  WebSocket: new(url: string, protocols?: string | Array<string>, options?: Options) => WsSocket,
+  options?: Options
+) => Layer.Layer<Socket.WebSocketConstructor> = internal.layerWs
+
+/**
+ * A connector that opens WebSockets. It needs a `WebSocketConstructor`: `layerWs`, or
+ * `Socket.layerWebSocketConstructorGlobal` of `@effect/platform`, or the one of `@effect/platform-node`, or your own. In
+ * Node from 22 on the last two are Node's own WebSocket, which can neither ping, nor hold the server back, nor be
+ * destroyed: prefer `ws` there.
  *
  * Opening fails at once with `InvalidAddress`, and otherwise with `OpenFailed` or `OpenTimeout`. An interrupted opening
  * is abandoned at once. Leaving the scope of the connection closes it with code 1000 and drops what is still received;
- * a connection that the server has closed, or is closing, is only released (X6).
+ * a connection that the server has closed, or is closing, is only released (X6). It waits for the server for
+ * `closeTimeout` at most.
  *
  * Throws an `IllegalArgumentException` if an option makes no sense.
  *

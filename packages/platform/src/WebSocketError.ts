@@ -5,21 +5,25 @@
  */
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
-import { meaning } from "./internal/closeCode.js"
-import { describe, oneLine } from "./internal/describe.js"
+import type * as Redacted from "effect/Redacted"
+import { isRegular, meaning } from "./internal/closeCode.js"
+import { describe, errorCode, isCertificateCode, oneLine } from "./internal/describe.js"
 
 /**
  * What went wrong:
  *
  * - `InvalidAddress`: the address is no WebSocket address, or the platform refused it; nothing was opened.
- * - `OpenFailed`: refused, unreachable, not a WebSocket server … `status` is the status of the HTTP response where the
- *   platform tells (`ws` does, browsers do not); `cause` is what the platform says, if anything: of an error the name,
- *   `code` and text, without what may be secret in the URLs that it quotes.
+ * - `OpenFailed`: refused, unreachable, a bad certificate, not a WebSocket server … With `ws`, which tells of the HTTP
+ *   response of a server that refuses (browsers do not): its `status`; `retryAfter`, the time that the server named in
+ *   `Retry-After`; and the first 8 KiB of its `body`, which may hold secrets and therefore is shown nowhere by itself.
+ *   `cause` is what the platform says, if anything: of an error the name, `code` and text, without what may be secret
+ *   in the URLs that it quotes.
  * - `OpenTimeout`: the server did not answer within `connectTimeout`.
- * - `Closed`: the connection was closed with this code and text, by either side; 1006 if it broke without a close
- *   frame. `wasClean` as in the platform's close event.
+ * - `Closed`: the connection was closed with this code and text; 1006 if it broke without a close frame. `wasClean` as
+ *   in the platform's close event.
  * - `Failed`: the platform reported an error on the open connection, such as a frame that breaks the protocol; `cause`
  *   as above.
+ * - `PingTimeout`: the server answered none of its last pings within this time, and sent nothing else.
  * - `ReceiveOverflow`: messages came faster than they were read, where the server is not held back, since the platform
  *   cannot do so or the connection is being closed, and more than `receiveLimit` were waiting.
  * - `CloseTimeout`: the connection was closing, and the server did not finish that within `closeTimeout`.
@@ -33,10 +37,17 @@ import { describe, oneLine } from "./internal/describe.js"
  */
 export type WebSocketErrorReason =
   | { readonly _tag: "InvalidAddress"; readonly description: string }
-  | { readonly _tag: "OpenFailed"; readonly status?: number; readonly cause?: unknown }
+  | {
+    readonly _tag: "OpenFailed"
+    readonly status?: number
+    readonly retryAfter?: Duration.Duration
+    readonly body?: Redacted.Redacted<string>
+    readonly cause?: unknown
+  }
   | { readonly _tag: "OpenTimeout"; readonly timeout: Duration.Duration }
   | { readonly _tag: "Closed"; readonly code: number; readonly reason: string; readonly wasClean: boolean }
   | { readonly _tag: "Failed"; readonly cause: unknown }
+  | { readonly _tag: "PingTimeout"; readonly timeout: Duration.Duration }
   | { readonly _tag: "ReceiveOverflow"; readonly limit: number }
   | { readonly _tag: "CloseTimeout"; readonly timeout: Duration.Duration }
   | { readonly _tag: "Closing" }
@@ -55,8 +66,7 @@ export type WebSocketErrorReason =
  * import { WebSocketError } from "@persistent-connection/platform/WebSocketError"
  *
  * const mustLogInAgain = (error: WebSocketError): boolean =>
- *   error.reason._tag === "OpenFailed" && error.reason.status === 401 ||
- *   error.reason._tag === "Closed" && error.reason.code === 4401
+ *   error.status === 401 || (error.reason._tag === "Closed" && error.reason.code === 4401)
  *
  * const error = new WebSocketError({
  *   url: "wss://example.com/feed",
@@ -71,6 +81,53 @@ export class WebSocketError extends Data.TaggedError("WebSocketError")<{
   readonly url: string
   readonly reason: WebSocketErrorReason
 }> {
+  /**
+   * The HTTP status with which the server refused the upgrade, where the platform tells.
+   *
+   * @since 0.1.0
+   */
+  get status(): number | undefined {
+    return this.reason._tag === "OpenFailed" ? this.reason.status : undefined
+  }
+
+  /**
+   * How long the server that refused the upgrade asks to wait (`Retry-After`), from when it said so.
+   *
+   * @since 0.1.0
+   */
+  get retryAfter(): Duration.Duration | undefined {
+    return this.reason._tag === "OpenFailed" ? this.reason.retryAfter : undefined
+  }
+
+  /**
+   * The code of the system's or of TLS's error, where the platform tells: `ECONNREFUSED`, `ENOTFOUND`,
+   * `CERT_HAS_EXPIRED` …
+   *
+   * @since 0.1.0
+   */
+  get code(): string | undefined {
+    return "cause" in this.reason ? errorCode(this.reason.cause) : undefined
+  }
+
+  /**
+   * Was the server's certificate refused, where the platform tells? Another attempt will not change that.
+   *
+   * @since 0.1.0
+   */
+  get isCertificateError(): boolean {
+    return isCertificateCode(this.code)
+  }
+
+  /**
+   * Was the connection closed in a regular way, with code 1000, 1001, or a close frame without a code (1005)? Then
+   * nothing went wrong: such an end is logged as information.
+   *
+   * @since 0.1.0
+   */
+  get isRegularEnd(): boolean {
+    return this.reason._tag === "Closed" && isRegular(this.reason.code)
+  }
+
   /**
    * One line for a person: the server and what went wrong. Line breaks and other control characters of what the server
    * says are spaces; `reason` has it as it was.
@@ -95,6 +152,8 @@ const explain = (reason: WebSocketErrorReason): string => {
         (reason.reason === "" ? "" : `: ${reason.reason}`)
     case "Failed":
       return `failed: ${describe(reason.cause)}`
+    case "PingTimeout":
+      return `the server did not answer pings for ${Duration.format(reason.timeout)}`
     case "ReceiveOverflow":
       return `more than ${reason.limit} bytes were received and not read`
     case "CloseTimeout":

@@ -17,6 +17,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { connect } from "./support/clients.js"
 import { netSockets, nothingLeft, silentPort } from "./support/netSockets.js"
+import { partingClock } from "./support/partingClock.js"
 import { fill, freePort, tcpServer, until } from "./support/servers.js"
 
 const MiB = 1024 * 1024
@@ -64,6 +65,25 @@ describe("opening a TCP connection", () => {
       assert.strictEqual(yield* text(connection), "from a file")
       const error = yield* Effect.flip(connect(TcpConnector.make(), { path: `${path}-none` }))
       assert.strictEqual(error.code, "ENOENT")
+    }))
+
+  it.scopedLive("takes the name of an abstract socket of Linux", (context) =>
+    Effect.gen(function*() {
+      if (process.platform !== "linux") return context.skip()
+      const path = `\0tcp-connector-${process.pid}`
+      const server = Net.createServer((socket) => socket.end("from nowhere"))
+      yield* Effect.acquireRelease(
+        Effect.async<void>((resume) => {
+          server.listen(path, () => resume(Effect.void))
+        }),
+        () => Effect.sync(() => server.close())
+      )
+      const connection = yield* connect(TcpConnector.make(), { path })
+      assert.strictEqual(connection.address, `@tcp-connector-${process.pid}`)
+      assert.strictEqual(yield* text(connection), "from nowhere")
+      const error = yield* Effect.flip(connect(TcpConnector.make(), { path: `${path}-none` }))
+      assert.strictEqual(error.code, "ECONNREFUSED")
+      assert.include(error.message, `TCP connection to @tcp-connector-${process.pid}-none: could not be opened`)
     }))
 
   it.scopedLive("fails when nobody listens, at one address or at all of a name", () =>
@@ -130,6 +150,8 @@ describe("opening a TCP connection", () => {
       "TCP connection to a:NaN: invalid address: the port is not a whole number from 1 to 65535"
     ],
     [{ path: "" }, "TCP connection to : invalid address: the path is empty"],
+    [{ path: "\0" }, "TCP connection to @: invalid address: the path is empty"],
+    [{ path: "\0a\0b" }, "TCP connection to @a b: invalid address: the path contains a NUL"],
     [
       { host: "a\nERROR forged", port: 80 },
       "TCP connection to a ERROR forged:80: invalid address: the host is neither a name nor an IP address"
@@ -176,7 +198,10 @@ describe("opening a TCP connection", () => {
     [{ keepAlive: 0 }, "keepAlive must be a duration from 1 second to 32767 seconds, but is 0"],
     [{ keepAlive: "999 millis" }, "keepAlive must be a duration from 1 second to 32767 seconds, but is 999 millis"],
     [{ keepAlive: "10 hours" }, "keepAlive must be a duration from 1 second to 32767 seconds, but is 10 hours"],
-    [{ receiveHighWaterMark: 0 }, "receiveHighWaterMark must be a number of bytes above 0, but is 0"]
+    [{ receiveHighWaterMark: 0 }, "receiveHighWaterMark must be a number of bytes above 0, but is 0"],
+    [{ noDelay: "yes" as never }, "noDelay must be true or false, but is yes"],
+    [{ keepAlive: true as never }, "keepAlive must be a duration of 0 or more, but is true"],
+    [5 as never, "options must be an object, but is 5"]
   ])("options %o make no sense", (options, message) => {
     assert.throws(() => TcpConnector.make(options), message)
   })
@@ -459,6 +484,20 @@ describe("the end of a TCP connection", () => {
         `TCP connection to ${connection.address}: the peer did not close its side within 2s`
       )
       yield* nothingLeft(sockets)
+    }))
+
+  it.scoped("T5: by this side is waited for as long, whatever happens to the wall clock", () =>
+    Effect.gen(function*() {
+      const clock = partingClock(yield* Effect.clock)
+      const server = yield* tcpServer({ allowHalfOpen: true })
+      const connection = yield* Effect.withClock(open(server.port), clock)
+      yield* server.accepted
+      const close = yield* Effect.fork(connection.close)
+      yield* TestClock.adjust("1 second")
+      clock.setWallClock(-3_600_000)
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(close)
+      assert.strictEqual((yield* failure(connection.closed))[0], "CloseTimeout")
     }))
 
   it.scoped("by this side comes in time though whoever closed it does not wait for that", () =>

@@ -1,4 +1,7 @@
+import * as Socket from "@effect/platform/Socket"
 import { assert, describe, it } from "@effect/vitest"
+import * as TestWebSocket from "@persistent-connection/platform/testing/TestWebSocket"
+import * as WebSocketConnector from "@persistent-connection/platform/WebSocketConnector"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -6,7 +9,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import type { WebSocket } from "ws"
-import { Clients, type Platform, reasonOf } from "./support/clients.js"
+import { Clients, connect, type Platform, reasonOf } from "./support/clients.js"
 import { until, webSocketServer } from "./support/servers.js"
 
 const closeOf = (socket: WebSocket): Effect.Effect<readonly [code: number, reason: string]> =>
@@ -15,21 +18,26 @@ const closeOf = (socket: WebSocket): Effect.Effect<readonly [code: number, reaso
   })
 
 describe.each<Platform>(["ws", "browser"])("the end of a WebSocket (%s)", (platform) => {
-  it.scopedLive.each([1000, 1001, 1005])("with code %d is a regular one", (code) =>
-    Effect.gen(function*() {
-      const server = yield* webSocketServer()
-      const clients = new Clients(platform)
-      const connection = yield* clients.connect(server.url)
-      const socket = yield* server.accepted
-      if (code === 1005) socket.close()
-      else socket.close(code, "bye")
-      const event = { code, reason: code === 1005 ? "" : "bye", wasClean: true }
-      assert.deepStrictEqual(yield* connection.closed, event)
-      assert.deepStrictEqual(yield* connection.closed, event)
-      assert.isTrue(connection.isClosed())
-      yield* Stream.runDrain(connection.messages)
-      yield* clients.nothingLeft
-    }))
+  it.scopedLive.each([1000, 1001, 1005])(
+    "D13: with code %d is regular, and still told: with its code and text",
+    (code) =>
+      Effect.gen(function*() {
+        const server = yield* webSocketServer()
+        const clients = new Clients(platform)
+        const connection = yield* clients.connect(server.url)
+        const socket = yield* server.accepted
+        if (code === 1005) socket.close()
+        else socket.close(code, "bye")
+        const closed = { _tag: "Closed", code, reason: code === 1005 ? "" : "bye", wasClean: true } as const
+        const error = yield* Effect.flip(connection.closed)
+        assert.deepStrictEqual(error.reason, closed)
+        assert.isTrue(error.isRegularEnd)
+        assert.strictEqual(yield* Effect.flip(connection.closed), error)
+        assert.isTrue(connection.isClosed())
+        yield* Stream.runDrain(connection.messages)
+        yield* clients.nothingLeft
+      })
+  )
 
   it.scopedLive.each([1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4401, 4999])(
     "with code %d is a failure",
@@ -41,6 +49,7 @@ describe.each<Platform>(["ws", "browser"])("the end of a WebSocket (%s)", (platf
         ;(yield* server.accepted).close(code, "because")
         const error = yield* Effect.flip(connection.closed)
         assert.deepStrictEqual(error.reason, { _tag: "Closed", code, reason: "because", wasClean: true })
+        assert.isFalse(error.isRegularEnd)
         assert.match(error.message, new RegExp(`was closed with ${code} \\(.+\\): because$`))
         yield* clients.nothingLeft
       })
@@ -124,8 +133,7 @@ describe.each<Platform>(["ws", "browser"])("closing a WebSocket (%s)", (platform
         assert.isTrue(connection.isClosed())
         assert.deepStrictEqual(yield* Fiber.join(closed), [code ?? 1000, reason ?? ""])
         const event = { code: code ?? 1000, reason: reason ?? "", wasClean: true }
-        if (event.code === 1000) assert.deepStrictEqual(yield* connection.closed, event)
-        else assert.deepStrictEqual(yield* reasonOf(connection.closed), { _tag: "Closed", ...event })
+        assert.deepStrictEqual(yield* connection.closed, event)
         yield* connection.close(4000)
         yield* clients.nothingLeft
       })
@@ -223,6 +231,31 @@ describe.each<Platform>(["ws", "browser"])("a closing WebSocket (%s)", (platform
       yield* nothingLeft
     }))
 
+  it.scoped("that the server began to close, and that is only read, is given up in time too", () =>
+    Effect.gen(function*() {
+      const { clients, connection, nothingLeft, server } = yield* silent
+      for (const raw of server.sockets) {
+        raw.write(Buffer.concat([Buffer.from([0x81, 5]), Buffer.from("hello")]))
+        raw.write(Buffer.from([0x88, 2, 4401 >> 8, 4401 & 255]))
+      }
+      const seen: Array<unknown> = []
+      const read = yield* Effect.fork(Effect.flip(
+        Stream.runForEach(connection.messages, (message) => Effect.sync(() => seen.push(message)))
+      ))
+      yield* until(() => clients.sockets[0]?.readyState === 2)
+      // Elsewhere nobody tells, so somebody has to ask.
+      if (platform === "browser") assert.isTrue(connection.isClosed())
+      yield* TestClock.adjust("1999 millis")
+      assert.isNull(read.unsafePoll())
+      yield* TestClock.adjust("1 millis")
+      const { reason } = yield* Fiber.join(read)
+      assert.deepStrictEqual(seen, ["hello"])
+      if (platform === "ws") assert.deepStrictEqual(reason, { _tag: "Closed", code: 4401, reason: "", wasClean: true })
+      else assert.strictEqual(reason._tag, "CloseTimeout")
+      assert.deepStrictEqual(yield* reasonOf(connection.closed), reason)
+      yield* nothingLeft
+    }))
+
   it.scoped("that the server began to close is given up in time too, once somebody asks for it", () =>
     Effect.gen(function*() {
       const { clients, connection, nothingLeft, server } = yield* silent
@@ -316,3 +349,48 @@ describe.each<Platform>(["ws", "browser"])("leaving the scope of a WebSocket (%s
       yield* clients.nothingLeft
     }))
 })
+
+describe.each<Platform>(["ws", "browser"])("terminating a WebSocket (%s)", (platform) => {
+  it.scoped("ends it at once, though the server does not answer; what was received can still be read", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer({ onSocket: (socket) => socket.send("hello") })
+      const clients = new Clients(platform)
+      const connector = WebSocketConnector.make()
+      const scope = yield* Scope.make()
+      const connection = yield* connect(connector, server.url).pipe(
+        Scope.extend(scope),
+        Effect.provideService(Socket.WebSocketConstructor, clients.construct)
+      )
+      const socket = yield* server.accepted
+      yield* until(() => connection.received() === 1)
+      for (const raw of server.sockets) raw.pause()
+      yield* connector.terminate!(connection)
+      assert.deepStrictEqual(yield* connection.closed, { code: 1006, reason: "", wasClean: false })
+      assert.strictEqual((yield* reasonOf(connection.send("?")))._tag, "Closed")
+      assert.deepStrictEqual([...yield* Stream.runCollect(connection.messages)], ["hello"])
+      // Without any time passing.
+      yield* Scope.close(scope, Exit.void)
+      if (platform === "browser") socket.terminate()
+      yield* clients.nothingLeft
+    }))
+})
+
+it.scoped("500 WebSockets whose server does not answer are closed within closeTimeout, if they are closed together", () =>
+  Effect.gen(function*() {
+    const server = yield* TestWebSocket.make()
+    const scopes = yield* Effect.forEach(Array.from({ length: 500 }), () =>
+      Effect.gen(function*() {
+        const scope = yield* Scope.make()
+        yield* Effect.provide(
+          Scope.extend(connect(WebSocketConnector.make(), "wss://example.com"), scope),
+          server.layer
+        )
+        yield* (yield* server.accepted).fallSilent
+        return scope
+      }))
+    const close = yield* Effect.fork(
+      Effect.forEach(scopes, (scope) => Scope.close(scope, Exit.void), { concurrency: "unbounded" })
+    )
+    yield* TestClock.adjust("2 seconds")
+    yield* Fiber.join(close)
+  }))

@@ -57,7 +57,7 @@ describe.each<Platform>(["ws", "browser"])("messages of a WebSocket (%s)", (plat
         }
       })
       const connection = yield* new Clients(platform).connect(server.url)
-      yield* connection.closed
+      yield* Effect.ignore(connection.closed)
       assert.strictEqual(connection.received(), 4)
       assert.deepStrictEqual(yield* Stream.runHead(connection.messages), Option.some("hello"))
       assert.deepStrictEqual([...yield* Stream.runCollect(Stream.take(connection.messages, 1))], ["one"])
@@ -178,6 +178,35 @@ describe("messages that are not read", () => {
       assert.strictEqual(taken, 64 * MiB)
       assert.isAbove(most, 128 * 1024)
       assert.isBelow(most, 512 * 1024)
+    }))
+
+  it.scopedLive("are taken in, whatever the limit, as far as ws had read and inflated them before the pause", () =>
+    Effect.gen(function*() {
+      const order = (index: number) => JSON.stringify({ index, text: "buy EURUSD at 1.0835 ".repeat(300) })
+      const server = yield* webSocketServer({
+        perMessageDeflate: true,
+        onSocket: (socket) => {
+          for (let index = 0; index < 2000; index++) socket.send(order(index))
+          socket.close(1001)
+        }
+      })
+      const connection = yield* new Clients("ws").connect(server.url, {
+        receiveHighWaterMark: 16 * 1024,
+        receiveLimit: 64 * 1024
+      })
+      let count = 0
+      let most = 0
+      yield* Stream.runForEach(connection.messages, (message) =>
+        Effect.zipRight(
+          count % 50 === 0 ? turn : Effect.void,
+          Effect.sync(() => {
+            most = Math.max(most, connection.received() - count)
+            assert.strictEqual(message, order(count++))
+          })
+        ))
+      assert.strictEqual(count, 2000)
+      // More than the limit was waiting.
+      assert.isAbove(most * order(0).length, 64 * 1024)
     }))
 
   it.scopedLive("fail the connection at the limit, elsewhere", () =>

@@ -1,4 +1,3 @@
-import * as Socket from "@effect/platform/Socket"
 import { assert, describe, it } from "@effect/vitest"
 import * as WebSocketConnector from "@persistent-connection/platform/WebSocketConnector"
 import type { WebSocketError } from "@persistent-connection/platform/WebSocketError"
@@ -6,13 +5,14 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import { inspect } from "node:util"
 import { WebSocket } from "ws"
 import { Clients, connect, type Platform, reasonOf } from "./support/clients.js"
-import { freePort, tcpServer, until, webSocketServer } from "./support/servers.js"
+import { freePort, selfSigned, tcpServer, turn, until, webSocketServer } from "./support/servers.js"
 
 describe.each<Platform>(["ws", "browser"])("opening a WebSocket (%s)", (platform) => {
   it.scopedLive("takes a string, a URL, and both with subprotocols", () =>
@@ -42,10 +42,13 @@ describe.each<Platform>(["ws", "browser"])("opening a WebSocket (%s)", (platform
 
   it.scopedLive("tells the status of a server that refuses the upgrade, where the platform does", () =>
     Effect.gen(function*() {
-      const server = yield* webSocketServer({ refuseWith: 401 })
-      const reason = yield* reasonOf(new Clients(platform).connect(server.url))
-      assert(reason._tag === "OpenFailed")
-      assert.strictEqual(reason.status, platform === "ws" ? 401 : undefined)
+      const server = yield* webSocketServer({ refuseWith: "401 No\r\nContent-Length: 0\r\n\r\n" })
+      const clients = new Clients(platform)
+      const error = yield* Effect.flip(clients.connect(server.url))
+      assert.strictEqual(error.reason._tag, "OpenFailed")
+      assert.strictEqual(error.status, platform === "ws" ? 401 : undefined)
+      yield* clients.nothingLeft
+      yield* until(() => server.sockets.size === 0)
     }))
 
   it.scopedLive("fails when the server hangs up before the handshake", () =>
@@ -114,7 +117,7 @@ describe.each<Platform>(["ws", "browser"])("opening a WebSocket (%s)", (platform
         }
       })
       const connection = yield* new Clients(platform).connect(server.url)
-      yield* connection.closed
+      yield* Effect.ignore(connection.closed)
       const messages = yield* Stream.runCollect(connection.messages)
       assert.deepStrictEqual([...messages], ["one", new Uint8Array([2])])
     }))
@@ -130,6 +133,133 @@ describe.each<Platform>(["ws", "browser"])("opening a WebSocket (%s)", (platform
         wasClean: true
       })
       assert.isTrue(connection.isClosed())
+    }))
+})
+
+describe("a server that refuses the upgrade", () => {
+  const refusing = (response: string, options?: WebSocketConnector.Options) =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer({ refuseWith: response })
+      const clients = new Clients()
+      const error = yield* Effect.scoped(Effect.flip(clients.connect(server.url, options)))
+      yield* clients.nothingLeft
+      yield* until(() => server.sockets.size === 0)
+      assert(error.reason._tag === "OpenFailed")
+      return { error, reason: error.reason }
+    })
+
+  it.scopedLive("may say why, in a body that is kept and not shown", () =>
+    Effect.gen(function*() {
+      const { error, reason } = yield* refusing("403 No\r\nContent-Length: 18\r\n\r\ntoken SECRET is ol")
+      assert.strictEqual(reason.body && Redacted.value(reason.body), "token SECRET is ol")
+      assert.match(error.message, /: could not be opened: the server answered with status 403$/)
+      for (const shown of [inspect(error, { depth: 9 }), JSON.stringify(error), String(error), error.stack]) {
+        assert.notInclude(shown, "SECRET")
+      }
+    }))
+
+  it.scopedLive("may say more than is kept, without an end", () =>
+    Effect.gen(function*() {
+      const { reason } = yield* refusing(`500 No\r\n\r\n${"x".repeat(8191)}żyz`)
+      // Cut in the middle of a letter.
+      assert.strictEqual(reason.body && Redacted.value(reason.body), "x".repeat(8191))
+    }))
+
+  it.scopedLive("may not end its body: what it has said until the time to connect is up counts", () =>
+    Effect.gen(function*() {
+      const { error, reason } = yield* refusing(
+        "503 No\r\nContent-Length: 100\r\nRetry-After: 5\r\n\r\nbusy",
+        { connectTimeout: "100 millis" }
+      )
+      assert.strictEqual(reason.body && Redacted.value(reason.body), "busy")
+      assert.deepStrictEqual([error.status, error.retryAfter], [503, Duration.seconds(5)])
+    }))
+
+  it.scopedLive.each<[string, Duration.Duration | undefined]>([
+    ["Retry-After: 120", Duration.minutes(2)],
+    ["Retry-After:   0  ", Duration.zero],
+    // T5: the server's clock says how long it is until then; ours has no part in it.
+    [
+      "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:50:07 GMT",
+      Duration.seconds(30)
+    ],
+    ["Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:00:00 GMT", Duration.zero],
+    ["Retry-After: soon", undefined],
+    ["Retry-After: -5", undefined],
+    ["X-Other: 5", undefined]
+  ])("names a time: %s", ([header, expected]) =>
+    Effect.gen(function*() {
+      const { error } = yield* refusing(`503 No\r\nContent-Length: 0\r\n${header}\r\n\r\n`)
+      assert.deepStrictEqual(error.retryAfter, expected)
+    }))
+
+  it.scoped("may name a date without saying what it takes for now: then it is our clock's", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(Date.UTC(2030, 0, 1))
+      const { error } = yield* refusing(
+        "503 No\r\nContent-Length: 0\r\nRetry-After: Tue, 01 Jan 2030 00:01:00 GMT\r\n\r\n"
+      )
+      assert.deepStrictEqual(error.retryAfter, Duration.minutes(1))
+    }))
+
+  it.scopedLive("is left alone when the attempt is interrupted while it speaks", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer({ refuseWith: "503 No\r\nContent-Length: 100\r\n\r\nbusy" })
+      const clients = new Clients()
+      const fiber = yield* Effect.fork(Effect.scoped(clients.connect(server.url)))
+      yield* until(() => server.sockets.size === 1)
+      yield* turn
+      yield* Fiber.interrupt(fiber)
+      yield* clients.nothingLeft
+      yield* until(() => server.sockets.size === 0)
+    }))
+})
+
+describe("a layer for ws", () => {
+  it.scopedLive("makes sockets with its options, such as headers", () =>
+    Effect.gen(function*() {
+      const seen: Array<unknown> = []
+      const server = yield* webSocketServer({ onRequest: (request) => seen.push(request.headers["x-token"]) })
+      const connection = yield* connect(WebSocketConnector.make(), server.url).pipe(
+        Effect.provide(WebSocketConnector.layerWs(WebSocket, { headers: { "x-token": "123" } }))
+      )
+      assert.isFalse(connection.isClosed())
+      yield* Effect.provide(connect(WebSocketConnector.make(), server.url), WebSocketConnector.layerWs(WebSocket))
+      assert.deepStrictEqual(seen, ["123", undefined])
+    }))
+
+  it.each<[() => unknown, string]>([
+    [() => WebSocketConnector.layerWs({} as never), "WebSocket must be a function, but is {}"],
+    [() => WebSocketConnector.layerWs(WebSocket, 5 as never), "options must be an object, but is 5"]
+  ])("%s is refused at once", (make, message) => {
+    assert.throws(make, message)
+  })
+})
+
+describe("a server with a certificate that nobody vouches for", () => {
+  it.scopedLive("is refused, and the error says so", () =>
+    Effect.gen(function*() {
+      const tls = selfSigned()
+      const server = yield* webSocketServer({ tls })
+      const layer = WebSocketConnector.layerWs(WebSocket)
+      const error = yield* Effect.flip(Effect.provide(connect(WebSocketConnector.make(), server.url), layer))
+      assert.deepStrictEqual([error.code, error.isCertificateError], ["DEPTH_ZERO_SELF_SIGNED_CERT", true])
+      assert.match(error.message, /could not be opened: self-signed certificate$/)
+      const trusting = WebSocketConnector.layerWs(WebSocket, { ca: tls.cert })
+      const connection = yield* Effect.provide(connect(WebSocketConnector.make(), server.url), trusting)
+      assert.isFalse(connection.isClosed())
+      // It vouches for 127.0.0.1 only.
+      const other = yield* connect(WebSocketConnector.make(), server.url.replace("127.0.0.1", "localhost")).pipe(
+        Effect.provide(trusting),
+        Effect.flip
+      )
+      assert.deepStrictEqual([other.code, other.isCertificateError], ["ERR_TLS_CERT_ALTNAME_INVALID", true])
+    }))
+
+  it.scopedLive("is something else than a server that is not there", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(new Clients().connect(`ws://127.0.0.1:${yield* freePort}`))
+      assert.deepStrictEqual([error.code, error.isCertificateError], ["ECONNREFUSED", false])
     }))
 })
 
@@ -197,11 +327,9 @@ describe("addresses of WebSockets", () => {
       const redirecting = yield* tcpServer({
         onSocket: (socket) => socket.write("HTTP/1.1 302 Found\r\nLocation: http://me:SECRET@[x/?token=SECRET\r\n\r\n")
       })
-      const construct = (url: string) =>
-        new WebSocket(url, { followRedirects: true }) as unknown as globalThis.WebSocket
       const redirected = yield* connect(WebSocketConnector.make(), `ws://127.0.0.1:${redirecting.port}/`).pipe(
         Effect.flip,
-        Effect.provideService(Socket.WebSocketConstructor, construct)
+        Effect.provide(WebSocketConnector.layerWs(WebSocket, { followRedirects: true }))
       )
       assert.match(redirected.message, /could not be opened: Invalid URL: http:\/\/\[x\/$/)
       for (const error of [malformed, redirected]) assert.notInclude(inspect(error, { depth: 9 }), "SECRET")
@@ -227,7 +355,13 @@ describe("options of WebSockets", () => {
     [{ closeTimeout: -1n }, "closeTimeout must be a duration of 0 or more, but is -1"],
     [{ sendHighWaterMark: 0 }, "sendHighWaterMark must be a number of bytes above 0, but is 0"],
     [{ receiveHighWaterMark: -5 }, "receiveHighWaterMark must be a number of bytes above 0, but is -5"],
-    [{ receiveLimit: Number.NaN }, "receiveLimit must be a number of bytes above 0, but is NaN"]
+    [{ receiveLimit: Number.NaN }, "receiveLimit must be a number of bytes above 0, but is NaN"],
+    [{ ping: true as never }, "ping must be an object, but is true"],
+    [{ ping: { interval: 0 } }, "ping.interval must be a duration of more than 0, but is 0"],
+    [{ ping: { timeout: "-1 seconds" } }, "ping.timeout must be a duration of 0 or more, but is -1 seconds"],
+    [{ ping: { missedProbes: 1.5 } }, "ping.missedProbes must be a whole number of 1 or more, but is 1.5"],
+    ["10 seconds" as never, "options must be an object, but is 10 seconds"],
+    [null as never, "options must be an object, but is null"]
   ])("%o make no sense", (options, message) => {
     assert.throws(() => WebSocketConnector.make(options), message)
   })

@@ -14,6 +14,13 @@ const opened = () => {
   return socket
 }
 
+/** A Blob that takes longer to read than those after it. */
+const slow = (blob: Blob): Blob => {
+  const read = blob.arrayBuffer.bind(blob)
+  blob.arrayBuffer = () => new Promise<void>((resolve) => setTimeout(resolve, 20)).then(read)
+  return blob
+}
+
 const refusing = (error: Error) =>
   Effect.flip(connectTo(() => {
     throw error
@@ -102,14 +109,99 @@ describe("a platform", () => {
       )
     }))
 
+  it.scoped("may give binary messages as Blobs: they are decoded, in the order of all messages", () =>
+    Effect.gen(function*() {
+      const socket = opened()
+      const connection = yield* connectTo(() => socket)
+      socket.receive("first")
+      socket.receive(slow(new Blob(["second"])))
+      socket.receive(new Blob(["third"]))
+      socket.receive("fourth")
+      socket.end(1000)
+      const messages = yield* Stream.runCollect(connection.messages)
+      assert.deepStrictEqual(
+        [...messages].map((message) => typeof message === "string" ? message : new TextDecoder().decode(message)),
+        ["first", "second", "third", "fourth"]
+      )
+      yield* Effect.flip(connection.closed)
+    }))
+
+  it.scoped("whose Blob cannot be read has failed, after what came before it, and nothing follows", () =>
+    Effect.gen(function*() {
+      const socket = opened()
+      const connection = yield* connectTo(() => socket)
+      const blob = new Blob(["gone"])
+      blob.arrayBuffer = () => Promise.reject(new Error("the file has been deleted"))
+      socket.receive("before")
+      socket.receive(blob)
+      socket.receive("after")
+      const seen: Array<unknown> = []
+      const error = yield* Effect.flip(
+        Stream.runForEach(connection.messages, (message) => Effect.sync(() => seen.push(message)))
+      )
+      assert.deepStrictEqual(seen, ["before"])
+      assert.strictEqual(
+        error.message,
+        "WebSocket wss://example.com/feed: failed: the file has been deleted"
+      )
+      assert.strictEqual(yield* Effect.flip(connection.closed), error)
+      socket.end(1005)
+    }))
+
   it.scoped("that gives messages of its own kind fails the connection, and is closed", () =>
     Effect.gen(function*() {
       const socket = opened()
       const connection = yield* connectTo(() => socket)
-      socket.receive(new Blob(["hello"]))
+      socket.receive({ a: "message" })
       assert.strictEqual((yield* reasonOf(connection.closed))._tag, "Failed")
       assert.deepStrictEqual(socket.closes, [undefined])
       socket.end(1005)
+    }))
+
+  it.scoped("may report an error and still have messages: they are delivered before the failure", () =>
+    Effect.gen(function*() {
+      const socket = opened()
+      const connection = yield* connectTo(() => socket)
+      socket.fail({ message: "why" })
+      const error = yield* Effect.flip(connection.closed)
+      const seen: Array<unknown> = []
+      const read = yield* Effect.fork(Effect.flip(
+        Stream.runForEach(connection.messages, (message) => Effect.sync(() => seen.push(message)))
+      ))
+      yield* Effect.yieldNow()
+      socket.receive("late")
+      socket.end(1006)
+      assert.strictEqual(yield* Fiber.join(read), error)
+      assert.deepStrictEqual([seen, error.reason], [["late"], { _tag: "Failed", cause: "why" }])
+    }))
+
+  it.scoped("may report an error and then nothing: the messages end within closeTimeout", () =>
+    Effect.gen(function*() {
+      const socket = opened()
+      const connection = yield* connectTo(() => socket)
+      socket.fail({ message: "why" })
+      const read = yield* Effect.fork(reasonOf(Stream.runDrain(connection.messages)))
+      yield* TestClock.adjust("1999 millis")
+      assert.isNull(read.unsafePoll())
+      yield* TestClock.adjust("1 millis")
+      assert.deepStrictEqual(yield* Fiber.join(read), { _tag: "Failed", cause: "why" })
+      socket.end(1006)
+    }))
+
+  it.scoped("D13: tells of a server that closes with a code of its own while this side closes", () =>
+    Effect.gen(function*() {
+      const socket = opened()
+      const connection = yield* connectTo(() => socket)
+      const close = yield* Effect.fork(connection.close())
+      yield* Effect.yieldNow()
+      socket.end(4401)
+      yield* Fiber.join(close)
+      assert.deepStrictEqual(yield* reasonOf(connection.closed), {
+        _tag: "Closed",
+        code: 4401,
+        reason: "",
+        wasClean: true
+      })
     }))
 
   it.effect("that never says closed after its close event is not waited for", () =>

@@ -106,7 +106,7 @@ describe("sending on a WebSocket", () => {
       const server = yield* webSocketServer()
       const connection = yield* new Clients().connect(server.url)
       ;(yield* server.accepted).close(1001, "maintenance")
-      yield* connection.closed
+      yield* Effect.ignore(connection.closed)
       const error = yield* Effect.flip(connection.send("hello?"))
       assert.strictEqual(error.message, `WebSocket ${server.url}: was closed with 1001 (going away): maintenance`)
     }))

@@ -1,21 +1,27 @@
 import * as Socket from "@effect/platform/Socket"
 import { assert, describe, it } from "@effect/vitest"
 import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
-import type { Connector } from "@persistent-connection/core/Connector"
+import type { AttemptFailure, Connector } from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as TcpConnector from "@persistent-connection/platform/TcpConnector"
 import type { TcpError } from "@persistent-connection/platform/TcpError"
+import * as TestWebSocket from "@persistent-connection/platform/testing/TestWebSocket"
 import * as WebSocketConnector from "@persistent-connection/platform/WebSocketConnector"
 import type { WebSocketError } from "@persistent-connection/platform/WebSocketError"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
+import { WebSocket } from "ws"
 import { Clients } from "./support/clients.js"
 import { netSockets, nothingLeft } from "./support/netSockets.js"
-import { tcpServer, until, webSocketServer } from "./support/servers.js"
+import { selfSigned, tcpServer, until, webSocketServer } from "./support/servers.js"
 
 const retry = Schedule.spaced("5 millis")
 
@@ -78,7 +84,7 @@ describe("a persistent WebSocket", () => {
       ])
     }))
 
-  it.scopedLive("is reported lost with the code of the close, or without an error", () =>
+  it.scopedLive("D13: is reported lost with the code and the text of the close, whatever the code", () =>
     Effect.gen(function*() {
       const clients = new Clients()
       const { log, onEvent } = recorder()
@@ -92,8 +98,8 @@ describe("a persistent WebSocket", () => {
       yield* persistentWebSocket(clients, server.url, onEvent)
       yield* until(() => log.filter((line) => line === "Connected").length === 5)
       assert.deepStrictEqual(log.filter((line) => line.startsWith("Disconnected")), [
-        "Disconnected",
-        "Disconnected",
+        `Disconnected: WebSocket ${server.url}: was closed with 1000 (normal closure): because`,
+        `Disconnected: WebSocket ${server.url}: was closed with 1001 (going away): because`,
         `Disconnected: WebSocket ${server.url}: was closed with 1011 (internal error): because`,
         `Disconnected: WebSocket ${server.url}: was closed with 4401 (a code of the application): because`
       ])
@@ -142,6 +148,59 @@ describe("a persistent WebSocket", () => {
       yield* clients.nothingLeft
       yield* until(() => server.sockets.size === 0 && tcpHandles() === handles)
     }))
+})
+
+describe("a retry policy that reads the errors of WebSockets", () => {
+  const retry = RetryPolicy.classify(
+    RetryPolicy.fixed("1 second"),
+    (cause: Cause.Cause<AttemptFailure<WebSocketError>>) =>
+      Option.match(Cause.failureOption(cause), {
+        onNone: () => RetryPolicy.follow,
+        onSome: (error) => {
+          if (error._tag !== "WebSocketError") return RetryPolicy.follow
+          if (error.isCertificateError) return RetryPolicy.giveUp
+          return error.retryAfter === undefined ? RetryPolicy.follow : RetryPolicy.retryAfter(error.retryAfter)
+        }
+      })
+  )
+
+  it.scoped("tries again after the time that the server named, and the delay", () =>
+    Effect.gen(function*() {
+      const server = yield* TestWebSocket.make({
+        script: [TestWebSocket.refuse(503), TestWebSocket.refuse(503, { headers: { "Retry-After": "60" } })]
+      })
+      const feed = yield* PersistentConnection.make({
+        serverName: "test",
+        address: Effect.succeed("wss://feed.example.com"),
+        connector: WebSocketConnector.make(),
+        retry
+      }).pipe(Effect.provide(server.layer))
+      yield* TestClock.adjust("5 minutes")
+      yield* feed.connected
+      assert.deepStrictEqual((yield* server.attempts).map(({ begunAt }) => begunAt), [0, 1_000, 62_000])
+    }))
+
+  it.live("ends at a bad certificate, with that error, and leaves nothing", () => {
+    const handles = tcpHandles()
+    return Effect.gen(function*() {
+      const server = yield* webSocketServer({ tls: selfSigned() })
+      const feed = yield* PersistentConnection.make({
+        serverName: "test",
+        address: Effect.succeed(server.url),
+        connector: WebSocketConnector.make(),
+        retry
+      }).pipe(Effect.provide(WebSocketConnector.layerWs(WebSocket)))
+      yield* feed.closeFinished
+      const closed = yield* Effect.flip(feed.connectedOrClosed)
+      assert(closed.reason._tag === "GaveUp")
+      const error = Option.getOrThrow(Cause.failureOption(closed.reason.cause))
+      assert.include(String(error), "self-signed certificate")
+    }).pipe(
+      Effect.scoped,
+      Effect.zipRight(until(() => tcpHandles() === handles)),
+      Effect.provide(Logger.remove(Logger.defaultLogger))
+    )
+  })
 })
 
 describe("a persistent TCP connection", () => {

@@ -144,7 +144,7 @@ export const simulate: <E = never, R = never>(scenario: Scenario<E, R>) => Effec
 export const peak: {
   (window: Duration.DurationInput): (self: Simulation) => Peak
   (self: Simulation, window: Duration.DurationInput): Peak
-} = internal.peak
+} = dual(2, internal.peak)
 
 /**
  * Fails with a `Stampede` if some window of this length has more attempts than `atMost` times the number of clients: 0.1

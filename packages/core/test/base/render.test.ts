@@ -320,6 +320,11 @@ describe("a cause is shown", () => {
       "AggregateError: ECONNREFUSED ::1; ECONNREFUSED 127.0.0.1"
     ],
     ["a Cause behind it", new Error("no", { cause: Cause.parallel(Cause.fail("a"), Cause.die("b")) }), "no: a; b"],
+    [
+      "a Cause in a field",
+      { _tag: "No", held: Cause.die(refused) },
+      "No {\"held\":\"defect: connect ECONNREFUSED 127.0.0.1:80\"}"
+    ],
     ["an empty Cause behind it", new Error("no", { cause: Cause.empty }), "no"],
     [
       "a request without its headers",

@@ -133,6 +133,36 @@ describe("Connector", () => {
       expect(made.map(({ isClosed }) => isClosed)).toEqual(made.map(() => undefined))
     })
 
+    it.scoped("terminate is passed on by every combinator, for the connection that the connector made", () =>
+      Effect.gen(function*() {
+        const terminated: Array<object> = []
+        const connection = {}
+        const connector = Connector.make<string, object>({
+          connect: () => Effect.succeed(connection),
+          closed: () => Effect.never,
+          terminate: (connection) => Effect.sync(() => terminated.push(connection))
+        })
+        const made: ReadonlyArray<Connector.Connector<string, object, unknown>> = [
+          connector,
+          connector.pipe(Connector.connectTimeout("1 second")),
+          connector.pipe(Connector.setup((): Effect.Effect<object> => Effect.succeed({}))),
+          connector.pipe(Connector.limitAttempts(Connector.makeAttemptLimiter(1))),
+          connector.pipe(Connector.map((): object => ({}))),
+          connector.pipe(Connector.mapError((error) => error)),
+          connector.pipe(Connector.mapAddress((address: string) => address)),
+          connector.pipe(Connector.healthCheck({ probe: () => Effect.void, interval: "1 hour", timeout: "1 second" }))
+        ]
+        for (const each of made) yield* each.terminate!(yield* each.connect("a", attempt))
+        expect(terminated.map((each) => each === connection)).toEqual(made.map(() => true))
+      }))
+
+    it("what is no function is refused at once, by its name", () => {
+      const functions = { connect: () => Effect.succeed({}), closed: () => Effect.never }
+      for (const name of ["connect", "closed", "isClosed", "probe", "terminate"]) {
+        expect(() => Connector.make({ ...functions, [name]: 5 })).toThrow(`${name} must be a function, but is of type`)
+      }
+    })
+
     it.effect("takes an object with methods, also of a class", () =>
       Effect.gen(function*() {
         class Wire {

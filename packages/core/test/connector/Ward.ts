@@ -27,6 +27,7 @@ export class Machine implements Clock.Clock {
   readonly [Clock.ClockTypeId]: Clock.ClockTypeId = Clock.ClockTypeId
   sleepers = 0
   private missed = 0
+  private setBy = 0
 
   constructor(private readonly clock: Clock.Clock) {}
 
@@ -35,8 +36,13 @@ export class Machine implements Clock.Clock {
     this.missed += seconds * 1_000
   }
 
+  /** The wall clock is set forward, or back if the number is negative. */
+  setWallClock(seconds: number): void {
+    this.setBy += seconds * 1_000
+  }
+
   unsafeCurrentTimeMillis(): number {
-    return this.clock.unsafeCurrentTimeMillis() + this.missed
+    return this.clock.unsafeCurrentTimeMillis() + this.missed + this.setBy
   }
 
   unsafeCurrentTimeNanos(): bigint {
@@ -93,12 +99,13 @@ export class Ward {
       () => Effect.sync(() => this.out--)
     )
 
-  /** Asks every 30 seconds, for 10 seconds, unless the options say otherwise. */
+  /** Asks once every 30 seconds, for 10 seconds, unless the options say otherwise. */
   connector(options: CheckOptions = {}): Checked {
     return Connector.healthCheck(this.server.connector, {
       probe: this.probe,
       interval: "30 seconds",
       timeout: "10 seconds",
+      missedProbes: 1,
       ...options
     })
   }

@@ -1,4 +1,5 @@
 import { describe, expect } from "@effect/vitest"
+import * as ConnectionMetrics from "@persistent-connection/core/ConnectionMetrics"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
@@ -7,6 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
@@ -99,7 +101,11 @@ describe("healthCheck: when the peer is asked", () => {
     ["interval must be a duration of more than 0, but is 0", { interval: 0 }],
     ["interval must be a duration of 0 or more, but is -1", { interval: -1 }],
     ["timeout must be a duration of more than 0, but is \"0 seconds\"", { timeout: "0 seconds" }],
-    ["timeout must be a duration of 0 or more, but is -1", { timeout: -1 }]
+    ["timeout must be a duration of 0 or more, but is -1", { timeout: -1 }],
+    ["missedProbes must be a whole number of 1 or more, but is 0", { missedProbes: 0 }],
+    ["missedProbes must be a whole number of 1 or more, but is 1.5", { missedProbes: 1.5 }],
+    ["probe must be a function, but is of type number", { probe: 5 as never }],
+    ["activity must be a function, but is of type boolean", { activity: true as never }]
   ])("%s: refused at once", (message, options) => {
     const { connector } = new Ward(new Machine(Effect.runSync(Effect.clock))).server
     const all = { probe: () => Effect.void, interval: 1, timeout: 1, ...options }
@@ -210,6 +216,115 @@ describe("healthCheck: a connection that is ill is lost", () => {
       yield* pass(300)
       expect(watches.map(ending)).toEqual(["gone", undefined])
       expect([isClosed(), connector.isClosed?.(other)]).toEqual([true, false])
+    }))
+})
+
+describe("healthCheck: a probe without an answer", () => {
+  const twice = { missedProbes: undefined, prepare: hanging }
+
+  it.scoped("is followed by another at once; two without an answer end the connection, unless you say otherwise", () =>
+    Effect.gen(function*() {
+      const patient = yield* admit(twice)
+      const watched = yield* watch(patient)
+      yield* pass(49.999)
+      expect([watched.isWaiting, patient.ward.pings]).toEqual([true, ["30 1", "40 1"]])
+      yield* pass(0.001)
+      expect(watched.error).toHaveProperty("message", "No answer from \"test\" to a health check within 20s")
+      expect([patient.ward.mostOut, patient.ward.out]).toEqual([1, 0])
+    }))
+
+  it.scoped("as many as you say", () =>
+    Effect.gen(function*() {
+      const patient = yield* admit({ missedProbes: 4, prepare: hanging })
+      const watched = yield* watch(patient)
+      yield* pass(69.999)
+      expect([watched.isWaiting, patient.ward.pings.length]).toEqual([true, 4])
+      yield* pass(0.001)
+      expect(ending(watched)).toBe("timeout")
+    }))
+
+  it.scoped("is forgotten when the next one is answered", () =>
+    Effect.gen(function*() {
+      const patient = yield* admit({
+        missedProbes: 2,
+        prepare: (ward) => {
+          ward.ping = () => ward.pings.length % 2 === 1 ? Effect.never : Effect.void
+        }
+      })
+      yield* pass(121)
+      expect([patient.isClosed(), patient.ward.pings]).toEqual([false, [
+        "30 1",
+        "40 1",
+        "70 1",
+        "80 1",
+        "110 1",
+        "120 1"
+      ]])
+    }))
+
+  it.scoped("that fails ends the connection without another", () =>
+    Effect.gen(function*() {
+      const patient = yield* admit({ missedProbes: 5, prepare: failing })
+      const watched = yield* watch(patient)
+      yield* pass(30)
+      expect([ending(watched), patient.ward.pings.length]).toEqual(["gone", 1])
+    }))
+
+  it.scoped("and that cannot be interrupted counts again, since there is never more than one", () =>
+    Effect.gen(function*() {
+      const patient = yield* admit({ missedProbes: 3, prepare: stubborn })
+      const watched = yield* watch(patient)
+      yield* pass(59.999)
+      expect([watched.isWaiting, patient.ward.pings, patient.ward.out]).toEqual([true, ["30 1"], 1])
+      yield* pass(0.001)
+      expect(ending(watched)).toBe("timeout")
+    }))
+
+  it.scoped("but something heard meanwhile is forgiven, however many there were before", () =>
+    Effect.gen(function*() {
+      let heard = 0
+      const patient = yield* admit({ missedProbes: 2, prepare: hanging, activity: () => heard })
+      yield* pass(45)
+      heard++
+      yield* pass(15)
+      expect([patient.isClosed(), patient.ward.pings, patient.ward.out]).toEqual([false, ["30 1", "40 1"], 0])
+    }))
+})
+
+describe("healthCheck: round-trip time", () => {
+  it.scoped("is measured for every answer, in seconds, by server", () =>
+    Effect.gen(function*() {
+      const measured = Metric.value(Metric.tagged(ConnectionMetrics.roundTripTime, "server_name", "test"))
+      const before = yield* measured
+      const patient = yield* admit({
+        missedProbes: 2,
+        prepare: (ward) => {
+          ward.ping = () => ward.pings.length === 2 ? Effect.never : sleep(0.25)
+        }
+      })
+      yield* pass(80)
+      const after = yield* measured
+      expect(patient.ward.pings).toEqual(["30 1", "60.25 1", "70.25 1"])
+      expect([after.count - before.count, after.sum - before.sum]).toEqual([2, 0.5])
+    }))
+})
+
+describe("healthCheck: a wall clock that is set", () => {
+  it.scoped("T5: back or forward delays or hastens neither a probe nor the loss", () =>
+    Effect.gen(function*() {
+      const patient = yield* admit({ prepare: hanging })
+      const watched = yield* watch(patient)
+      const { machine, pings } = patient.ward
+      machine.setWallClock(-3_600)
+      yield* pass(29.999)
+      expect(pings).toHaveLength(0)
+      yield* pass(0.001)
+      expect(pings).toHaveLength(1)
+      machine.setWallClock(7_200)
+      yield* pass(9.999)
+      expect(watched.isWaiting).toBe(true)
+      yield* pass(0.001)
+      expect(ending(watched)).toBe("timeout")
     }))
 })
 
@@ -373,34 +488,34 @@ describe("healthCheck: who is heard is not asked", () => {
   const talk = (ward: Ward, line: Line, every: number, times: number) =>
     Effect.replicateEffect(Effect.zipRight(pass(every), Effect.sync(() => ward.hear(line))), times)
 
-  it.scoped("there is no probe after an interval in which something was received", () =>
+  it.scoped("there is no probe while something is received in each half of an interval", () =>
     Effect.gen(function*() {
       const { line, ward } = yield* admitHeard({ prepare: failing })
-      yield* talk(ward, line, 29, 20)
+      yield* talk(ward, line, 14, 40)
       expect(ward.pings).toEqual([])
     }))
 
-  it.scoped("once in an interval is enough, at its beginning as well as at its end", () =>
+  it.scoped("it is asked once it has been silent for half an interval, then after each whole interval", () =>
     Effect.gen(function*() {
       const { line, ward } = yield* admitHeard()
       yield* pass(1)
       ward.hear(line)
-      yield* pass(58)
-      ward.hear(line)
-      yield* pass(1)
+      yield* pass(43)
       expect(ward.pings).toEqual([])
-      yield* pass(30)
-      expect(ward.pings).toEqual(["90 1"])
+      yield* pass(31)
+      expect(ward.pings).toEqual(["45 1", "75 1"])
     }))
 
-  it.scoped("silence is noticed two intervals and the timeout after the last word, at the latest", () =>
+  it.scoped("silence is noticed an interval and the timeout after the last word, at the latest", () =>
     Effect.gen(function*() {
       const patient = yield* admitHeard({ prepare: hanging })
       const { line, ward } = patient
       const watched = yield* watch(patient)
-      yield* pass(0.001)
+      yield* pass(15)
       ward.hear(line)
-      yield* pass(69.998)
+      yield* pass(15.001)
+      ward.hear(line)
+      yield* pass(39.998)
       expect([ward.pings, watched.isWaiting]).toEqual([["60 1"], true])
       yield* pass(0.001)
       expect(ending(watched)).toBe("timeout")

@@ -299,11 +299,11 @@ describe("D8: leaving the scope of the persistent connection", () => {
 })
 
 describe("the fibers of a connection", () => {
-  it.scoped("are two with a health check, besides that of the loop, however long it lives", () =>
+  it.scoped("are one with a health check, besides that of the loop, however long it lives", () =>
     Effect.gen(function*() {
       const supervisor = yield* Supervisor.track
       yield* Effect.supervised(stay(), supervisor)
       yield* pass(3_605)
-      expect(yield* supervisor.value).toHaveLength(3)
+      expect(yield* supervisor.value).toHaveLength(2)
     }))
 })

@@ -25,8 +25,8 @@ it.scoped("notices that the peer is gone although the transport does not", () =>
     expect(yield* server.opened).toBe(1)
 
     yield* server.fallSilent()
-    // At most one interval until the next probe, and the timeout
-    yield* TestClock.adjust("25 seconds")
+    // At most one interval until the next probe, and the time of two probes
+    yield* TestClock.adjust("30 seconds")
     expect(yield* server.opened).toBe(2)
     expect(yield* server.released).toBe(1)
     expect(yield* feed.state.get).toMatchObject({ _tag: "Connected", generation: 2 })

@@ -222,7 +222,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
 
     happensAt(
       "the timeout of a health check",
-      { setAfter: 35, at: 40 },
+      { setAfter: 35, at: 50 },
       Effect.map(checked, ({ isLost, set }) => ({ set, hasHappened: isLost }))
     )
 

@@ -288,29 +288,36 @@ describe("the log", () => {
 
   it.scoped("tells of a refresh that there is a new connection", () =>
     Effect.gen(function*() {
-      const life = yield* beginLogged()
+      const life = yield* beginLogged({}, ({ server }) => server.refuse("no"))
+      yield* settle
+      life.server.accept()
       yield* pass(10)
       yield* PersistentConnection.refresh(life.service)
       yield* pass(60)
-      expect(life.said().slice(2)).toEqual([
-        "INFO prices: Connected (connection 1)",
+      expect(life.said().slice(3)).toEqual([
+        "INFO prices: Connected (connection 1) after 1 failed attempt",
         "INFO prices: Connected (connection 2)"
       ])
       expect(life.lines.at(-1)!.annotations["generation"]).toBe(2)
     }))
 
-  it.scoped("warns of a refresh that fails, but of the same failure once", () =>
+  it.scoped("warns of a refresh that fails, but once while the failure is the same and there is no other connection", () =>
     Effect.gen(function*() {
       const life = yield* beginLogged()
       yield* pass(10)
+      const warning = "WARN prices: The refresh failed, and the connection stays: busy"
       life.server.connect = () => refuse("busy")
       yield* Effect.exit(PersistentConnection.refresh(life.service))
       yield* Effect.exit(PersistentConnection.refresh(life.service))
       yield* pass(10)
-      expect(life.said().slice(3)).toEqual([
-        "WARN prices: The refresh failed, and the connection stays: busy"
-      ])
+      expect(life.said().slice(3)).toEqual([warning])
       expect(life.lines.at(-1)!.annotations).toMatchObject({ server_name: "prices", event: "FailedToRefresh" })
+      life.server.accept()
+      yield* PersistentConnection.refresh(life.service)
+      yield* settle
+      life.server.connect = () => refuse("busy")
+      yield* Effect.exit(PersistentConnection.refresh(life.service))
+      expect(life.said().slice(4)).toEqual(["INFO prices: Connected (connection 2)", warning])
     }))
 
   it.scoped("goes on from where it finds the connection", () =>

@@ -1,10 +1,10 @@
 /**
- * Does a connection that ends with this code end normally? Done (1000), going away (1001), and a close frame without a
- * code (1005) say that nothing went wrong; every other code says what did.
+ * Does a connection that ends with this code end in a regular way? Done (1000), going away (1001), and a close frame
+ * without a code (1005) say that nothing went wrong; every other code says what did.
  *
  * @internal
  */
-export const isNormal = (code: number): boolean => code === 1000 || code === 1001 || code === 1005
+export const isRegular = (code: number): boolean => code === 1000 || code === 1001 || code === 1005
 
 /**
  * What a close code means, in a few words (RFC 6455 §7.4 and the IANA registry).

@@ -22,6 +22,16 @@ export const errorCode = (cause: unknown): string | undefined =>
   Predicate.hasProperty(cause, "code") && typeof cause.code === "string" ? cause.code : undefined
 
 /**
+ * Is this one of Node's codes for a certificate that does not prove who the server is? These are OpenSSL's names for it,
+ * and Node's own for another host's certificate.
+ *
+ * @internal
+ */
+export const isCertificateCode = (code: string | undefined): boolean =>
+  code !== undefined && (/CERT|^UNABLE_TO_|^INVALID_(?:CA|PURPOSE)$/.test(code) || code === "HOSTNAME_MISMATCH" ||
+    code === "PATH_LENGTH_EXCEEDED")
+
+/**
  * A message in one line, whatever a server or a system has put into it: no line of a log but its own, and nothing that
  * a terminal would obey.
  *

@@ -6,20 +6,23 @@ import * as MutableQueue from "effect/MutableQueue"
 import * as Stream from "effect/Stream"
 
 /**
- * What happens to what is received: it is kept for whoever listens, and the sender is held back while too much of it
- * waits.
+ * Who the messages come from, and how much of them is kept.
  *
  * @internal
  */
-export interface Options {
-  /** Above this the sender is held back, until no more than half of it is left. */
-  readonly highWaterMark: number
-  /** When more than this waits already, a further message is refused. */
-  readonly limit: number
+export interface Source {
+  /** Can the sender be held back? */
+  readonly canPause: boolean
   /** Called when the high-water mark is passed. */
   readonly pause: () => void
   /** Called when there is room again, only after `pause`. */
   readonly resume: () => void
+  readonly settings: {
+    /** Above this the sender is held back, until no more than half of it is left. */
+    readonly receiveHighWaterMark: number
+    /** When more than this waits already, a further message of a sender that is not held back is refused. */
+    readonly receiveLimit: number
+  }
 }
 
 /**
@@ -30,16 +33,18 @@ export interface Options {
 export class Inbox<in out A extends { readonly length: number }, in out E> {
   /** How many messages have come, also of those that were dropped. */
   received = 0
-  private readonly messages = MutableQueue.unbounded<A>()
+  private messages: MutableQueue.MutableQueue<A> | undefined
   /** The runs that wait for a message, the one that has waited longest first. */
-  private readonly runs = new Set<(exit: Exit.Exit<void>) => void>()
+  private runs: Set<(exit: Exit.Exit<void>) => void> | undefined
   private waiting = 0
+  private limit: number
   private paused = false
-  private holdsBack = true
   private closed = false
   private exit: Exit.Exit<void, E> | undefined
 
-  constructor(private readonly options: Options) {}
+  constructor(private readonly source: Source) {
+    this.limit = source.canPause ? Infinity : source.settings.receiveLimit
+  }
 
   /**
    * What was received and not yet taken, what will be, and then the end. One message at a time: a stream that is run
@@ -50,24 +55,30 @@ export class Inbox<in out A extends { readonly length: number }, in out E> {
     return Stream.fromChannel(Channel.ensuring(Channel.suspend(this.take), this.passOn))
   }
 
+  /** Is the sender held back? */
+  get isPaused(): boolean {
+    return this.paused
+  }
+
   /** Keeps a message; false if there is no room for it. Drops it if nothing is kept any more. */
   offer(message: A): boolean {
     this.received++
     if (this.closed) return true
-    if (this.waiting > this.options.limit) return false
+    if (this.waiting > this.limit) return false
     this.waiting += sizeOf(message)
-    MutableQueue.offer(this.messages, message)
+    MutableQueue.offer(this.messages ??= MutableQueue.unbounded(), message)
     this.wake()
-    if (this.holdsBack && !this.paused && this.waiting > this.options.highWaterMark) {
+    // A platform that has been paused may still hand on what it had read, so there is no limit to it.
+    if (this.limit === Infinity && !this.paused && this.waiting > this.source.settings.receiveHighWaterMark) {
       this.paused = true
-      this.options.pause()
+      this.source.pause()
     }
     return true
   }
 
-  /** The peer is not held back any more, so that its close can be noticed. */
+  /** The peer is not held back any more, so that its close can be noticed. What comes from now on has a limit. */
   letIn(): void {
-    this.holdsBack = false
+    if (this.limit === Infinity) this.limit = this.waiting + this.source.settings.receiveLimit
     this.unpause()
   }
 
@@ -79,15 +90,16 @@ export class Inbox<in out A extends { readonly length: number }, in out E> {
 
   /** Lets the stream end like this, after what is kept. */
   end(exit: Exit.Exit<void, E>): void {
+    if (this.exit !== undefined) return
     this.close()
     this.exit = exit
-    while (this.runs.size > 0) this.wake()
+    while (this.runs !== undefined && this.runs.size > 0) this.wake()
   }
 
   private readonly take = (): Channel.Channel<Chunk.Chunk<A>, unknown, E> => {
-    const message = MutableQueue.poll(this.messages, undefined)
+    const message = this.messages && MutableQueue.poll(this.messages, undefined)
     if (message !== undefined) {
-      // Counted and handed on at one stroke: an interruption comes before both or after both.
+      // Counted and handed on without a yield: an interruption comes before both or after both.
       this.taken(message)
       return Channel.flatMap(Channel.write(Chunk.of(message)), this.take)
     }
@@ -99,8 +111,9 @@ export class Inbox<in out A extends { readonly length: number }, in out E> {
   private get arrival(): Effect.Effect<void> {
     return Effect.async<void>((resume) => {
       if (this.hasNews) return resume(Exit.void)
-      this.runs.add(resume)
-      return Effect.zipRight(Effect.sync(() => this.runs.delete(resume)), this.passOn)
+      const runs = this.runs ??= new Set()
+      runs.add(resume)
+      return Effect.zipRight(Effect.sync(() => runs.delete(resume)), this.passOn)
     })
   }
 
@@ -112,10 +125,11 @@ export class Inbox<in out A extends { readonly length: number }, in out E> {
   }
 
   private get hasNews(): boolean {
-    return this.exit !== undefined || !MutableQueue.isEmpty(this.messages)
+    return this.exit !== undefined || this.messages !== undefined && !MutableQueue.isEmpty(this.messages)
   }
 
   private wake(): void {
+    if (this.runs === undefined) return
     const [resume] = this.runs
     if (resume === undefined) return
     this.runs.delete(resume)
@@ -124,13 +138,13 @@ export class Inbox<in out A extends { readonly length: number }, in out E> {
 
   private taken(message: A): void {
     this.waiting -= sizeOf(message)
-    if (this.waiting <= this.options.highWaterMark / 2) this.unpause()
+    if (this.waiting <= this.source.settings.receiveHighWaterMark / 2) this.unpause()
   }
 
   private unpause(): void {
     if (!this.paused) return
     this.paused = false
-    this.options.resume()
+    this.source.resume()
   }
 }
 

@@ -1,4 +1,3 @@
-import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -11,15 +10,20 @@ import { within } from "./within.js"
  */
 export class Lifeline<in out Info, in out E extends object> {
   private isOpen = false
-  private failure: E | undefined = undefined
-  private opening: ((exit: Exit.Exit<void, E>) => void) | undefined = undefined
-
-  constructor(private readonly deferred: Deferred.Deferred<Info, E>) {
-    this.closed = Deferred.await(deferred)
-  }
+  private failure: E | undefined
+  private exit: Exit.Exit<Info, E> | undefined
+  private opening: ((exit: Exit.Exit<void, E>) => void) | undefined
+  private watches: Set<(exit: Exit.Exit<Info, E>) => void> | undefined
 
   /** How the connection ended. */
-  readonly closed: Effect.Effect<Info, E>
+  get closed(): Effect.Effect<Info, E> {
+    return Effect.async<Info, E>((resume) => {
+      if (this.exit !== undefined) return resume(this.exit)
+      const watches = this.watches ??= new Set()
+      watches.add(resume)
+      return Effect.sync(() => watches.delete(resume))
+    })
+  }
 
   /** Has it been open? */
   get wasOpen(): boolean {
@@ -31,6 +35,11 @@ export class Lifeline<in out Info, in out E extends object> {
     return this.failure
   }
 
+  /** How the connection ended; undefined while it has not. */
+  get ended(): Exit.Exit<Info, E> | undefined {
+    return this.exit
+  }
+
   open(): void {
     this.isOpen = true
     this.settle(Exit.void)
@@ -38,9 +47,11 @@ export class Lifeline<in out Info, in out E extends object> {
 
   /** Ends the connection; false if it had ended before. */
   end(exit: Exit.Exit<Info, E>, whyEnded: E): boolean {
-    if (this.failure !== undefined) return false
+    if (this.exit !== undefined) return false
+    this.exit = exit
     this.failure = whyEnded
-    Deferred.unsafeDone(this.deferred, exit)
+    this.watches?.forEach((resume) => resume(exit))
+    this.watches = undefined
     this.settle(Exit.fail(whyEnded))
     return true
   }

@@ -4,8 +4,12 @@ import * as Exit from "effect/Exit"
 import { constVoid } from "effect/Function"
 import { within } from "./within.js"
 
-/** @internal */
-export interface Options<in A, out E> {
+/**
+ * Where messages are sent to.
+ *
+ * @internal
+ */
+export interface Destination<in A, out E> {
   /** Is more waiting in the socket than there should be? */
   readonly isFull: () => boolean
   /** Why nothing can be sent; undefined if it can. */
@@ -15,8 +19,8 @@ export interface Options<in A, out E> {
   readonly onRefused: (cause: unknown) => E
   /** Run when a message has to wait: sees to it that `flush` will be called once the socket has drained. */
   readonly onWaiting: Effect.Effect<void>
-  readonly timeout: Duration.Duration
-  readonly onTimeout: () => E
+  readonly onSendTimeout: () => E
+  readonly settings: { readonly sendTimeout: Duration.Duration }
 }
 
 interface Entry<in out A, in out E> {
@@ -32,23 +36,24 @@ interface Entry<in out A, in out E> {
  * @internal
  */
 export class Outbox<in out A, in out E> {
-  private readonly waiting = new Set<Entry<A, E>>()
+  private waiting: Set<Entry<A, E>> | undefined
 
-  constructor(private readonly options: Options<A, E>) {}
+  constructor(private readonly destination: Destination<A, E>) {}
 
-  readonly send = (message: A): Effect.Effect<void, E> =>
-    Effect.suspend(() => this.isIdle && !this.options.isFull() ? this.handOver(message) : this.wait(message))
+  send(message: A): Effect.Effect<void, E> {
+    return Effect.suspend(() => this.isIdle && !this.destination.isFull() ? this.handOver(message) : this.wait(message))
+  }
 
   /** Does nothing wait? */
   get isIdle(): boolean {
-    return this.waiting.size === 0
+    return this.waiting === undefined || this.waiting.size === 0
   }
 
   /** Hands over what waits, as far as there is room for it; true if something was. */
   flush(): boolean {
     let progress = false
-    for (const entry of this.waiting) {
-      if (this.options.isFull()) break
+    for (const entry of this.waiting ?? []) {
+      if (this.destination.isFull()) break
       this.settle(entry, this.handOver(entry.message))
       progress = true
     }
@@ -57,22 +62,22 @@ export class Outbox<in out A, in out E> {
 
   /** Fails what waits. */
   fail(error: E): void {
-    for (const entry of this.waiting) this.settle(entry, Exit.fail(error))
+    for (const entry of this.waiting ?? []) this.settle(entry, Exit.fail(error))
   }
 
   private handOver(message: A): Exit.Exit<void, E> {
-    const obstacle = this.options.obstacle()
+    const obstacle = this.destination.obstacle()
     if (obstacle !== undefined) return Exit.fail(obstacle)
     try {
-      this.options.write(message)
+      this.destination.write(message)
       return Exit.void
     } catch (cause) {
-      return Exit.fail(this.options.onRefused(cause))
+      return Exit.fail(this.destination.onRefused(cause))
     }
   }
 
   private settle(entry: Entry<A, E>, exit: Exit.Exit<void, E>): void {
-    this.waiting.delete(entry)
+    this.waiting?.delete(entry)
     entry.exit = exit
     entry.resume(exit)
   }
@@ -81,15 +86,17 @@ export class Outbox<in out A, in out E> {
     return Effect.uninterruptibleMask((restore) => {
       // It joins the queue at once, not when the fiber of the timeout begins: nobody may overtake it in between.
       const entry: Entry<A, E> = { message, exit: undefined, resume: constVoid }
-      this.waiting.add(entry)
+      const waiting = this.waiting ??= new Set()
+      waiting.add(entry)
       const turn = Effect.async<void, E>((resume) => {
         if (entry.exit !== undefined) return resume(entry.exit)
         entry.resume = resume
       })
-      return Effect.zipRight(this.options.onWaiting, restore(within(turn, this.options.timeout))).pipe(
+      const { onWaiting, settings } = this.destination
+      return Effect.zipRight(onWaiting, restore(within(turn, settings.sendTimeout))).pipe(
         // The turn may have come in the very instant of the timeout: then the message has been handed over.
-        Effect.flatMap((inTime) => inTime ? Exit.void : entry.exit ?? Exit.fail(this.options.onTimeout())),
-        Effect.ensuring(Effect.sync(() => this.waiting.delete(entry)))
+        Effect.flatMap((inTime) => inTime ? Exit.void : entry.exit ?? Exit.fail(this.destination.onSendTimeout())),
+        Effect.ensuring(Effect.sync(() => waiting.delete(entry)))
       )
     })
   }

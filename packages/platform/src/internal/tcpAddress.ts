@@ -22,10 +22,11 @@ export const parse = (address: unknown): Either.Either<Target, TcpError> => {
 }
 
 const parsePath = (path: unknown): Either.Either<Target, TcpError> => {
-  const name = shown(path)
+  // An abstract socket of Linux, which has no file, begins with a NUL, and is shown with an @, as `ss` does.
+  const name = shown(path).replace(/^\0/, "@")
   if (!Predicate.isString(path)) return Either.left(invalid(name, "the path is not text"))
-  if (path === "") return Either.left(invalid(name, "the path is empty"))
-  if (path.includes("\0")) return Either.left(invalid(name, "the path contains a NUL"))
+  if (path === "" || path === "\0") return Either.left(invalid(name, "the path is empty"))
+  if (path.includes("\0", 1)) return Either.left(invalid(name, "the path contains a NUL"))
   return Either.right({ name, address: { path } })
 }
 

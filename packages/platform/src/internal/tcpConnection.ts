@@ -1,5 +1,4 @@
 import type * as Clock from "effect/Clock"
-import type * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -9,15 +8,16 @@ import type * as Net from "node:net"
 import type { TcpConnection } from "../TcpConnector.js"
 import { TcpError, type TcpErrorReason } from "../TcpError.js"
 import { Closing } from "./closing.js"
-import { Inbox } from "./inbox.js"
+import { Inbox, type Source } from "./inbox.js"
 import { Lifeline } from "./lifeline.js"
-import { Outbox } from "./outbox.js"
+import { type Destination, Outbox } from "./outbox.js"
 
 /** @internal */
 export const TypeId = "~persistent-connection/TcpConnection" as const
 
 /** @internal */
 export interface Settings {
+  readonly connectTimeout: Duration.Duration
   readonly sendTimeout: Duration.Duration
   readonly closeTimeout: Duration.Duration
   readonly receiveHighWaterMark: number
@@ -38,54 +38,35 @@ type Data = Uint8Array | string
  *
  * @internal
  */
-export class Connection extends Inspectable.Class implements TcpConnection {
+export class Connection extends Inspectable.Class implements TcpConnection, Source, Destination<Data, TcpError> {
   readonly [TypeId]: typeof TypeId = TypeId
-  readonly closed: Effect.Effect<void, TcpError>
+  readonly canPause = true
 
-  private readonly lifeline: Lifeline<void, TcpError>
+  private readonly lifeline = new Lifeline<void, TcpError>()
   private readonly inbox: Inbox<Uint8Array, TcpError>
   private readonly outbox: Outbox<Data, TcpError>
-  private readonly closing: Closing
+  private closing: Closing | undefined
+  private hasGone = false
 
   constructor(
     private readonly socket: Net.Socket,
     readonly address: string,
-    private readonly settings: Settings,
-    clock: Clock.Clock,
-    end: Deferred.Deferred<void, TcpError>
+    readonly settings: Settings,
+    private readonly clock: Clock.Clock
   ) {
     super()
-    this.lifeline = new Lifeline(end)
-    this.inbox = new Inbox({
-      highWaterMark: settings.receiveHighWaterMark,
-      limit: settings.receiveLimit,
-      pause: () => socket.pause(),
-      resume: () => socket.resume()
-    })
-    this.outbox = new Outbox({
-      isFull: () => socket.writable && socket.writableNeedDrain,
-      obstacle: () => this.obstacle(),
-      write: (data) => socket.write(data),
-      onRefused: (cause) => this.error({ _tag: "SendFailed", cause }),
-      onWaiting: Effect.void,
-      timeout: settings.sendTimeout,
-      onTimeout: () => this.error({ _tag: "SendTimeout", timeout: settings.sendTimeout })
-    })
-    this.closing = new Closing({
-      timeout: settings.closeTimeout,
-      giveUp: () => {
-        this.fail({ _tag: "CloseTimeout", timeout: settings.closeTimeout })
-        socket.destroy()
-      },
-      clock
-    })
-    this.closed = this.lifeline.closed
+    this.inbox = new Inbox(this)
+    this.outbox = new Outbox(this)
     socket.on("connect", this.onConnect)
     socket.on("data", this.onData)
     socket.on("drain", this.onDrain)
     socket.on("end", this.onEnd)
     socket.on("error", this.onError)
     socket.on("close", this.onClose)
+  }
+
+  get closed(): Effect.Effect<void, TcpError> {
+    return this.lifeline.closed
   }
 
   get data(): Stream.Stream<Uint8Array, TcpError> {
@@ -98,22 +79,26 @@ export class Connection extends Inspectable.Class implements TcpConnection {
 
   readonly send = (data: Data): Effect.Effect<void, TcpError> => this.outbox.send(data)
 
-  readonly close: Effect.Effect<void> = Effect.suspend(() => {
-    if (!this.socket.writableEnded) {
-      this.socket.end()
-      this.outbox.fail(this.error({ _tag: "Closing" }))
-    }
-    this.inbox.letIn()
-    this.closing.begin()
-    return this.closing.ended
-  })
+  get close(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (!this.socket.writableEnded) {
+        this.socket.end()
+        this.outbox.fail(this.error({ _tag: "Closing" }))
+      }
+      this.inbox.letIn()
+      if (this.hasGone) return Effect.void
+      this.closing ??= new Closing(this.settings.closeTimeout, this.clock, () => this.giveUp())
+      return this.closing.ended
+    })
+  }
 
   toJSON(): unknown {
     return { _id: "TcpConnection", address: this.address, isClosed: this.isClosed() }
   }
 
   /** Waits until the socket is connected. */
-  opened(timeout: Duration.Duration): Effect.Effect<void, TcpError> {
+  opened(): Effect.Effect<void, TcpError> {
+    const { connectTimeout: timeout } = this.settings
     return this.lifeline.opened(timeout, () => this.error({ _tag: "OpenTimeout", timeout }))
   }
 
@@ -125,12 +110,55 @@ export class Connection extends Inspectable.Class implements TcpConnection {
     return Effect.void
   }
 
+  /** Ends the connection at once. What has been received can still be read. */
+  get terminate(): Effect.Effect<void> {
+    return Effect.sync(() => {
+      this.end(Exit.void, this.error({ _tag: "Closed" }))
+      this.socket.resetAndDestroy()
+    })
+  }
+
+  pause(): void {
+    this.socket.pause()
+  }
+
+  resume(): void {
+    // One that has failed would drop what it has read.
+    if (!this.socket.destroyed) this.socket.resume()
+  }
+
+  isFull(): boolean {
+    return this.socket.writable && this.socket.writableNeedDrain
+  }
+
+  obstacle(): TcpError | undefined {
+    return this.lifeline.whyEnded ?? (this.socket.writable ? undefined : this.error({ _tag: "Closing" }))
+  }
+
+  write(data: Data): void {
+    this.socket.write(data)
+  }
+
+  onRefused(cause: unknown): TcpError {
+    return this.error({ _tag: "SendFailed", cause })
+  }
+
+  onSendTimeout(): TcpError {
+    return this.error({ _tag: "SendTimeout", timeout: this.settings.sendTimeout })
+  }
+
+  /** Node tells when it has drained. */
+  get onWaiting(): Effect.Effect<void> {
+    return Effect.void
+  }
+
   private readonly onConnect = (): void => this.lifeline.open()
 
   // Node's own `Buffer` is handed on as what it is said to be: its `slice`, for one, would not copy.
   private readonly onData = (chunk: Uint8Array): void => {
     if (this.inbox.offer(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength))) return
     this.fail({ _tag: "ReceiveOverflow", limit: this.settings.receiveLimit })
+    this.endData()
     this.socket.destroy()
   }
 
@@ -138,7 +166,10 @@ export class Connection extends Inspectable.Class implements TcpConnection {
     this.outbox.flush()
   }
 
-  private readonly onEnd = (): void => this.end(Exit.void, this.error({ _tag: "Closed" }))
+  private readonly onEnd = (): void => {
+    this.end(Exit.void, this.error({ _tag: "Closed" }))
+    this.endData()
+  }
 
   private readonly onError = (cause: Error): void =>
     this.fail({ _tag: this.lifeline.wasOpen ? "Failed" : "OpenFailed", cause })
@@ -151,7 +182,24 @@ export class Connection extends Inspectable.Class implements TcpConnection {
     this.socket.off("error", this.onError)
     this.socket.off("close", this.onClose)
     this.fail({ _tag: this.lifeline.wasOpen ? "Failed" : "OpenFailed", cause: "the socket was destroyed" })
-    this.closing.end()
+    this.takeRest()
+    this.endData()
+    this.hasGone = true
+    this.closing?.end()
+  }
+
+  // What Node had read when the connection broke, and has not handed on because it was paused.
+  private takeRest(): void {
+    for (let chunk: unknown; (chunk = this.socket.read()) instanceof Uint8Array;) this.onData(chunk)
+  }
+
+  private endData(): void {
+    this.inbox.end(this.lifeline.ended ?? Exit.void)
+  }
+
+  private giveUp(): void {
+    this.fail({ _tag: "CloseTimeout", timeout: this.settings.closeTimeout })
+    this.socket.destroy()
   }
 
   private error(reason: TcpErrorReason): TcpError {
@@ -164,12 +212,6 @@ export class Connection extends Inspectable.Class implements TcpConnection {
   }
 
   private end(exit: Exit.Exit<void, TcpError>, whyEnded: TcpError): void {
-    if (!this.lifeline.end(exit, whyEnded)) return
-    this.inbox.end(exit)
-    this.outbox.fail(whyEnded)
-  }
-
-  private obstacle(): TcpError | undefined {
-    return this.lifeline.whyEnded ?? (this.socket.writable ? undefined : this.error({ _tag: "Closing" }))
+    if (this.lifeline.end(exit, whyEnded)) this.outbox.fail(whyEnded)
   }
 }

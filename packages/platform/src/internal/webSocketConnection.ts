@@ -1,9 +1,11 @@
+import * as Connector from "@persistent-connection/core/Connector"
+import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
-import type * as Deferred from "effect/Deferred"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Inspectable from "effect/Inspectable"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
@@ -12,21 +14,55 @@ import { WebSocketError, type WebSocketErrorReason } from "../WebSocketError.js"
 import * as closeCode from "./closeCode.js"
 import { Closing } from "./closing.js"
 import { describe } from "./describe.js"
-import { Inbox } from "./inbox.js"
+import { type Emitter, isEmitter } from "./emitter.js"
+import { Inbox, type Source } from "./inbox.js"
 import { Lifeline } from "./lifeline.js"
-import { Outbox } from "./outbox.js"
+import { type Destination, Outbox } from "./outbox.js"
+import { RefusalReader } from "./refusal.js"
 import { harmless } from "./secrets.js"
+import { bytesRead, isDestroyed, isPausable, isPingable, isTerminable, onCloseFrame } from "./webSocketPlatform.js"
 
 /** @internal */
 export const TypeId = "~persistent-connection/WebSocketConnection" as const
 
+/**
+ * Asks the servers of connections whether they are there, with pings.
+ *
+ * @internal
+ */
+export interface Pinger {
+  readonly monitor: (
+    connection: Connection,
+    serverName: string
+  ) => Effect.Effect<Connector.Monitor<WebSocketError | Cause.TimeoutException>, never, Scope.Scope>
+  /** How long a server may owe an answer before it is given up. */
+  readonly patience: Duration.Duration
+}
+
+/** @internal */
+export const makePinger = (options: {
+  readonly interval: Duration.Duration
+  readonly timeout: Duration.Duration
+  readonly missedProbes: number
+}): Pinger => ({
+  monitor: Connector.monitor({
+    ...options,
+    probe: (connection: Connection) => connection.ping,
+    activity: (connection) => connection.activity,
+    onFailure: (connection, cause) => connection.onSilence(cause)
+  }),
+  patience: Duration.times(options.timeout, options.missedProbes)
+})
+
 /** @internal */
 export interface Settings {
+  readonly connectTimeout: Duration.Duration
   readonly sendTimeout: Duration.Duration
   readonly closeTimeout: Duration.Duration
   readonly sendHighWaterMark: number
   readonly receiveHighWaterMark: number
   readonly receiveLimit: number
+  readonly pinger: Pinger | undefined
 }
 
 type Message = string | Uint8Array
@@ -36,6 +72,8 @@ const CONNECTING = 0
 const OPEN = 1
 const CLOSING = 2
 
+const events = ["open", "message", "error", "close"] as const
+
 /**
  * One socket, from its construction on. Its listeners stay until its `close` event, which every socket ends with: what
  * dies late (an opening that was abandoned, a closing that timed out) still reports errors, and an error that
@@ -43,55 +81,48 @@ const CLOSING = 2
  *
  * @internal
  */
-export class Connection extends Inspectable.Class implements WebSocketConnection {
+export class Connection extends Inspectable.Class
+  implements WebSocketConnection, Source, Destination<Message, WebSocketError>
+{
   readonly [TypeId]: typeof TypeId = TypeId
-  readonly closed: Effect.Effect<CloseEvent, WebSocketError>
 
-  private readonly lifeline: Lifeline<CloseEvent, WebSocketError>
+  private monitor: Connector.Monitor<WebSocketError | Cause.TimeoutException> | undefined
+  private readonly lifeline = new Lifeline<CloseEvent, WebSocketError>()
   private readonly inbox: Inbox<Message, WebSocketError>
   private readonly outbox: Outbox<Message, WebSocketError>
-  private readonly closing: Closing
+  private closing: Closing | undefined
   private polling = false
-  // Did this side begin to close?
-  private isCloser = false
+  private pings = 0
+  // Has the socket gone, or is nobody to wait for it any more?
+  private hasGone = false
+  // The code with which this side began to close.
+  private closedWith: number | undefined
+  private refusal: RefusalReader | undefined
+  // Messages are taken in one after the other, also where some have to be decoded first.
+  private decoding: Promise<void> | undefined
 
   constructor(
     private readonly socket: globalThis.WebSocket,
     readonly url: string,
-    private readonly settings: Settings,
+    readonly settings: Settings,
     private readonly scope: Scope.Scope,
-    clock: Clock.Clock,
-    end: Deferred.Deferred<CloseEvent, WebSocketError>
+    private readonly clock: Clock.Clock
   ) {
     super()
-    this.lifeline = new Lifeline(end)
-    this.inbox = new Inbox({
-      highWaterMark: settings.receiveHighWaterMark,
-      limit: settings.receiveLimit,
-      pause: () => isPausable(socket) && socket.pause(),
-      resume: () => isPausable(socket) && socket.resume()
-    })
-    this.outbox = new Outbox({
-      isFull: () => socket.readyState === OPEN && socket.bufferedAmount > settings.sendHighWaterMark,
-      obstacle: () => this.obstacle(),
-      write: (message) => socket.send(isSendable(message) ? message : new Uint8Array(message)),
-      onRefused: (cause) => this.error({ _tag: "SendFailed", cause }),
-      onWaiting: Effect.suspend(() => this.startPolling()),
-      timeout: settings.sendTimeout,
-      onTimeout: () => this.error({ _tag: "SendTimeout", timeout: settings.sendTimeout })
-    })
-    this.closing = new Closing({ timeout: settings.closeTimeout, giveUp: () => this.giveUp(), clock })
-    this.closed = this.lifeline.closed
+    this.inbox = new Inbox(this)
+    this.outbox = new Outbox(this)
     if (socket.readyState === OPEN) this.onOpen()
     socket.binaryType = "arraybuffer"
-    socket.addEventListener("open", this.onOpen)
-    socket.addEventListener("message", this.onMessage)
-    socket.addEventListener("error", this.onError)
-    socket.addEventListener("close", this.onClose)
+    for (const event of events) socket.addEventListener(event, this)
+    this.emitter?.on("unexpected-response", this.onRefusedUpgrade)
   }
 
   get protocol(): string {
     return this.socket.protocol
+  }
+
+  get closed(): Effect.Effect<CloseEvent, WebSocketError> {
+    return this.lifeline.closed
   }
 
   get messages(): Stream.Stream<Message, WebSocketError> {
@@ -112,12 +143,11 @@ export class Connection extends Inspectable.Class implements WebSocketConnection
         } catch (cause) {
           return Effect.fail(this.error({ _tag: "InvalidClose", cause }))
         }
-        this.isCloser = true
+        this.closedWith = code
         this.outbox.fail(this.error({ _tag: "Closing" }))
       }
       this.inbox.letIn()
-      this.closing.begin()
-      return this.closing.ended
+      return this.beginClosing()
     })
 
   toJSON(): unknown {
@@ -125,8 +155,30 @@ export class Connection extends Inspectable.Class implements WebSocketConnection
   }
 
   /** Waits until the socket is open. */
-  opened(timeout: Duration.Duration): Effect.Effect<void, WebSocketError> {
-    return this.lifeline.opened(timeout, () => this.error({ _tag: "OpenTimeout", timeout }))
+  opened(): Effect.Effect<void, WebSocketError> {
+    const { connectTimeout: timeout } = this.settings
+    return this.lifeline.opened(
+      timeout,
+      // A server that refuses may take its time to say all about it.
+      () => this.error(this.refusal === undefined ? { _tag: "OpenTimeout", timeout } : this.refused(this.refusal))
+    )
+  }
+
+  /** Asks the server from time to time whether it is there, where the platform can. */
+  beginPings(serverName: string): Effect.Effect<void, never, Scope.Scope> {
+    const { pinger } = this.settings
+    return pinger === undefined || !isPingable(this.socket)
+      ? Effect.void
+      : Effect.map(pinger.monitor(this, serverName), (monitor) => {
+        this.monitor = monitor
+      })
+  }
+
+  /** Asks the server now, where the platform can. */
+  get probe(): Effect.Effect<void, WebSocketError> {
+    return this.monitor === undefined
+      ? Effect.void
+      : Effect.mapError(this.monitor.ask, (error) => this.lifeline.whyEnded ?? this.silence(error))
   }
 
   /** What leaving the scope does. The server's own close is answered by the platform, never by a close of ours (X6). */
@@ -137,79 +189,65 @@ export class Connection extends Inspectable.Class implements WebSocketConnection
     return Effect.void
   }
 
-  private readonly onOpen = (): void => this.lifeline.open()
-
-  private readonly onMessage = (event: MessageEvent): void => {
-    const message = toMessage(event.data)
-    if (message === undefined) {
-      this.fail({ _tag: "Failed", cause: "a message is neither text nor binary" })
+  /** Ends the connection at once. What has been received can still be read. */
+  get terminate(): Effect.Effect<void> {
+    return Effect.sync(() => {
+      const closed = { code: 1006, reason: "", wasClean: false }
+      this.end(Exit.succeed(closed), { _tag: "Closed", ...closed })
       this.destroy()
-    } else if (!this.inbox.offer(message)) {
-      this.fail({ _tag: "ReceiveOverflow", limit: this.settings.receiveLimit })
-      this.destroy()
-    }
+    })
   }
 
-  // What says nothing (a browser's error event) is left to the close event that follows it, and says more.
-  private readonly onError = (event: Event): void => {
-    const error = errorOf(event)
-    if (error === undefined) return
-    const cause = harmless(error)
-    this.fail(this.lifeline.wasOpen ? { _tag: "Failed", cause } : { _tag: "OpenFailed", ...statusOf(error), cause })
+  /** As a listener of the socket. */
+  handleEvent(event: Event | MessageEvent | globalThis.CloseEvent): void {
+    if (event.type === "open") this.onOpen()
+    else if (event.type === "close" && "code" in event) this.onClose(event)
+    else if (event.type === "message" && "data" in event) this.onMessage(event.data)
+    else if (event.type === "error") this.onError(event)
   }
 
-  private readonly onClose = ({ code, reason, wasClean }: globalThis.CloseEvent): void => {
-    this.socket.removeEventListener("open", this.onOpen)
-    this.socket.removeEventListener("message", this.onMessage)
-    this.socket.removeEventListener("error", this.onError)
-    this.socket.removeEventListener("close", this.onClose)
-    const closed = { _tag: "Closed", code, reason, wasClean } as const
-    if (!this.lifeline.wasOpen) this.fail({ _tag: "OpenFailed" })
-    else if (closeCode.isNormal(code)) this.end(Exit.succeed({ code, reason, wasClean }), this.error(closed))
-    else this.fail(closed)
-    this.closing.end()
+  get canPause(): boolean {
+    return isPausable(this.socket)
   }
 
-  private error(reason: WebSocketErrorReason): WebSocketError {
-    return new WebSocketError({ url: this.url, reason })
+  pause(): void {
+    if (isPausable(this.socket)) this.socket.pause()
   }
 
-  private fail(reason: WebSocketErrorReason): void {
-    const error = this.error(reason)
-    this.end(Exit.fail(error), error)
+  resume(): void {
+    if (isPausable(this.socket) && !isDestroyed(this.socket)) this.socket.resume()
   }
 
-  private end(exit: Exit.Exit<CloseEvent, WebSocketError>, whyEnded: WebSocketError): void {
-    if (!this.lifeline.end(exit, whyEnded)) return
-    this.inbox.end(Exit.asVoid(exit))
-    this.outbox.fail(whyEnded)
+  isFull(): boolean {
+    return this.socket.readyState === OPEN && this.socket.bufferedAmount > this.settings.sendHighWaterMark
   }
 
-  // A server that began to close has said why: that comes with the close event, if the socket can be destroyed.
-  private giveUp(): void {
-    if (this.isCloser || !isTerminable(this.socket)) {
-      this.fail({ _tag: "CloseTimeout", timeout: this.settings.closeTimeout })
-    }
-    this.destroy()
-  }
-
-  private destroy(): void {
-    if (isTerminable(this.socket)) this.socket.terminate()
-    else this.socket.close()
-  }
-
-  private obstacle(): WebSocketError | undefined {
-    // No platform tells when the server begins to close, and `ws` gives it 30 seconds to end.
-    if (this.socket.readyState === CLOSING) this.closing.begin()
+  obstacle(): WebSocketError | undefined {
+    // Where nobody tells when the server begins to close.
+    if (this.socket.readyState === CLOSING) this.beginClosing()
     return this.lifeline.whyEnded ?? (this.socket.readyState === OPEN ? undefined : this.error({ _tag: "Closing" }))
+  }
+
+  write(message: Message): void {
+    this.socket.send(isSendable(message) ? message : new Uint8Array(message))
+  }
+
+  onRefused(cause: unknown): WebSocketError {
+    return this.error({ _tag: "SendFailed", cause })
+  }
+
+  onSendTimeout(): WebSocketError {
+    return this.error({ _tag: "SendTimeout", timeout: this.settings.sendTimeout })
   }
 
   // No platform tells when its buffer has drained, so while somebody waits for that (only then) it is looked at, by one
   // fiber for all who wait, and the more seldom the longer nothing moves.
-  private startPolling(): Effect.Effect<void> {
-    if (this.polling) return Effect.void
-    this.polling = true
-    return Effect.asVoid(Effect.forkIn(Effect.interruptible(this.poll(1)), this.scope))
+  get onWaiting(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.polling) return Effect.void
+      this.polling = true
+      return Effect.asVoid(Effect.forkIn(Effect.interruptible(this.poll(1)), this.scope))
+    })
   }
 
   private poll(millis: number): Effect.Effect<void> {
@@ -221,19 +259,177 @@ export class Connection extends Inspectable.Class implements WebSocketConnection
       return Effect.flatMap(Effect.sleep(millis), () => this.poll(this.outbox.flush() ? 1 : Math.min(millis * 2, 64)))
     })
   }
+
+  private onOpen(): void {
+    this.emitter?.off("unexpected-response", this.onRefusedUpgrade)
+    onCloseFrame(this.socket, () => this.beginClosing())
+    this.lifeline.open()
+  }
+
+  private onMessage(data: unknown): void {
+    if (this.decoding === undefined && !isBlob(data)) return this.take(data)
+    // What comes after a message that is still being decoded waits for it.
+    const decoded = isBlob(data) ? data.arrayBuffer() : data
+    const decoding = this.decoding = (this.decoding ?? Promise.resolve())
+      .then(() => decoded)
+      .then((data) => this.take(data), (cause) => this.failAtOnce({ _tag: "Failed", cause: harmless(cause) }))
+      .then(() => {
+        if (this.decoding === decoding) this.decoding = undefined
+      })
+  }
+
+  private take(data: unknown): void {
+    const message = toMessage(data)
+    if (message === undefined) this.failAtOnce({ _tag: "Failed", cause: "a message is neither text nor binary" })
+    else if (!this.inbox.offer(message)) {
+      this.failAtOnce({ _tag: "ReceiveOverflow", limit: this.settings.receiveLimit })
+    }
+  }
+
+  // What says nothing (a browser's error event) is left to the close event that follows it, and says more.
+  private onError(event: Event): void {
+    const error = errorOf(event)
+    if (error === undefined) return
+    const cause = harmless(error)
+    if (!this.lifeline.wasOpen) return this.fail({ _tag: "OpenFailed", ...statusOf(error), cause })
+    this.fail({ _tag: "Failed", cause })
+    // Until the socket has gone, messages that had been received may still come.
+    this.beginClosing()
+  }
+
+  private readonly onRefusedUpgrade = (_request: unknown, response: unknown): void => {
+    if (!Predicate.isObject(response)) return
+    const reader = this.refusal = new RefusalReader(response, this.clock, () => {
+      this.fail(this.refused(reader))
+      this.destroy()
+    })
+  }
+
+  private refused(reader: RefusalReader): WebSocketErrorReason {
+    const { refusal } = reader
+    return { _tag: "OpenFailed", ...refusal, cause: `the server answered with status ${refusal.status}` }
+  }
+
+  private onClose({ code, reason, wasClean }: globalThis.CloseEvent): void {
+    for (const event of events) this.socket.removeEventListener(event, this)
+    this.emitter?.off("unexpected-response", this.onRefusedUpgrade)
+    const closed = { code, reason, wasClean }
+    if (!this.lifeline.wasOpen) this.fail(this.refusal ? this.refused(this.refusal) : { _tag: "OpenFailed" })
+    else if (this.isOwn(closed)) this.end(Exit.succeed(closed), { _tag: "Closed", ...closed })
+    else this.fail({ _tag: "Closed", ...closed })
+    this.gone()
+  }
+
+  // A server answers a close with the same code, or with one that says nothing; any other is its own.
+  private isOwn({ code, wasClean }: CloseEvent): boolean {
+    return this.closedWith !== undefined && wasClean && (code === this.closedWith || closeCode.isRegular(code))
+  }
+
+  private error(reason: WebSocketErrorReason): WebSocketError {
+    return new WebSocketError({ url: this.url, reason })
+  }
+
+  private fail(reason: WebSocketErrorReason): void {
+    const error = this.error(reason)
+    this.end(Exit.fail(error), error)
+  }
+
+  private end(exit: Exit.Exit<CloseEvent, WebSocketError>, whyEnded: WebSocketErrorReason | WebSocketError): void {
+    const error = whyEnded instanceof WebSocketError ? whyEnded : this.error(whyEnded)
+    if (this.lifeline.end(exit, error)) this.outbox.fail(error)
+  }
+
+  /** The end for what must not be followed by another message. */
+  private failAtOnce(reason: WebSocketErrorReason): void {
+    this.fail(reason)
+    this.endMessages()
+    this.destroy()
+  }
+
+  /** The messages end as the connection has: as a failure, unless it was closed in a regular way. */
+  private endMessages(): void {
+    const { ended } = this.lifeline
+    const isFailure = ended !== undefined && Exit.isFailure(ended) && this.lifeline.whyEnded?.isRegularEnd !== true
+    this.inbox.end(isFailure ? Exit.asVoid(ended) : Exit.void)
+  }
+
+  private beginClosing(): Effect.Effect<void> {
+    if (this.hasGone) return Effect.void
+    this.closing ??= new Closing(this.settings.closeTimeout, this.clock, () => this.giveUp())
+    return this.closing.ended
+  }
+
+  // A server that began to close has said why: that comes with the close event, if the socket can be destroyed.
+  private giveUp(): void {
+    if (this.closedWith !== undefined || !isTerminable(this.socket)) {
+      this.fail({ _tag: "CloseTimeout", timeout: this.settings.closeTimeout })
+    }
+    this.destroy()
+  }
+
+  private destroy(): void {
+    if (isTerminable(this.socket)) return this.socket.terminate()
+    // Its close event may be long in coming, and nobody waits for it.
+    if (this.socket.readyState !== CONNECTING) this.gone()
+    this.socket.close()
+  }
+
+  private gone(): void {
+    this.hasGone = true
+    this.closing?.end()
+    // What is being decoded comes first.
+    if (this.decoding === undefined) this.endMessages()
+    else void this.decoding.then(() => this.endMessages())
+  }
+
+  private get emitter(): Emitter | undefined {
+    return isEmitter(this.socket) ? this.socket : undefined
+  }
+
+  /** While the server is held back its answers are too, and a closing has a time of its own. */
+  get activity(): unknown {
+    if (this.inbox.isPaused || this.socket.readyState !== OPEN) return {}
+    return bytesRead(this.socket) ?? this.inbox.received
+  }
+
+  get ping(): Effect.Effect<void, WebSocketError> {
+    return Effect.async((resume) => {
+      const { socket } = this
+      if (!isPingable(socket)) return resume(Exit.void)
+      const data = String(this.pings++)
+      const onPong = (answer: unknown) => {
+        if (String(answer) !== data) return
+        socket.off("pong", onPong)
+        resume(Exit.void)
+      }
+      socket.on("pong", onPong)
+      try {
+        socket.ping(data)
+      } catch (cause) {
+        resume(Exit.fail(this.error({ _tag: "SendFailed", cause })))
+      }
+      return Effect.sync(() => socket.off("pong", onPong))
+    })
+  }
+
+  onSilence(cause: Cause.Cause<WebSocketError | Cause.TimeoutException>): void {
+    const error = Cause.failureOption(cause)
+    if (Option.isSome(error)) this.fail(this.silence(error.value).reason)
+    this.destroy()
+  }
+
+  private silence(error: WebSocketError | Cause.TimeoutException): WebSocketError {
+    if (error._tag === "WebSocketError") return error
+    return this.error({ _tag: "PingTimeout", timeout: this.settings.pinger?.patience ?? Duration.zero })
+  }
 }
-
-const isPausable = (socket: object): socket is { pause: () => void; resume: () => void } =>
-  Predicate.hasProperty(socket, "pause") && typeof socket.pause === "function" &&
-  Predicate.hasProperty(socket, "resume") && typeof socket.resume === "function"
-
-const isTerminable = (socket: object): socket is { terminate: () => void } =>
-  Predicate.hasProperty(socket, "terminate") && typeof socket.terminate === "function"
 
 // No platform sends from memory that other threads may change: that is copied.
 const isSendable = (message: Message): message is string | Uint8Array<ArrayBuffer> =>
   typeof message === "string" || typeof SharedArrayBuffer === "undefined" ||
   !(message.buffer instanceof SharedArrayBuffer)
+
+const isBlob = (data: unknown): data is Blob => typeof Blob !== "undefined" && data instanceof Blob
 
 const toMessage = (data: unknown): Message | undefined => {
   if (typeof data === "string") return data
@@ -247,7 +443,7 @@ const errorOf = (event: object): unknown => {
   return Predicate.hasProperty(event, "message") && event.message !== "" ? event.message : undefined
 }
 
-// `ws` tells the status of a refused upgrade in the text of its error, and nowhere else.
+// Where the response itself is not to be had, the status may be in the text of the error.
 const statusOf = (cause: unknown): { readonly status?: number } => {
   const status = cause instanceof Error ? /^Unexpected server response: (\d{3})$/.exec(cause.message)?.[1] : undefined
   return status === undefined ? {} : { status: Number(status) }

@@ -65,8 +65,10 @@ export class Clients {
   }))
 }
 
+type Listener = { readonly handleEvent: (event: object) => void }
+
 const standard = (socket: WebSocket, closes: Array<number | undefined>): object => {
-  const hearing = new Map<(event: object) => void, (event: object) => void>()
+  const hearing = new Map<string, (event: object) => void>()
   return {
     get readyState() {
       return socket.readyState
@@ -91,20 +93,19 @@ const standard = (socket: WebSocket, closes: Array<number | undefined>): object 
       }
       socket.close(code, reason)
     },
-    addEventListener: (type: "message", listener: (event: object) => void, options?: { readonly once?: boolean }) => {
+    addEventListener: (type: "message", listener: Listener) => {
       const heard = heardBy(socket, String(type), listener)
-      hearing.set(listener, heard)
-      socket.addEventListener(type, heard, options)
+      hearing.set(type, heard)
+      socket.addEventListener(type, heard)
     },
-    removeEventListener: (type: "message", listener: (event: object) => void) =>
-      socket.removeEventListener(type, hearing.get(listener) ?? listener)
+    removeEventListener: (type: "message") => socket.removeEventListener(type, hearing.get(type)!)
   }
 }
 
 /** By the standard an error says nothing, and a message that comes while closing is dropped. */
-const heardBy = (socket: WebSocket, type: string, listener: (event: object) => void) => (event: object): void => {
+const heardBy = (socket: WebSocket, type: string, listener: Listener) => (event: object): void => {
   if (type === "message" && socket.readyState !== socket.OPEN) return
-  listener(type === "error" ? { type } : event)
+  listener.handleEvent(type === "error" ? { type } : event)
 }
 
 /** The reason of a failed WebSocket operation. */

@@ -1,8 +1,13 @@
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
+import { execFileSync } from "node:child_process"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import * as Http from "node:http"
+import * as Https from "node:https"
 import * as Net from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { type WebSocket, WebSocketServer } from "ws"
 
 /** Lets everything that is due happen. */
@@ -87,13 +92,16 @@ export const webSocketServer = (
     readonly port?: number
     readonly onSocket?: (socket: WebSocket) => void
     readonly handleProtocols?: (offered: Set<string>) => string | false
-    readonly refuseWith?: number
+    /** The response, head and body, with which the upgrade is refused; it is not ended by the server. */
+    readonly refuseWith?: string
+    readonly tls?: { readonly key: string; readonly cert: string }
+    readonly onRequest?: (request: Http.IncomingMessage) => void
     readonly perMessageDeflate?: boolean
   } = {}
 ): Effect.Effect<Server<WebSocket> & { readonly url: string }, never, Scope.Scope> =>
   Effect.gen(function*() {
     const queue = yield* Queue.unbounded<WebSocket>()
-    const server = Http.createServer()
+    const server = options.tls === undefined ? Http.createServer() : Https.createServer(options.tls)
     const sockets = track(server)
     const webSockets = new WebSocketServer({
       noServer: true,
@@ -101,8 +109,11 @@ export const webSocketServer = (
       ...(options.handleProtocols && { handleProtocols: options.handleProtocols })
     })
     server.on("upgrade", (request, socket, head) => {
+      options.onRequest?.(request)
       if (options.refuseWith !== undefined) {
-        socket.end(`HTTP/1.1 ${options.refuseWith} No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
+        socket.on("error", () => {})
+        socket.on("end", () => socket.destroy())
+        socket.resume().write(`HTTP/1.1 ${options.refuseWith}`)
         return
       }
       webSockets.handleUpgrade(request, socket, head, (webSocket) => {
@@ -114,7 +125,7 @@ export const webSocketServer = (
     const port = yield* Effect.acquireRelease(listen(server, options.port ?? 0), () => kill(server, sockets))
     return {
       port,
-      url: `ws://127.0.0.1:${port}/`,
+      url: `${options.tls === undefined ? "ws" : "wss"}://127.0.0.1:${port}/`,
       sockets,
       accepted: Queue.take(queue),
       kill: kill(server, sockets)
@@ -123,3 +134,27 @@ export const webSocketServer = (
 
 /** A port of loopback on which nobody listens. */
 export const freePort: Effect.Effect<number> = Effect.scoped(Effect.map(tcpServer(), (server) => server.port))
+
+/** A key and a certificate that nobody but itself vouches for. */
+export const selfSigned = (): { readonly key: string; readonly cert: string } => {
+  const folder = mkdtempSync(join(tmpdir(), "self-signed-"))
+  const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")]
+  try {
+    const request = [
+      "req",
+      "-x509",
+      "-newkey",
+      "ec",
+      "-pkeyopt",
+      "ec_paramgen_curve:prime256v1",
+      "-nodes",
+      "-days",
+      "1"
+    ]
+    const names = ["-subj", "/CN=nobody", "-addext", "subjectAltName=IP:127.0.0.1"]
+    execFileSync("openssl", [...request, ...names, "-keyout", key, "-out", cert], { stdio: "ignore" })
+    return { key: readFileSync(key, "utf8"), cert: readFileSync(cert, "utf8") }
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}

@@ -57,6 +57,17 @@ export const makeMark = <A>(initial: A): Mark<A> => {
 }
 
 /**
+ * Gives a mark to an effect, and to what it forks.
+ *
+ * @internal
+ */
+export const withMark = <A, E, R, M>(
+  effect: Effect.Effect<A, E, R>,
+  mark: Mark<M>,
+  f: (value: M) => M
+): Effect.Effect<A, E, R> => Effect.locallyWith(effect, mark.ref, f)
+
+/**
  * The runtime of this fiber, for fibers that live on their own: they can be interrupted even if this fiber cannot, as
  * where a layer is built; their spans have no parent, which would have ended; and they do not run inside `runSync`, which
  * would not return before they all wait.
@@ -69,10 +80,24 @@ export const ownRuntime = <R>(): Effect.Effect<Runtime.Runtime<R>, never, R> =>
     if (Option.isSome(Context.getOption(own.context, Tracer.ParentSpan))) {
       own = Runtime.updateContext(own, Context.omit(Tracer.ParentSpan)) as Runtime.Runtime<R>
     }
-    return FiberRefs.getOrDefault(own.fiberRefs, FiberRef.currentScheduler) instanceof Scheduler.SyncScheduler
-      ? Runtime.setFiberRef(own, FiberRef.currentScheduler, Scheduler.defaultScheduler)
-      : own
+    const scheduler = FiberRefs.getOrDefault(own.fiberRefs, FiberRef.currentScheduler)
+    return isSync(scheduler) ? Runtime.setFiberRef(own, FiberRef.currentScheduler, Scheduler.defaultScheduler) : own
   })
+
+const isSync = (scheduler: Scheduler.Scheduler): boolean => scheduler instanceof Scheduler.SyncScheduler
+
+/**
+ * Forks an effect with the scheduler of this fiber, and nothing else of it: a runtime holds kilobytes.
+ *
+ * @internal
+ */
+export const bareFork: Effect.Effect<<A, E>(effect: Effect.Effect<A, E>) => Fiber.RuntimeFiber<A, E>> = Effect.map(
+  FiberRef.get(FiberRef.currentScheduler),
+  (current) => {
+    const scheduler = isSync(current) ? Scheduler.defaultScheduler : current
+    return (effect) => Runtime.runFork(Runtime.defaultRuntime, effect, { scheduler })
+  }
+)
 
 /**
  * Forks an effect with a runtime and a mark: `immediate` runs it up to its first suspension before this returns, otherwise

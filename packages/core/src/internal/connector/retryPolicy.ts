@@ -1,7 +1,6 @@
 import type * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { dual } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
@@ -95,10 +94,10 @@ export const production = {
 }
 
 /** @internal */
-export const giveUpAfter = dual<
-  (time: Duration.DurationInput) => <Out, In, R>(self: Schedule.Schedule<Out, In, R>) => Schedule.Schedule<Out, In, R>,
-  <Out, In, R>(self: Schedule.Schedule<Out, In, R>, time: Duration.DurationInput) => Schedule.Schedule<Out, In, R>
->((args) => Schedule.isSchedule(args[0]), (self, time) => {
+export const giveUpAfter = <Out, In, R>(
+  self: Schedule.Schedule<Out, In, R>,
+  time: Duration.DurationInput
+): Schedule.Schedule<Out, In, R> => {
   const millis = Duration.toMillis(Options.duration("giveUpAfter", time))
   const initial = { since: undefined as number | undefined, state: self.initial }
   return Schedule.makeWithState(initial, (attemptBegunAt, input, { since, state }) =>
@@ -110,7 +109,7 @@ export const giveUpAfter = dual<
       const begun = since ?? at
       return [{ since: begun, state: next }, out, at - begun >= millis ? ScheduleDecision.done : decision] as const
     }))
-})
+}
 
 /** @internal */
 export const follow: RetryDecision = { _tag: "Follow" }
@@ -130,33 +129,23 @@ const isDecision = (value: unknown): boolean =>
   (Predicate.isTagged(value, "RetryAfter") && Predicate.hasProperty(value, "time") && Duration.isDuration(value.time))
 
 /** @internal */
-export const classify = dual<
-  <E>(
-    decide: (cause: Cause.Cause<E>) => RetryDecision
-  ) => <Out, In, R>(
-    self: Schedule.Schedule<Out, In, R>
-  ) => Schedule.Schedule<Out, In & Cause.Cause<E>, R>,
-  <Out, In, R, E>(
-    self: Schedule.Schedule<Out, In, R>,
-    decide: (cause: Cause.Cause<E>) => RetryDecision
-  ) => Schedule.Schedule<Out, In & Cause.Cause<E>, R>
->(
-  (args) => Schedule.isSchedule(args[0]),
-  <Out, In, R, E>(self: Schedule.Schedule<Out, In, R>, decide: (cause: Cause.Cause<E>) => RetryDecision) => {
-    Options.checkKind(typeof decide === "function", "decide", "a function", decide)
-    return Schedule.makeWithState(
-      self.initial,
-      (attemptBegunAt, cause: In & Cause.Cause<E>, state) =>
-        Effect.gen(function*() {
-          const decision = decide(cause)
-          Options.checkKind(isDecision(decision), "What decide returns", "follow, giveUp or retryAfter(time)", decision)
-          // The server speaks now, however long ago the attempt began that led to the connection which is lost now.
-          const from = decision._tag === "RetryAfter"
-            ? now(yield* Effect.clock) + Duration.toMillis(decision.time)
-            : attemptBegunAt
-          const [next, out, intervals] = yield* self.step(from, cause, state)
-          return [next, out, decision._tag === "GiveUp" ? ScheduleDecision.done : intervals] as const
-        })
-    )
-  }
-)
+export const classify = <Out, In, R, E>(
+  self: Schedule.Schedule<Out, In, R>,
+  decide: (cause: Cause.Cause<E>) => RetryDecision
+): Schedule.Schedule<Out, In & Cause.Cause<E>, R> => {
+  Options.checkKind(typeof decide === "function", "decide", "a function", decide)
+  return Schedule.makeWithState(
+    self.initial,
+    (attemptBegunAt, cause: In & Cause.Cause<E>, state) =>
+      Effect.gen(function*() {
+        const decision = decide(cause)
+        Options.checkKind(isDecision(decision), "What decide returns", "follow, giveUp or retryAfter(time)", decision)
+        // The server speaks now, however long ago the attempt began that led to the connection which is lost now.
+        const from = decision._tag === "RetryAfter"
+          ? now(yield* Effect.clock) + Duration.toMillis(decision.time)
+          : attemptBegunAt
+        const [next, out, intervals] = yield* self.step(from, cause, state)
+        return [next, out, decision._tag === "GiveUp" ? ScheduleDecision.done : intervals] as const
+      })
+  )
+}

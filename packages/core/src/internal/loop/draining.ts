@@ -37,37 +37,19 @@ export class Draining<C, E, R> {
     reason: SessionEnd<E>,
     { usesUntil = Infinity, wasLost = false }: { readonly usesUntil?: number; readonly wasLost?: boolean } = {}
   ): void {
-    const release = () => {
-      session.release()
-      const exit = Cause.isEmpty(session.loss) ? Exit.void : Exit.failCause(session.loss)
-      return releaseInBackground(this.context, Scope.close(session.scope, exit))
+    // Most connections are not in use, and need no fiber that drains them.
+    if (!session.isBusy) {
+      session.end(reason)
+      const released = this.release(session)
+      if (!wasLost) this.await(released)
+      return
     }
-    const drain = Effect.zipRight(
-      this.within(session.without("use"), usesUntil),
-      Effect.suspend(() => {
-        session.end(reason)
-        this.undelivered++
-        return Effect.ensuring(
-          this.within(session.without("delivery")),
-          Effect.sync(() => {
-            this.undelivered--
-            this.delivered.notify(Exit.void)
-          })
-        )
+    this.await(this.context.fibers.fork(
+      Effect.flatMap(this.drain(session, reason, usesUntil), () => {
+        const released = this.release(session)
+        return wasLost ? Effect.void : Effect.asVoid(Fiber.await(released))
       })
-    )
-    const drained = Effect.flatMap(drain, () => {
-      const released = release()
-      return wasLost ? Effect.void : Effect.asVoid(Fiber.await(released))
-    })
-    if (!session.isBusy) session.end(reason)
-    const fiber: AnyFiber = session.isBusy
-      ? this.context.fibers.fork(drained)
-      : release()
-    if (wasLost && !session.isBusy) return
-    const releasing = this.releasing ??= new Set()
-    releasing.add(fiber)
-    fiber.addObserver(() => releasing.delete(fiber))
+    ))
   }
 
   /** Nothing is drained after this moment. Only an earlier moment counts later on. */
@@ -88,6 +70,33 @@ export class Draining<C, E, R> {
   /** Waits until all connections have been drained, and released if they were not lost. */
   get released(): Effect.Effect<void> {
     return Effect.suspend(() => Effect.asVoid(Fiber.awaitAll(this.releasing ?? [])))
+  }
+
+  private drain(session: Session<C, E>, reason: SessionEnd<E>, usesUntil: number): Effect.Effect<void> {
+    const delivered = Effect.suspend(() => {
+      session.end(reason)
+      this.undelivered++
+      return Effect.ensuring(
+        this.within(session.without("delivery")),
+        Effect.sync(() => {
+          this.undelivered--
+          this.delivered.notify(Exit.void)
+        })
+      )
+    })
+    return Effect.zipRight(this.within(session.without("use"), usesUntil), delivered)
+  }
+
+  private release(session: Session<C, E>): AnyFiber {
+    session.release()
+    const exit = Cause.isEmpty(session.loss) ? Exit.void : Exit.failCause(session.loss)
+    return releaseInBackground(this.context, Scope.close(session.scope, exit))
+  }
+
+  private await(fiber: AnyFiber): void {
+    const releasing = this.releasing ??= new Set()
+    releasing.add(fiber)
+    fiber.addObserver(() => releasing.delete(fiber))
   }
 
   /** Waits for an effect, but not longer than until the moment, or until draining ends. */

@@ -136,21 +136,18 @@ export class Session<C, E> {
     effect: Effect.Effect<A, E2, R>,
     workOf: (stop: () => void) => Work
   ): Effect.Effect<Exit.Exit<A, E2>, never, R> {
-    let started: AnyFiber | undefined
-    const stop = () => {
-      if (started !== undefined) interrupt(started)
-    }
-    const work = workOf(stop)
+    let running: AnyFiber | undefined
+    const work = workOf(() => running && interrupt(running))
     // Entered first: the effect may close gracefully, or ask for a refresh, in its first turn.
     this.enter(work)
     const { fiber, inherit } = this.fibers.forkUse(caller, effect)
     fiber.addObserver(() => this.leave(work))
     const ended = fiber.unsafePoll()
     if (ended !== null) return Effect.as(inherit, Exit.flatten(ended))
-    started = fiber
+    running = fiber
     // The effect itself may have ended the connection in its first turn.
-    if (this.endedWith !== undefined) stop()
-    else if (this.supersededBy !== undefined) work.onSuperseded?.()
+    if (this.supersededBy !== undefined) work.onSuperseded?.()
+    if (this.endedWith !== undefined) work.onEnded?.()
     const exit = caller.restore(Effect.async<Exit.Exit<A, E2>>((resume) => fiber.addObserver(resume)))
     return exit.pipe(
       Effect.onInterrupt(() => Effect.flatMap(Fiber.interrupt(fiber), defectsOf)),

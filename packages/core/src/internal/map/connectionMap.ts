@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import { dual, identity } from "effect/Function"
+import { identity } from "effect/Function"
 import * as Inspectable from "effect/Inspectable"
 import * as MutableHashMap from "effect/MutableHashMap"
 import * as Option from "effect/Option"
@@ -202,11 +202,10 @@ export const make = <Key, Address, Connection, EA, EC, RA, RC, RS, RH>(
   options: Options<Key, Address, Connection, EA, EC, RA, RC, RS, RH>
 ): Effect.Effect<ConnectionMap<Key, Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> =>
   Effect.uninterruptible(Effect.gen(function*() {
-    const { idleTimeToLive, maxConcurrentConnects } = yield* Effect.sync(() => decode(options))
+    const { idleTimeToLive, limiter } = yield* Effect.sync(() => decode(options))
     const scope = yield* Effect.scope
     const clock = yield* Effect.clock
     const runtime = yield* ownRuntime<RA | RC | RS | RH>()
-    const limiter = maxConcurrentConnects === Infinity ? undefined : makeAttemptLimiter(maxConcurrentConnects)
     const open = (key: Key) =>
       Effect.suspend(() => {
         const own = options.options(key)
@@ -221,38 +220,33 @@ export const make = <Key, Address, Connection, EA, EC, RA, RC, RS, RH>(
   }))
 
 const decode = (options: {
+  readonly options: unknown
   readonly idleTimeToLive?: Duration.DurationInput | undefined
   readonly maxConcurrentConnects?: number | undefined
 }) => {
   const { idleTimeToLive = Duration.zero, maxConcurrentConnects = Infinity } = options
-  option.check(maxConcurrentConnects >= 1, "maxConcurrentConnects", "1 or more", maxConcurrentConnects)
+  option.checkKind(typeof options.options === "function", "options", "a function", options.options)
+  const isCount = Number.isSafeInteger(maxConcurrentConnects) || maxConcurrentConnects === Infinity
+  option.check(
+    isCount && maxConcurrentConnects >= 1,
+    "maxConcurrentConnects",
+    "an integer of 1 or more, or Infinity",
+    maxConcurrentConnects
+  )
   return {
     idleTimeToLive: Duration.toMillis(option.duration("idleTimeToLive", idleTimeToLive)),
-    maxConcurrentConnects: Math.floor(maxConcurrentConnects)
+    limiter: maxConcurrentConnects === Infinity ? undefined : makeAttemptLimiter(maxConcurrentConnects)
   }
 }
 
 const impl = <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>) => self as Impl<Key, Connection, E>
 
 /** @internal */
-export const get: {
-  <Key>(key: Key): <Connection, E>(
-    self: ConnectionMap<Key, Connection, E>
-  ) => Effect.Effect<PersistentConnection<Connection, E>, never, Scope.Scope>
-  <Key, Connection, E>(
-    self: ConnectionMap<Key, Connection, E>,
-    key: Key
-  ): Effect.Effect<PersistentConnection<Connection, E>, never, Scope.Scope>
-} = dual(2, <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>, key: Key) => impl(self).get(key))
+export const get = <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>, key: Key) => impl(self).get(key)
 
 /** @internal */
-export const invalidate: {
-  <Key>(key: Key): <Connection, E>(self: ConnectionMap<Key, Connection, E>) => Effect.Effect<void>
-  <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>, key: Key): Effect.Effect<void>
-} = dual(
-  2,
-  <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>, key: Key) => impl(self).invalidate(key)
-)
+export const invalidate = <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>, key: Key) =>
+  impl(self).invalidate(key)
 
 /** @internal */
 export const keys = <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>): Effect.Effect<Array<Key>> =>

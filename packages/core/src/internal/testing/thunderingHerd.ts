@@ -3,7 +3,6 @@ import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { dual } from "effect/Function"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Predicate from "effect/Predicate"
@@ -97,15 +96,12 @@ const run = <E, R>(
   })
 
 /** @internal */
-export const peak = dual<
-  (window: Duration.DurationInput) => (self: Simulation) => Peak,
-  (self: Simulation, window: Duration.DurationInput) => Peak
->(2, (self, window) => {
+export const peak = (self: Simulation, window: Duration.DurationInput): Peak => {
   const length = option.finiteMillis("window", window)
   return self.runs
     .map((run) => fullest(run, length, self.clients))
     .reduce((worst, peak) => peak.attempts > worst.attempts ? peak : worst)
-})
+}
 
 /** The fullest of the windows that begin with an attempt; no other window is fuller. */
 const fullest = ({ attempts, seed }: Run, length: number, clients: number): Peak => {

@@ -1,0 +1,81 @@
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import { isEmitter } from "./emitter.js"
+
+/**
+ * What a server said when it refused the upgrade.
+ *
+ * @internal
+ */
+export interface Refusal {
+  readonly status: number
+  readonly retryAfter?: Duration.Duration
+  readonly body?: Redacted.Redacted<string>
+}
+
+/** So much of the body is kept, in bytes. */
+const bodyLimit = 8 * 1024
+
+/**
+ * Reads the response with which a server refused the upgrade, as `ws` gives it: Node's `IncomingMessage`. Its body may
+ * be long, or never end.
+ *
+ * @internal
+ */
+export class RefusalReader {
+  private readonly decoder = new TextDecoder()
+  private body = ""
+  private read = 0
+
+  constructor(
+    private readonly response: object,
+    private readonly clock: Clock.Clock,
+    /** Called once enough has been read. */
+    done: () => void
+  ) {
+    if (!isEmitter(response)) return
+    response.on("data", (chunk) => {
+      if (!(chunk instanceof Uint8Array) || this.read >= bodyLimit) return
+      const part = chunk.subarray(0, bodyLimit - this.read)
+      this.read += part.length
+      this.body += this.decoder.decode(part, { stream: true })
+      if (this.read >= bodyLimit) done()
+    })
+    response.on("end", done)
+    response.on("error", done)
+    response.on("close", done)
+  }
+
+  /** What has been read so far. */
+  get refusal(): Refusal {
+    const retryAfter = this.retryAfter
+    return {
+      status: Predicate.hasProperty(this.response, "statusCode") ? Number(this.response.statusCode) : 0,
+      ...(retryAfter !== undefined && { retryAfter }),
+      ...(this.body !== "" && { body: Redacted.make(this.body) })
+    }
+  }
+
+  /** Seconds, or a date: from which the server's own idea of now is subtracted, if it has sent it (T5). */
+  private get retryAfter(): Duration.Duration | undefined {
+    const value = this.header("retry-after")
+    if (value === undefined) return undefined
+    if (/^\d+$/.test(value)) return Duration.seconds(Number(value))
+    const at = momentOf(value)
+    const sent = momentOf(this.header("date") ?? "")
+    const now = Number.isNaN(sent) ? this.clock.unsafeCurrentTimeMillis() : sent
+    return Number.isNaN(at) ? undefined : Duration.millis(Math.max(0, at - now))
+  }
+
+  private header(name: string): string | undefined {
+    const headers = Predicate.hasProperty(this.response, "headers") ? this.response.headers : undefined
+    const value = Predicate.hasProperty(headers, name) ? headers[name] : undefined
+    return typeof value === "string" ? value.trim() : undefined
+  }
+}
+
+// In ms, of a date as HTTP has it. It reads no clock. `effect/DateTime`, which could too, is 30 times as long as this module.
+// oxlint-disable-next-line no-restricted-globals
+const momentOf = (date: string): number => /^\w+, .* GMT$/.test(date) ? Date.parse(date) : Number.NaN
