@@ -256,7 +256,7 @@ export class Prober<Connection, E, R> implements Monitor<E | Cause.TimeoutExcept
         // If the connector has noticed the end of the connection in the same turn, it has said so by now.
         if (Option.isSome(exit)) {
           if (interruptedFor === "heard") return
-          if (interruptedFor === undefined || !Exit.isInterrupted(exit.value)) {
+          if (interruptedFor === undefined) {
             return yield* Exit.asVoid(Exit.mapErrorCause(exit.value, interruptAsDefect))
           }
           interruptedFor = undefined
