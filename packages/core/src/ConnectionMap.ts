@@ -109,7 +109,8 @@ export interface Options<
  */
 export const make: <Key, Address, Connection, EA = never, EC = never, RA = never, RC = never, RS = never, RH = never>(
   options: Options<Key, Address, Connection, EA, EC, RA, RC, RS, RH>
-) => Effect.Effect<ConnectionMap<Key, Connection, NoInfer<EA | EC>>, never, NoInfer<RA | RC | RS | RH> | Scope.Scope> = internal.make
+) => Effect.Effect<ConnectionMap<Key, Connection, NoInfer<EA | EC>>, never, NoInfer<RA | RC | RS | RH> | Scope.Scope> =
+  internal.make
 
 /**
  * The connection for a key, made if there is none; like `PersistentConnection.make` it does not wait until there is one.
