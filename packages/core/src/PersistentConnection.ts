@@ -586,7 +586,7 @@ export interface ConnectionAge {
  * declare const feed: PersistentConnection.PersistentConnection<Feed>
  *
  * export const hourly = PersistentConnection.refreshWhen(feed, PersistentConnection.maxAge("1 hour"))
- * export const whenTheServerSaysSo = PersistentConnection.refreshWhen(feed, (feed) => feed.goingAway, { elsewhere: true })
+ * export const atShutdown = PersistentConnection.refreshWhen(feed, (feed) => feed.goingAway, { elsewhere: true })
  * ```
  *
  * @since 0.1.0

@@ -190,7 +190,9 @@ export class Prober<Connection, E, R> implements Monitor<E | Cause.TimeoutExcept
     this.running?.forEach(interrupt)
   }
 
-  /** Looks at the connection after that part of an interval. The wait costs little: most connections do nothing else. */
+  /**
+   * Looks at the connection after that part of an interval. The wait costs little: most connections do nothing else.
+   */
   private lookAfter(part: number): void {
     const { clock, random } = this.origin
     const before = this.heard
