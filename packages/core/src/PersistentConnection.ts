@@ -27,6 +27,7 @@ import type { ConnectionClosed, ConnectionLost, NotConnected } from "./Connectio
 import type { ConnectionEvent } from "./ConnectionEvent.js"
 import type { ConnectionState } from "./ConnectionState.js"
 import type { Attempt, AttemptFailure, Connection, Connector, Error, TypeId as ConnectorTypeId } from "./Connector.js"
+import type { Inferred } from "./internal/base/inferred.js"
 import * as internal from "./internal/loop/service.js"
 import * as following from "./internal/using/following.js"
 import * as replacing from "./internal/using/replacing.js"
@@ -283,9 +284,9 @@ export const make: <
 >(
   options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
 ) => Effect.Effect<
-  PersistentConnection<Connection, NoInfer<EA | EC>>,
+  PersistentConnection<Connection, EA | EC>,
   never,
-  NoInfer<RA | RC | RS | RH> | Scope.Scope
+  RA | RC | Inferred<RS | RH> | Scope.Scope
 > = internal.make
 
 /**
@@ -308,7 +309,7 @@ export const layer = <
 >(
   tag: Context.Tag<Id, PersistentConnection<Connection, E>>,
   options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
-): Layer.Layer<Id, never, NoInfer<RA | RC | RS | RH>> => Layer.scoped(tag, make(options))
+): Layer.Layer<Id, never, RA | RC | Inferred<RS | RH>> => Layer.scoped(tag, make(options))
 
 /**
  * @since 0.1.0

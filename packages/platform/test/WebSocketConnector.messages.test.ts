@@ -185,8 +185,10 @@ describe("messages that are not read", () => {
       const order = (index: number) => JSON.stringify({ index, text: "buy EURUSD at 1.0835 ".repeat(300) })
       const server = yield* webSocketServer({
         perMessageDeflate: true,
-        onSocket: (socket) => {
-          for (let index = 0; index < 2000; index++) socket.send(order(index))
+        onSocket: (socket, stream) => {
+          // Written at once, so that one read of the client's gets more than its limit.
+          stream.cork()
+          for (let index = 0; index < 2000; index++) socket.send(order(index), () => index === 1999 && stream.uncork())
           socket.close(1001)
         }
       })

@@ -7,8 +7,8 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { cases, turn } from "../support/proof.js"
 import { Refused } from "../support/refused.js"
+import { heapUsed, objectsReachableFrom } from "../support/size.js"
 import { tick } from "./Scenario.js"
-import { heapUsed, objectsReachableFrom } from "./size.js"
 import { World } from "./World.js"
 
 interface Options {

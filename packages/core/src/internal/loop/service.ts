@@ -19,6 +19,7 @@ import * as RetryPolicy from "../../RetryPolicy.js"
 import { equalCause, equalCauseBy } from "../base/cause.js"
 import { type AnyFiber, ownRuntime } from "../base/effect3.js"
 import { equalContent } from "../base/equalContent.js"
+import type { Inferred } from "../base/inferred.js"
 import * as option from "../base/options.js"
 import { never } from "../base/time.js"
 import { Loop, type Settings } from "./loop.js"
@@ -166,10 +167,13 @@ export const waitFor = <A, C, E, R, B, E2>(
 ): Effect.Effect<B, E2> => Effect.zipRight(loop.beforeWaiting(fiber), loop.status.whileWaiting(signal))
 
 /** @internal */
-export const make = <Address, Connection, EA, EC, RA, RC, RS, RH>(
+export function make<Address, Connection, EA, EC, RA, RC, RS, RH>(
   options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
-): Effect.Effect<PersistentConnection<Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> =>
-  Effect.uninterruptible(Effect.gen(function*() {
+): Effect.Effect<PersistentConnection<Connection, EA | EC>, never, RA | RC | Inferred<RS | RH> | Scope.Scope>
+export function make<Address, Connection, EA, EC, RA, RC, RS, RH>(
+  options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
+): Effect.Effect<PersistentConnection<Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> {
+  return Effect.uninterruptible(Effect.gen(function*() {
     const settings = yield* Effect.sync(() => decode(options))
     const scope = yield* Effect.scope
     const clock = yield* Effect.clock
@@ -179,6 +183,7 @@ export const make = <Address, Connection, EA, EC, RA, RC, RS, RH>(
     yield* Scope.addFinalizer(scope, Effect.zipRight(self.loop.dispose, Effect.sync(() => registry.delete(self))))
     return self
   }))
+}
 
 const isFunction = (value: unknown) => typeof value === "function"
 
