@@ -85,7 +85,6 @@ describe.each<Platform>(["ws", "browser"])("messages of a WebSocket (%s)", (plat
 
   it.scopedLive("are the same when they are compressed on the way", () =>
     Effect.gen(function*() {
-      let sent = 0
       const server = yield* webSocketServer({
         perMessageDeflate: true,
         onSocket: (socket) => {
@@ -184,6 +183,7 @@ describe("messages that are not read", () => {
   it.scopedLive("are taken in, whatever the limit, as far as ws had read and inflated them before the pause", () =>
     Effect.gen(function*() {
       const order = (index: number) => JSON.stringify({ index, text: "buy EURUSD at 1.0835 ".repeat(300) })
+      let sent = 0
       const server = yield* webSocketServer({
         perMessageDeflate: true,
         onSocket: (socket) => {
