@@ -1,10 +1,10 @@
 /**
  * Where the server is this time: look-ups for the `address` option of a persistent connection. Any effect, or function
- * from the attempt to an effect, will do as well. A function learns why the last attempt failed, so that it can refresh
- * a token that was not accepted, and go elsewhere only if the server was not there.
+ * from the attempt to an effect, works as well. A function learns why the last attempt failed, so it can get a new token
+ * when the old one was not accepted, and another address only when the server was not there.
  *
- * The look-ups made here remember where they are in their list for each persistent connection by itself. Several that
- * share one look-up do not disturb each other, and one that is made anew begins at the beginning.
+ * The look-ups made here keep their position in the list for each persistent connection separately: several can share
+ * one look-up, and a new one starts at the beginning of the list.
  *
  * @example
  * ```ts
@@ -49,7 +49,7 @@ import type { Attempt } from "./Connector.js"
 import * as internal from "./internal/connector/addresses.js"
 
 /**
- * What a look-up made here is: a value for the `address` option, or a part of a function for it.
+ * A look-up: a value for the `address` option, or a part of a function for it.
  *
  * @since 0.1.0
  * @category models
@@ -67,8 +67,8 @@ export interface LookUp<out Address> {
 export const constant: <Address>(address: Address) => Effect.Effect<Address> = Effect.succeed
 
 /**
- * The next address of the list for every attempt, beginning with the first, and after the last one the first again. An
- * address that is listed twice has two turns.
+ * The next address of the list for every attempt, from the first to the last and then the first again. An address that
+ * is listed twice has two turns.
  *
  * Throws an `IllegalArgumentException` if there are no addresses.
  *
@@ -78,9 +78,9 @@ export const constant: <Address>(address: Address) => Effect.Effect<Address> = E
 export const roundRobin: <Address>(addresses: NonEmptyReadonlyArray<Address>) => LookUp<Address> = internal.roundRobin
 
 /**
- * The addresses in a random order, and when all have had their turn in another one, so that the clients of a set of
- * servers spread over them. It never gives the same address twice in a row, unless there is only one; an address that
- * is listed twice, by its content, counts once. Chance comes from the `Random` service (T4).
+ * The addresses in a random order, which is drawn again when all have had their turn, so that the clients of a set of
+ * servers spread over them. It never gives the same address twice in a row, unless there is only one. An address that is
+ * listed twice, by its content, counts once. Randomness comes from the `Random` service (T4).
  *
  * Throws an `IllegalArgumentException` if there are no addresses.
  *
@@ -95,22 +95,24 @@ export const shuffled: <Address>(addresses: NonEmptyReadonlyArray<Address>) => L
  */
 export interface FailoverOptions {
   /**
-   * When the first address was left this long ago or longer, the first attempt after the loss of a connection goes
-   * there again; a connection that works is not given up for it. Default: `Duration.infinity`, never.
+   * When the first address was left at least this long ago, the first attempt after the loss of a connection, or of a
+   * refresh, goes there again. A connection that works is not given up for it. Default: `Duration.infinity`, never.
    */
   readonly failBackAfter?: Duration.DurationInput | undefined
   /**
-   * After which causes to go on to the next address: those of failed attempts, of look-ups as well, and those of losses
-   * alike. A loss without an error has an empty cause. Default: after every failed attempt, and after no loss.
+   * After which causes to go on to the next address. They are those of failed attempts, look-ups included, and those of
+   * losses; a loss without an error has an empty cause. Default: after every failed attempt, and after no loss.
    */
   readonly failoverWhen?: ((cause: Cause.Cause<unknown>) => boolean) | undefined
 }
 
 /**
- * Addresses in the order of preference. Unless the options say otherwise it stays with the one that works, also when a
- * connection to it is lost, and goes on to the next one, after the last to the first again, when an attempt has failed.
+ * Addresses in the order of preference. By default it stays with the one that works, also when a connection to it is lost
+ * or refreshed, and goes on to the next one when an attempt has failed; after the last comes the first again. When the
+ * server of the current connection has announced that it will go (`attempt.elsewhere`), it chooses another address, if
+ * there is one. An address that is listed twice, by its content, counts once.
  *
- * Throws an `IllegalArgumentException` if there are no addresses, and for a negative duration.
+ * Throws an `IllegalArgumentException` if there are no addresses, or an option makes no sense.
  *
  * @example
  * ```ts
@@ -121,7 +123,8 @@ export interface FailoverOptions {
  *
  * class FeedError extends Data.TaggedError("FeedError")<{ readonly status: number }> {}
  *
- * // Another host would not accept this user either. One that accepts everybody and hangs up is left too.
+ * // After a 401 it stays: another host would not accept this user either. After any other cause it goes on, also when a
+ * // host accepts every connection and hangs up.
  * export const address = Addresses.failover(["a.example.com", "b.example.com"], {
  *   failoverWhen: (cause) =>
  *     Option.match(Cause.failureOption(cause), {

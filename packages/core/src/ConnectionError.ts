@@ -2,11 +2,17 @@
  * The only errors that the library makes itself. Everything else that a user sees failing is the look-up's or the
  * connector's own error, unchanged (rule D5).
  *
+ * However they are printed or logged, these errors show their message and no secrets: the causes that they hold are for
+ * the program, and neither `console.log`, JSON nor Effect's loggers walk into them.
+ *
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
-import { summary } from "./internal/base/cause.js"
+import * as Option from "effect/Option"
+import type { AttemptFailure } from "./Connector.js"
+import * as internal from "./internal/base/cause.js"
+import { summary } from "./internal/base/render.js"
 
 /**
  * Why a persistent connection is closed:
@@ -15,7 +21,8 @@ import { summary } from "./internal/base/cause.js"
  * - `Aborted`: the connector, or the look-up, called `attempt.abort` with this error (X5);
  * - `GaveUp`: the retry policy ended after this failure or loss (D11).
  *
- * If it is not closed by its owner, a persistent connection logs that, as an error.
+ * If it is not closed by its owner, a persistent connection logs that: as an error, but as information if it gave up
+ * after the server had closed the connection in the regular way (`isRegularEnd`).
  *
  * @since 0.1.0
  * @category models
@@ -23,7 +30,29 @@ import { summary } from "./internal/base/cause.js"
 export type ClosedReason<E> =
   | { readonly _tag: "ClosedByOwner" }
   | { readonly _tag: "Aborted"; readonly cause: Cause.Cause<E> }
-  | { readonly _tag: "GaveUp"; readonly cause: Cause.Cause<E | Cause.TimeoutException> }
+  | { readonly _tag: "GaveUp"; readonly cause: Cause.Cause<AttemptFailure<E>> }
+
+/**
+ * Did the server close the connection in the regular way (D13)? True if there are errors, and all of them have a field
+ * `isRegularEnd` that is true, as those have with which a WebSocket connector reports the close codes 1000 and 1001. A
+ * connection that ended without any error has given no reason, and is not one.
+ *
+ * @example
+ * ```ts
+ * import * as ConnectionError from "@persistent-connection/core/ConnectionError"
+ * import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+ *
+ * // Reconnect unless the server said goodbye.
+ * export const retry = RetryPolicy.classify(
+ *   RetryPolicy.standard,
+ *   (cause) => ConnectionError.isRegularEnd(cause) ? RetryPolicy.giveUp : RetryPolicy.follow
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isRegularEnd: (cause: Cause.Cause<unknown>) => boolean = internal.isRegularEnd
 
 /**
  * The persistent connection is closed, or closing: there is no connection and there will be no other.
@@ -33,17 +62,25 @@ export type ClosedReason<E> =
  */
 export class ConnectionClosed<out E = unknown> extends Data.TaggedError("ConnectionClosed")<{
   readonly serverName: string
-  readonly reason: ClosedReason<unknown>
+  readonly message: string
 }> {
-  declare readonly reason: ClosedReason<E>
+  readonly #reason: ClosedReason<E>
 
   /**
-   * One line for a person: the server's name and the reason.
+   * @since 0.1.0
+   */
+  constructor({ reason, serverName }: { readonly serverName: string; readonly reason: ClosedReason<E> }) {
+    super({ serverName, message: `The persistent connection to "${serverName}" is closed: ${describeReason(reason)}` })
+    this.#reason = reason
+  }
+
+  /**
+   * Why it is closed. Not printed with the error; the message says the same in words.
    *
    * @since 0.1.0
    */
-  override get message(): string {
-    return `The persistent connection to "${this.serverName}" is closed: ${describeReason(this.reason)}`
+  get reason(): ClosedReason<E> {
+    return this.#reason
   }
 }
 
@@ -54,38 +91,99 @@ const describeReason = (reason: ClosedReason<unknown>): string => {
     case "Aborted":
       return `it was aborted with ${summary(reason.cause)}`
     case "GaveUp":
-      return `its retry policy gave up after ${summary(reason.cause)}`
+      return isRegularEnd(reason.cause)
+        ? `its retry policy gave up after the server had closed the connection: ${summary(reason.cause)}`
+        : `its retry policy gave up after ${summary(reason.cause)}`
   }
 }
 
 /**
- * The connection on which something was being done, or was to be, is lost. The persistent connection itself goes on.
- *
- * `generation` is the number of the connection that was lost (1 for the first), `cause` is how it ended: empty if the
- * peer closed it without an error. To who did not want to wait (`whenDisconnected: "fail"`) `generation` is 0 if there
- * has been no connection yet, and `cause` is what failed last: the connection, or an attempt since then; empty if
- * nothing has.
+ * The connection on which something was being done is lost. The persistent connection itself goes on.
  *
  * @since 0.1.0
  * @category errors
  */
 export class ConnectionLost<out E = unknown> extends Data.TaggedError("ConnectionLost")<{
   readonly serverName: string
+  /** The number of the connection that was lost, 1 for the first. */
   readonly generation: number
-  readonly cause: Cause.Cause<unknown>
+  readonly message: string
 }> {
-  declare readonly cause: Cause.Cause<E>
+  readonly #lossCause: Cause.Cause<E>
 
   /**
-   * One line for a person: the server's name, the connection's number, or that there has been none yet, and the cause.
+   * @since 0.1.0
+   */
+  constructor({ generation, lossCause, serverName }: {
+    readonly serverName: string
+    readonly generation: number
+    readonly lossCause: Cause.Cause<E>
+  }) {
+    super({
+      serverName,
+      generation,
+      message: `Connection ${generation} to "${serverName}" ${internal.describeEnd(lossCause)}`
+    })
+    this.#lossCause = lossCause
+  }
+
+  /**
+   * How the connection ended: empty if the server closed it without an error. Not printed with the error, and not called
+   * `cause`, which Effect's loggers print in full; the message says the same in words.
    *
    * @since 0.1.0
    */
-  override get message(): string {
-    if (this.generation > 0) {
-      return `Connection ${this.generation} to "${this.serverName}" was lost: ${summary(this.cause)}`
-    }
-    const why = Cause.isEmpty(this.cause) ? "" : `: ${summary(this.cause)}`
-    return `There has been no connection to "${this.serverName}" yet${why}`
+  get lossCause(): Cause.Cause<E> {
+    return this.#lossCause
+  }
+}
+
+/**
+ * There is no connection now, and the caller did not want to wait for one (`whenDisconnected: "fail"`). The persistent
+ * connection goes on trying.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class NotConnected<out E = unknown> extends Data.TaggedError("NotConnected")<{
+  readonly serverName: string
+  /** The number of the last connection; 0 if there has been none. */
+  readonly generation: number
+  /** How many attempts have failed since that connection, or from the beginning. */
+  readonly failedAttempts: number
+  readonly message: string
+}> {
+  readonly #lastCause: Option.Option<Cause.Cause<AttemptFailure<E>>>
+
+  /**
+   * @since 0.1.0
+   */
+  constructor({ failedAttempts, generation, lastCause, serverName }: {
+    readonly serverName: string
+    readonly generation: number
+    readonly failedAttempts: number
+    readonly lastCause: Option.Option<Cause.Cause<AttemptFailure<E>>>
+  }) {
+    const there = generation === 0
+      ? `There has been no connection to "${serverName}" yet`
+      : `There is no connection to "${serverName}" now`
+    const cause = Option.getOrElse(lastCause, () => Cause.empty)
+    const why = failedAttempts > 0
+      ? `: the last attempt failed: ${summary(cause)}`
+      : generation > 0
+      ? `: connection ${generation} ${internal.describeEnd(cause)}`
+      : ""
+    super({ serverName, generation, failedAttempts, message: there + why })
+    this.#lastCause = lastCause
+  }
+
+  /**
+   * Why the last attempt failed or, if none has failed since, how the last connection ended; none if there has been
+   * neither. Not printed with the error; the message says the same in words.
+   *
+   * @since 0.1.0
+   */
+  get lastCause(): Option.Option<Cause.Cause<AttemptFailure<E>>> {
+    return this.#lastCause
   }
 }

@@ -7,6 +7,9 @@ import type * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as LogLevel from "effect/LogLevel"
 import type { AttemptFailure } from "./Connector.js"
+import { describeEnd } from "./internal/base/cause.js"
+import { printable } from "./internal/base/printable.js"
+import { render, summary } from "./internal/base/render.js"
 
 /**
  * - `AttemptingToConnect` opens a cycle; retries inside the cycle do not repeat it (C2).
@@ -34,14 +37,67 @@ interface Definition extends Data.TaggedEnum.WithGenerics<3> {
   readonly taggedEnum: ConnectionEvent<this["A"], this["B"], this["C"]>
 }
 
+const print = (event: ConnectionEvent<unknown, unknown>) => {
+  switch (event._tag) {
+    case "AttemptingToConnect":
+    case "Connected":
+      return { _tag: event._tag, generation: event.generation }
+    case "ObtainedAddress":
+      return {
+        _tag: event._tag,
+        attempt: event.attempt,
+        ...event.address === undefined ? {} : { address: render(event.address) }
+      }
+    case "FailedToConnect":
+      return { _tag: event._tag, attempt: event.attempt, cause: summary(event.cause) }
+    case "Disconnected":
+      return { _tag: event._tag, generation: event.generation, cause: summary(event.cause) }
+  }
+}
+
 /**
- * Constructors of the events, with `$is` and `$match`.
+ * Constructors of the events, with `$is` and `$match`. An event that is printed or logged shows its causes in words,
+ * without secrets, and not the connection; see `message`.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const { $is, $match, AttemptingToConnect, Connected, Disconnected, FailedToConnect, ObtainedAddress } = Data
-  .taggedEnum<Definition>()
+export const { $is, $match, AttemptingToConnect, Connected, Disconnected, FailedToConnect, ObtainedAddress } =
+  printable(Data.taggedEnum<Definition>(), print)
+
+/**
+ * An event in one line for a person, with the reason of a failure or a loss: `Attempt 3 failed: connect ECONNREFUSED
+ * 127.0.0.1:8080`. It holds no secrets, and no connection. See `docs/watching.md` for what is hidden.
+ *
+ * @example
+ * ```ts
+ * import * as ConnectionEvent from "@persistent-connection/core/ConnectionEvent"
+ * import * as Effect from "effect/Effect"
+ *
+ * // For the `onEvent` option.
+ * export const onEvent = (event: ConnectionEvent.ConnectionEvent<unknown, unknown>) =>
+ *   Effect.logWithLevel(ConnectionEvent.logLevel(event), ConnectionEvent.message(event))
+ * ```
+ *
+ * @since 0.1.0
+ * @category rendering
+ */
+export const message = <Connection, E, Address>(event: ConnectionEvent<Connection, E, Address>): string => {
+  switch (event._tag) {
+    case "AttemptingToConnect":
+      return `Connecting (connection ${event.generation})`
+    case "ObtainedAddress":
+      return event.address === undefined
+        ? `Attempt ${event.attempt} has obtained an address`
+        : `Attempt ${event.attempt} has obtained the address ${render(event.address)}`
+    case "FailedToConnect":
+      return `Attempt ${event.attempt} failed: ${summary(event.cause)}`
+    case "Connected":
+      return `Connected (connection ${event.generation})`
+    case "Disconnected":
+      return `Connection ${event.generation} ${describeEnd(event.cause)}`
+  }
+}
 
 /**
  * The level at which an event is worth logging: `FailedToConnect` is an error, all others are information (E5).
@@ -64,4 +120,4 @@ export const mapAddress = <Connection, E, Address, Address2>(
   event: ConnectionEvent<Connection, E, Address>,
   f: (address: Address) => Address2
 ): ConnectionEvent<Connection, E, Address2> =>
-  event._tag === "ObtainedAddress" ? { ...event, address: f(event.address) } : event
+  event._tag === "ObtainedAddress" ? ObtainedAddress({ address: f(event.address), attempt: event.attempt }) : event

@@ -12,12 +12,13 @@ import type { PersistentConnection } from "./PersistentConnection.js"
  * every event of `ConnectionEvent` at its level (E5), a `refresh` that fails, as a warning, and that its owner has closed
  * it; any other end a persistent connection logs by itself. It starts no fiber that stays.
  *
- * The same failure is never logged twice in a row, not even if there was a connection in between, unless that has
- * lasted a minute or longer. How many attempts have failed is told when one succeeds.
+ * While the same failure repeats there are no events (C5). The log then reminds of the outage, as an error, when an
+ * attempt begins and a minute has passed since the last line about it, and then each time the outage has lasted twice as
+ * long, at least every 6 hours (D12). A second outage is logged like the first.
  *
- * Each line is annotated: `server_name`, `event`, and what is known of `generation`, `attempt`, `address`. Credentials
- * in addresses and in what errors quote of them are left out. It goes to the loggers, with the annotations, of the fiber
- * that called this.
+ * Each line is annotated: `server_name`, `event`, and the event's `generation`, `attempt` or `address`. It holds no
+ * connection and no error, but texts without secrets; see `docs/watching.md` for what is hidden. It goes to the loggers,
+ * with the annotations, of the fiber that called this.
  *
  * @example
  * ```ts

@@ -33,6 +33,7 @@
  */
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import type { Inspectable } from "effect/Inspectable"
 import type { Pipeable } from "effect/Pipeable"
 import type * as Scope from "effect/Scope"
@@ -108,7 +109,8 @@ export interface Options<
  */
 export const make: <Key, Address, Connection, EA = never, EC = never, RA = never, RC = never, RS = never, RH = never>(
   options: Options<Key, Address, Connection, EA, EC, RA, RC, RS, RH>
-) => Effect.Effect<ConnectionMap<Key, Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> = internal.make
+) => Effect.Effect<ConnectionMap<Key, Connection, NoInfer<EA | EC>>, never, NoInfer<RA | RC | RS | RH> | Scope.Scope> =
+  internal.make
 
 /**
  * The connection for a key, made if there is none; like `PersistentConnection.make` it does not wait until there is one.
@@ -128,7 +130,7 @@ export const get: {
     self: ConnectionMap<Key, Connection, E>,
     key: Key
   ): Effect.Effect<PersistentConnection.PersistentConnection<Connection, E>, never, Scope.Scope>
-} = internal.get
+} = dual(2, internal.get)
 
 /**
  * Forgets the connection for a key: whoever asks next gets a new one. It is closed when those who have it have closed
@@ -140,7 +142,7 @@ export const get: {
 export const invalidate: {
   <Key>(key: Key): <Connection, E>(self: ConnectionMap<Key, Connection, E>) => Effect.Effect<void>
   <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>, key: Key): Effect.Effect<void>
-} = internal.invalidate
+} = dual(2, internal.invalidate)
 
 /**
  * The keys for which there is a connection now.

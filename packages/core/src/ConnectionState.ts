@@ -26,6 +26,8 @@ import * as Data from "effect/Data"
 import * as Option from "effect/Option"
 import type { ClosedReason } from "./ConnectionError.js"
 import type { AttemptFailure } from "./Connector.js"
+import { printable } from "./internal/base/printable.js"
+import { shownState } from "./internal/loop/shownState.js"
 
 /**
  * What every phase has to say.
@@ -71,12 +73,16 @@ interface Definition extends Data.TaggedEnum.WithGenerics<2> {
 }
 
 /**
- * Constructors of the states, with `$is` and `$match`.
+ * Constructors of the states, with `$is` and `$match`. A state that is printed or logged shows its causes in words,
+ * without secrets, and not the connection.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const { $is, $match, Closed, Closing, Connected, Connecting, Waiting } = Data.taggedEnum<Definition>()
+export const { $is, $match, Closed, Closing, Connected, Connecting, Waiting } = printable(
+  Data.taggedEnum<Definition>(),
+  shownState
+)
 
 /**
  * The current connection, if there is one now. It may be known to be closed (A2, A6).

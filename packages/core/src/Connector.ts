@@ -7,10 +7,12 @@
 import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import type * as Option from "effect/Option"
 import type { Pipeable } from "effect/Pipeable"
 import type * as Scope from "effect/Scope"
 import type { ConnectionLost } from "./ConnectionError.js"
+import * as background from "./internal/connector/background.js"
 import * as internal from "./internal/connector/connector.js"
 import * as health from "./internal/connector/healthCheck.js"
 import * as probing from "./internal/connector/prober.js"
@@ -61,6 +63,11 @@ export interface Attempt<out Address> {
   readonly lastCause: Option.Option<Cause.Cause<unknown>>
   /** The address that the previous look-up to succeed gave, in this cycle or before; none if there was none. */
   readonly previousAddress: Option.Option<Address>
+  /**
+   * True if the look-up is to choose another address than that of the current connection, because the server there has
+   * announced that it will go. `Addresses.failover` does so; any other look-up may.
+   */
+  readonly elsewhere: boolean
   /** The number of consecutive failed attempts as of now, not as of this attempt: a success resets it (C7). */
   readonly failedAttempts: Effect.Effect<number>
   /**
@@ -113,11 +120,30 @@ export interface Connector<in Address, in out Connection, out E = never, out R =
    */
   readonly probe?: ((connection: Connection) => Effect.Effect<unknown, E>) | undefined
   /**
-   * Ends the connection at once, without a closing handshake; used when the connection is dropped. Without it a
-   * connection that is dropped is released like any other.
+   * Ends the connection at once, without a closing handshake. Used when the connection is dropped, so that a silent peer
+   * does not delay its release; see `PersistentConnection.reconnectNow`. Without it a dropped connection is released like any
+   * other.
    */
   readonly terminate?: ((connection: Connection) => Effect.Effect<void>) | undefined
 }
+
+/**
+ * The type of a connector's connections: `Connector.Connection<typeof connector>`.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type Connection<C extends { readonly [TypeId]: TypeId }> = C extends
+  Connector<never, infer Connection, unknown, unknown> ? Connection : never
+
+/**
+ * The type of a connector's errors: `Connector.Error<typeof connector>`.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type Error<C extends { readonly [TypeId]: TypeId }> = C extends
+  Connector<never, infer _Connection, infer E, unknown> ? E : never
 
 /**
  * Makes a connector from its functions.
@@ -176,12 +202,21 @@ export const make: <Address, Connection, E = never, E2 = never, R = never>(optio
 }) => Connector<Address, Connection, E | E2, Exclude<R, Scope.Scope>> = internal.make
 
 /**
+ * How long a connect may take: always the same time, or a time for each attempt.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ConnectTimeout = Duration.DurationInput | ((attempt: Attempt<unknown>) => Duration.DurationInput)
+
+/**
  * Limits the time that `connect` may take. An attempt that takes longer is interrupted, and fails with a
  * `TimeoutException` at once, even if it cannot be interrupted: what it acquires meanwhile, or an established
- * connection, is released when it ends at last. The deadline of `PersistentConnection.make` covers the look-up as well;
- * this one is for the connect alone, or for a part of it. What is `untimed` does not count.
+ * connection, is released when it ends at last. `attemptTimeout` of `PersistentConnection.make` covers the look-up as
+ * well, and holds beside this one; this one is for the connect alone, or for a part of it. What is `untimed` does not
+ * count.
  *
- * Throws an `IllegalArgumentException` for a negative duration.
+ * Throws an `IllegalArgumentException` for a negative duration; an attempt for which the function gives one fails with it.
  *
  * @example
  * ```ts
@@ -189,7 +224,7 @@ export const make: <Address, Connection, E = never, E2 = never, R = never>(optio
  * import type * as Effect from "effect/Effect"
  *
  * declare const transport: Connector.Connector<URL, { readonly send: (text: string) => void }, Error>
- * declare const authenticate: (connection: { readonly send: (text: string) => void }) => Effect.Effect<object, Error>
+ * declare const authenticate: (connection: { readonly send: (text: string) => void }) => Effect.Effect<void, Error>
  *
  * // 2 seconds to open the connection, and 5 seconds until it may be used.
  * export const connector = transport.pipe(
@@ -199,18 +234,41 @@ export const make: <Address, Connection, E = never, E2 = never, R = never>(optio
  * )
  * ```
  *
+ * @example
+ * ```ts
+ * import * as Connector from "@persistent-connection/core/Connector"
+ * import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+ * import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+ * import * as Duration from "effect/Duration"
+ * import * as Effect from "effect/Effect"
+ *
+ * declare const transport: Connector.Connector<string, object, Error>
+ *
+ * // As in gRPC, an attempt may take as long as the backoff that follows it, but at least 20 seconds.
+ * const timeout = ({ number }: { readonly number: number }) =>
+ *   Duration.clamp(Duration.seconds(1.6 ** (number - 1)), { minimum: "20 seconds", maximum: "2 minutes" })
+ *
+ * export const feed = PersistentConnection.make({
+ *   serverName: "feed",
+ *   address: Effect.succeed("feed.example.com"),
+ *   connector: transport.pipe(Connector.connectTimeout(timeout)),
+ *   attemptTimeout: "3 minutes",
+ *   retry: RetryPolicy.exponential({ base: "1 second", factor: 1.6, maxDelay: "2 minutes", jitter: 0.2 })
+ * })
+ * ```
+ *
  * @since 0.1.0
  * @category combinators
  */
 export const connectTimeout: {
-  (duration: Duration.DurationInput): <Address, Connection, E, R>(
+  (timeout: ConnectTimeout): <Address, Connection, E, R>(
     self: Connector<Address, Connection, E, R>
   ) => Connector<Address, Connection, E | Cause.TimeoutException, R>
   <Address, Connection, E, R>(
     self: Connector<Address, Connection, E, R>,
-    duration: Duration.DurationInput
+    timeout: ConnectTimeout
   ): Connector<Address, Connection, E | Cause.TimeoutException, R>
-} = internal.connectTimeout
+} = dual(2, internal.connectTimeout)
 
 /**
  * Prepares every connection before anyone sees it: authenticates, subscribes, wraps it in a client. It is part of the
@@ -218,19 +276,20 @@ export const connectTimeout: {
  * meanwhile: the set-up is interrupted, and the attempt fails with the cause of the loss, or with `ConnectionLost` if
  * there is none but that the peer closed it.
  *
- * What the set-up acquires belongs to the connection's scope. It must give each connection an object of its own; that
- * may be the connection itself.
+ * Users see the object that the set-up gives, one of its own for each connection, or the connection itself if it gives
+ * nothing. What it acquires belongs to the connection's scope. Give work that goes on to `runInBackground`: nobody would
+ * notice the failure of a fiber that the set-up forks.
  *
  * @example
  * ```ts
  * import * as Connector from "@persistent-connection/core/Connector"
  * import * as Data from "effect/Data"
- * import * as Duration from "effect/Duration"
  * import * as Effect from "effect/Effect"
  *
  * class Refused extends Data.TaggedError("Refused")<{ readonly status: number }> {}
  *
  * interface Line {
+ *   readonly tell: (text: string) => Effect.Effect<void, Refused>
  *   readonly ask: (question: string) => Effect.Effect<string, Refused>
  * }
  *
@@ -242,14 +301,10 @@ export const connectTimeout: {
  * declare const transport: Connector.Connector<Login, Line, Error>
  *
  * export const connector = transport.pipe(
- *   Connector.setup((line: Line, { token }: Login) =>
- *     Effect.gen(function*() {
- *       const user = yield* line.ask(`login ${token}`)
- *       // Lives and dies with the connection.
- *       yield* line.ask("ping").pipe(Effect.delay(Duration.seconds(20)), Effect.forever, Effect.forkScoped)
- *       return { user, price: (of: string) => line.ask(`price ${of}`) }
- *     })
- *   )
+ *   // Gives nothing: users see the transport's own connection.
+ *   Connector.setup((line: Line, { token }: Login) => line.tell(`login ${token}`)),
+ *   // Gives an object: that is what users see.
+ *   Connector.setup((line) => Effect.succeed({ price: (of: string) => line.ask(`price ${of}`) }))
  * )
  * ```
  *
@@ -257,58 +312,149 @@ export const connectTimeout: {
  * @category combinators
  */
 export const setup: {
-  <Connection, Address, Connection2 extends object, E, E2, R2>(
+  <Connection, Address, A extends object | void, E, E2, R2>(
     f: (
       connection: Connection,
       address: Address,
       attempt: Attempt<Address>
-    ) => Effect.Effect<Connection2, E2, R2>
+    ) => Effect.Effect<A, E2, R2>
   ): <R>(
     self: Connector<Address, Connection, E, R>
-  ) => Connector<Address, Connection2, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
-  <Address, Connection, E, R, Connection2 extends object, E2, R2>(
+  ) => Connector<Address, Prepared<Connection, A>, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
+  <Address, Connection, E, R, A extends object | void, E2, R2>(
     self: Connector<Address, Connection, E, R>,
     f: (
       connection: Connection,
       address: Address,
       attempt: Attempt<Address>
-    ) => Effect.Effect<Connection2, E2, R2>
-  ): Connector<Address, Connection2, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
-} = internal.setup
+    ) => Effect.Effect<A, E2, R2>
+  ): Connector<Address, Prepared<Connection, A>, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
+} = dual(2, internal.setup)
 
 /**
- * Lets only as many attempts be under way at once as the semaphore has permits, over all connectors that share it. The
- * permit is held while `connect` runs, not while the connection lives; waiting for it is `untimed`, it does not count
- * against the deadline of the attempt or an `connectTimeout` put on later. One put on before frees the permit when its time
- * is up, even if the `connect` cannot be interrupted and goes on.
+ * The connection that users see after `setup`: what its effect gives, or the connection itself if that is nothing.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Prepared<Connection, A> = A extends void ? Connection : A
+
+/**
+ * Runs work that belongs to the connection: a reader, a decoder, a heartbeat. It begins when the connection has been
+ * opened and everything that was put on before has succeeded, and is interrupted, and waited for, when the connection is
+ * released (D4). What it acquires is released when it ends.
+ *
+ * If it fails or dies, the connection is lost with that cause, whatever the transport says: `closed` ends at once, and
+ * `isClosed` says so from that moment (S4). That is also so before the connection is handed over, while a later `setup`
+ * runs: the attempt fails with that cause. Work that interrupts itself has died. Work that ends regularly ends nothing.
+ *
+ * Every connection must be an object of its own.
  *
  * @example
  * ```ts
  * import * as Connector from "@persistent-connection/core/Connector"
+ * import * as Data from "effect/Data"
  * import * as Effect from "effect/Effect"
+ * import * as Queue from "effect/Queue"
+ * import * as Stream from "effect/Stream"
+ *
+ * class BadMessage extends Data.TaggedError("BadMessage")<{}> {}
+ *
+ * interface Line {
+ *   readonly messages: Stream.Stream<string, Error>
+ *   readonly send: (message: string) => Effect.Effect<void, Error>
+ * }
+ *
+ * declare const transport: Connector.Connector<URL, Line, Error>
+ * declare const decode: (message: string) => Effect.Effect<number, BadMessage>
+ *
+ * export const prices = transport.pipe(
+ *   Connector.setup((line: Line) => Effect.map(Queue.sliding<number>(1_000), (prices) => ({ line, prices }))),
+ *   // A message that cannot be decoded ends the connection with `BadMessage`.
+ *   Connector.runInBackground(({ line, prices }) =>
+ *     Stream.runForEach(line.messages, (message) => Effect.flatMap(decode(message), (price) => Queue.offer(prices, price)))
+ *   ),
+ *   Connector.runInBackground(({ line }) => line.send("still here").pipe(Effect.delay("20 seconds"), Effect.forever))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const runInBackground: {
+  <Connection extends object, Address, E2, R2>(
+    work: (
+      connection: Connection,
+      address: Address,
+      attempt: Attempt<Address>
+    ) => Effect.Effect<unknown, E2, R2>
+  ): <E, R>(
+    self: Connector<Address, Connection, E, R>
+  ) => Connector<Address, Connection, E | E2, R | Exclude<R2, Scope.Scope>>
+  <Address, Connection extends object, E, R, E2, R2>(
+    self: Connector<Address, Connection, E, R>,
+    work: (
+      connection: Connection,
+      address: Address,
+      attempt: Attempt<Address>
+    ) => Effect.Effect<unknown, E2, R2>
+  ): Connector<Address, Connection, E | E2, R | Exclude<R2, Scope.Scope>>
+} = dual(2, background.runInBackground)
+
+/**
+ * Limits how many connects are under way at once; see `limitAttempts`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface AttemptLimiter {
+  readonly [internal.LimiterTypeId]: typeof internal.LimiterTypeId
+}
+
+/**
+ * Makes a limiter with this number of permits, an integer of 1 or more. Any number of connectors can share it.
+ *
+ * Throws an `IllegalArgumentException` for any other number.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makeAttemptLimiter: (permits: number) => AttemptLimiter = internal.makeAttemptLimiter
+
+/**
+ * Limits how many connects are under way at once, over all connectors that share the limiter. The others wait for their
+ * turn, first come, first served. `ConnectionMap` has the same limit as an option.
+ *
+ * A permit is held while `connect` runs, not while the connection lives. The wait is `untimed`: it does not count against
+ * the deadline of the attempt, or a `connectTimeout` that is put on later. A `connectTimeout` that is put on before frees the
+ * permit when its time is up, even if the `connect` cannot be interrupted and goes on.
+ *
+ * @example
+ * ```ts
+ * import * as Connector from "@persistent-connection/core/Connector"
  *
  * declare const feed: Connector.Connector<URL, object, Error>
  * declare const orders: Connector.Connector<string, object>
  *
- * // However many connections a process has, it opens four at a time.
- * const attempts = Effect.unsafeMakeSemaphore(4)
+ * // However many connections a process has, it opens at most four at a time.
+ * const limiter = Connector.makeAttemptLimiter(4)
  *
- * export const politeFeed = feed.pipe(Connector.limitAttempts(attempts))
- * export const politeOrders = orders.pipe(Connector.limitAttempts(attempts))
+ * export const politeFeed = feed.pipe(Connector.limitAttempts(limiter))
+ * export const politeOrders = orders.pipe(Connector.limitAttempts(limiter))
  * ```
  *
  * @since 0.1.0
  * @category combinators
  */
 export const limitAttempts: {
-  (semaphore: Effect.Semaphore): <Address, Connection, E, R>(
+  (limiter: AttemptLimiter): <Address, Connection, E, R>(
     self: Connector<Address, Connection, E, R>
   ) => Connector<Address, Connection, E, R>
   <Address, Connection, E, R>(
     self: Connector<Address, Connection, E, R>,
-    semaphore: Effect.Semaphore
+    limiter: AttemptLimiter
   ): Connector<Address, Connection, E, R>
-} = internal.limitAttempts
+} = dual(2, internal.limitAttempts)
 
 /**
  * How a health check asks a peer whether it is still there.
@@ -401,7 +547,7 @@ export const healthCheck: {
     self: Connector<Address, Connection, E, R>,
     options: HealthCheckOptions<Connection, E2, R2>
   ): Connector<Address, Connection, E | E2 | Cause.TimeoutException, R | Exclude<R2, Scope.Scope>>
-} = health.healthCheck
+} = dual(2, health.healthCheck)
 
 /**
  * @since 0.1.0
@@ -468,7 +614,7 @@ export const map: {
     self: Connector<Address, Connection, E, R>,
     f: (connection: Connection) => Connection2
   ): Connector<Address, Connection2, E, R>
-} = internal.map
+} = dual(2, internal.map)
 
 /**
  * Changes the errors of connecting and of losing the connection, and of `attempt.abort`. Defects stay what they are.
@@ -496,7 +642,7 @@ export const mapError: {
     self: Connector<Address, Connection, E, R>,
     f: (error: E) => E2
   ): Connector<Address, Connection, E2, R>
-} = internal.mapError
+} = dual(2, internal.mapError)
 
 /**
  * Changes the address that the connector takes: from what the look-up gives to what the transport wants. The events go
@@ -525,4 +671,4 @@ export const mapAddress: {
     self: Connector<Address, Connection, E, R>,
     f: (address: Address2) => Address
   ): Connector<Address2, Connection, E, R>
-} = internal.mapAddress
+} = dual(2, internal.mapAddress)

@@ -10,8 +10,8 @@ import * as internal from "./internal/watching/inspect.js"
 import type { PersistentConnection } from "./PersistentConnection.js"
 
 /**
- * One persistent connection, as plain data that JSON can show. Credentials in addresses, and in what errors quote of
- * them, are left out.
+ * One persistent connection, as plain data that JSON and `console.table` can show. It holds no secrets; see
+ * `docs/watching.md` for what is hidden.
  *
  * @since 0.1.0
  * @category models
@@ -62,19 +62,10 @@ export const summarize: <Connection, E>(self: PersistentConnection<Connection, E
  *
  * export const json = Effect.map(Inspect.all, (summaries) => JSON.stringify(summaries))
  *
- * export const text = Effect.map(Inspect.all, Inspect.table)
+ * export const print = Effect.map(Inspect.all, (summaries) => console.table(summaries))
  * ```
  *
  * @since 0.1.0
  * @category getters
  */
 export const all: Effect.Effect<ReadonlyArray<Summary>> = internal.all
-
-/**
- * A table for people: a line of titles and one for each summary, the columns aligned, durations in their largest units,
- * `-` for what there is none of.
- *
- * @since 0.1.0
- * @category rendering
- */
-export const table: (summaries: ReadonlyArray<Summary>) => string = internal.table

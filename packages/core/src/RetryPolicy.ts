@@ -1,35 +1,36 @@
 /**
- * When to try again: schedules for the `retry` option of a persistent connection. Any other `Schedule` will do as well,
- * and these can be combined like any other. Their output is the delay, and they know no end of their own.
+ * When to try again: schedules for the `retry` option of a persistent connection. Any other `Schedule` works as well, and
+ * all of them can be combined as usual. The output of those made here is the delay, and they never end by themselves.
  *
- * In a persistent connection a delay runs from the moment at which the last attempt began (T1, T2), and a success
- * restarts the schedule (D11). Chance comes from the `Random` service alone (T4).
+ * In a persistent connection a delay runs from the moment at which the last attempt began (T1, T2). A connection that
+ * lives for `minUptime` restarts the schedule (D11, D14). Randomness comes from the `Random` service only (T4).
  *
  * @example
  * ```ts
  * import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
  * import * as Schedule from "effect/Schedule"
  *
- * const policy = RetryPolicy.exponential({ base: "500 millis", maxDelay: "30 seconds" })
+ * const policy = RetryPolicy.production.retry
  *
  * // Gives up after 20 retries, at the 21st failure in a row.
- * export const patient = policy.pipe(Schedule.intersect(Schedule.recurs(20)))
+ * export const atMost20Retries = policy.pipe(Schedule.intersect(Schedule.recurs(20)))
  *
  * // Gives up when nothing has worked for 10 minutes.
- * export const punctual = policy.pipe(RetryPolicy.giveUpAfter("10 minutes"))
+ * export const atMost10Minutes = policy.pipe(RetryPolicy.giveUpAfter("10 minutes"))
  *
- * // Tries once more without any delay, and only then begins to wait. Needs `minUptime`: if every connection were a
- * // success, a peer that accepts and hangs up would never be called with any delay.
- * export const hasty = Schedule.recurs(1).pipe(Schedule.andThen(policy))
+ * // Retries once without a delay, and then backs off. Needs a `minUptime` of more than 0: if every connection restarted
+ * // the schedule, a server that accepts and hangs up would be called again without any delay, for ever.
+ * export const firstRetryAtOnce = Schedule.recurs(1).pipe(Schedule.andThen(policy))
  * ```
  *
- * What a failure means is for `classify` to say.
+ * `classify` decides what each failure means: retry, wait longer, or give up.
  *
  * @since 0.1.0
  */
 import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
-import type * as Schedule from "effect/Schedule"
+import { dual } from "effect/Function"
+import * as Schedule from "effect/Schedule"
 import * as internal from "./internal/connector/retryPolicy.js"
 
 /**
@@ -37,21 +38,31 @@ import * as internal from "./internal/connector/retryPolicy.js"
  * @category models
  */
 export interface ExponentialOptions {
-  /** The delay that the growth starts from; more than 0. */
+  /**
+   * The delay from which the growth starts. With 0 every delay is 0, as 0 does not grow: for tests. To retry only once
+   * without a delay, use `Schedule.recurs(1).pipe(Schedule.andThen(policy))`.
+   */
   readonly base: Duration.DurationInput
   /** By how much the delay grows from attempt to attempt; 1 or more. Default: 2, and 3 for decorrelated jitter. */
   readonly factor?: number | undefined
-  /** No delay is longer than this; `base` or more, and finite. Default: 1 minute, or `base` if that is longer. */
+  /**
+   * Where the growth ends; `base` or more, and finite. With a number as `jitter` a delay may be longer than this, by that
+   * part. Default: 1 minute, or `base` if that is longer.
+   */
   readonly maxDelay?: Duration.DurationInput | undefined
   /**
-   * What is drawn at random, where `delay` is `base * factor ** n` after `n` failures, but not more than `maxDelay`:
+   * How the delay is drawn, where `delay` is `min(maxDelay, base * factor ** n)` after `n` failures. The first three are
+   * the formulas that AWS has published under these names.
    *
-   * - `"full"`, the default: anything from 0 to `delay`. Spreads the clients of a server most.
-   * - `"equal"`: anything from half of `delay` to `delay`, so that there always is some rest.
-   * - `"decorrelated"`: anything from `base` to `factor` times the delay drawn before, but not more than `maxDelay`.
+   * - `"full"`, the default: uniform between 0 and `delay`. Spreads the clients of a server most.
+   * - `"equal"`: uniform between half of `delay` and `delay`, so that there always is some rest.
+   * - `"decorrelated"`: `min(maxDelay, d)`, where `d` is uniform between `base` and `factor` times the delay drawn
+   *   before. It is capped after the draw: once the delays are long, more than a third of the clients wait for exactly
+   *   `maxDelay`. Where clients fail together, prefer one of the others.
+   * - a number `p` from 0 to 1: uniform over `delay` ± `p` times `delay`, as in gRPC.
    * - `"none"`: `delay` itself.
    */
-  readonly jitter?: "full" | "equal" | "decorrelated" | "none" | undefined
+  readonly jitter?: "full" | "equal" | "decorrelated" | "none" | number | undefined
 }
 
 /**
@@ -63,22 +74,58 @@ export interface ExponentialOptions {
 export const standard: Schedule.Schedule<Duration.Duration> = internal.randomized("10 seconds")
 
 /**
- * A new delay for every attempt, uniform over `delay` ± `fraction` of it (T3). `fraction` is a number from 0 to 1;
+ * The options of `PersistentConnection.make` for a client in production: when in doubt, spread them into yours.
+ *
+ * - `retry`: at most 2, 4, 8, 16, 30, 30 … seconds, and at least half of that. The jitter comes after the cap.
+ * - `minUptime`: 5 s. A server that accepts and hangs up sees at most 5 connections in 30 s from each client.
+ * - `reconnectJitter`: 5 s. When a server restarts, its clients come back spread evenly over 5 s. Take more for a fleet
+ *   that is too large for that: `ThunderingHerd` simulates it.
+ *
+ * It never gives up: see `classify` and `giveUpAfter`.
+ *
+ * @example
+ * ```ts
+ * import type { Connector } from "@persistent-connection/core/Connector"
+ * import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+ * import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+ * import * as Effect from "effect/Effect"
+ *
+ * declare const connector: Connector<string, object>
+ *
+ * export const feed = PersistentConnection.make({
+ *   serverName: "feed",
+ *   address: Effect.succeed("feed.example.com"),
+ *   connector,
+ *   ...RetryPolicy.production
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const production: {
+  readonly retry: Schedule.Schedule<Duration.Duration>
+  readonly minUptime: Duration.Duration
+  readonly reconnectJitter: Duration.Duration
+} = internal.production
+
+/**
+ * A new delay for every attempt, uniform over `delay` ± `jitter` times `delay` (T3). `jitter` is a number from 0 to 1;
  * default: 0.3.
  *
- * Throws an `IllegalArgumentException` for a delay that is negative or infinite, and for another fraction.
+ * Throws an `IllegalArgumentException` that names the option if one makes no sense.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const randomized: (
   delay: Duration.DurationInput,
-  options?: { readonly fraction?: number | undefined }
+  options?: { readonly jitter?: number | undefined }
 ) => Schedule.Schedule<Duration.Duration> = internal.randomized
 
 /**
- * The same delay every time (T3); 0 retries at once. All clients of a server that goes away will return together, so
- * it is best left to tests and to a server with a single client.
+ * The same delay every time (T3); 0 retries at once. All clients of a server that fails return together, so this is for
+ * tests, and for a server with a single client.
  *
  * Throws an `IllegalArgumentException` for a delay that is negative or infinite.
  *
@@ -88,8 +135,8 @@ export const randomized: (
 export const fixed: (delay: Duration.DurationInput) => Schedule.Schedule<Duration.Duration> = internal.fixed
 
 /**
- * A delay that grows with every failure in a row up to a cap. The jitter comes after the cap: clients that have all
- * arrived there are still spread.
+ * A delay that grows with every failure in a row up to a cap, with jitter. Except for decorrelated jitter, the jitter
+ * comes after the cap: clients that have reached the cap are still spread.
  *
  * Throws an `IllegalArgumentException` that names the option if one makes no sense.
  *
@@ -99,6 +146,10 @@ export const fixed: (delay: Duration.DurationInput) => Schedule.Schedule<Duratio
  *
  * // At most 1, 2, 4, 8, 16, 30, 30 … seconds
  * export const retry = RetryPolicy.exponential({ base: "1 second", maxDelay: "30 seconds" })
+ *
+ * // The backoff of gRPC: 1, 1.6, 2.56 … 120, 120 … seconds, each ± 20 %. See `Connector.connectTimeout` for the
+ * // timeout that goes with it.
+ * export const grpc = RetryPolicy.exponential({ base: "1 second", factor: 1.6, maxDelay: "2 minutes", jitter: 0.2 })
  * ```
  *
  * @since 0.1.0
@@ -107,11 +158,11 @@ export const fixed: (delay: Duration.DurationInput) => Schedule.Schedule<Duratio
 export const exponential: (options: ExponentialOptions) => Schedule.Schedule<Duration.Duration> = internal.exponential
 
 /**
- * What a failure, or a loss, means for the next attempt; see `classify`.
+ * What a failure or a loss means for the next attempt; see `classify`.
  *
- * - `Follow`: the schedule says when it is.
+ * - `Follow`: the schedule decides when it is made.
  * - `GiveUp`: there is none (D11).
- * - `RetryAfter`: the server has named the time before which it does not want one.
+ * - `RetryAfter`: it is not made before the time that the server has named.
  *
  * @since 0.1.0
  * @category models
@@ -122,7 +173,7 @@ export type RetryDecision =
   | { readonly _tag: "RetryAfter"; readonly time: Duration.Duration }
 
 /**
- * The schedule says when the next attempt is made.
+ * The schedule decides when the next attempt is made.
  *
  * @since 0.1.0
  * @category decisions
@@ -130,8 +181,8 @@ export type RetryDecision =
 export const follow: RetryDecision = internal.follow
 
 /**
- * There is no next attempt: the persistent connection closes, with this cause as its reason (D11). Everyone who waits is
- * told, but in `connected`, which does not answer any more (A3).
+ * There is no next attempt: the persistent connection closes, with this cause as its reason (D11). All waiters fail with
+ * `ConnectionClosed`, except those of `connected`, which never answers (A3).
  *
  * @since 0.1.0
  * @category decisions
@@ -139,12 +190,12 @@ export const follow: RetryDecision = internal.follow
 export const giveUp: RetryDecision = internal.giveUp
 
 /**
- * The next attempt is not made before this time has passed, counted from now, the moment of the failure, and not from
- * the beginning of the attempt. The delay of the schedule begins when it has: it is not shortened, and its jitter keeps
- * apart the clients that were all told the same.
+ * The next attempt is not made before this time has passed. It counts from the failure or loss, not from the beginning
+ * of the attempt. The delay of the schedule comes after it in full, so that its jitter spreads the clients to which the
+ * server has named the same time.
  *
- * It is believed whatever it is: take `Duration.min` of it and of the longest time you would wait. Throws an
- * `IllegalArgumentException` for a time that is negative or infinite.
+ * There is no upper limit: take `Duration.min` of the time that the server names and the longest that you would wait.
+ * Throws an `IllegalArgumentException` for a time that is negative or infinite.
  *
  * @since 0.1.0
  * @category decisions
@@ -152,11 +203,12 @@ export const giveUp: RetryDecision = internal.giveUp
 export const retryAfter: (time: Duration.DurationInput) => RetryDecision = internal.retryAfter
 
 /**
- * Gives up when nothing has worked for so long: at the first failure that comes so much later than the failure or loss
- * with which it began, or at the first of all if the time is 0. A success restarts it (D11).
+ * Gives up when nothing has worked for this time: at the first failure that comes at least this long after the first
+ * failure or loss of the run; with 0, at the first one. A success restarts it (D11). Time is the clock's monotonic time
+ * (T5).
  *
  * `Schedule.upTo` is not the same: it counts from the beginning of the attempt that led to the connection which was lost,
- * and gives up at the first failure after a connection that has lived for long. So do all that build on
+ * so it gives up at the first failure after a long-lived connection. So does everything that builds on
  * `Schedule.elapsed`.
  *
  * Throws an `IllegalArgumentException` for a negative time.
@@ -167,15 +219,17 @@ export const retryAfter: (time: Duration.DurationInput) => RetryDecision = inter
 export const giveUpAfter: {
   (time: Duration.DurationInput): <Out, In, R>(self: Schedule.Schedule<Out, In, R>) => Schedule.Schedule<Out, In, R>
   <Out, In, R>(self: Schedule.Schedule<Out, In, R>, time: Duration.DurationInput): Schedule.Schedule<Out, In, R>
-} = internal.giveUpAfter
+} = dual((args) => Schedule.isSchedule(args[0]), internal.giveUpAfter)
 
 /**
- * Sorts the causes of failures and losses into classes: those that are final, those after which the server wants to be
- * left alone for a time, and all others. The cause is that of a look-up, of a connect, or of the end of a connection: a
- * typed error, a defect, or empty if the peer closed the connection without an error.
+ * Decides by the cause of a failure or loss whether to retry as the schedule says (`follow`), not before a time that the
+ * server has named (`retryAfter`), or not at all (`giveUp`). The cause is that of a look-up, of a connect, or of the end
+ * of a connection: a typed error, a defect, or empty if the peer closed the connection without an error.
  *
- * For causes that ask for another address see `Addresses.failover`. A function that throws is logged, and the next
- * attempt is made after 10 s (D10).
+ * For causes that ask for another address see `Addresses.failover`. If `decide` throws, or returns anything but a
+ * decision, that is logged as an error, and the next attempt is made 10 s after the last one began (D10).
+ *
+ * Throws an `IllegalArgumentException` if `decide` is not a function.
  *
  * @example
  * ```ts
@@ -192,7 +246,7 @@ export const giveUpAfter: {
  *
  * type FeedError = Unauthorized | Busy | Unreachable
  *
- * export const retry = RetryPolicy.exponential({ base: "1 second", maxDelay: "1 minute" }).pipe(
+ * export const retry = RetryPolicy.production.retry.pipe(
  *   RetryPolicy.classify((cause: Cause.Cause<AttemptFailure<FeedError>>) => {
  *     const error = Option.getOrUndefined(Cause.failureOption(cause))
  *     switch (error?._tag) {
@@ -218,4 +272,4 @@ export const classify: {
     self: Schedule.Schedule<Out, Cause.Cause<E>, R>,
     decide: (cause: Cause.Cause<E>) => RetryDecision
   ): Schedule.Schedule<Out, Cause.Cause<E>, R>
-} = internal.classify
+} = dual((args) => Schedule.isSchedule(args[0]), internal.classify)

@@ -4,5 +4,7 @@
  *
  * @since 0.1.0
  */
+export * as Framing from "./Framing.js"
+export * as FramingError from "./FramingError.js"
 export * as WebSocketConnector from "./WebSocketConnector.js"
 export * as WebSocketError from "./WebSocketError.js"

@@ -20,9 +20,9 @@
  *   const events = yield* Recorder.events(feed)
  *   yield* events.waitFor("Connected")
  *   console.log(yield* events.render)
- *   // 0 ms  AttemptingToConnect  generation 1
- *   // 0 ms  ObtainedAddress      attempt 1
- *   // 0 ms  Connected            generation 1
+ *   // 0 ms  Connecting (connection 1)
+ *   // 0 ms  Attempt 1 has obtained an address
+ *   // 0 ms  Connected (connection 1)
  * })
  * ```
  *

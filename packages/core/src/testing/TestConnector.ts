@@ -36,6 +36,7 @@
 import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import type { Pipeable } from "effect/Pipeable"
 import type * as Connector from "../Connector.js"
 import * as answers from "../internal/testing/testAnswer.js"
@@ -310,7 +311,7 @@ export const delayed: {
     self: Answer<Connection, E, Address>,
     delay: Duration.DurationInput
   ): Answer<Connection, E, Address>
-} = answers.delayed
+} = dual(2, answers.delayed)
 
 /**
  * If it succeeds, the connection is lost so long after: without an error, or with the given cause. Otherwise it changes
@@ -330,4 +331,4 @@ export const thenLose: {
     self: Answer<Connection, E, Address>,
     options: { readonly after: Duration.DurationInput; readonly cause?: Cause.Cause<E2> | undefined }
   ): Answer<Connection, E | E2, Address>
-} = answers.thenLose
+} = dual(2, answers.thenLose)

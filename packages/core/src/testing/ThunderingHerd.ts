@@ -1,7 +1,7 @@
 /**
- * Do the clients of a server stampede? A simulation of a fleet that is cut off at one moment and comes back: with the
- * real persistent connection and a policy of yours, in virtual time, so that an hour of two hundred clients takes less
- * than a second, and a check of how they spread. It knows no test framework.
+ * Do the clients of a server all come back at the same time? Simulates a fleet whose connections are lost at one
+ * moment, with the real persistent connection and your policy, and checks how the attempts spread. It runs in virtual
+ * time: an hour of two hundred clients takes less than a second. It needs no test framework.
  *
  * @example
  * ```ts
@@ -9,11 +9,8 @@
  * import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
  * import * as Effect from "effect/Effect"
  *
- * // To be run as a test: fails with a `Stampede` if more than 10 % of the clients come within 100 ms.
- * export const test = ThunderingHerd.simulate({
- *   retry: RetryPolicy.exponential({ base: "500 millis", maxDelay: "30 seconds" }),
- *   reconnectJitter: "5 seconds"
- * }).pipe(
+ * // To be run as a test: fails with a `Stampede` if more than 10 % of the clients try to connect within 100 ms.
+ * export const test = ThunderingHerd.simulate(RetryPolicy.production).pipe(
  *   Effect.flatMap(ThunderingHerd.check({ window: "100 millis", atMost: 0.1 }))
  * )
  * ```
@@ -31,8 +28,8 @@ import type { AttemptFailure } from "../Connector.js"
 import * as internal from "../internal/testing/thunderingHerd.js"
 
 /**
- * What happens to the fleet: all clients connect at once and stay connected for `uptime`; then all lose their
- * connections at the same moment, and the server is away for `outage`.
+ * What happens to the fleet: all clients connect at once and stay connected for `uptime`. Then all connections are lost
+ * at the same moment, and for `outage` after that every attempt fails.
  *
  * @since 0.1.0
  * @category models
@@ -40,7 +37,7 @@ import * as internal from "../internal/testing/thunderingHerd.js"
 export interface Scenario<E = never, R = never> {
   /** How many clients there are. Default: 200. */
   readonly clients?: number | undefined
-  /** The whole is simulated once for each, with other chances. Default: 1, 2 and 3. */
+  /** The scenario is simulated once for each seed. Default: 1, 2 and 3. */
   readonly seeds?: Arr.NonEmptyReadonlyArray<number | string> | undefined
   /** As for `PersistentConnection.make`. */
   readonly retry?: Schedule.Schedule<unknown, Cause.Cause<AttemptFailure<E>>, R> | undefined
@@ -52,12 +49,12 @@ export interface Scenario<E = never, R = never> {
   readonly uptime?: Duration.DurationInput | undefined
   /** For how long after the loss every attempt fails. Default: 0, the server is up again at once. */
   readonly outage?: Duration.DurationInput | undefined
-  /** What the attempts fail with meanwhile. Default: a defect. */
+  /** The cause with which attempts fail during the outage. Default: a defect. */
   readonly failure?: Cause.Cause<E> | undefined
 }
 
 /**
- * What came of it for one seed. All times are in ms since the loss, in ascending order.
+ * The result for one seed. All times are in ms since the loss, in ascending order.
  *
  * @since 0.1.0
  * @category models
@@ -76,15 +73,15 @@ export interface Run {
  */
 export interface Simulation {
   readonly clients: number
-  /** One for each seed. */
+  /** One run for each seed. */
   readonly runs: ReadonlyArray<Run>
 }
 
 /**
- * The window into which most attempts fell, over all runs: `attempts` of them, from `from` ms after the loss on, in the
- * run with this seed. `share` is what they are in proportion to the number of clients, not of all attempts, so that a
- * fleet which comes all together, again and again, does not look better with each time: 1 means one attempt for each
- * client, and it can be more.
+ * The window with most attempts, over all runs: `attempts` of them, beginning `from` ms after the loss, in the run with
+ * this seed. `share` is `attempts` divided by the number of clients: 1 means one attempt for each client, and it can be
+ * more. It is not divided by the number of all attempts: otherwise a fleet that comes together again and again would
+ * look better each time.
  *
  * @since 0.1.0
  * @category models
@@ -97,7 +94,7 @@ export interface Peak {
 }
 
 /**
- * A peak above the limit.
+ * A peak above the limit that was given to `check`.
  *
  * @since 0.1.0
  * @category models
@@ -109,14 +106,14 @@ export interface Excess extends Peak {
 }
 
 /**
- * More clients than allowed have tried to connect within one window.
+ * There were more attempts within one window than `check` allows.
  *
  * @since 0.1.0
  * @category errors
  */
 export class Stampede extends Data.TaggedError("Stampede")<Excess> {
   /**
-   * One line for a person: how many, when, and how many are allowed.
+   * One line: how many attempts there were, when, and how many are allowed.
    *
    * @since 0.1.0
    */
@@ -126,11 +123,11 @@ export class Stampede extends Data.TaggedError("Stampede")<Excess> {
 }
 
 /**
- * Simulates the fleet. It takes as long as the work in it, about 1 ms for a client and 0.2 ms for each further
- * attempt, and no time of the `Clock`. The same scenario gives the same result each time. Nothing of it is logged.
+ * Simulates the fleet. That takes about 1 ms for each client and 0.2 ms for each further attempt, and no time of the
+ * `Clock`. The same scenario always gives the same result. Nothing is logged.
  *
  * Dies with an `IllegalArgumentException` if an option makes no sense, and with a `RuntimeException` if the attempts
- * come to no end because there is an outage and the policy has no delay.
+ * never end because the policy has no delay during an outage.
  *
  * @since 0.1.0
  * @category constructors
@@ -139,7 +136,7 @@ export const simulate: <E = never, R = never>(scenario: Scenario<E, R>) => Effec
   internal.simulate
 
 /**
- * How bad it was: the fullest window of this length, wherever it begins.
+ * The window of this length with most attempts, wherever it begins.
  *
  * @since 0.1.0
  * @category getters
@@ -147,11 +144,11 @@ export const simulate: <E = never, R = never>(scenario: Scenario<E, R>) => Effec
 export const peak: {
   (window: Duration.DurationInput): (self: Simulation) => Peak
   (self: Simulation, window: Duration.DurationInput): Peak
-} = internal.peak
+} = dual(2, internal.peak)
 
 /**
- * Fails with a `Stampede` if there is a window of this length into which more attempts fall than `atMost` times the
- * number of clients: 0.1 is 10 %.
+ * Fails with a `Stampede` if some window of this length has more attempts than `atMost` times the number of clients:
+ * 0.1 is 10 %. Dies with an `IllegalArgumentException` if an option makes no sense.
  *
  * @since 0.1.0
  * @category checks

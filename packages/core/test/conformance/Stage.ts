@@ -6,26 +6,19 @@ import type * as Connector from "@persistent-connection/core/Connector"
 import type * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
-import * as Data from "effect/Data"
-import type { ScriptedConnection } from "./ScriptedConnection.js"
+import type { Refused } from "../support/refused.js"
 import type { Entry } from "./Trace.js"
-
-/** A typed error of a script. A new one each time, so that only its content can tell it from the last. */
-export class ScriptedError extends Data.TaggedError("ScriptedError")<{ readonly text: string }> {
-  override get message(): string {
-    return this.text
-  }
-}
+import type { TraceConnection } from "./TraceConnection.js"
 
 /** What is performed on; all unknown as long as the original's harness did not know it either. */
 export interface Stage {
   readonly clock: VirtualClock
   readonly log: (lane: string, event: { readonly ev: string; readonly [field: string]: unknown }) => void
-  persistentConnection: PersistentConnection.PersistentConnection<ScriptedConnection, ScriptedError> | undefined
+  persistentConnection: PersistentConnection.PersistentConnection<TraceConnection, Refused> | undefined
   /** As given to the last connect. */
   attempt: Connector.Attempt<string> | undefined
   /** The newest one. */
-  connection: ScriptedConnection | undefined
+  connection: TraceConnection | undefined
   subscribers: number
 }
 

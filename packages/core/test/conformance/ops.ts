@@ -7,9 +7,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
-import type { ScriptedConnection } from "./ScriptedConnection.js"
-import { describeFailure, ScriptedError, type Stage } from "./Stage.js"
+import { Refused } from "../support/refused.js"
+import { describeFailure, type Stage } from "./Stage.js"
 import type { DetailedOp, Op } from "./Trace.js"
+import type { TraceConnection } from "./TraceConnection.js"
 
 /** Performs ops one after another in this turn, each in a root fiber of its own that nobody waits for. */
 export const perform = (stage: Stage, ops: ReadonlyArray<Op> | undefined, id: string): void => {
@@ -46,7 +47,7 @@ const toDeed = (stage: Stage, { error, op }: DetailedOp): Deed | undefined => {
   switch (op) {
     case "abort":
       if (attempt === undefined) return atOnce(Effect.succeed("no_context"))
-      return atOnce(Effect.as(Effect.ignore(attempt.abort(new ScriptedError({ text: error ?? "aborted" }))), null))
+      return atOnce(Effect.as(Effect.ignore(attempt.abort(new Refused({ text: error ?? "aborted" }))), null))
     case "attempts":
       return atOnce(attempt === undefined ? Effect.succeed("no_context") : attempt.failedAttempts)
     case "peer_close":
@@ -67,7 +68,7 @@ const toDeed = (stage: Stage, { error, op }: DetailedOp): Deed | undefined => {
 }
 
 const toServiceDeed = (
-  service: PersistentConnection<ScriptedConnection, ScriptedError>,
+  service: PersistentConnection<TraceConnection, Refused>,
   op: Exclude<DetailedOp["op"], "abort" | "attempts" | "peer_close" | "conn_close" | "wait_conn_closed" | "subscribe">
 ): Deed => {
   switch (op) {
@@ -101,22 +102,22 @@ const toServiceDeed = (
   }
 }
 
-const identify = (connection: ScriptedConnection) => ({ conn: connection.id })
+const identify = (connection: TraceConnection) => ({ conn: connection.id })
 
 /** Logs what one more subscriber sees, and answers its number. */
 export const subscribe = (
   stage: Stage,
-  service: PersistentConnection<ScriptedConnection, ScriptedError>
+  service: PersistentConnection<TraceConnection, Refused>
 ): number => {
   const number = ++stage.subscribers
-  const logNext = (queue: Queue.Dequeue<ConnectionEvent<ScriptedConnection, ScriptedError, void>>) =>
+  const logNext = (queue: Queue.Dequeue<ConnectionEvent<TraceConnection, Refused, void>>) =>
     Effect.map(Queue.take(queue), (event) => stage.log(`bus${number}`, { ev: "bus", ...describeEvent(event) }))
   stage.clock.run(Effect.scoped(Effect.flatMap(service.subscribe, (queue) => Effect.forever(logNext(queue)))))
   return number
 }
 
 /** An event in the words of the traces, without its address. */
-export const describeEvent = (event: ConnectionEvent<ScriptedConnection, ScriptedError>) => {
+export const describeEvent = (event: ConnectionEvent<TraceConnection, Refused>) => {
   switch (event._tag) {
     case "AttemptingToConnect":
       return { kind: "attempting" } as const

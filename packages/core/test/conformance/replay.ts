@@ -15,10 +15,11 @@ import * as Schedule from "effect/Schedule"
 import * as ScheduleDecision from "effect/ScheduleDecision"
 import * as ScheduleInterval from "effect/ScheduleInterval"
 import * as Scope from "effect/Scope"
+import { Refused } from "../support/refused.js"
 import { describeEvent, perform, subscribe } from "./ops.js"
-import { ScriptedConnection } from "./ScriptedConnection.js"
 import * as Stage from "./Stage.js"
 import type { ConnectCall, Final, HandlerCall, Lanes, LookUpCall, Scenario, Trace } from "./Trace.js"
+import { TraceConnection } from "./TraceConnection.js"
 
 /** What a run has logged, the ops that have not ended, and what is the case at its end. */
 export interface Replayed {
@@ -73,7 +74,7 @@ const pendingOps = (lanes: Lanes): ReadonlyArray<string> =>
 
 const finalState = (
   { attempt, clock }: Stage.Stage,
-  service: PersistentConnection.PersistentConnection<ScriptedConnection, Stage.ScriptedError>
+  service: PersistentConnection.PersistentConnection<TraceConnection, Refused>
 ): Final => {
   const closeFinished = clock.run(service.closeFinished)
   clock.flush()
@@ -107,7 +108,9 @@ const script = <Call extends HandlerCall>(calls: ReadonlyArray<Call>, absent: Ca
   }
 }
 
-/** What all calls have in common: their ops, and when they complete. `early` is the stage as their first turn sees it. */
+/**
+ * What all calls have in common: their ops, and when they complete. `early` is the stage as their first turn sees it.
+ */
 const play = <A, E, R>(
   stage: Stage.Stage,
   call: HandlerCall,
@@ -129,7 +132,7 @@ const complete = <A, R>(
   { error, raise }: LookUpCall | ConnectCall,
   log: (outcome: object) => void,
   succeed: Effect.Effect<A, never, R>
-): Effect.Effect<A, Stage.ScriptedError, R> =>
+): Effect.Effect<A, Refused, R> =>
   Effect.suspend(() => {
     if (raise !== undefined) {
       log({ raise })
@@ -137,7 +140,7 @@ const complete = <A, R>(
     }
     if (error !== undefined) {
       log({ error })
-      return Effect.fail(new Stage.ScriptedError({ text: error }))
+      return Effect.fail(new Refused({ text: error }))
     }
     return succeed
   })
@@ -166,7 +169,7 @@ const connector = (stage: Stage.Stage, { connect }: Scenario) => {
         const { call, number } = next()
         const log = (outcome: object) => stage.log("loop", { ev: "connect_done", n: number, ...outcome })
         const open = Effect.sync(() => {
-          const connection = new ScriptedConnection(stage, ++connections, call)
+          const connection = new TraceConnection(stage, ++connections, call)
           stage.connection = connection
           log({ conn: connection.id })
           return connection
@@ -190,7 +193,7 @@ const onEvent = (stage: Stage.Stage, { on_event }: Scenario) => {
     connected: script(on_event.connected, {}),
     disconnected: script(on_event.disconnected, {})
   }
-  return (event: ConnectionEvent<ScriptedConnection, Stage.ScriptedError, string>) =>
+  return (event: ConnectionEvent<TraceConnection, Refused, string>) =>
     Effect.suspend(() => {
       const described = describeEvent(event)
       const { kind } = described

@@ -1,17 +1,18 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as Addresses from "@persistent-connection/core/Addresses"
 import type * as Connector from "@persistent-connection/core/Connector"
 import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
-import * as TestClock from "effect/TestClock"
+import { it, pass } from "../support/virtualTime.js"
 
 type Attempt = Connector.Attempt<unknown>
 
-/** One persistent connection, as far as look-ups know it. */
+/** What a look-up sees of one persistent connection. */
 class Caller {
   private generation = 1
   private number = 0
@@ -20,9 +21,19 @@ class Caller {
 
   /** The address of the next attempt, which is the first one, or follows on one that failed. */
   get attempt(): Effect.Effect<string> {
+    return this.next(false)
+  }
+
+  /** The same for an attempt to replace a connection whose server will go. */
+  get drain(): Effect.Effect<string> {
+    return this.next(true)
+  }
+
+  private next(elsewhere: boolean): Effect.Effect<string> {
     return Effect.suspend(() => {
       this.number++
       return this.lookUp({
+        elsewhere,
         serverName: "prices",
         owner: this,
         generation: this.generation,
@@ -36,8 +47,8 @@ class Caller {
     })
   }
 
-  /** The last attempt has succeeded, and then the connection was lost. */
-  get lose(): Effect.Effect<void> {
+  /** The last attempt has succeeded. What comes next is after the loss of the connection, or a refresh. */
+  get succeed(): Effect.Effect<void> {
     return Effect.sync(() => {
       this.generation++
       this.number = 0
@@ -86,7 +97,7 @@ describe("Addresses", () => {
       Effect.gen(function*() {
         const caller = new Caller(Addresses.roundRobin(["a", "b", "c"]))
         expect(yield* caller.attempts(2)).toEqual(["a", "b"])
-        yield* caller.lose
+        yield* caller.succeed
         expect(yield* caller.attempts(5)).toEqual(["c", "a", "b", "c", "a"])
       }))
 
@@ -168,7 +179,7 @@ describe("Addresses", () => {
       given.forEach((address, index) => expect(address).not.toBe(given[index - 1]))
     })
 
-    it.effect("has another order for each persistent connection that shares it", () =>
+    it.effect("draws a separate order for each persistent connection that shares it", () =>
       Effect.gen(function*() {
         const lookUp = Addresses.shuffled(["a", "b", "c", "d", "e"])
         const firsts = yield* Effect.forEach(Array.from({ length: 50 }), () => new Caller(lookUp).attempt)
@@ -186,10 +197,10 @@ describe("Addresses", () => {
       Effect.gen(function*() {
         const caller = new Caller(Addresses.failover(["a", "b", "c"]))
         expect(yield* caller.attempts(2)).toEqual(["a", "b"])
-        yield* caller.lose
+        yield* caller.succeed
         expect(yield* caller.attempt).toBe("b")
-        yield* caller.lose
-        yield* TestClock.adjust("365 days")
+        yield* caller.succeed
+        yield* pass(31_536_000)
         expect(yield* caller.attempt).toBe("b")
       }))
 
@@ -203,39 +214,39 @@ describe("Addresses", () => {
       Effect.gen(function*() {
         const caller = new Caller(Addresses.failover(["a", "b"], { failBackAfter: "10 minutes" }))
         yield* caller.attempt
-        yield* TestClock.adjust("1 minute")
+        yield* pass(60)
         expect(yield* caller.attempt).toBe("b")
-        yield* caller.lose
-        yield* TestClock.adjust("9 minutes")
-        yield* TestClock.adjust("59 seconds")
+        yield* caller.succeed
+        yield* pass(540)
+        yield* pass(59)
         expect(yield* caller.attempt).toBe("b")
-        yield* caller.lose
-        yield* TestClock.adjust("1 second")
+        yield* caller.succeed
+        yield* pass(1)
         expect(yield* caller.attempt).toBe("a")
       }))
 
-    it.effect("leaves the first again if it still does not work, and waits anew", () =>
+    it.effect("leaves the first again if it still fails, and then waits the whole time again", () =>
       Effect.gen(function*() {
         const caller = new Caller(Addresses.failover(["a", "b"], { failBackAfter: "10 minutes" }))
         yield* caller.attempts(2)
-        yield* caller.lose
-        yield* TestClock.adjust("10 minutes")
+        yield* caller.succeed
+        yield* pass(600)
         expect(yield* caller.attempts(2)).toEqual(["a", "b"])
-        yield* caller.lose
-        yield* TestClock.adjust("9 minutes")
+        yield* caller.succeed
+        yield* pass(540)
         expect(yield* caller.attempt).toBe("b")
-        yield* caller.lose
-        yield* TestClock.adjust("1 minute")
+        yield* caller.succeed
+        yield* pass(60)
         expect(yield* caller.attempt).toBe("a")
       }))
 
-    it.effect("visits every address while none works, however short the time to fail back is", () =>
+    it.effect("tries every address while all fail, however short the time to fail back is", () =>
       Effect.gen(function*() {
         const caller = new Caller(Addresses.failover(["a", "b", "c"], { failBackAfter: 0 }))
         const visited: Array<string> = []
         for (let attempt = 0; attempt < 6; attempt++) {
           visited.push(yield* caller.attempt)
-          yield* TestClock.adjust("1 minute")
+          yield* pass(60)
         }
         expect(visited).toEqual(["a", "b", "c", "a", "b", "c"])
       }))
@@ -261,14 +272,108 @@ describe("Addresses", () => {
         const other = new Caller(lookUp)
         expect(yield* one.attempts(2)).toEqual(["a", "b"])
         expect(yield* other.attempt).toBe("a")
-        yield* one.lose
+        yield* one.succeed
         expect(yield* one.attempt).toBe("b")
       }))
 
-    it("refuses a negative time to fail back", () => {
-      expect(() => Addresses.failover(["a"], { failBackAfter: -1 })).toThrow(
-        "failBackAfter must be a duration of 0 or more, but is -1"
-      )
+    it.effect("chooses another address when the server has announced that it will go, and stays there", () =>
+      Effect.gen(function*() {
+        const caller = new Caller(Addresses.failover(["a", "b", "c"]))
+        expect(yield* caller.attempt).toBe("a")
+        yield* caller.succeed
+        expect(yield* caller.drain).toBe("b")
+        yield* caller.succeed
+        expect(yield* caller.attempt).toBe("b")
+        yield* caller.succeed
+        expect(yield* caller.drain).toBe("c")
+        yield* caller.succeed
+        expect(yield* caller.drain).toBe("a")
+      }))
+
+    it.effect("stays where it is for a refresh without such an announcement", () =>
+      Effect.gen(function*() {
+        const caller = new Caller(Addresses.failover(["a", "b"]))
+        yield* caller.attempts(2)
+        for (let refresh = 0; refresh < 3; refresh++) {
+          yield* caller.succeed
+          expect(yield* caller.attempt).toBe("b")
+        }
+      }))
+
+    it.effect("tries all addresses but the one that will go, for as long as the others fail", () =>
+      Effect.gen(function*() {
+        const caller = new Caller(Addresses.failover(["a", "b", "c"]))
+        yield* caller.attempts(2)
+        yield* caller.succeed
+        expect(yield* Effect.replicateEffect(caller.drain, 4)).toEqual(["c", "a", "c", "a"])
+        const two = new Caller(Addresses.failover(["a", "b"]))
+        yield* two.attempt
+        yield* two.succeed
+        expect(yield* Effect.replicateEffect(two.drain, 3)).toEqual(["b", "b", "b"])
+        // The connection has been lost meanwhile: now any address will do.
+        expect(yield* two.attempt).toBe("a")
+      }))
+
+    it.effect("knows which address will go also when a refresh has failed before the announcement", () =>
+      Effect.gen(function*() {
+        const caller = new Caller(Addresses.failover(["a", "b"]))
+        yield* caller.attempt
+        yield* caller.succeed
+        expect(yield* caller.attempts(2)).toEqual(["a", "b"])
+        expect(yield* caller.drain).toBe("b")
+      }))
+
+    it.effect("stays with the only address, and counts one that is listed twice once", () =>
+      Effect.gen(function*() {
+        for (const addresses of [["a"], ["a", "a"]] as const) {
+          const caller = new Caller(Addresses.failover(addresses))
+          yield* caller.attempt
+          yield* caller.succeed
+          expect(yield* caller.drain).toBe("a")
+        }
+        const caller = new Caller(Addresses.failover(["a", "a", "b"]))
+        yield* caller.attempt
+        yield* caller.succeed
+        expect(yield* caller.drain).toBe("b")
+      }))
+
+    it.effect("fails back to the first after the time since the server there announced that it would go", () =>
+      Effect.gen(function*() {
+        const caller = new Caller(Addresses.failover(["a", "b"], { failBackAfter: "10 minutes" }))
+        yield* caller.attempt
+        yield* pass(3600)
+        yield* caller.succeed
+        expect(yield* caller.drain).toBe("b")
+        yield* caller.succeed
+        yield* pass(540)
+        expect(yield* caller.attempt).toBe("b")
+        yield* caller.succeed
+        yield* pass(60)
+        expect(yield* caller.attempt).toBe("a")
+      }))
+
+    it("T5: the time to fail back is measured by the monotonic time", () => {
+      let minutes = 0
+      const clock: Clock.Clock = {
+        ...Clock.make(),
+        // Somebody sets it back, again and again.
+        unsafeCurrentTimeMillis: () => 1e12 - minutes * 60_000,
+        unsafeCurrentTimeNanos: () => BigInt(minutes) * 60_000_000_000n
+      }
+      const caller = new Caller(Addresses.failover(["a", "b"], { failBackAfter: "10 minutes" }))
+      const next = () => Effect.runSync(Effect.withClock(caller.attempt, clock))
+      expect([next(), next()]).toEqual(["a", "b"])
+      Effect.runSync(caller.succeed)
+      minutes = 10
+      expect(next()).toBe("a")
+    })
+
+    it.each<[string, Addresses.FailoverOptions]>([
+      ["failBackAfter must be a duration of 0 or more, but is -1", { failBackAfter: -1 }],
+      ["failoverWhen must be a function, but is of type boolean", { failoverWhen: true as never }],
+      ["options must be an object, but is of type number", 5 as never]
+    ])("throws at once that %s", (message, options) => {
+      expect(() => Addresses.failover(["a"], options)).toThrow(message)
     })
 
     it.effect("is not changed with the array", () =>

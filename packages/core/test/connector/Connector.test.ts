@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import { ConnectionLost } from "@persistent-connection/core/ConnectionError"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as Cause from "effect/Cause"
@@ -10,7 +10,8 @@ import * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import * as TestClock from "effect/TestClock"
+import { makeAttempt } from "../support/attempt.js"
+import { it, pass, settle } from "../support/virtualTime.js"
 
 /** A connection, and what became of it. */
 class Line {
@@ -64,17 +65,7 @@ class Exchange {
   }
 }
 
-const attempt: Connector.Attempt<string> = {
-  serverName: "prices",
-  owner: {},
-  generation: 3,
-  number: 1,
-  lastCause: Option.none(),
-  previousAddress: Option.none(),
-  failedAttempts: Effect.succeed(0),
-  abort: Effect.fail,
-  untimed: (effect) => effect
-}
+const attempt = makeAttempt({ serverName: "prices", generation: 3 })
 
 /** The same, as a part of something that must not be interrupted. */
 const uninterruptible = <Connection, E, R>(
@@ -95,7 +86,7 @@ const open = <Connection, E, R>(
     const scope = yield* Scope.make()
     const fiber = yield* Effect.fork(Scope.extend(connector.connect("a", attempting), scope))
     // Up to where it waits.
-    yield* TestClock.adjust(0)
+    yield* settle
     return { fiber, close: Scope.close(scope, Exit.void) }
   })
 
@@ -134,7 +125,7 @@ describe("Connector", () => {
         connector.pipe(Connector.connectTimeout("1 second")),
         connector.pipe(Connector.connectTimeout(Infinity)),
         connector.pipe(Connector.setup((connection) => Effect.succeed(connection))),
-        connector.pipe(Connector.limitAttempts(Effect.unsafeMakeSemaphore(1))),
+        connector.pipe(Connector.limitAttempts(Connector.makeAttemptLimiter(1))),
         connector.pipe(Connector.map((connection) => connection)),
         connector.pipe(Connector.mapError((error) => error)),
         connector.pipe(Connector.mapAddress((address: string) => address))
@@ -155,7 +146,7 @@ describe("Connector", () => {
           connector,
           connector.pipe(Connector.connectTimeout("1 second")),
           connector.pipe(Connector.setup((): Effect.Effect<object> => Effect.succeed({}))),
-          connector.pipe(Connector.limitAttempts(Effect.unsafeMakeSemaphore(1))),
+          connector.pipe(Connector.limitAttempts(Connector.makeAttemptLimiter(1))),
           connector.pipe(Connector.map((): object => ({}))),
           connector.pipe(Connector.mapError((error) => error)),
           connector.pipe(Connector.mapAddress((address: string) => address)),
@@ -201,7 +192,7 @@ describe("Connector", () => {
             last.isOpen = false
             expect(connector.isClosed?.(connection)).toBe(true)
             const watch = yield* Effect.fork(connector.closed(connection))
-            yield* TestClock.adjust(0)
+            yield* settle
             expect(yield* isDone(watch)).toBe(false)
             expect(last.watches).toBe(1)
             yield* Deferred.fail(last.lost, "reset")
@@ -212,7 +203,7 @@ describe("Connector", () => {
         yield* check(connector.pipe(Connector.connectTimeout("1 second")))
         yield* check(connector.pipe(Connector.setup((line) => Effect.succeed(line))))
         yield* check(connector.pipe(Connector.setup(() => Effect.succeed({}))))
-        yield* check(connector.pipe(Connector.limitAttempts(Effect.unsafeMakeSemaphore(1))))
+        yield* check(connector.pipe(Connector.limitAttempts(Connector.makeAttemptLimiter(1))))
         yield* check(connector.pipe(Connector.map((line) => line)))
         yield* check(connector.pipe(Connector.map(() => ({})), Connector.map((line) => ({ line }))))
         yield* check(connector.pipe(Connector.mapError((error) => error)))
@@ -239,9 +230,9 @@ describe("Connector", () => {
           )
         )
         const { fiber } = yield* open(hanging.pipe(Connector.connectTimeout("5 seconds")))
-        yield* TestClock.adjust("4999 millis")
+        yield* pass(4.999)
         expect(yield* isDone(fiber)).toBe(false)
-        yield* TestClock.adjust("1 millis")
+        yield* pass(0.001)
         const error = yield* failureOf(fiber)
         expect(error).toBeInstanceOf(Cause.TimeoutException)
         expect(error).toHaveProperty("message", "No connection to \"prices\" within 5s")
@@ -254,9 +245,9 @@ describe("Connector", () => {
         const exchange = new Exchange()
         const slow = exchange.connector(() => Effect.sleep("4 seconds"))
         const { close, fiber } = yield* open(Connector.connectTimeout(slow, "5 seconds"))
-        yield* TestClock.adjust("4 seconds")
+        yield* pass(4)
         expect(yield* Fiber.join(fiber)).toBe(exchange.last)
-        yield* TestClock.adjust("1 hour")
+        yield* pass(3600)
         expect(exchange.log).toEqual([])
         yield* close
         expect(exchange.log).toEqual(["line released"])
@@ -267,10 +258,10 @@ describe("Connector", () => {
         const exchange = new Exchange()
         const stubborn = exchange.connector(() => Effect.uninterruptible(Effect.sleep("1 minute")))
         const { close, fiber } = yield* open(uninterruptible(stubborn).pipe(Connector.connectTimeout("5 seconds")))
-        yield* TestClock.adjust("5 seconds")
+        yield* pass(5)
         expect(yield* failureOf(fiber)).toBeInstanceOf(Cause.TimeoutException)
         expect(exchange.lines).toEqual([])
-        yield* TestClock.adjust("55 seconds")
+        yield* pass(55)
         expect(exchange.lines).toMatchObject([{ isReleased: true }])
         yield* close
         expect(exchange.log).toEqual(["line released"])
@@ -281,12 +272,12 @@ describe("Connector", () => {
         const exchange = new Exchange()
         const stubborn = exchange.connector(() => Effect.uninterruptible(Effect.sleep("1 minute")))
         const { close, fiber } = yield* open(stubborn.pipe(Connector.connectTimeout("5 seconds")))
-        yield* TestClock.adjust("5 seconds")
+        yield* pass(5)
         yield* Fiber.await(fiber)
         const closing = yield* Effect.fork(close)
-        yield* TestClock.adjust("54 seconds")
+        yield* pass(54)
         expect(yield* isDone(closing)).toBe(false)
-        yield* TestClock.adjust("1 second")
+        yield* pass(1)
         expect(yield* isDone(closing)).toBe(true)
       }))
 
@@ -294,7 +285,7 @@ describe("Connector", () => {
       Effect.gen(function*() {
         const hanging = new Exchange().connector(() => Effect.onInterrupt(Effect.never, () => Effect.never))
         const { fiber } = yield* open(hanging.pipe(Connector.connectTimeout("5 seconds")))
-        yield* TestClock.adjust("5 seconds")
+        yield* pass(5)
         expect(yield* failureOf(fiber)).toBeInstanceOf(Cause.TimeoutException)
       }))
 
@@ -304,7 +295,7 @@ describe("Connector", () => {
           Effect.zipRight(Effect.addFinalizer(() => Effect.die("broken")), Effect.never)
         )
         const { close, fiber } = yield* open(throwing.pipe(Connector.connectTimeout("5 seconds")))
-        yield* TestClock.adjust("5 seconds")
+        yield* pass(5)
         expect(yield* failureOf(fiber)).toBeInstanceOf(Cause.TimeoutException)
         expect(yield* Effect.exit(close)).toEqual(Exit.die("broken"))
       }))
@@ -316,7 +307,7 @@ describe("Connector", () => {
         const slow = exchange.connector(() => Effect.onInterrupt(Effect.never, () => Deferred.await(cleaning)))
         const { close, fiber } = yield* open(slow.pipe(Connector.connectTimeout("5 seconds")))
         const interrupting = yield* Effect.fork(Fiber.interrupt(fiber))
-        yield* TestClock.adjust("1 minute")
+        yield* pass(60)
         expect(yield* isDone(interrupting)).toBe(false)
         yield* Deferred.succeed(cleaning, undefined)
         expect(Exit.isInterrupted(yield* Fiber.join(interrupting))).toBe(true)
@@ -330,7 +321,7 @@ describe("Connector", () => {
         const stubborn = exchange.connector(() => Effect.uninterruptible(Effect.sleep("1 second")))
         const { close, fiber } = yield* open(stubborn.pipe(Connector.connectTimeout("5 seconds")))
         const interrupting = yield* Effect.fork(Fiber.interrupt(fiber))
-        yield* TestClock.adjust("1 second")
+        yield* pass(1)
         expect(Exit.isInterrupted(yield* Fiber.join(interrupting))).toBe(true)
         yield* close
         expect(exchange.lines.every((line) => line.isReleased)).toBe(true)
@@ -356,11 +347,11 @@ describe("Connector", () => {
             }
           }
         )
-        yield* TestClock.adjust("3 seconds")
-        yield* TestClock.adjust("1 hour")
-        yield* TestClock.adjust("1998 millis")
+        yield* pass(3)
+        yield* pass(3600)
+        yield* pass(1.998)
         expect(yield* isDone(fiber)).toBe(false)
-        yield* TestClock.adjust("1 millis")
+        yield* pass(0.001)
         expect(yield* Fiber.join(fiber)).toBe(exchange.last)
         expect(untimed).toBe(1)
       }))
@@ -381,10 +372,10 @@ describe("Connector", () => {
         const slow = exchange.connector(() => Effect.sleep("2 seconds"))
         const inTime = yield* open(uninterruptible(slow.pipe(Connector.connectTimeout("3 seconds"))))
         const tooLate = yield* open(uninterruptible(slow.pipe(Connector.connectTimeout("1 second"))))
-        yield* TestClock.adjust("1 second")
+        yield* pass(1)
         expect(yield* isDone(tooLate.fiber)).toBe(true)
         expect(yield* failureOf(tooLate.fiber)).toBeInstanceOf(Cause.TimeoutException)
-        yield* TestClock.adjust("1 second")
+        yield* pass(1)
         const line = yield* Fiber.join(inTime.fiber)
         expect(line.isReleased).toBe(false)
         expect(exchange.lines.filter((each) => each.isReleased)).toHaveLength(1)
@@ -399,10 +390,48 @@ describe("Connector", () => {
         expect(yield* FiberRef.get(ref)).toBe("after")
       }))
 
-    it("D9: Duration.infinity is no limit", () => {
-      const connector = new Exchange().connector()
-      expect(connector.pipe(Connector.connectTimeout(Duration.infinity))).toBe(connector)
-    })
+    it.effect("D9: Duration.infinity is no limit", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        const slow = exchange.connector(() => Effect.sleep("365 days"))
+        const { fiber } = yield* open(slow.pipe(Connector.connectTimeout(Duration.infinity)))
+        yield* pass(31536000)
+        expect(yield* Fiber.join(fiber)).toBe(exchange.last)
+      }))
+
+    it.effect("D9: a function gives each attempt a time of its own", () =>
+      Effect.gen(function*() {
+        const hanging = new Exchange().connector(() => Effect.never).pipe(
+          Connector.connectTimeout(({ number }) => number === 3 ? Duration.infinity : Duration.seconds(number))
+        )
+        const fibers = yield* Effect.forEach(
+          [1, 2, 3],
+          (number) => Effect.map(open(hanging, { ...attempt, number }), ({ fiber }) => fiber)
+        )
+        const ended = Effect.forEach(fibers, isDone)
+        expect(yield* ended).toEqual([false, false, false])
+        yield* pass(1)
+        expect(yield* ended).toEqual([true, false, false])
+        yield* pass(1)
+        expect(yield* ended).toEqual([true, true, false])
+        expect(yield* failureOf(fibers[1]!)).toHaveProperty("message", "No connection to \"prices\" within 2s")
+        yield* pass(3600)
+        expect(yield* ended).toEqual([true, true, false])
+      }))
+
+    it.effect("C6: an attempt for which the function throws, or gives no time, fails", () =>
+      Effect.gen(function*() {
+        const exchange = new Exchange()
+        const throwing = exchange.connector().pipe(Connector.connectTimeout(() => {
+          throw new Error("bug")
+        }))
+        expect(yield* causeOf((yield* open(throwing)).fiber)).toEqual(Cause.die(new Error("bug")))
+        const negative = exchange.connector().pipe(Connector.connectTimeout(() => -1))
+        expect(Cause.pretty(yield* causeOf((yield* open(negative)).fiber))).toContain(
+          "connectTimeout must be a duration of 0 or more, but is -1"
+        )
+        expect(exchange.lines).toEqual([])
+      }))
 
     it("refuses a negative duration at once", () => {
       expect(() => Connector.connectTimeout(new Exchange().connector(), -1)).toThrow(
@@ -446,12 +475,12 @@ describe("Connector", () => {
         ))
         const { close, fiber } = yield* open(connector)
         yield* Fiber.join(fiber)
-        yield* TestClock.adjust("3 seconds")
+        yield* pass(3)
         expect(beats).toBe(3)
         expect(exchange.log).toEqual([])
         yield* close
         expect(exchange.log).toEqual(["set-up released", "line released"])
-        yield* TestClock.adjust("3 seconds")
+        yield* pass(3)
         expect(beats).toBe(3)
       }))
 
@@ -477,7 +506,7 @@ describe("Connector", () => {
         const { fiber } = yield* open(hanging)
         expect(exchange.last.watches).toBe(1)
         yield* Deferred.fail(exchange.last.lost, "reset")
-        yield* TestClock.adjust(0)
+        yield* settle
         expect(yield* isDone(fiber)).toBe(false)
         yield* Deferred.succeed(cleaning, undefined)
         expect(yield* causeOf(fiber)).toEqual(Cause.fail("reset"))
@@ -497,8 +526,8 @@ describe("Connector", () => {
         const { fiber } = yield* open(exchange.connector().pipe(Connector.setup(() => Effect.never)))
         yield* Deferred.succeed(exchange.last.lost, undefined)
         const error = yield* failureOf(fiber)
-        expect(error).toEqual(new ConnectionLost({ serverName: "prices", generation: 3, cause: Cause.empty }))
-        expect(error).toHaveProperty("message", "Connection 3 to \"prices\" was lost: a close without an error")
+        expect(error).toEqual(new ConnectionLost({ serverName: "prices", generation: 3, lossCause: Cause.empty }))
+        expect(error).toHaveProperty("message", "Connection 3 to \"prices\" was closed")
       }))
 
     it.effect("a watch that is interrupted from within is a loss, and not an interruption of the attempt", () =>
@@ -532,7 +561,7 @@ describe("Connector", () => {
           )
         )
         const interrupting = yield* Effect.fork(Fiber.interrupt(fiber))
-        yield* TestClock.adjust(0)
+        yield* settle
         expect(yield* isDone(interrupting)).toBe(false)
         yield* Deferred.succeed(cleaning, undefined)
         expect(Exit.isInterrupted(yield* Fiber.join(interrupting))).toBe(true)
@@ -554,35 +583,62 @@ describe("Connector", () => {
           Connector.connectTimeout("5 seconds")
         )
         const { fiber } = yield* open(connector)
-        yield* TestClock.adjust("4 seconds")
+        yield* pass(4)
         expect(yield* isDone(fiber)).toBe(false)
-        yield* TestClock.adjust("1 second")
+        yield* pass(1)
         expect(yield* failureOf(fiber)).toHaveProperty("message", "No connection to \"prices\" within 5s")
         expect(exchange.last).toMatchObject({ watches: 0, isReleased: true })
       }))
   })
 
   describe("limitAttempts", () => {
+    /** Takes a permit; returns what gives it back. */
+    const takePermit = (limiter: Connector.AttemptLimiter) =>
+      Effect.gen(function*() {
+        const end = yield* Deferred.make<void>()
+        const { fiber } = yield* open(
+          new Exchange().connector(() => Deferred.await(end)).pipe(Connector.limitAttempts(limiter))
+        )
+        return Effect.zipRight(Deferred.succeed(end, undefined), Fiber.join(fiber))
+      })
+
+    const hasPermit = (limiter: Connector.AttemptLimiter) =>
+      Effect.gen(function*() {
+        const { fiber } = yield* open(new Exchange().connector().pipe(Connector.limitAttempts(limiter)))
+        yield* settle
+        const hasEnded = fiber.unsafePoll() !== null
+        yield* Fiber.interrupt(fiber)
+        return hasEnded
+      })
+
+    it("refuses a number of permits that makes no sense, and what is not a limiter", () => {
+      for (const permits of [0, -1, 1.5, Infinity, NaN]) {
+        expect(() => Connector.makeAttemptLimiter(permits)).toThrow("permits must be an integer of 1 or more")
+      }
+      expect(() => Connector.limitAttempts(new Exchange().connector(), {} as Connector.AttemptLimiter))
+        .toThrow("makeAttemptLimiter")
+    })
+
     it.effect("lets only so many attempts be under way at once, over all connectors that share the permits", () =>
       Effect.gen(function*() {
-        const semaphore = yield* Effect.makeSemaphore(2)
+        const limiter = Connector.makeAttemptLimiter(2)
         const exchange = new Exchange()
-        const slow = exchange.connector(() => Effect.sleep("1 second")).pipe(Connector.limitAttempts(semaphore))
-        const other = exchange.connector(() => Effect.sleep("1 second")).pipe(Connector.limitAttempts(semaphore))
+        const slow = exchange.connector(() => Effect.sleep("1 second")).pipe(Connector.limitAttempts(limiter))
+        const other = exchange.connector(() => Effect.sleep("1 second")).pipe(Connector.limitAttempts(limiter))
         const opened = yield* Effect.all([open(slow), open(other), open(slow), open(other), open(slow)])
         expect(exchange.attempts).toBe(2)
-        yield* TestClock.adjust("1 second")
+        yield* pass(1)
         // The first two are established and live on.
         expect(exchange.lines).toHaveLength(2)
         expect(exchange.attempts).toBe(4)
-        yield* TestClock.adjust("2 seconds")
+        yield* pass(2)
         yield* Effect.forEach(opened, ({ fiber }) => Fiber.join(fiber))
         expect(exchange.lines.some((line) => line.isReleased)).toBe(false)
       }))
 
     it.effect("gives the permit back however the attempt ends", () =>
       Effect.gen(function*() {
-        const semaphore = yield* Effect.makeSemaphore(1)
+        const limiter = Connector.makeAttemptLimiter(1)
         const endings: ReadonlyArray<Effect.Effect<unknown, string>> = [
           Effect.void,
           Effect.fail("refused"),
@@ -591,9 +647,9 @@ describe("Connector", () => {
           Effect.never
         ]
         for (const ending of endings) {
-          const { fiber } = yield* open(new Exchange().connector(() => ending).pipe(Connector.limitAttempts(semaphore)))
+          const { fiber } = yield* open(new Exchange().connector(() => ending).pipe(Connector.limitAttempts(limiter)))
           yield* Fiber.interrupt(fiber)
-          expect(yield* semaphore.withPermitsIfAvailable(1)(Effect.void)).toEqual(Option.some(undefined))
+          expect(yield* hasPermit(limiter)).toBe(true)
         }
         const throwing = Connector.make<string, Line>({
           connect: () => {
@@ -601,33 +657,33 @@ describe("Connector", () => {
           },
           closed: () => Effect.never
         })
-        yield* Fiber.await((yield* open(throwing.pipe(Connector.limitAttempts(semaphore)))).fiber)
-        expect(yield* semaphore.withPermitsIfAvailable(1)(Effect.void)).toEqual(Option.some(undefined))
+        yield* Fiber.await((yield* open(throwing.pipe(Connector.limitAttempts(limiter)))).fiber)
+        expect(yield* hasPermit(limiter)).toBe(true)
       }))
 
     it.effect("D1: an attempt that is interrupted while it waits has taken nothing", () =>
       Effect.gen(function*() {
-        const semaphore = yield* Effect.makeSemaphore(1)
+        const limiter = Connector.makeAttemptLimiter(1)
         const exchange = new Exchange()
-        const connector = exchange.connector().pipe(Connector.limitAttempts(semaphore))
-        yield* semaphore.take(1)
+        const connector = exchange.connector().pipe(Connector.limitAttempts(limiter))
+        const giveBack = yield* takePermit(limiter)
         const waiting = yield* open(connector)
         expect(Exit.isInterrupted(yield* Fiber.interrupt(waiting.fiber))).toBe(true)
-        expect(yield* semaphore.withPermitsIfAvailable(1)(Effect.void)).toEqual(Option.none())
+        expect(yield* hasPermit(limiter)).toBe(false)
         // In the very moment in which it would be given the permit.
         const unlucky = yield* open(connector)
-        yield* semaphore.release(1)
+        yield* giveBack
         yield* Fiber.interrupt(unlucky.fiber)
-        expect(yield* semaphore.withPermitsIfAvailable(1)(Effect.void)).toEqual(Option.some(undefined))
+        expect(yield* hasPermit(limiter)).toBe(true)
       }))
 
     it.effect("D9: waiting for the permit is untimed, the connect is not", () =>
       Effect.gen(function*() {
-        const semaphore = yield* Effect.makeSemaphore(1)
+        const limiter = Connector.makeAttemptLimiter(1)
         const events: Array<string> = []
         const connector = new Exchange().connector(() => Effect.sync(() => events.push("connect")))
-        yield* semaphore.take(1)
-        const { fiber } = yield* open(connector.pipe(Connector.limitAttempts(semaphore)), {
+        const giveBack = yield* takePermit(limiter)
+        const { fiber } = yield* open(connector.pipe(Connector.limitAttempts(limiter)), {
           ...attempt,
           untimed: (effect) =>
             Effect.acquireUseRelease(
@@ -637,23 +693,23 @@ describe("Connector", () => {
             )
         })
         events.push("permit")
-        yield* semaphore.release(1)
+        yield* giveBack
         yield* Fiber.join(fiber)
         expect(events).toEqual(["stop the clock", "permit", "start the clock", "connect"])
       }))
 
     it.effect("D9: waiting for the permit does not count for an connectTimeout that is put on later", () =>
       Effect.gen(function*() {
-        const semaphore = yield* Effect.makeSemaphore(1)
-        yield* semaphore.take(1)
+        const limiter = Connector.makeAttemptLimiter(1)
+        const giveBack = yield* takePermit(limiter)
         const connector = new Exchange().connector(() => Effect.sleep("2 seconds")).pipe(
-          Connector.limitAttempts(semaphore),
+          Connector.limitAttempts(limiter),
           Connector.connectTimeout("5 seconds")
         )
         const { fiber } = yield* open(connector)
-        yield* TestClock.adjust("1 hour")
-        yield* semaphore.release(1)
-        yield* TestClock.adjust("2 seconds")
+        yield* pass(3600)
+        yield* giveBack
+        yield* pass(2)
         expect(yield* Fiber.join(fiber)).toBeInstanceOf(Line)
       }))
   })

@@ -1,6 +1,10 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect, it as itInTestTime } from "@effect/vitest"
+import * as Connector from "@persistent-connection/core/Connector"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import * as TestConnector from "@persistent-connection/core/testing/TestConnector"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
@@ -10,7 +14,9 @@ import * as Schedule from "effect/Schedule"
 import * as ScheduleDecision from "effect/ScheduleDecision"
 import * as Intervals from "effect/ScheduleIntervals"
 import * as TestClock from "effect/TestClock"
+import * as TestContext from "effect/TestContext"
 import { readFileSync } from "node:fs"
+import { it, pass } from "../support/virtualTime.js"
 
 /** How the original's default was measured: `conformance/README.md`. */
 interface Run {
@@ -83,6 +89,20 @@ const message = (f: () => unknown): string | undefined => {
   return undefined
 }
 
+/** A clock whose monotonic time goes on while somebody sets the wall clock. */
+class TwoTimes implements Clock.Clock {
+  readonly [Clock.ClockTypeId]: Clock.ClockTypeId = Clock.ClockTypeId
+  /** In ms. */
+  wall = 1_000_000
+  /** In ms. */
+  monotonic = 5_000_000
+  unsafeCurrentTimeMillis = () => this.wall
+  unsafeCurrentTimeNanos = () => BigInt(this.monotonic) * 1_000_000n
+  readonly currentTimeMillis = Effect.sync(this.unsafeCurrentTimeMillis)
+  readonly currentTimeNanos = Effect.sync(this.unsafeCurrentTimeNanos)
+  sleep = () => Effect.never
+}
+
 describe("RetryPolicy", () => {
   describe("standard", () => {
     it.each([42, 7])("T3: is uniform over 7 to 13 s, as the original is (seed %i)", (seed) => {
@@ -104,13 +124,13 @@ describe("RetryPolicy", () => {
           expect(Math.abs(sorted[Math.floor(Number(part) * drawn.length)]! - quantile)).toBeLessThan(170)
         }
       }
-      // Each is drawn by itself.
+      // The draws are independent.
       const lagged = mean(drawn.slice(1).map((delay, index) => (delay - center) * (drawn[index]! - center)))
       expect(Math.abs(lagged / deviation ** 2)).toBeLessThan(0.04)
     })
 
-    it("T3: … and the measure tells a slightly different distribution", () => {
-      const narrower = delays(RetryPolicy.randomized("10 seconds", { fraction: 0.29 }), 10_000)
+    it("T3: … and the measure can tell: it rejects a jitter of 29 %", () => {
+      const narrower = delays(RetryPolicy.randomized("10 seconds", { jitter: 0.29 }), 10_000)
       expect(chiSquared(histogram(narrower, 7000, 300, 20))).toBeGreaterThan(limit)
     })
 
@@ -130,20 +150,30 @@ describe("RetryPolicy", () => {
   })
 
   describe("randomized", () => {
-    it("T3: stays within the fraction, and fills it", () => {
-      const drawn = delays(RetryPolicy.randomized("1 second", { fraction: 0.5 }), 10_000)
+    it("T3: stays within the jitter, and fills it", () => {
+      const drawn = delays(RetryPolicy.randomized("1 second", { jitter: 0.5 }), 10_000)
       expect(Math.min(...drawn)).toBeGreaterThanOrEqual(500)
       expect(Math.max(...drawn)).toBeLessThanOrEqual(1500)
       expect(chiSquared(histogram(drawn, 500, 50, 20))).toBeLessThan(limit)
     })
 
     it("T3: uses the delay as it is without randomisation", () => {
-      expect(delays(RetryPolicy.randomized("1 second", { fraction: 0 }), 3)).toEqual([1000, 1000, 1000])
+      expect(delays(RetryPolicy.randomized("1 second", { jitter: 0 }), 3)).toEqual([1000, 1000, 1000])
     })
 
-    it.each([-0.1, 1.1, NaN, Infinity])("refuses a fraction of %d", (fraction) => {
-      expect(message(() => RetryPolicy.randomized("1 second", { fraction }))).toBe(
-        `fraction must be a number between 0 and 1, but is ${fraction}`
+    it.each([-0.1, 1.1, NaN, Infinity])("refuses a jitter of %d", (jitter) => {
+      expect(message(() => RetryPolicy.randomized("1 second", { jitter }))).toBe(
+        `jitter must be a number from 0 to 1, but is ${jitter}`
+      )
+    })
+
+    it("refuses a jitter that is no number, and options that are no object", () => {
+      const text = "0.5" as unknown
+      expect(message(() => RetryPolicy.randomized("1 second", { jitter: text as number }))).toBe(
+        "jitter must be a number from 0 to 1, but is \"0.5\""
+      )
+      expect(message(() => RetryPolicy.randomized("1 second", text as { jitter: number }))).toBe(
+        "options must be an object, but is of type string"
       )
     })
 
@@ -227,6 +257,22 @@ describe("RetryPolicy", () => {
       )
     })
 
+    it.prop("proportional jitter: the capped delay, plus or minus that part of it", [...parameters], ([
+      base,
+      factor,
+      room,
+      seed
+    ]) => {
+      const cap = base * room
+      delays(RetryPolicy.exponential({ base, factor, maxDelay: cap, jitter: 0.2 }), 60, { seed }).forEach(
+        (delay, step) => {
+          const capped = Math.min(cap, base * factor ** step)
+          expect(delay).toBeGreaterThanOrEqual(capped * 0.8 * (1 - 1e-9) - 1e-6)
+          expect(delay).toBeLessThanOrEqual(capped * 1.2 * (1 + 1e-9) + 1e-6)
+        }
+      )
+    })
+
     it.prop("decorrelated jitter: from the base to the factor times the last delay, capped", [...parameters], ([
       base,
       factor,
@@ -243,18 +289,59 @@ describe("RetryPolicy", () => {
       })
     })
 
-    it.each(["full", "equal", "decorrelated"] as const)("%s jitter is not lost at the cap", (jitter) => {
-      const cap = 30_000
-      // Long after the cap has been reached, over many clients.
-      const policy = RetryPolicy.exponential({ base: 1000, maxDelay: cap, jitter })
-      const atTheCap = Array.from({ length: 1000 }, (_, seed) => delays(policy, 30, { seed }).at(-1)!)
-      expect(new Set(atTheCap).size).toBe(1000)
-      // Not only distinct, but reconnectJitter: in every tenth of the range there are some, and nowhere is there a crowd.
-      const from = { full: 0, equal: cap / 2, decorrelated: 1000 }[jitter]
-      const counts = histogram(atTheCap, from, (cap - from) / 10, 10)
-      expect(Math.min(...counts)).toBeGreaterThan(20)
-      expect(Math.max(...counts)).toBeLessThan(300)
+    // As published in "Exponential Backoff And Jitter" on the AWS Architecture Blog; `part` is uniform between 0 and 1.
+    const aws = {
+      full: (temp: number, part: number) => temp * part,
+      equal: (temp: number, part: number) => temp / 2 + (temp / 2) * part
+    }
+
+    const parts = (seed: number, count: number) =>
+      Effect.runSync(Effect.withRandom(Effect.replicateEffect(Random.next, count), Random.make(seed)))
+
+    it.each(["full", "equal"] as const)("%s jitter is the formula that AWS has published", (jitter) => {
+      const policy = RetryPolicy.exponential({ base: 100, maxDelay: 2_000, jitter })
+      const expected = parts(1, 10).map((part, n) => aws[jitter](Math.min(2_000, 100 * 2 ** n), part))
+      delays(policy, 10, { seed: 1 }).forEach((delay, n) => expect(delay).toBeCloseTo(expected[n]!, 6))
     })
+
+    it("decorrelated jitter is the formula that AWS has published, which caps after the draw", () => {
+      const policy = RetryPolicy.exponential({ base: 100, maxDelay: 2_000, jitter: "decorrelated" })
+      let last = 100
+      const expected = parts(1, 50).map((part) => {
+        last = Math.min(2_000, 100 + (last * 3 - 100) * part)
+        return last
+      })
+      delays(policy, 50, { seed: 1 }).forEach((delay, n) => expect(delay).toBeCloseTo(expected[n]!, 6))
+    })
+
+    /** The delays of 1,000 clients long after the cap has been reached. */
+    const atTheCap = (jitter: RetryPolicy.ExponentialOptions["jitter"]) => {
+      const policy = RetryPolicy.exponential({ base: 1000, maxDelay: 30_000, jitter })
+      return Array.from({ length: 1000 }, (_, seed) => delays(policy, 30, { seed }).at(-1)!)
+    }
+
+    it.each<["full" | "equal" | number, number, number]>([
+      ["full", 0, 30_000],
+      ["equal", 15_000, 30_000],
+      [0.2, 24_000, 36_000]
+    ])("%s jitter is not lost at the cap", (jitter, from, to) => {
+      const drawn = atTheCap(jitter)
+      expect(new Set(drawn).size).toBe(1000)
+      expect(chiSquared(histogram(drawn, from, (to - from) / 20, 20))).toBeLessThan(limit)
+    })
+
+    it("decorrelated jitter lets a third of the clients and more wait for exactly the cap, as documented", () => {
+      const capped = atTheCap("decorrelated").filter((delay) => delay === 30_000)
+      expect(capped.length).toBeGreaterThan(333)
+      expect(capped.length).toBeLessThan(500)
+    })
+
+    it.each(["none", "full", "equal", "decorrelated", 0.2] as const)(
+      "%s jitter: with a base of 0 every delay is 0",
+      (jitter) => {
+        expect(delays(RetryPolicy.exponential({ base: 0, jitter }), 20)).toEqual(Array.from({ length: 20 }, () => 0))
+      }
+    )
 
     it.each(["none", "full", "equal", "decorrelated"] as const)(
       "%s jitter: attempt 10,000 is no longer away than the cap",
@@ -270,7 +357,7 @@ describe("RetryPolicy", () => {
       }
     )
 
-    it("doubles, up to a minute, with full jitter, unless told otherwise", () => {
+    it("doubles, up to a minute, with full jitter, by default", () => {
       const half = {
         next: Effect.succeed(0.5),
         nextRange: (min: number, max: number) => Effect.succeed((min + max) / 2)
@@ -298,7 +385,6 @@ describe("RetryPolicy", () => {
 
     it.each<[string, RetryPolicy.ExponentialOptions]>([
       ["base must be a duration of 0 or more, but is -1", { base: -1 }],
-      ["base must be a duration of more than 0, but is 0", { base: 0 }],
       ["base must be a finite duration, but is Infinity", { base: Infinity }],
       ["maxDelay must be a duration of base (1000 ms) or more, but is 999", { base: 1000, maxDelay: 999 }],
       ["maxDelay must be a finite duration, but is Infinity", { base: 1000, maxDelay: Infinity }],
@@ -306,10 +392,13 @@ describe("RetryPolicy", () => {
       ["factor must be a number of 1 or more, but is 0.5", { base: 1000, factor: 0.5 }],
       ["factor must be a number of 1 or more, but is NaN", { base: 1000, factor: NaN }],
       ["factor must be a number of 1 or more, but is Infinity", { base: 1000, factor: Infinity }],
-      [
-        "jitter must be one of full, equal, none, decorrelated, but is \"some\"",
-        { base: 1000, jitter: "some" as "full" }
-      ]
+      ...[["\"some\"", "some"], ["-0.1", -0.1], ["1.1", 1.1], ["NaN", NaN], ["true", true], ["null", null]].map(
+        ([shown, jitter]): [string, RetryPolicy.ExponentialOptions] => [
+          `jitter must be one of full, equal, none, decorrelated, or a number from 0 to 1, but is ${shown}`,
+          { base: 1000, jitter: jitter as number }
+        ]
+      ),
+      ["options must be an object, but is of type undefined", undefined as never]
     ])("throws at once that %s", (expected, options) => {
       expect(message(() => RetryPolicy.exponential(options))).toBe(expected)
     })
@@ -320,7 +409,9 @@ describe("RetryPolicy", () => {
       standard: RetryPolicy.standard,
       fixed: RetryPolicy.fixed("2 seconds"),
       exponential: RetryPolicy.exponential({ base: 1000 }),
-      decorrelated: RetryPolicy.exponential({ base: 1000, jitter: "decorrelated" })
+      decorrelated: RetryPolicy.exponential({ base: 1000, jitter: "decorrelated" }),
+      proportional: RetryPolicy.exponential({ base: 1000, jitter: 0.2 }),
+      production: RetryPolicy.production.retry
     }
 
     it.each(Object.entries(policies))("%s puts out its delay, from any moment on", (_, policy) => {
@@ -361,16 +452,124 @@ describe("RetryPolicy", () => {
       Effect.gen(function*() {
         const attempts: Array<number> = []
         const policy = RetryPolicy.exponential({ base: "1 second", maxDelay: "4 seconds", jitter: "none" })
-        const fiber = yield* TestClock.currentTimeMillis.pipe(
+        const fiber = yield* Clock.currentTimeMillis.pipe(
           Effect.tap((now) => attempts.push(now)),
           Effect.zipRight(Effect.fail("no")),
           Effect.retry(policy.pipe(Schedule.intersect(Schedule.recurs(4)))),
           Effect.exit,
           Effect.fork
         )
-        yield* TestClock.adjust("1 minute")
+        yield* pass(60)
         yield* Fiber.join(fiber)
         expect(attempts).toEqual([0, 1000, 3000, 7000, 11_000])
       }))
+  })
+
+  describe("giveUpAfter", () => {
+    it("T5: counts by the monotonic time, however the wall clock is set", () => {
+      const clock = new TwoTimes()
+      const policy = RetryPolicy.fixed("1 second").pipe(RetryPolicy.giveUpAfter("1 minute"))
+      let state = policy.initial
+      /** So much time passes, in seconds, and somebody sets the wall clock. Does the policy go on then? */
+      const goesOn = (seconds: number, set: number) => {
+        clock.monotonic += seconds * 1_000
+        clock.wall += set * 1_000
+        const [next, , decision] = Effect.runSync(
+          Effect.withClock(policy.step(clock.monotonic, undefined, state), clock)
+        )
+        state = next
+        return !ScheduleDecision.isDone(decision)
+      }
+      expect([goesOn(0, 0), goesOn(30, 3_600), goesOn(29, -7_200), goesOn(1, 0)]).toEqual([true, true, true, false])
+    })
+
+    it.each<[string, () => unknown]>([
+      ["-1", () => RetryPolicy.fixed(0).pipe(RetryPolicy.giveUpAfter(-1))],
+      ["undefined", () => (RetryPolicy.giveUpAfter as Function)(RetryPolicy.fixed(0))],
+      ["undefined", () => RetryPolicy.fixed(0).pipe(RetryPolicy.giveUpAfter(undefined as never))]
+    ])("refuses a time of %s", (time, make) => {
+      expect(message(make)).toContain(`giveUpAfter must be a duration of 0 or more, but is ${time}`)
+    })
+  })
+
+  it("T5: retryAfter counts from the monotonic now", () => {
+    const clock = new TwoTimes()
+    const policy = RetryPolicy.fixed("1 second").pipe(RetryPolicy.classify(() => RetryPolicy.retryAfter("1 minute")))
+    // The attempt began 10 seconds ago. Meanwhile the wall clock was set back.
+    const begunAt = clock.monotonic - 10_000
+    clock.wall -= 3_600_000
+    const [, , decision] = Effect.runSync(
+      Effect.withClock(policy.step(begunAt, Cause.empty, policy.initial), clock)
+    )
+    expect(ScheduleDecision.isContinue(decision) && Intervals.start(decision.intervals)).toBe(clock.monotonic + 61_000)
+  })
+
+  // https://github.com/grpc/grpc/blob/master/doc/connection-backoff.md: INITIAL_BACKOFF 1 s, MULTIPLIER 1.6, JITTER 0.2,
+  // MAX_BACKOFF 120 s, MIN_CONNECT_TIMEOUT 20 s. A backoff runs from the beginning of the attempt.
+  describe("the backoff of gRPC", () => {
+    const retry = RetryPolicy.exponential({ base: "1 second", factor: 1.6, maxDelay: "2 minutes", jitter: 0.2 })
+    const backoff = ({ number }: { readonly number: number }) => Duration.seconds(1.6 ** (number - 1))
+    const connectTimeout = Connector.connectTimeout((attempt) =>
+      Duration.clamp(backoff(attempt), { minimum: "20 seconds", maximum: "2 minutes" })
+    )
+    /** The backoff after the attempt with this index, in ms, as published. */
+    const published = (index: number) => Math.min(120_000, 1_000 * 1.6 ** index)
+
+    /** When 16 attempts began and ended, in ms, against a server that answers them all with this. */
+    const attemptsAt = (answer: TestConnector.Answer, seed: number) =>
+      Effect.gen(function*() {
+        const server = yield* TestConnector.make({ script: [answer] })
+        yield* PersistentConnection.make({
+          serverName: "grpc",
+          address: Effect.succeed("grpc.example.com"),
+          connector: server.connector.pipe(connectTimeout),
+          retry,
+          attemptTimeout: Duration.infinity
+        })
+        yield* TestClock.adjust("30 minutes")
+        const attempts = yield* server.attempts
+        return attempts.slice(0, 16).map(({ begunAt, outcome }) => ({
+          begunAt,
+          took: "at" in outcome ? outcome.at - begunAt : NaN
+        }))
+      }).pipe(Effect.scoped, Effect.withRandom(Random.make(seed)), Effect.provide(TestContext.TestContext))
+
+    for (const seed of [1, 2, 3]) {
+      itInTestTime.effect(
+        `keeps within its published bounds against a server that refuses (seed ${seed})`,
+        () =>
+          Effect.gen(function*() {
+            const attempts = yield* attemptsAt(TestConnector.die("refused"), seed)
+            expect(attempts).toHaveLength(16)
+            const factors = attempts.slice(1).map(({ begunAt }, index) =>
+              (begunAt - attempts[index]!.begunAt) / published(index)
+            )
+            for (const factor of factors) {
+              expect(factor).toBeGreaterThanOrEqual(0.8)
+              expect(factor).toBeLessThanOrEqual(1.2)
+            }
+            expect(Math.max(...factors.slice(11)) - Math.min(...factors.slice(11))).toBeGreaterThan(0.05)
+          })
+      )
+    }
+
+    for (const seed of [1, 2, 3]) {
+      itInTestTime.effect(
+        `gives an attempt that hangs the backoff, and at least 20 seconds (seed ${seed})`,
+        () =>
+          Effect.gen(function*() {
+            const attempts = yield* attemptsAt(TestConnector.hang, seed)
+            expect(attempts).toHaveLength(16)
+            attempts.forEach(({ took }, index) => {
+              expect(took).toBeCloseTo(Math.max(20_000, published(index)), 3)
+            })
+            attempts.slice(1).forEach(({ begunAt }, index) => {
+              const backoff = begunAt - attempts[index]!.begunAt
+              expect(backoff).toBeGreaterThanOrEqual(Math.max(20_000, published(index)) - 0.001)
+              expect(backoff).toBeLessThanOrEqual(Math.max(20_000, published(index) * 1.2) + 0.001)
+            })
+          })
+      )
+    }
   })
 })

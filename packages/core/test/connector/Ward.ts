@@ -1,6 +1,6 @@
 /**
- * Connections under observation: a server whose peers answer pings as the test says, a machine that can fall asleep, and
- * an account of what is asked, and of what is left running.
+ * Connections under observation: a server whose peers answer pings as the test says, a machine that can fall asleep,
+ * and an account of what is asked, and of what is left running.
  */
 import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
 import * as Connector from "@persistent-connection/core/Connector"
@@ -11,9 +11,9 @@ import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
+import { makeAttempt } from "../support/attempt.js"
 import { type Asked, askNow, describeCause, type Line, type Refused, Server } from "../support/Life.js"
 
 export type Failure = Refused | Cause.TimeoutException
@@ -116,18 +116,6 @@ const makeWard: Effect.Effect<Ward> = Effect.map(Effect.clock, (clock) => new Wa
 /** Chance always draws this: 0 for the whole interval, almost 1 for the shortest. */
 export const drawing = (part: number): Random.Random => ({ ...Random.make("any"), next: Effect.succeed(part) })
 
-export const attempt: Connector.Attempt<string> = {
-  serverName: "test",
-  owner: {},
-  generation: 1,
-  number: 1,
-  lastCause: Option.none(),
-  previousAddress: Option.none(),
-  failedAttempts: Effect.succeed(0),
-  abort: Effect.fail,
-  untimed: (effect) => effect
-}
-
 /** One connection, without a persistent connection around it. */
 export interface Patient {
   readonly ward: Ward
@@ -160,7 +148,7 @@ export const admit = ({ prepare, random = drawing(0), ...options }: Admission = 
       Scope.make(),
       (scope) => Effect.forkDaemon(Scope.close(scope, Exit.void))
     )
-    const line = yield* Scope.extend(connector.connect("a", attempt), scope).pipe(
+    const line = yield* Scope.extend(connector.connect("a", makeAttempt()), scope).pipe(
       Effect.withClock(ward.machine),
       Effect.withRandom(random),
       Effect.orDie

@@ -1,5 +1,5 @@
-/** What a cause means for the next attempt: when it is made, where, and whether. */
-import { describe, expect, it } from "@effect/vitest"
+/** What the cause of a failure or loss means for the next attempt: when, where, and whether it is made. */
+import { describe, expect } from "@effect/vitest"
 import * as Addresses from "@persistent-connection/core/Addresses"
 import { type ClosedReason, ConnectionClosed } from "@persistent-connection/core/ConnectionError"
 import * as Connector from "@persistent-connection/core/Connector"
@@ -12,7 +12,9 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
+import { captureLog } from "../support/captureLog.js"
 import { askNow, Line, now, pass, settle, sleep } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 
 class Unauthorized extends Data.TaggedError("Unauthorized")<{ readonly user: string }> {}
 class Busy extends Data.TaggedError("Busy")<{ readonly retryAfter: Duration.DurationInput }> {}
@@ -98,7 +100,7 @@ const reasonOfState = ({ service }: { readonly service: PersistentConnection.Per
   Effect.map(service.state.get, (state) => state._tag === "Closed" ? describeReason(state.reason) : state._tag)
 
 describe("a cause that is final", () => {
-  it.scoped("D11: a 401 gives up at once, and everyone who waits is told why", () =>
+  it.scoped("D11: a 401 gives up at once, and all waiters get the reason", () =>
     Effect.gen(function*() {
       const { attempts, events, service } = yield* begin({
         connect: (_, number) => number < 3 ? Effect.fail(unreachable) : Effect.fail(unauthorized)
@@ -114,7 +116,7 @@ describe("a cause that is final", () => {
       expect(failed.error?._tag).toBe("Unauthorized")
       expect([reasonOf(closed.error), reasonOf(use.error)]).toEqual(["GaveUp Unauthorized", "GaveUp Unauthorized"])
       expect([finished.isWaiting, connected.isWaiting]).toEqual([false, true])
-      // Who comes later is told the same.
+      // So do later callers.
       const later = yield* askNow(service.connectedOrFailedToConnect)
       expect([reasonOf(later.error), yield* reasonOfState({ service })]).toEqual([
         "GaveUp Unauthorized",
@@ -130,7 +132,7 @@ describe("a cause that is final", () => {
       ])
     }))
 
-  it.scoped("D11: … also as the cause of a loss", () =>
+  it.scoped("D11: the cause of a loss can be final", () =>
     Effect.gen(function*() {
       const { attempts, events, service } = yield* begin({
         closed: () => Effect.zipRight(sleep(100), Effect.fail(unauthorized))
@@ -152,7 +154,7 @@ describe("a cause that is final", () => {
   ]
 
   for (const [name, isFinal, failure] of others) {
-    it.scoped(`D5: so can be ${name}`, () =>
+    it.scoped(`D5: ${name} can be final`, () =>
       Effect.gen(function*() {
         const { attempts, service } = yield* begin({
           address: () => Effect.succeed("a"),
@@ -167,7 +169,7 @@ describe("a cause that is final", () => {
       }))
   }
 
-  it.scoped("D5: so can be a connection that the peer closed without an error", () =>
+  it.scoped("D5: a close by the peer without an error can be final", () =>
     Effect.gen(function*() {
       const { attempts, service } = yield* begin({
         connect: (_, number) => number === 1 ? Effect.fail(unreachable) : Effect.void,
@@ -195,7 +197,7 @@ describe("a cause that is final", () => {
 })
 
 describe("a time that the server named", () => {
-  it.scoped("counts from the failure, not from the beginning of the attempt, and the delay comes after it", () =>
+  it.scoped("counts from the failure, not from the beginning of the attempt, and the delay of the policy comes after it", () =>
     Effect.gen(function*() {
       const { attempts, service } = yield* begin({
         connect: (_, number) =>
@@ -232,7 +234,7 @@ describe("a time that the server named", () => {
       expect(attempts).toEqual(["0 a", "1 a", "3 a", "8 a", "16 a", "32 a"])
     }))
 
-  it.scoped("clients that were all told the same do not return together", () =>
+  it.scoped("clients to which the server named the same time do not return together", () =>
     Effect.gen(function*() {
       const begunAt: Array<string> = []
       for (let seed = 0; seed < 20; seed++) {
@@ -250,7 +252,7 @@ describe("a time that the server named", () => {
       }
     }))
 
-  it.scoped("of nothing at all leaves the delay, counted from now", () =>
+  it.scoped("a time of 0 leaves the delay of the policy, counted from now", () =>
     Effect.gen(function*() {
       const { attempts } = yield* begin({
         connect: (_, number) => Effect.zipRight(sleep(3), Effect.fail(number === 1 ? busy(0) : unreachable))
@@ -259,7 +261,7 @@ describe("a time that the server named", () => {
       expect(attempts).toEqual(["0 a", "13 a", "23 a"])
     }))
 
-  it.scoped("is not waited for when somebody wants to reconnect now", () =>
+  it.scoped("reconnectNow does not wait for it", () =>
     Effect.gen(function*() {
       const { attempts, service } = yield* begin({
         connect: (_, number) => number === 1 ? Effect.fail(busy("1 hour")) : Effect.void
@@ -270,7 +272,7 @@ describe("a time that the server named", () => {
       expect(attempts).toEqual(["0 a", "7 a"])
     }))
 
-  it.scoped("counts as time without success: a policy that ends with upTo ends by it", () =>
+  it.scoped("counts as time without a success for a policy that ends with upTo", () =>
     Effect.gen(function*() {
       const { attempts, service } = yield* begin({
         connect: (_, number) => Effect.fail(number === 2 ? busy("1 hour") : unreachable),
@@ -289,6 +291,39 @@ describe("a time that the server named", () => {
 })
 
 describe("classify", () => {
+  it.each<[string, string, () => unknown]>([
+    ["nothing", "undefined", () => RetryPolicy.classify(RetryPolicy.standard, undefined as never)],
+    ["nothing, with pipe", "undefined", () => RetryPolicy.standard.pipe(RetryPolicy.classify(undefined as never))],
+    ["a decision", "object", () => RetryPolicy.standard.pipe(RetryPolicy.classify(RetryPolicy.giveUp as never))],
+    ["a schedule alone", "undefined", () => (RetryPolicy.classify as Function)(RetryPolicy.standard)]
+  ])("refuses %s in place of the function at once", (_, kind, make) => {
+    expect(make).toThrow(`decide must be a function, but is of type ${kind}`)
+  })
+
+  const noDecisions: ReadonlyArray<readonly [string, unknown]> = [
+    ["undefined", undefined],
+    ["function", RetryPolicy.retryAfter],
+    ["object", { _tag: "Retry" }],
+    ["object", { _tag: "RetryAfter", time: "1 minute" }],
+    ["boolean", true]
+  ]
+
+  for (const [kind, value] of noDecisions) {
+    it.scoped(`D10: what is no decision (${kind}) is logged, and retried after 10 seconds`, () =>
+      Effect.gen(function*() {
+        const { heard, lines } = captureLog()
+        const { attempts } = yield* heard(begin({
+          connect: () => Effect.fail(unreachable),
+          retry: RetryPolicy.classify(RetryPolicy.fixed("1 second"), () => value as RetryPolicy.RetryDecision)
+        }))
+        yield* pass(15)
+        expect(attempts).toEqual(["0 a", "10 a"])
+        expect(lines.map(({ cause }) => Cause.pretty(cause)).join()).toContain(
+          `What decide returns must be follow, giveUp or retryAfter(time), but is of type ${kind}`
+        )
+      }))
+  }
+
   it.effect("drives Effect.retry like any other schedule", () =>
     Effect.gen(function*() {
       const attempts: Array<number> = []
@@ -304,7 +339,7 @@ describe("classify", () => {
       expect(asked.error?._tag).toBe("Unauthorized")
     }))
 
-  it.effect("twice is both: the last one put on decides first", () =>
+  it.effect("put on twice, the outer one decides first", () =>
     Effect.gen(function*() {
       const { attempts, service } = yield* begin({
         connect: (_, number) => Effect.fail(number === 1 ? unreachable : unauthorized),
@@ -322,7 +357,7 @@ describe("classify", () => {
 describe("a cause that asks for another address", () => {
   const isElsewhere = (cause: Cause.Cause<unknown>) => tagOf(cause) === "Unreachable"
 
-  it.scoped("a refusal moves on, a 401 does not", () =>
+  it.scoped("failover goes on after a refusal, and stays after a 401", () =>
     Effect.gen(function*() {
       const failures = [unreachable, unauthorized, busy(0), unreachable, unauthorized]
       const { attempts } = yield* begin({
@@ -334,7 +369,7 @@ describe("a cause that asks for another address", () => {
       expect(attempts).toEqual(["0 a", "10 b", "20 b", "30 b", "40 c", "50 c"])
     }))
 
-  it.scoped("without a predicate every failed attempt moves on, and no loss does", () =>
+  it.scoped("without a predicate failover goes on after every failed attempt, and stays after a loss", () =>
     Effect.gen(function*() {
       const { attempts } = yield* begin({
         address: Addresses.failover(["a", "b", "c"]),
@@ -345,7 +380,7 @@ describe("a cause that asks for another address", () => {
       expect(attempts).toEqual(["0 a", "10 b", "20 b", "30 b"])
     }))
 
-  it.scoped("a peer that accepts and hangs up is left, if its loss is such a cause: with an error, or without", () =>
+  it.scoped("failover leaves a peer that accepts and hangs up, if the predicate holds for the cause of the loss", () =>
     Effect.gen(function*() {
       for (
         const [closed, failoverWhen] of [[Effect.fail(unreachable), isElsewhere], [Effect.void, Cause.isEmpty]] as const
@@ -362,7 +397,7 @@ describe("a cause that asks for another address", () => {
       }
     }))
 
-  it.scoped("fails back to the first after a loss all the same", () =>
+  it.scoped("fails back to the first after a loss for which the predicate does not hold", () =>
     Effect.gen(function*() {
       const { attempts } = yield* begin({
         address: Addresses.failover(["a", "b", "c"], { failoverWhen: isElsewhere, failBackAfter: "1 minute" }),
@@ -374,7 +409,7 @@ describe("a cause that asks for another address", () => {
       expect(attempts).toEqual(["0 a", "10 b", "50 b", "90 a"])
     }))
 
-  it.scoped("… and goes there, not to the one that is next, if both are due", () =>
+  it.scoped("fails back to the first, not on to the next, when both are due", () =>
     Effect.gen(function*() {
       const { attempts } = yield* begin({
         address: Addresses.failover(["a", "b", "c"], { failoverWhen: isElsewhere, failBackAfter: "1 minute" }),
@@ -402,7 +437,7 @@ describe("a cause that asks for another address", () => {
       expect(events.slice(2)).toEqual(["FailedToConnect Unreachable", "FailedToConnect defect"])
     }))
 
-  it.scoped("together with the class of the error: another address at once, and no rest for the same one", () =>
+  it.scoped("together with classify: another address after a refusal, the same one after a time that it named", () =>
     Effect.gen(function*() {
       const { attempts } = yield* begin({
         address: Addresses.failover(["a", "b"], { failoverWhen: isElsewhere }),

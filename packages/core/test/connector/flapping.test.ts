@@ -1,8 +1,11 @@
-/** Peers that accept everybody and hang up. */
-import { describe, expect, it } from "@effect/vitest"
+/** Servers that accept every connection and hang up. */
+import { describe, expect } from "@effect/vitest"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
+import * as Number from "effect/Number"
+import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import {
   askNow,
@@ -15,22 +18,23 @@ import {
   type Refused,
   sleep
 } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 import { stay } from "./Ward.js"
 
 const backoff = RetryPolicy.exponential({ base: "1 second", maxDelay: "30 seconds", jitter: "none" })
 
-/** The flapping rule: once at once, and then it backs off. */
-const hasty = Schedule.recurs(1).pipe(Schedule.andThen(backoff))
+/** Retries once without a delay, and then backs off. */
+const firstRetryAtOnce = Schedule.recurs(1).pipe(Schedule.andThen(backoff))
 
-/** A life whose connections end like this, so many seconds after they were established. */
+/** A life whose connections end like this. */
 const flapping = (closed: (line: Line) => Effect.Effect<unknown, Refused>, options: Options = {}) =>
-  begin({ retry: hasty, minUptime: "10 seconds", ...options }, ({ server }) => {
+  begin({ retry: firstRetryAtOnce, minUptime: "10 seconds", ...options }, ({ server }) => {
     server.closed = closed
   })
 
 const attemptsAfter = (life: Life, seconds: number) => Effect.as(pass(seconds), life.server.attempts)
 
-describe("a peer that accepts and hangs up", () => {
+describe("D14: a server that accepts and hangs up", () => {
   const ends: ReadonlyArray<readonly [string, () => Effect.Effect<unknown, Refused>]> = [
     ["cleanly", () => Effect.void],
     ["with an error", () => refuse("reset")],
@@ -39,7 +43,7 @@ describe("a peer that accepts and hangs up", () => {
   ]
 
   for (const [how, closed] of ends) {
-    it.scoped(`${how}: the first drop is retried at once, and then it backs off`, () =>
+    it.scoped(`${how}: after the first drop the client retries at once, and then it backs off`, () =>
       Effect.gen(function*() {
         const life = yield* flapping(closed)
         expect(yield* attemptsAfter(life, 30)).toEqual([0, 0, 1, 3, 7, 15])
@@ -55,44 +59,46 @@ describe("a peer that accepts and hangs up", () => {
       expect(yield* attemptsAfter(life, 20)).toEqual([0, 3, 6, 9, 13])
     }))
 
-  it.scoped("without minUptime every connection is a success, and there is no backing off", () =>
+  it.scoped("with a minUptime of 0 every connection is a success, and the client does not back off", () =>
     Effect.gen(function*() {
-      const each = yield* flapping(() => sleep(0.01), { retry: backoff, minUptime: undefined })
+      const each = yield* flapping(() => sleep(0.01), { retry: backoff, minUptime: 0 })
       expect(yield* attemptsAfter(each, 29.999)).toHaveLength(30)
-      // And this is why a policy that begins with no delay needs it.
-      const hot = yield* flapping(() => sleep(0.05), { minUptime: undefined })
+      // So a policy that begins without a delay never has one.
+      const hot = yield* flapping(() => sleep(0.05), { minUptime: 0 })
       expect((yield* attemptsAfter(hot, 2)).length).toBe(41)
     }))
 
-  it.scoped("a connection that lives long enough makes good: the next drop is retried at once again", () =>
+  it.scoped("a connection that lives for minUptime restarts the policy, and its loss takes none of the delays (D11)", () =>
     Effect.gen(function*() {
       const life = yield* flapping(({ number }) => number === 4 ? sleep(10) : Effect.void)
-      expect(yield* attemptsAfter(life, 40)).toEqual([0, 0, 1, 3, 13, 14, 16, 20, 28])
+      expect(yield* attemptsAfter(life, 40)).toEqual([0, 0, 1, 3, 13, 13, 14, 16, 20, 28])
     }))
 
-  it.scoped("one that lives a little shorter does not", () =>
+  it.scoped("one that lives for 1 ms less does not", () =>
     Effect.gen(function*() {
       const life = yield* flapping(({ number }) => number === 4 ? sleep(9.999) : Effect.void)
       expect(yield* attemptsAfter(life, 40)).toEqual([0, 0, 1, 3, 12.999, 20.999, 36.999])
     }))
 
-  it.scoped("failures and short-lived connections are one row", () =>
+  it.scoped("failures and short-lived connections are one run of the policy", () =>
     Effect.gen(function*() {
       const life = yield* flapping(() => Effect.void)
       life.server.connect = () => life.server.attempts.length % 2 === 0 ? refuse("no") : Effect.void
       expect(yield* attemptsAfter(life, 30)).toEqual([0, 0, 1, 3, 7, 15])
     }))
 
-  it.scoped("the retry at once after a loss is one: if it fails, it backs off", () =>
+  it.scoped("after the loss of a success the failures begin with the first delay, which is 0 here (D11)", () =>
     Effect.gen(function*() {
       const life = yield* flapping(() => sleep(20))
       life.server.connect = ({ number }) => number === 1 ? refuse("no") : Effect.void
-      expect(yield* attemptsAfter(life, 50)).toEqual([0, 0, 20, 21, 41, 42])
+      expect(yield* attemptsAfter(life, 50)).toEqual([0, 0, 20, 20, 40, 40])
     }))
 
-  it.scoped("D11: gives up after so many in a row, and tells everyone", () =>
+  it.scoped("D11: a policy with an end gives up, and all waiters fail", () =>
     Effect.gen(function*() {
-      const life = yield* flapping(() => refuse("reset"), { retry: hasty.pipe(Schedule.intersect(Schedule.recurs(4))) })
+      const life = yield* flapping(() => refuse("reset"), {
+        retry: firstRetryAtOnce.pipe(Schedule.intersect(Schedule.recurs(4)))
+      })
       const use = yield* askNow(PersistentConnection.use(life.service, () => Effect.never))
       yield* pass(100)
       expect(life.server.attempts).toEqual([0, 0, 1, 3, 7])
@@ -100,19 +106,33 @@ describe("a peer that accepts and hangs up", () => {
       expect(use.isWaiting).toBe(false)
     }))
 
-  it.scoped("the health check of a connection that never lives long does not matter", () =>
+  it.scoped("connections that only a health check finds dead are no successes either", () =>
     Effect.gen(function*() {
       const { diary, ward } = yield* stay({
         check: { interval: "4 seconds", timeout: "1 second" },
-        retry: hasty,
+        retry: firstRetryAtOnce,
         minUptime: "10 seconds",
         prepare: (ward) => {
           ward.ping = () => Effect.never
         }
       })
       yield* pass(40)
-      // Found dead after 5 seconds each: delays of 0, 1, 2, 4, 8, 16 seconds from the beginning of the attempt.
+      // Each is found dead after 5 seconds: delays of 0, 1, 2, 4, 8, 16 seconds from the beginning of the attempt.
       expect(ward.server.attempts).toEqual([0, 5, 10, 15, 20, 28])
       expect(diary.filter((line) => line.includes("timeout"))).toHaveLength(6)
     }))
+
+  for (const uptime of [0, 3]) {
+    it.scoped(`in production sees at most 5 connections in 30 s from a client, if they live for ${uptime} s`, () =>
+      Effect.gen(function*() {
+        const lives = yield* Effect.forEach(
+          Arr.range(1, 40),
+          (seed) => flapping(() => sleep(uptime), RetryPolicy.production).pipe(Effect.withRandom(Random.make(seed)))
+        )
+        yield* pass(29.999)
+        const opened = lives.map(({ server }) => server.opened)
+        expect(Math.max(...opened)).toBe(5)
+        expect(Number.sumAll(opened) / opened.length).toBeLessThan(5)
+      }))
+  }
 })

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as ConnectionMetrics from "@persistent-connection/core/ConnectionMetrics"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as Cause from "effect/Cause"
@@ -13,8 +13,10 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import * as Supervisor from "effect/Supervisor"
+import { makeAttempt } from "../support/attempt.js"
 import { ask, askNow, type Line, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
-import { admit, attempt, type CheckOptions, drawing, ending, Machine, Ward, watch } from "./Ward.js"
+import { it } from "../support/virtualTime.js"
+import { admit, type CheckOptions, drawing, ending, Machine, Ward, watch } from "./Ward.js"
 
 const answering = (ping: Ward["ping"]) => (ward: Ward) => {
   ward.ping = ping
@@ -209,7 +211,7 @@ describe("healthCheck: a connection that is ill is lost", () => {
       const { closed, connector, isClosed, ward } = yield* admit({
         prepare: answering((line) => line.number === 1 ? refuse("gone") : Effect.void)
       })
-      const other = yield* connector.connect("a", attempt).pipe(Effect.withClock(ward.machine))
+      const other = yield* connector.connect("a", makeAttempt()).pipe(Effect.withClock(ward.machine))
       const watches = [yield* askNow(closed), yield* askNow(connector.closed(other))]
       yield* pass(300)
       expect(watches.map(ending)).toEqual(["gone", undefined])
@@ -390,7 +392,7 @@ describe("healthCheck: the connector's own word", () => {
         connect: () => Effect.succeed({}),
         closed: () => Effect.never
       }).pipe(Connector.healthCheck({ probe: () => Effect.fail("gone"), interval: 1, timeout: 1 }))
-      const connection = yield* connector.connect("a", attempt)
+      const connection = yield* connector.connect("a", makeAttempt())
       expect(connector.isClosed?.(connection)).toBe(false)
       yield* pass(1)
       expect(connector.isClosed?.(connection)).toBe(true)
@@ -403,7 +405,7 @@ describe("healthCheck: the connector's own word", () => {
         connect: () => Effect.succeed({}),
         closed: () => Deferred.await(lost)
       }).pipe(Connector.healthCheck({ probe: () => Effect.void, interval: 1000, timeout: 1 }))
-      const connection = yield* connector.connect("a", attempt)
+      const connection = yield* connector.connect("a", makeAttempt())
       const interrupted = yield* askNow(connector.closed(connection))
       yield* askNow(connector.closed(connection))
       yield* Fiber.interruptFork(interrupted.fiber)
@@ -805,7 +807,7 @@ describe("healthCheck: what is left", () => {
         const ward = new Ward(new Machine(yield* Effect.clock))
         ward.server.connect = () => connect
         const attempting = yield* askNow(
-          Effect.scoped(ward.connector().connect("a", attempt)).pipe(
+          Effect.scoped(ward.connector().connect("a", makeAttempt())).pipe(
             Effect.supervised(supervisor),
             Effect.withClock(ward.machine)
           )
@@ -917,7 +919,7 @@ describe("healthCheck: what a probe is given", () => {
       const connector = bare.pipe(
         Connector.healthCheck({ probe: () => Effect.flatMap(Pinger, ({ ping }) => ping), interval: 1, timeout: 1 })
       )
-      const connection = yield* Effect.provideService(connector.connect("a", attempt), Pinger, {
+      const connection = yield* Effect.provideService(connector.connect("a", makeAttempt()), Pinger, {
         ping: Effect.sync(() => {
           pings++
         })
@@ -938,7 +940,7 @@ describe("healthCheck: what a probe is given", () => {
         () => Effect.sync(() => held--)
       )
       const connector = bare.pipe(Connector.healthCheck({ probe: () => hold, interval: 1, timeout: 1 }))
-      const connection = yield* connector.connect("a", attempt)
+      const connection = yield* connector.connect("a", makeAttempt())
       for (let probes = 0; probes < 10; probes++) yield* connector.probe!(connection)
       expect([held, most]).toEqual([0, 1])
     }))
@@ -948,7 +950,7 @@ describe("healthCheck: what a probe is given", () => {
       const parents: Array<Option.Option<unknown>> = []
       const probe = () => Effect.map(Effect.option(Effect.currentParentSpan), (parent) => parents.push(parent))
       const connector = bare.pipe(Connector.healthCheck({ probe, interval: 1, timeout: 1 }))
-      const connection = yield* Effect.withSpan(connector.connect("a", attempt), "attempt")
+      const connection = yield* Effect.withSpan(connector.connect("a", makeAttempt()), "attempt")
       yield* connector.probe!(connection)
       expect(parents).toEqual([Option.none()])
     }))
@@ -971,7 +973,7 @@ describe("healthCheck: with other combinators", () => {
       Effect.gen(function*() {
         const ward = new Ward(new Machine(yield* Effect.clock))
         const connector = combine(ward.connector())
-        const connection = yield* connector.connect("a", attempt).pipe(Effect.withRandom(drawing(0)))
+        const connection = yield* connector.connect("a", makeAttempt()).pipe(Effect.withRandom(drawing(0)))
         expect(ending(yield* askNow(connector.probe!(connection)))).toBe("closed")
         const watched = yield* askNow(connector.closed(connection))
         failing(ward)
@@ -984,7 +986,7 @@ describe("healthCheck: with other combinators", () => {
   passesOn("mapError", Connector.mapError((error) => error.message))
   passesOn("mapAddress", Connector.mapAddress((address: string) => address))
   passesOn("connectTimeout", Connector.connectTimeout("1 second"))
-  passesOn("limitAttempts", Connector.limitAttempts(Effect.unsafeMakeSemaphore(1)))
+  passesOn("limitAttempts", Connector.limitAttempts(Connector.makeAttemptLimiter(1)))
   passesOn(
     "another health check",
     Connector.healthCheck({ probe: () => Effect.void, interval: "7 seconds", timeout: "1 second" })
@@ -997,7 +999,7 @@ describe("healthCheck: with other combinators", () => {
       const connector = ward.connector().pipe(Connector.setup(() => Effect.never))
       const scope = yield* Scope.make()
       const attempting = yield* askNow(
-        Scope.extend(connector.connect("a", attempt), scope).pipe(Effect.withRandom(drawing(0)))
+        Scope.extend(connector.connect("a", makeAttempt()), scope).pipe(Effect.withRandom(drawing(0)))
       )
       yield* pass(39.999)
       expect(attempting.isWaiting).toBe(true)

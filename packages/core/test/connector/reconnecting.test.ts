@@ -1,5 +1,5 @@
 /** A health check as part of a persistent connection. */
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Effect from "effect/Effect"
@@ -8,6 +8,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Supervisor from "effect/Supervisor"
 import { ask, askNow, hasEnded, inScope, type Line, pass, refuse, settle, sleep } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 import { type Stay, stay, type Ward } from "./Ward.js"
 
 /** The peers of these connections do this about a ping; the others answer. */

@@ -6,7 +6,7 @@ import * as TestConnector from "@persistent-connection/core/testing/TestConnecto
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/TestClock"
 
-it.scoped("finds out that the peer is gone although nobody said so", () =>
+it.scoped("notices that the peer is gone although the transport does not", () =>
   Effect.gen(function*() {
     const server = yield* TestConnector.make()
     const feed = yield* PersistentConnection.make({

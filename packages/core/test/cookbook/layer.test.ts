@@ -1,6 +1,7 @@
 import { expect, it } from "@effect/vitest"
 import type { Connector } from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as TestConnector from "@persistent-connection/core/testing/TestConnector"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -15,13 +16,13 @@ interface Feed {
   readonly price: (symbol: string) => Effect.Effect<number, FeedError>
 }
 
-// The application. Its transport is a service, so that a test can give it another one.
+// The application. Its transport is a service, so that a test can replace it.
 
 class FeedTransport extends Context.Tag("app/FeedTransport")<FeedTransport, Connector<string, Feed, FeedError>>() {}
 
 class PriceFeed extends Context.Tag("app/PriceFeed")<
   PriceFeed,
-  PersistentConnection.PersistentConnection<Feed, FeedError>
+  PersistentConnection.Of<Context.Tag.Service<typeof FeedTransport>>
 >() {}
 
 const PriceFeedLive = Layer.unwrapEffect(
@@ -29,7 +30,8 @@ const PriceFeedLive = Layer.unwrapEffect(
     PersistentConnection.layer(PriceFeed, {
       serverName: "feed",
       address: Effect.succeed("feed.example.com"),
-      connector
+      connector,
+      ...RetryPolicy.production
     }))
 )
 
@@ -42,7 +44,7 @@ const invoice = (symbol: string, amount: number) =>
 
 // The test
 
-it.effect("writes the invoice although the connection is lost half-way", () =>
+it.effect("writes the invoice although the connection is lost meanwhile", () =>
   Effect.gen(function*() {
     const server = yield* TestConnector.make<Feed, FeedError>({
       connection: (line) => ({ price: () => line.number === 1 ? Effect.never : Effect.succeed(4) })
@@ -52,7 +54,7 @@ it.effect("writes the invoice although the connection is lost half-way", () =>
       Effect.provideService(FeedTransport, server.connector),
       Effect.fork
     )
-    // The first connection is open, and the question has been asked on it.
+    // The first connection is open, and the price has been asked for on it.
     yield* TestClock.adjust("1 second")
     yield* server.lose()
     yield* TestClock.adjust("15 seconds")

@@ -26,12 +26,12 @@ it.scoped("reconnects after a loss", () =>
     const second = yield* feed.connected
     expect(second).not.toBe(first)
     expect(yield* events.render).toBe([
-      "0 ms      AttemptingToConnect  generation 1",
-      "0 ms      ObtainedAddress      attempt 1",
-      "0 ms      Connected            generation 1",
-      "4000 ms   Disconnected         generation 1: a close without an error",
-      "10000 ms  AttemptingToConnect  generation 2",
-      "10000 ms  ObtainedAddress      attempt 1",
-      "10000 ms  Connected            generation 2"
+      "0 ms      Connecting (connection 1)",
+      "0 ms      Attempt 1 has obtained an address",
+      "0 ms      Connected (connection 1)",
+      "4000 ms   Connection 1 was closed",
+      "10000 ms  Connecting (connection 2)",
+      "10000 ms  Attempt 1 has obtained an address",
+      "10000 ms  Connected (connection 2)"
     ].join("\n"))
   }))

@@ -18,7 +18,7 @@ interface Login {
 const isUnauthorized = (cause: Cause.Cause<unknown>) =>
   Option.exists(Cause.failureOption(cause), (error) => error instanceof FeedError && error.status === 401)
 
-/** Keeps the token, and gets another one only if the server has said that it does not like this one. */
+/** Keeps the token, and gets a new one only when the server has refused the old one. */
 const login = (refreshToken: Effect.Effect<string>) => {
   let token = "from yesterday"
   return ({ lastCause }: Attempt<unknown>) =>
@@ -28,7 +28,7 @@ const login = (refreshToken: Effect.Effect<string>) => {
     })
 }
 
-it.scoped("refreshes the token when it is not accepted, and only then", () =>
+it.scoped("gets a new token when the old one is refused, and only then", () =>
   Effect.gen(function*() {
     let refreshed = 0
     const server = yield* TestConnector.make({

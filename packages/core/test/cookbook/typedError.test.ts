@@ -12,10 +12,10 @@ class PricesUnavailable extends Data.TaggedError("PricesUnavailable")<{ readonly
 
 const price = (feed: PersistentConnection.PersistentConnection<Feed>, symbol: string) =>
   PersistentConnection.use(feed, ({ price }) => price(symbol), { whenDisconnected: "fail" }).pipe(
-    Effect.catchTag("ConnectionLost", "ConnectionClosed", () => new PricesUnavailable({ symbol }))
+    Effect.catchTag("NotConnected", "ConnectionLost", "ConnectionClosed", () => new PricesUnavailable({ symbol }))
   )
 
-it.scoped("answers with an error of its own while there is no connection", () =>
+it.scoped("fails with its own error while there is no connection", () =>
   Effect.gen(function*() {
     const server = yield* TestConnector.make<Feed>({
       connection: () => ({ price: () => Effect.succeed(1.08) }),
@@ -27,7 +27,7 @@ it.scoped("answers with an error of its own while there is no connection", () =>
       connector: server.connector
     })
     yield* server.awaitAttempts(1)
-    // It goes on connecting for as long as the test likes.
+    // The attempt hangs until `answer`.
     expect(yield* Effect.flip(price(feed, "EURUSD"))).toEqual(new PricesUnavailable({ symbol: "EURUSD" }))
 
     yield* server.answer(TestConnector.succeed())

@@ -1,11 +1,12 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
-import { begin, leftByTest, type Life, now, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import { begin, type Life, now, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 
 /** What each attempt does, one after the other; the last repeats. */
 const inTurn = <A, E>(...effects: ReadonlyArray<Effect.Effect<A, E>>) => {
@@ -208,21 +209,29 @@ describe("the memory of errors", () => {
       ).toEqual(["no!", "no"])
     }))
 
-  it.scoped("C5: what an error says counts, down to its cause and its own fields", () =>
+  it.scoped("C5, D12: what an error says counts, down to its causes; what a person does not see in its text does not", () =>
     Effect.gen(function*() {
       const caused = (by: string) => () => Effect.die(new Error("no", { cause: new Error(by) }))
-      const coded = (code: number) => () => Effect.die(Object.assign(new Error("no"), { code }))
+      const traced = (id: number) => () => Effect.die(Object.assign(new Error("no"), { request: { traceparent: id } }))
       const reported = yield* failures(
         caused("x"),
         caused("x"),
         caused("y"),
-        coded(1),
-        coded(1),
-        coded(2),
+        traced(1),
+        traced(2),
         () => Effect.die("no"),
         () => Effect.die(new TypeError("no"))
       )
-      expect(reported).toHaveLength(6)
+      expect(reported).toHaveLength(3)
+    }))
+
+  it.scoped("D12: two failures are the same if their equivalence says so", () =>
+    Effect.gen(function*() {
+      let id = 0
+      const life = yield* begin({ errorEquivalence: (self, that) => self._tag === that._tag })
+      life.server.connect = () => id === 3 ? Effect.never : refuse(`request ${++id}`)
+      yield* pass(60)
+      expect(told(life, "FailedToConnect")).toEqual(["FailedToConnect request 1", "FailedToConnect timeout"])
     }))
 
   it.scoped("C5: attempts that time out one after the other say the same", () =>
@@ -453,7 +462,7 @@ describe("time and chance", () => {
         const [second, ...rest] = entry.split(" ")
         return `${(Number(second) - from).toFixed(6)} ${rest.join(" ")}`
       })
-    }).pipe(leftByTest, Effect.scoped, Effect.withRandom(Random.make(seed)))
+    }).pipe(Effect.scoped, Effect.withRandom(Random.make(seed)))
 
   it.effect("T4: the whole history is a function of the inputs", () =>
     Effect.gen(function*() {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import { ConnectionClosed } from "@persistent-connection/core/ConnectionError"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -7,17 +7,26 @@ import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import { ask, askNow, begin, type Event, type Life, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import {
+  ask,
+  askNow,
+  type Attempt,
+  begin,
+  inScope,
+  type Life,
+  on,
+  pass,
+  refuse,
+  Refused,
+  settle,
+  sleep,
+  stateTag
+} from "../support/Life.js"
 import { phases } from "../support/Phases.js"
-
-/** A handler for one kind of event. */
-const on = (tag: Event["_tag"], handle: () => Effect.Effect<unknown>) => (event: Event) =>
-  Effect.suspend(() => event._tag === tag ? handle() : Effect.void)
+import { it } from "../support/virtualTime.js"
 
 const enough = (text = "enough") => new Refused({ text })
 const abort = ({ server }: Life, text?: string) => server.abort(enough(text))
-const stateTag = ({ service }: Life) => Effect.map(service.state.get, ({ _tag }) => _tag)
-
 /** Every connection that there has been has been released once, and there is none now. */
 const expectAllReleased = ({ server, service }: Life) =>
   Effect.map(service.currentConnection, (current) => {
@@ -325,15 +334,41 @@ describe("abort", () => {
       expect((yield* askNow(service.connectedOrFailedToConnect)).failure).toBe("one")
     }))
 
-  it.scoped("X5: one that comes after a close replaces the reason, also if the owner has closed once more in between", () =>
+  it.scoped("X5: only the first of all aborts and closeWhenCurrentConnectionIsClosed counts, also while connected", () =>
+    Effect.gen(function*() {
+      const told = yield* begin()
+      const aborted = yield* begin()
+      yield* settle
+      yield* told.service.closeWhenCurrentConnectionIsClosed
+      yield* abort(told)
+      yield* abort(aborted)
+      yield* aborted.service.closeWhenCurrentConnectionIsClosed
+      for (const { server } of [told, aborted]) server.line.drop()
+      yield* settle
+      expect((yield* askNow(told.service.connectedOrFailedToConnect)).error).toBeInstanceOf(ConnectionClosed)
+      expect((yield* askNow(aborted.service.connectedOrFailedToConnect)).failure).toBe("enough")
+    }))
+
+  it.scoped("X5: closeWhenCurrentConnectionIsClosed counts also after a close: a later abort changes nothing", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      const { service } = life
+      yield* settle
+      yield* service.close
+      yield* service.closeWhenCurrentConnectionIsClosed
+      yield* abort(life)
+      expect((yield* askNow(service.connectedOrFailedToConnect)).error).toBeInstanceOf(ConnectionClosed)
+      expect(yield* service.state.get).toMatchObject({ _tag: "Closed", reason: { _tag: "ClosedByOwner" } })
+    }))
+
+  it.scoped("X5: any number of closes do not count: a later abort replaces the `closed` error", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* settle
       yield* life.service.close
-      yield* life.service.closeWhenCurrentConnectionIsClosed
+      yield* life.service.close
       yield* abort(life)
-      const asked = yield* askNow(life.service.connectedOrFailedToConnect)
-      expect(asked.failure).toBe("enough")
+      expect((yield* askNow(life.service.connectedOrFailedToConnect)).failure).toBe("enough")
     }))
 
   it.scoped("X5: one that comes after a close still replaces the `closed` error", () =>
@@ -350,6 +385,35 @@ describe("abort", () => {
         _tag: "Closed",
         reason: { _tag: "Aborted", cause: Cause.fail(enough("late")) }
       })
+    }))
+
+  for (const place of ["lookUp", "connect"] as const) {
+    it.scoped(`X5: a ${place} that aborts and never ends is interrupted, and closed at once`, () =>
+      Effect.gen(function*() {
+        let isInterrupted = false
+        const life = yield* begin()
+        life.server[place] = ({ abort }: Attempt) =>
+          Effect.zipRight(Effect.ignore(abort(enough())), Effect.never).pipe(
+            Effect.onInterrupt(() => Effect.sync(() => isInterrupted = true))
+          )
+        const waiter = yield* askNow(life.service.connectedOrFailedToConnect)
+        expect([waiter.failure, isInterrupted, yield* stateTag(life)]).toEqual(["enough", true, "Closed"])
+        yield* expectAllReleased(life)
+        yield* expectQuiet(life)
+      }))
+  }
+
+  it.scoped("X5: nobody waits for a connect that aborts, never ends and cannot be interrupted, but for closeTimeout", () =>
+    Effect.gen(function*() {
+      const [life] = yield* inScope(begin({ closeTimeout: "5 seconds" }))
+      life.server.isStubborn = true
+      life.server.connect = ({ abort }) => Effect.zipRight(Effect.ignore(abort(enough())), Effect.never)
+      const waiter = yield* askNow(life.service.connectedOrFailedToConnect)
+      const finished = yield* ask(life.service.closeFinished)
+      yield* pass(4)
+      expect([waiter.failure, finished.isWaiting, yield* stateTag(life)]).toEqual(["enough", true, "Closing"])
+      yield* pass(1)
+      expect([finished.isWaiting, yield* stateTag(life)]).toEqual([false, "Closed"])
     }))
 
   it.scoped("X5: an attempt that is over can still abort the persistent connection", () =>
@@ -465,12 +529,12 @@ describe("an attempt under way", () => {
         yield* expectQuiet(life)
       }))
 
-    it.scoped(`${rule}: ${name} called in the turn in which a connect succeeds hands out nothing, and leaks nothing`, () =>
+    it.scoped(`${rule}: ${name} called in the turn in which a connect succeeds, but before it does, leaves no connection`, () =>
       Effect.gen(function*() {
         const life = yield* begin()
         const { server, service } = life
         const waiter = yield* ask(service.connectedOrFailedToConnect)
-        server.connect = () => end(life)
+        server.connect = () => name === "close" ? service.close : end(life)
         yield* settle
         yield* pass(1)
         expect(waiter.answer).toBeUndefined()
@@ -480,6 +544,18 @@ describe("an attempt under way", () => {
         expect(life.diary).toEqual(["0 AttemptingToConnect", "0 ObtainedAddress a"])
       }))
   }
+
+  it.scoped("X3: a close in the turn in which a connect succeeds, but after it, closes an established connection", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      const { diary, server, service } = life
+      const waiter = yield* ask(service.connectedOrFailedToConnect)
+      server.connect = () => Effect.forkDaemon(service.close)
+      yield* settle
+      expect(waiter.answer).toBe(server.line)
+      yield* expectAllReleased(life)
+      expect(diary.slice(2)).toEqual(["0 Connected 1", "0 Disconnected 1"])
+    }))
 
   it.scoped("D1: close from inside an uninterruptible attempt does not wait for it", () =>
     Effect.gen(function*() {

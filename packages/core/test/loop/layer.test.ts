@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect, it as withTestClock } from "@effect/vitest"
 import { ConnectionClosed, type ConnectionLost } from "@persistent-connection/core/ConnectionError"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
@@ -15,6 +15,7 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import { expectTypeOf } from "vitest"
 import { askNow, pass, settle, sleep } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 
 class FeedError extends Data.TaggedError("FeedError")<{ readonly status: number }> {}
 
@@ -171,7 +172,7 @@ describe("the layer", () => {
       expect(order).toEqual(["connection closed", "network gone"])
     }))
 
-  it.effect("D8: a ManagedRuntime closes it when it is disposed of", () =>
+  withTestClock.effect("D8: a ManagedRuntime closes it when it is disposed of", () =>
     Effect.gen(function*() {
       const { layer, network } = surroundings()
       const runtime = ManagedRuntime.make(Layer.provide(PricesLive, layer))

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -11,11 +11,10 @@ import {
   askNow,
   begin,
   describeCause,
-  type Event,
   hasEnded,
   inScope,
-  leftByTest,
   type Life,
+  on,
   type Options,
   pass,
   refuse,
@@ -24,10 +23,7 @@ import {
   sleep
 } from "../support/Life.js"
 import { phases } from "../support/Phases.js"
-
-/** A handler for one kind of event. */
-const on = (tag: Event["_tag"], handle: () => Effect.Effect<unknown>) => (event: Event) =>
-  Effect.suspend(() => event._tag === tag ? handle() : Effect.void)
+import { it } from "../support/virtualTime.js"
 
 /** A life whose connections each hold one thing, and how many are held now. */
 const holding = (options: Options = {}) =>
@@ -137,6 +133,18 @@ describe("the scope of a connection", () => {
         ])
       }))
 
+    it.scoped(`D4: a finalizer that ${does} after a loss never delays a close`, () =>
+      Effect.gen(function*() {
+        const [{ server, service }] = yield* inScope(begin())
+        server.release = ({ number }) => number === 1 ? finalizer : Effect.void
+        yield* pass(20)
+        server.line.drop()
+        yield* settle
+        expect((yield* askNow(service.close)).isWaiting).toBe(false)
+        expect((yield* service.state.get)._tag).toBe("Closed")
+        expect(server.line.released).toBe(1)
+      }))
+
     it.scoped(`D4: a finalizer that ${does} never delays the next attempt after a failure`, () =>
       Effect.gen(function*() {
         const [{ diary, server }] = yield* inScope(begin())
@@ -203,14 +211,14 @@ describe("the scope of a connection", () => {
   it.scoped("D5: the failure of an attempt is a cause: typed errors stay typed, defects stay defects", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
-      const ask = Effect.map(askNow(Effect.sandbox(service.connectedOrFailedToConnect)), ({ error }) => error!)
+      const asked = askNow(Effect.sandbox(service.connectedOrFailedToConnect))
       server.connect = () => refuse("no")
-      const typed = yield* ask
+      const typed = (yield* asked).error!
       expect([[...Cause.failures(typed)], [...Cause.defects(typed)]]).toEqual([[new Refused({ text: "no" })], []])
       server.connect = () => Effect.die(new Error("bug"))
-      const asked = yield* Effect.fork(ask)
+      const next = yield* asked
       yield* pass(10)
-      const defect = yield* Fiber.join(asked)
+      const defect = next.error!
       expect([[...Cause.failures(defect)], [...Cause.defects(defect)]]).toEqual([[], [new Error("bug")]])
     }))
 })
@@ -344,8 +352,7 @@ describe("leaving the scope", () => {
           const leave = Effect.suspend(() => calls++ === 0 ? way(Scope.close(scope, Exit.void)) : Effect.void)
           const { server } = yield* begin({ onEvent: on(tag, () => Effect.zipRight(sleep(1), leave)) }).pipe(
             Effect.supervised(supervisor),
-            Scope.extend(scope),
-            leftByTest
+            Scope.extend(scope)
           )
           server.connect = ({ generation, number }) => generation * number === 1 ? refuse("no") : Effect.void
           yield* pass(20)
@@ -366,7 +373,7 @@ describe("leaving the scope", () => {
           const scope = yield* Scope.make()
           let calls = 0
           const leave = Effect.suspend(() => calls++ === 0 ? way(Scope.close(scope, Exit.void)) : Effect.void)
-          const { server } = yield* begin().pipe(Effect.supervised(supervisor), Scope.extend(scope), leftByTest)
+          const { server } = yield* begin().pipe(Effect.supervised(supervisor), Scope.extend(scope))
           if (place === "look-up") server.lookUp = () => Effect.as(leave, "a")
           if (place === "connect") server.connect = () => Effect.zipRight(sleep(1), leave)
           if (place === "`closed`") server.closed = () => Effect.zipRight(sleep(1), leave)

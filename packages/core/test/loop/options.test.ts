@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
 import { make, type Options as AllOptions } from "@persistent-connection/core/PersistentConnection"
 import * as Cause from "effect/Cause"
@@ -6,6 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { begin, type Line, type Options, pass, type Refused, settle } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 
 /** What `make` has to say of an option. */
 const complaint = (options: Options) =>
@@ -25,7 +26,8 @@ const nonsense: ReadonlyArray<readonly [Key, ReadonlyArray<unknown>]> = [
   ["reconnectJitter", [-1, Number.NaN, "wide", -1n]],
   ["closeTimeout", [-1, Number.NaN, "later"]],
   ["slowHandlerThreshold", [-1, Number.NaN, "later"]],
-  ["retry", [{}, 1_000, "1 second"]]
+  ["retry", [{}, 1_000, "1 second"]],
+  ["errorEquivalence", [{}, 1, "same", null]]
 ]
 
 describe("an option that makes no sense", () => {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect, it as withTestClock } from "@effect/vitest"
 import { ConnectionClosed } from "@persistent-connection/core/ConnectionError"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Cause from "effect/Cause"
@@ -17,21 +17,17 @@ import {
   askNow,
   begin,
   describeCause,
-  type Event,
   type Life,
   now,
+  on,
   pass,
   refuse,
   Refused,
   settle,
-  sleep
+  sleep,
+  stateOf
 } from "../support/Life.js"
-
-/** A handler for one kind of event. */
-const on = (tag: Event["_tag"], handle: () => Effect.Effect<unknown>) => (event: Event) =>
-  Effect.suspend(() => event._tag === tag ? handle() : Effect.void)
-
-const stateOf = ({ service }: Life) => service.state.get
+import { it } from "../support/virtualTime.js"
 
 /** 1, 2, 4, 8 … seconds. */
 const doubling = Schedule.exponential("1 second")
@@ -54,7 +50,7 @@ describe("giveUpAfter", () => {
   it.scoped("a success restarts it", () =>
     Effect.gen(function*() {
       const retry = RetryPolicy.giveUpAfter(RetryPolicy.fixed("10 seconds"), "1 minute")
-      const { server, service } = yield* begin({ retry }, ({ server }) => server.refuse("no"))
+      const { server, service } = yield* begin({ retry, minUptime: 0 }, ({ server }) => server.refuse("no"))
       for (let time = 0; time < 5; time++) {
         for (let tenth = 0; tenth < 5; tenth++) yield* pass(10)
         server.accept()
@@ -198,7 +194,7 @@ describe("the deadline", () => {
       expect([server.opened, server.released]).toEqual([2, 1])
     }))
 
-  it.scoped("D9: it is kept also where the clock does not count in whole ms", () =>
+  withTestClock.scoped("D9: it is kept also where the clock does not count in whole ms", () =>
     Effect.gen(function*() {
       // What is left of these deadlines, in floating point, when they have passed is less than a `Duration` can say.
       for (const [begun, lookUp] of [[275.592597, 119.6], [551.185194, 239.2], [1062.9999999, 175.6]] as const) {
@@ -224,6 +220,57 @@ describe("the deadline", () => {
     }))
 })
 
+describe("an ending that comes while the policy is still deciding", () => {
+  /** A policy that takes 5 seconds to decide, and then says to wait for 10 more, or to give up. */
+  const slow = (givesUp = false) =>
+    Schedule.makeWithState(undefined, (now, _: unknown, state: undefined) =>
+      Effect.as(
+        sleep(5),
+        [
+          state,
+          undefined,
+          givesUp ? ScheduleDecision.done : ScheduleDecision.continueWith(ScheduleInterval.after(now + 10_000))
+        ] as const
+      ))
+  const endings: ReadonlyArray<readonly [string, (life: Life) => Effect.Effect<unknown>, string]> = [
+    [
+      "X4: closeWhenCurrentConnectionIsClosed",
+      ({ service }) => service.closeWhenCurrentConnectionIsClosed,
+      "ClosedByOwner"
+    ],
+    ["X5: an abort", ({ server }) => server.abort(new Refused({ text: "enough" })), "Aborted"]
+  ]
+
+  for (const [name, end, reason] of endings) {
+    for (const givesUp of [false, true]) {
+      it.scoped(`${name} after a loss: no other attempt, also if the policy ${givesUp ? "gives up" : "goes on"}`, () =>
+        Effect.gen(function*() {
+          const life = yield* begin({ retry: slow(givesUp) })
+          yield* pass(60)
+          life.server.line.drop()
+          yield* pass(2)
+          yield* end(life)
+          yield* pass(3)
+          expect(life.diary.slice(-2)).toEqual(["0 Connected 1", "65 Disconnected 1"])
+          expect(yield* stateOf(life)).toMatchObject({ _tag: "Closed", reason: { _tag: reason } })
+          yield* pass(100)
+          expect(life.server.attempts).toEqual([0])
+        }))
+    }
+
+    it.scoped(`${name} after a failed attempt closes at once`, () =>
+      Effect.gen(function*() {
+        const life = yield* begin({ retry: slow() }, ({ server }) => server.refuse("no"))
+        yield* pass(2)
+        yield* end(life)
+        yield* settle
+        expect(yield* stateOf(life)).toMatchObject({ _tag: "Closed", reason: { _tag: reason } })
+        yield* pass(100)
+        expect([life.server.attempts, life.diary]).toEqual([[0], ["0 AttemptingToConnect", "0 ObtainedAddress a"]])
+      }))
+  }
+})
+
 describe("the schedule", () => {
   it.scoped("D11: is stepped with the moment at which the attempt began, and the cause of the failure or loss", () =>
     Effect.gen(function*() {
@@ -232,12 +279,12 @@ describe("the schedule", () => {
       server.lookUp = ({ number }) => Effect.zipRight(sleep(1), number === 1 ? refuse("who?") : Effect.succeed("a"))
       server.connect = ({ number }) =>
         Effect.zipRight(sleep(2), number === 2 ? Effect.die(new Error("bug")) : Effect.void)
-      yield* pass(25)
+      yield* pass(29)
       server.line.drop()
       yield* settle
       server.connect = () => Effect.void
       server.lookUp = () => Effect.succeed("a")
-      yield* pass(25)
+      yield* pass(7)
       server.line.drop(Exit.fail(new Refused({ text: "reset" })))
       yield* settle
       expect(steps).toEqual(["0 at 0: who?", "1 at 10: bug!", "0 at 20: nothing", "0 at 30: reset"])
@@ -256,8 +303,44 @@ describe("the schedule", () => {
       yield* pass(69)
       server.line.drop()
       yield* pass(6)
-      // The loss is the first thing that the schedule hears of since then, the next failure the second.
-      expect(server.attempts.slice(5)).toEqual([31, 100, 102, 106])
+      expect(server.attempts.slice(5)).toEqual([31, 100, 101, 103])
+    }))
+
+  it.scoped("D11: the loss of a success counts as a step only if its delay is still to be waited", () =>
+    Effect.gen(function*() {
+      const attemptsAfterLossAt = (lostAt: number) =>
+        Effect.gen(function*() {
+          const { server } = yield* begin({
+            retry: RetryPolicy.exponential({ base: "20 seconds", maxDelay: "1 hour", jitter: "none" })
+          })
+          yield* pass(lostAt)
+          server.refuse("no")
+          server.line.drop()
+          yield* pass(100)
+          return server.attempts.map((at) => at - server.attempts[0]!)
+        })
+      // The delay of 20 s has not passed: the first failed attempt waits for the second delay.
+      expect(yield* attemptsAfterLossAt(10)).toEqual([0, 20, 60])
+      // It has passed: the next attempt comes at once, and the first failed one waits for the first delay.
+      expect(yield* attemptsAfterLossAt(20)).toEqual([0, 20, 40, 80])
+      expect(yield* attemptsAfterLossAt(50)).toEqual([0, 50, 70, 110])
+    }))
+
+  it.scoped("D11: the loss of a connection that died young always counts, also if its delay has passed", () =>
+    Effect.gen(function*() {
+      const { server } = yield* begin({ retry: doubling, minUptime: "10 seconds" })
+      server.closed = () => sleep(4)
+      yield* pass(40)
+      // Delays of 1, 2, 4, 8 and 16 seconds from the beginning of each attempt, but at least the 4 that it lives.
+      expect(server.attempts).toEqual([0, 4, 8, 12, 20, 36])
+    }))
+
+  it.scoped("D11: so a policy whose first delay is 0 backs off from a peer that accepts and hangs up", () =>
+    Effect.gen(function*() {
+      const { server } = yield* begin({ retry: Schedule.recurs(1).pipe(Schedule.andThen(doubling)) })
+      server.closed = () => Effect.void
+      yield* pass(16)
+      expect(server.attempts).toEqual([0, 0, 1, 3, 7, 15])
     }))
 
   it.scoped("D11: so Effect's own schedules can be used: recurs, upTo, whileInput, andThen", () =>
@@ -282,7 +365,43 @@ describe("the schedule", () => {
         .toEqual([0, 0, 1, 3])
     }))
 
-  it.scoped("D11: `minUptime`: a connection that died younger does not restart it", () =>
+  for (
+    const [name, minUptime, uptime, isSuccess] of [
+      ["of 5 s", undefined, 5, true],
+      ["of a little less than 5 s", undefined, 4.999, false],
+      ["of no time, with `minUptime` 0", 0, 0, true],
+      ["of 5 s, with `minUptime` 1 minute", "1 minute", 5, false]
+    ] as const
+  ) {
+    it.scoped(`D14: a connection ${name}, ${isSuccess ? "restarts the policy" : "does not restart the policy"}`, () =>
+      Effect.gen(function*() {
+        const { server } = yield* begin({
+          retry: RetryPolicy.exponential({ base: "10 seconds", maxDelay: "1 hour", jitter: "none" }),
+          minUptime
+        })
+        server.connect = ({ generation, number }) => generation === 1 && number < 3 ? refuse("no") : Effect.void
+        server.closed = ({ number }) => number === 1 ? sleep(uptime) : Effect.never
+        yield* pass(100)
+        // After delays of 10 and 20 seconds comes one of 40, or of 10 again.
+        expect(server.attempts).toEqual([0, 10, 30, isSuccess ? 40 : 70])
+      }))
+  }
+
+  it.scoped("D14: C7 does not depend on it: any connection sets the count of failures to 0", () =>
+    Effect.gen(function*() {
+      const { server } = yield* begin({ minUptime: "1 hour" })
+      const failures: Array<number> = []
+      server.closed = () => Effect.void
+      server.connect = ({ failedAttempts, generation, number }) =>
+        Effect.flatMap(failedAttempts, (failed) => {
+          failures.push(failed)
+          return generation === 1 && number < 3 ? refuse("no") : Effect.void
+        })
+      yield* pass(45)
+      expect(failures).toEqual([0, 1, 2, 0, 0])
+    }))
+
+  it.scoped("D14: a connection that lives for `minUptime` after some that did not, restarts it", () =>
     Effect.gen(function*() {
       const { server } = yield* begin({ retry: doubling, minUptime: "5 seconds" })
       server.closed = () => sleep(0.5)
@@ -294,7 +413,7 @@ describe("the schedule", () => {
       expect(server.attempts.slice(5)).toEqual([31, 36])
     }))
 
-  it.scoped("D11: `minUptime` measures how long the connection lived, not how long its Connected handler took", () =>
+  it.scoped("D14: `minUptime` measures how long the connection lived, not how long its Connected handler took", () =>
     Effect.gen(function*() {
       const { server } = yield* begin({
         retry: RetryPolicy.exponential({ base: "20 seconds", maxDelay: "1 hour", jitter: "none" }),
@@ -503,7 +622,7 @@ describe("retries without any delay", () => {
         expect((yield* stateOf(life))._tag).toBe("Closed")
       }))
 
-    it.scoped(`D11: yield, so that time goes on, also real timers: ${name}`, () =>
+    withTestClock.scoped(`D11: yield, so that time goes on, also real timers: ${name}`, () =>
       Effect.gen(function*() {
         const life = yield* begin({ retry: RetryPolicy.fixed(0) })
         heat(life, prepare)

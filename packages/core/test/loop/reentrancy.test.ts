@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -17,8 +17,10 @@ import {
   pass,
   refuse,
   Refused,
-  sleep
+  sleep,
+  stateTag
 } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 
 /** What an operation is called for. */
 type Kind = "look" | "wait" | "await the end" | "end" | "close"
@@ -210,8 +212,6 @@ class Call {
 
 const isUp = ({ service }: Life) => Effect.map(service.currentConnection, Option.exists((line) => !line.isLost))
 
-const stateTag = ({ service }: Life) => Effect.map(service.state.get, ({ _tag }) => _tag)
-
 /** What an operation awaited from outside does, going on or closed. */
 const expectFromOutside = (operation: Operation, asked: Asked<unknown, unknown>, isClosed: boolean) => {
   switch (operation.name) {
@@ -283,8 +283,7 @@ for (const place of places) {
       for (const moment of moments) {
         it.scoped(
           `D7: ${operation.name}, awaited ${moment.name} in ${place.name}, deadlocks nobody`,
-          () => check(place, operation, moment.before),
-          5_000
+          () => check(place, operation, moment.before)
         )
       }
     }

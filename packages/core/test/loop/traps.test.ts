@@ -1,7 +1,7 @@
 /**
  * What a prototype of this library fell into, or would have: each a way to deadlock, leak or lie.
  */
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
@@ -19,25 +19,22 @@ import {
   ask,
   askNow,
   begin,
-  type Event,
   hasEnded,
   inScope,
   type Life,
   now,
+  on,
   pass,
   refuse,
   Refused,
   settle,
-  sleep
+  sleep,
+  stateTag,
+  turns
 } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 
-const on = (tag: Event["_tag"], handle: () => Effect.Effect<unknown>) => (event: Event) =>
-  Effect.suspend(() => event._tag === tag ? handle() : Effect.void)
-
-const stateTag = ({ service }: Life) => Effect.map(service.state.get, ({ _tag }) => _tag)
 const kinds = ({ diary }: Life) => diary.map((entry) => entry.split(" ")[1]!)
-const turns = (count: number) => Effect.repeatN(Effect.yieldNow(), count)
-
 const stops: ReadonlyArray<readonly [string, (life: Life) => Effect.Effect<unknown>]> = [
   ["close", ({ service }) => service.close],
   ["closeWhenCurrentConnectionIsClosed", ({ service }) => service.closeWhenCurrentConnectionIsClosed],
@@ -84,8 +81,7 @@ describe("a success that races with an end", () => {
           }
           // Both have happened, or the race was none.
           expect(outcomes.size).toBeGreaterThan(1)
-        }),
-      30_000
+        })
     )
   }
 
@@ -181,22 +177,57 @@ describe("waiting for oneself", () => {
     ["connectedOrFailedToConnect", ({ service }) => service.connectedOrFailedToConnect],
     ["closeFinished", ({ service }) => service.closeFinished]
   ]
-  const ways: ReadonlyArray<readonly [string, (effect: Effect.Effect<void>) => Effect.Effect<void>]> = [
-    ["itself", (effect) => effect],
-    ["in a child that it waits for", (effect) => Effect.flatMap(Effect.fork(effect), Fiber.join)],
-    ["in a race", (effect) => Effect.raceFirst(effect, Effect.interruptible(Effect.never))]
+  const itself = "The connection to \"test\" waits for itself!"
+  const inChildren: ReadonlyArray<readonly [string, (effect: Effect.Effect<void>) => Effect.Effect<void>]> = [
+    ["a child that it waits for", (effect) => Effect.flatMap(Effect.fork(effect), Fiber.join)],
+    ["a race", (effect) => Effect.raceFirst(effect, Effect.interruptible(Effect.never))]
+  ]
+  const places: ReadonlyArray<readonly [string, (life: Life, effect: Effect.Effect<void>) => void]> = [
+    ["look-up", ({ server }, effect) => {
+      server.lookUp = ({ number }) => number === 1 ? Effect.as(effect, "a") : Effect.succeed("a")
+    }],
+    ["connect", ({ server }, effect) => {
+      server.connect = ({ number }) => number === 1 ? effect : Effect.void
+    }]
   ]
 
   for (const [name, wait] of waits) {
-    for (const [how, way] of ways) {
-      it.scoped(`D7: a connect without a deadline that awaits ${name} ${how} does not stop the loop`, () =>
+    for (const [place, prepare] of places) {
+      it.scoped(`D7c: a ${place} that awaits ${name} dies with a readable message`, () =>
         Effect.gen(function*() {
           const [life, scope] = yield* inScope(begin({ attemptTimeout: Duration.infinity }))
-          life.server.connect = ({ number }) => number === 1 ? way(Effect.ignore(wait(life))) : Effect.void
-          yield* pass(100)
+          prepare(life, Effect.ignore(wait(life)))
+          yield* pass(10)
+          expect(life.diary).toContain(`0 FailedToConnect ${itself}`)
           expect(yield* stateTag(life)).toBe("Connected")
           expect(yield* hasEnded(scope)).toBe(true)
         }))
+
+      for (const [how, inChild] of inChildren) {
+        it.scoped(`D7c: a ${place} that awaits ${name} in ${how} meets its deadline`, () =>
+          Effect.gen(function*() {
+            const [life, scope] = yield* inScope(begin())
+            prepare(life, inChild(Effect.ignore(wait(life))))
+            yield* pass(29)
+            expect(yield* stateTag(life)).toBe("Connecting")
+            yield* pass(1)
+            expect(life.diary).toContain("30 FailedToConnect timeout")
+            expect(life.diary.at(-1)).toBe("30 Connected 1")
+            expect(yield* hasEnded(scope)).toBe(true)
+          }))
+
+        it.scoped(`D7c: a ${place} that awaits ${name} in ${how}, without a deadline, waits until closing`, () =>
+          Effect.gen(function*() {
+            const [life, scope] = yield* inScope(begin({ attemptTimeout: Duration.infinity }))
+            prepare(life, inChild(Effect.ignore(wait(life))))
+            yield* pass(1_000)
+            expect(yield* stateTag(life)).toBe("Connecting")
+            expect((yield* askNow(life.service.close)).isWaiting).toBe(false)
+            expect(yield* stateTag(life)).toBe("Closed")
+            expect(life.server.released).toBe(life.server.opened)
+            expect(yield* hasEnded(scope)).toBe(true)
+          }))
+      }
     }
 
     it.scoped(`D7: close does not wait for an uninterruptible connect that awaits ${name} in a child`, () =>
@@ -224,13 +255,13 @@ describe("waiting for oneself", () => {
       }))
   }
 
-  it.scoped("D7, E1: what a handler leaves behind may wait; the loop waits for the handler all the same", () =>
+  it.scoped("D7a: a child of a handler that waits lets the handler go too", () =>
     Effect.gen(function*() {
       const life: Life = yield* begin({
         onEvent: on("AttemptingToConnect", () => Effect.zipRight(Effect.forkDaemon(life.service.connected), sleep(5)))
       })
       yield* pass(10)
-      expect(life.server.attempts).toEqual([5])
+      expect(life.server.attempts).toEqual([0])
     }))
 
   it.scoped("D7, E1: a handler that asks and is answered at once is waited for all the same", () =>

@@ -1,45 +1,12 @@
-import { expect, it } from "@effect/vitest"
+import { expect } from "@effect/vitest"
 import * as ConnectionMap from "@persistent-connection/core/ConnectionMap"
 import * as Connector from "@persistent-connection/core/Connector"
-import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import * as TestClock from "effect/TestClock"
-
-/** Devices that answer to their name, and what happened to them. */
-const makeDevices = () => {
-  const opened: Array<string> = []
-  const released: Array<string> = []
-  const devices = { opened, released, underWay: 0, most: 0, takes: 0 }
-  const connector = Connector.make({
-    connect: (host: string) =>
-      Effect.acquireRelease(
-        Effect.sync(() => devices.most = Math.max(devices.most, ++devices.underWay)).pipe(
-          Effect.zipRight(devices.takes === 0 ? Effect.void : Effect.sleep(devices.takes)),
-          Effect.ensuring(Effect.sync(() => devices.underWay--)),
-          Effect.zipRight(Effect.sync(() => {
-            opened.push(host)
-            return { host }
-          })),
-          Effect.interruptible
-        ),
-        () => Effect.sync(() => released.push(host))
-      ),
-    closed: () => Effect.never
-  })
-  const options = (host: string) => ({
-    serverName: host,
-    address: Effect.succeed(host),
-    connector,
-    retry: RetryPolicy.fixed("10 seconds")
-  })
-  return { devices, options }
-}
-
-const connected = <K, C, E>(map: ConnectionMap.ConnectionMap<K, C, E>, key: K) =>
-  Effect.flatMap(ConnectionMap.get(map, key), (connection) => connection.connected)
+import { it, pass } from "../support/virtualTime.js"
+import { connected, makeDevices } from "./devices.js"
 
 it.scoped("a connection is made on first use, and shared", () =>
   Effect.gen(function*() {
@@ -88,11 +55,11 @@ it.scoped("it is kept while it idles, and used again, and released when it has i
     const { devices, options } = makeDevices()
     const map = yield* ConnectionMap.make({ options, idleTimeToLive: "1 minute" })
     const first = yield* Effect.scoped(connected(map, "a"))
-    yield* TestClock.adjust("59 seconds")
+    yield* pass(59)
     expect(yield* Effect.scoped(connected(map, "a"))).toBe(first)
-    yield* TestClock.adjust("59 seconds")
+    yield* pass(59)
     expect(devices.released).toEqual([])
-    yield* TestClock.adjust("1 seconds")
+    yield* pass(1)
     expect(devices.released).toEqual(["a"])
     expect(yield* Effect.scoped(connected(map, "a"))).not.toBe(first)
   }))
@@ -132,7 +99,7 @@ it.scoped("no more attempts are under way at once than allowed, and waiting for 
       Effect.forEach(["a", "b", "c", "d", "e", "f"], (key) => connected(map, key), { concurrency: "unbounded" })
     )
     // Three times 20 s, which is longer than the deadline of 30 s.
-    yield* TestClock.adjust("61 seconds")
+    yield* pass(61)
     expect((yield* Fiber.join(all)).map(({ host }) => host)).toEqual(["a", "b", "c", "d", "e", "f"])
     expect(devices.most).toBe(2)
     // Two and two in the order in which they asked; of two that end at the same time either may be the first.
@@ -149,20 +116,20 @@ it.scoped("whose turn it is goes by who came first, and who leaves the queue tak
       const scope = yield* Scope.make()
       scopes.set(key, scope)
       yield* Scope.extend(ConnectionMap.get(map, key), scope)
-      yield* TestClock.adjust(1)
+      yield* pass(0.001)
     }
     const leave = (key: string) => Scope.close(scopes.get(key)!, Exit.void)
     // One that waits, and one that connects.
     yield* leave("c")
-    yield* TestClock.adjust("15 seconds")
+    yield* pass(15)
     expect(devices.opened).toEqual(["a"])
     yield* leave("b")
-    yield* TestClock.adjust("25 seconds")
+    yield* pass(25)
     expect(devices.opened).toEqual(["a", "d", "e"])
     expect(yield* connected(map, "a")).toEqual({ host: "a" })
     expect(
       yield* Effect.fork(connected(map, "f")).pipe(
-        Effect.zipLeft(TestClock.adjust("10 seconds")),
+        Effect.zipLeft(pass(10)),
         Effect.flatMap(Fiber.join)
       )
     ).toEqual({ host: "f" })
@@ -174,18 +141,18 @@ it.scoped("each idles for its own time, whatever happens to the others", () =>
     const { devices, options } = makeDevices()
     const map = yield* ConnectionMap.make({ options, idleTimeToLive: "1 minute" })
     yield* Effect.scoped(connected(map, "a"))
-    yield* TestClock.adjust("20 seconds")
+    yield* pass(20)
     yield* Effect.scoped(connected(map, "b"))
-    yield* TestClock.adjust("20 seconds")
+    yield* pass(20)
     yield* Effect.scoped(connected(map, "c"))
     yield* Effect.scoped(connected(map, "a"))
-    yield* TestClock.adjust("40 seconds")
+    yield* pass(40)
     expect(devices.released).toEqual(["b"])
-    yield* TestClock.adjust("20 seconds")
+    yield* pass(20)
     expect(devices.released.sort()).toEqual(["a", "b", "c"])
-    yield* TestClock.adjust("1 hour")
+    yield* pass(3600)
     yield* Effect.scoped(connected(map, "d"))
-    yield* TestClock.adjust("1 minute")
+    yield* pass(60)
     expect(devices.released).toContain("d")
   }))
 
@@ -206,10 +173,10 @@ it.scoped("a new one does not wait for the end of the old one, which whoever inv
     })
     const old = yield* Effect.scoped(connected(map, "a"))
     const invalidating = yield* Effect.fork(ConnectionMap.invalidate(map, "a"))
-    yield* TestClock.adjust("4 seconds")
+    yield* pass(4)
     expect(invalidating.unsafePoll()).toBeNull()
     expect(yield* connected(map, "a")).not.toBe(old)
-    yield* TestClock.adjust("1 second")
+    yield* pass(1)
     expect(invalidating.unsafePoll()).toEqual(Exit.void)
     expect(devices.released).toEqual(["a"])
     expect(yield* ConnectionMap.keys(map)).toEqual(["a"])
@@ -225,19 +192,6 @@ it.effect("whoever asks when the scope of the map has been left gets one that is
     expect(devices.opened).toEqual([])
     expect(yield* ConnectionMap.keys(map)).toEqual([])
   }))
-
-it.live("10,000 keys are fine", () =>
-  Effect.gen(function*() {
-    const { devices, options } = makeDevices()
-    const scope = yield* Scope.make()
-    const map = yield* Scope.extend(ConnectionMap.make({ options, maxConcurrentConnects: 100 }), scope)
-    for (let key = 0; key < 10_000; key++) yield* Scope.extend(ConnectionMap.get(map, `${key}`), scope)
-    yield* Effect.forEach(Array.from({ length: 10_000 }, (_, key) => `${key}`), (key) =>
-      Effect.scoped(connected(map, key)))
-    expect(devices.opened).toHaveLength(10_000)
-    yield* Scope.close(scope, Exit.void)
-    expect(devices.released).toHaveLength(10_000)
-  }), 60_000)
 
 it.scoped("options that make no sense are a defect that names the option, of the map or of the key", () =>
   Effect.gen(function*() {

@@ -1,10 +1,9 @@
 /**
  * The rules as a program: what has to happen, without fibers, in virtual time. It is told what the real thing is told,
- * and says what the real thing has to say. Where the rules leave it open which of two things of one turn comes first,
- * it does as effect's scheduler does: what has been made ready first.
+ * and says what the real thing has to say. In a `spread` scenario no two things happen in the same ms unless one
+ * follows from the other, so it does everything at once, in whatever order.
  */
-import { Agenda } from "./Agenda.js"
-import { type Asker, Desk, type Signal } from "./Desk.js"
+import { VirtualClock } from "#internal/testing/virtualClock.js"
 import {
   type Call,
   type Connect,
@@ -13,10 +12,32 @@ import {
   type Op,
   type Scenario,
   type Step,
-  tick
+  tick,
+  toMillis
 } from "./Scenario.js"
 import * as words from "./words.js"
 import type { EventWords, StateWords } from "./words.js"
+
+/** Who asks: what cannot be kept waiting by what it keeps waiting itself (D7). */
+interface Asker {
+  readonly kind: "user" | "handler" | "step" | "finalizer"
+  /** Nothing that it would do next will happen. */
+  isGone: boolean
+}
+
+/**
+ * - `changed`: a connection has been established, or there will be no other;
+ * - `results`: an attempt has ended, or there will be no other;
+ * - `finished`: closing has finished.
+ */
+type Signal = "changed" | "results" | "finished"
+
+interface Waiter {
+  readonly id: string
+  readonly signal: Signal
+  readonly asker: Asker
+  readonly proceed: (value: string) => void
+}
 
 interface Connection {
   readonly number: number
@@ -30,17 +51,13 @@ interface Connection {
 interface StepCall extends Asker {
   readonly script: Step
   connection: Connection | undefined
-  hasBegun: boolean
   hasEnded: boolean
   onEnd: (result: string) => void
 }
 
 interface HandlerCall extends Asker {
-  /** The loop goes on: it has ended, or it waits for the loop. */
-  isSettled: boolean
+  /** The loop goes on: it has ended, or it has been let go, since it waits for the loop (D7a). */
   onSettled: () => void
-  /** Closing goes on: it has ended, or it waits for a connection, which there will not be. */
-  onOver: () => void
 }
 
 /** How an op ends; an answer that is a defect is one of who asked. */
@@ -51,6 +68,8 @@ const user: Asker = { kind: "user", isGone: false }
 
 export class Model {
   readonly events: Array<EventWords & { readonly at: number }> = []
+  /** By what was asked: when, and what. */
+  readonly answers = new Map<string, string>()
   readonly calls: Array<string> = []
   /** What has been logged. */
   readonly reports = { handler: 0, finalizer: 0, retry: 0 }
@@ -66,8 +85,11 @@ export class Model {
   private nextAttemptAt: number | undefined
   /** Why there will be no other connection, unless `close` is the reason. */
   private ending: string | undefined
+  /** It was aborted, or told not to reconnect: only the first time counts (X5). */
+  private isDecided = false
   private hasFinished = false
-  private hasLeft = false
+  /** What the answer to leaving is an answer to. */
+  private leaving: string | undefined
 
   private cycle: { address?: string; cause?: string } = {}
   private begunAt = 0
@@ -85,20 +107,15 @@ export class Model {
   private busy = 0
   private counts = { lookUps: 0, connects: 0, handlings: 0 }
   private readonly handlers = new Set<HandlerCall>()
-  private readonly agenda = new Agenda()
-  private readonly desk = new Desk(this.agenda)
+  private readonly clock = new VirtualClock()
+  private waiters: ReadonlyArray<Waiter> = []
 
   constructor(private readonly scenario: Scenario) {
     this.beginCycle()
-    this.settle()
-  }
-
-  get answers(): ReadonlyMap<string, string> {
-    return this.desk.answers
   }
 
   private get now(): number {
-    return this.agenda.now
+    return this.clock.now
   }
 
   get state(): StateWords {
@@ -124,34 +141,29 @@ export class Model {
   // Commands -------------------------------------------------------------------------------------------------------
 
   advance(millis: number): void {
-    this.agenda.advance(millis, () => this.onQuiet())
+    this.clock.advanceTo(this.now + millis)
   }
 
   ask(op: Op, id: string): void {
     this.perform(op, id, user, nothing)
-    this.settle()
   }
 
   interrupt(id: string): void {
-    this.desk.interrupt(id)
+    this.dequeue((waiter) => waiter.id === id)
+    this.answer(id, words.interrupted)
   }
 
   leave(id: string): void {
-    this.hasLeft = true
+    this.leaving = id
+    for (const handler of this.handlers) this.dismiss(handler)
     this.beginClosing()
     for (const handler of this.handlers) this.stopHandler(handler)
-    this.settle()
-    this.onQuiet = () => {
-      if (this.tag === "Closed" && this.busy === 0) this.desk.answer(id, words.done)
-    }
-    this.onQuiet()
+    this.onFreed()
   }
 
-  private onQuiet = nothing
-
-  private settle(): void {
-    this.agenda.settle()
-    this.onQuiet()
+  /** Whoever leaves waits for everything that cannot be interrupted. */
+  private onFreed(): void {
+    if (this.leaving !== undefined && this.tag === "Closed" && this.busy === 0) this.answer(this.leaving, words.done)
   }
 
   // The cycle ------------------------------------------------------------------------------------------------------
@@ -208,7 +220,6 @@ export class Model {
       kind: "step",
       script,
       isGone: false,
-      hasBegun: false,
       hasEnded: false,
       connection: undefined,
       onEnd: end
@@ -219,33 +230,28 @@ export class Model {
       this.deadlineAt = this.now + timeLeft
       this.after(timeLeft, () => end(words.timeout))
     }
-    this.agenda.soon(() => {
-      if (step.isGone) return
-      step.hasBegun = true
-      this.canAbort = true
-      this.calls.push(
-        `${this.now} ${what}: ${this.generation + 1}.${this.number} after ${this.failures} failures, ` +
-          `${this.lastCause ?? "nothing"}, ${this.previousAddress ?? "nowhere"}`
-      )
-      const open = () => {
-        if (opens !== undefined) step.connection = this.open(opens.script, opens.number)
-      }
-      if (opens?.script.opensFirst === true) open()
-      this.walk(script, what.split(" to ")[0]!, step, (died) => {
-        step.hasEnded = true
-        const result = died ?? results[script.ends](script.text)
-        if (result === words.done && opens?.script.opensFirst === false) open()
-        this.agenda.soon(() => step.onEnd(result))
-      }, script.ends === "never")
-    })
+    this.canAbort = true
+    this.calls.push(
+      `${this.now} ${what}: ${this.generation + 1}.${this.number} after ${this.failures} failures, ` +
+        `${this.lastCause ?? "nothing"}, ${this.previousAddress ?? "nowhere"}`
+    )
+    const open = () => {
+      if (opens !== undefined) step.connection = this.open(opens.script, opens.number)
+    }
+    if (opens?.script.opensFirst === true) open()
+    this.walk(script, what.split(" to ")[0]!, step, (died) => {
+      step.hasEnded = true
+      const result = died ?? results[script.ends](script.text)
+      if (result === words.done && opens?.script.opensFirst === false) open()
+      step.onEnd(result)
+    }, script.ends === "never")
   }
 
   private open(script: Connect, number: number): Connection {
     const connection: Connection = { number, script, lost: undefined, isGone: false, onLoss: nothing }
     if (this.newest === undefined || this.newest.number < number) this.newest = connection
-    if (script.life === 0) this.lose(connection, losses[script.loss])
-    else if (script.life !== undefined) {
-      this.after(script.life * tick, () => this.lose(connection, losses[script.loss]))
+    if (script.life !== undefined) {
+      this.after(toMillis(script.life), () => this.lose(connection, losses[script.loss]))
     }
     return connection
   }
@@ -253,17 +259,18 @@ export class Model {
   private lose(connection: Connection, cause: string): void {
     if (connection.lost !== undefined) return
     connection.lost = cause
-    this.agenda.soon(() => connection.onLoss())
+    connection.onLoss()
   }
 
   private established(connection: Connection): void {
     this.step = undefined
     this.session = connection
+    connection.isGone = connection.lost !== undefined
     this.failures = 0
     this.generation++
     this.enter("Connected")
-    this.desk.notify("results", words.connection(connection.number))
-    this.desk.notify("changed")
+    this.notify("results", words.connection(connection.number))
+    this.notify("changed")
     const { leg } = this
     this.emit(words.connected(this.generation, connection.number))
     const gone = () => {
@@ -277,7 +284,8 @@ export class Model {
   }
 
   private disconnected(connection: Connection, cause: string, uptime: number): void {
-    if (uptime >= this.scenario.minUptime * tick) this.turn = 0
+    const isSuccess = uptime >= this.scenario.minUptime * tick
+    if (isSuccess) this.turn = 0
     const then = (nextAttemptAt: number | undefined) => {
       this.nextAttemptAt = this.ending === undefined ? nextAttemptAt : undefined
       this.session = undefined
@@ -286,8 +294,12 @@ export class Model {
       this.enter("Waiting")
       this.report(words.disconnected(this.generation, cause), () => this.pause(() => this.beginCycle()))
     }
-    if (this.ending === undefined) this.decide(cause, then)
-    else then(undefined)
+    if (this.ending !== undefined) return then(undefined)
+    this.decide(cause, (nextAttemptAt) => {
+      // D11: a success whose delay has passed does not take the first delay away.
+      if (isSuccess && nextAttemptAt !== undefined && nextAttemptAt <= this.now) this.turn = 0
+      then(nextAttemptAt)
+    })
   }
 
   private failed(cause: string): void {
@@ -295,12 +307,13 @@ export class Model {
     this.cycle.cause = cause
     this.letGoOfStep(nothing)
     this.failures++
-    this.deadlineAt = undefined
+    // A deadline that has passed is shown until the policy has decided.
+    if (cause !== words.timeout) this.deadlineAt = undefined
     this.decide(cause, (nextAttemptAt) => {
       this.nextAttemptAt = nextAttemptAt
       this.lastCause = cause
       this.enter("Waiting")
-      this.desk.notify("results", cause)
+      this.notify("results", cause)
       const then = () => this.pause(() => this.attempt())
       if (isKnown) then()
       else this.report(words.failed(this.number, cause), then)
@@ -331,7 +344,7 @@ export class Model {
     const go = () => leg === this.leg && then()
     const delay = this.nextAttemptAt! - this.now
     if (delay > 0) this.after(delay, go)
-    else this.agenda.soon(go)
+    else go()
   }
 
   // Ending ---------------------------------------------------------------------------------------------------------
@@ -356,11 +369,9 @@ export class Model {
     if (this.isClosing) return
     this.enter("Closing")
     this.leg++
-    // What has not begun yet does not begin.
-    if (this.step?.hasBegun === false) this.letGoOfStep(nothing)
-    this.desk.notify("results", this.refusal)
-    this.desk.notify("changed")
-    this.agenda.soon(() => this.letGoOfStep(() => this.letGoOfSession()))
+    this.notify("results", this.refusal)
+    this.notify("changed")
+    this.letGoOfStep(() => this.letGoOfSession())
   }
 
   private letGoOfSession(): void {
@@ -373,8 +384,7 @@ export class Model {
         this.finish(words.disconnected(this.generation, session.isGone ? session.lost! : words.clean))
       }
       this.notifyFinished()
-      if (this.handler === undefined) end()
-      else this.handler.onOver = end
+      this.whenHandled(end)
     })
   }
 
@@ -382,20 +392,21 @@ export class Model {
     this.enter("Closed")
     this.notifyFinished()
     if (event !== undefined) this.emit(event)
+    this.onFreed()
   }
 
   private notifyFinished(): void {
     this.hasFinished = true
-    this.desk.notify("finished")
+    this.notify("finished")
   }
 
   /** There will be no other connection (X4, X5): the first to say so is heard. */
   private end(reason: string): void {
-    if (this.isClosing && reason === words.byOwner) return
-    const isHeard = this.ending === undefined || (this.ending.startsWith("gave up") && reason.startsWith("aborted"))
-    if (isHeard) this.ending = reason
+    if (this.isDecided) return
+    this.isDecided = true
+    if (this.ending === undefined || reason !== words.byOwner) this.ending = reason
     if (this.tag === "Connecting" || this.tag === "Waiting") this.beginClosing()
-    else if (this.tag === "Connected" && isHeard && this.isAborted) this.desk.notify("results", this.refusal)
+    else if (this.tag === "Connected" && this.isAborted) this.notify("results", this.refusal)
   }
 
   private letGoOfStep(then: () => void): void {
@@ -404,26 +415,26 @@ export class Model {
     if (step === undefined) return then()
     const release = () => step.connection === undefined ? then() : this.release(step.connection, then)
     if (step.hasEnded) return release()
-    if (!step.script.isUninterruptible || !step.hasBegun) {
-      this.desk.dismiss(step)
+    if (!step.script.isUninterruptible) {
+      this.dismiss(step)
       return release()
     }
     this.busy++
     step.onEnd = () => {
       this.busy--
       release()
+      this.onFreed()
     }
   }
 
   private release(connection: Connection, then = nothing): void {
     const { number, script } = connection
     this.busy++
-    this.agenda.soon(() =>
-      this.handle(script.release, `finalizer ${number}`, { kind: "finalizer", isGone: false }, () => {
-        this.busy--
-        this.agenda.soon(then)
-      })
-    )
+    this.handle(script.release, `finalizer ${number}`, { kind: "finalizer", isGone: false }, () => {
+      this.busy--
+      then()
+      this.onFreed()
+    })
   }
 
   // Handlers -------------------------------------------------------------------------------------------------------
@@ -437,40 +448,31 @@ export class Model {
 
   private whenHandled(then: () => void): void {
     const { leg } = this
-    if (this.handler === undefined || this.handler.isSettled) return then()
+    if (this.handler === undefined) return then()
     this.handler.onSettled = () => leg === this.leg && then()
   }
 
   private emit(event: EventWords): void {
     const number = this.counts.handlings++
-    const handler: HandlerCall = {
-      kind: "handler",
-      isGone: false,
-      isSettled: false,
-      onSettled: nothing,
-      onOver: nothing
-    }
+    const handler: HandlerCall = { kind: "handler", isGone: false, onSettled: nothing }
     this.handler = handler
     this.handlers.add(handler)
     this.events.push({ at: this.now, ...event })
+    if (this.leaving !== undefined) return this.stopHandler(handler)
     this.handle(entry(this.scenario.handlers, number), `handler ${number}`, handler, () => this.stopHandler(handler))
-    if (this.hasLeft) this.stopHandler(handler)
   }
 
   private stopHandler(handler: HandlerCall): void {
     this.handlers.delete(handler)
-    this.desk.dismiss(handler)
+    this.dismiss(handler)
     this.letGoOfHandler(handler)
   }
 
-  private letGoOfHandler(handler: Asker, isOver = true): void {
+  private letGoOfHandler(handler: Asker): void {
     const { handler: last } = this
     if (last === undefined || last !== handler) return
-    if (!last.isSettled) this.agenda.soon(last.onSettled)
-    last.isSettled = true
-    if (!isOver) return
-    this.agenda.soon(last.onOver)
     this.handler = undefined
+    last.onSettled()
   }
 
   private handle(script: Handling, id: string, asker: Asker, then: () => void): void {
@@ -492,42 +494,35 @@ export class Model {
       if (answer.startsWith(words.die(""))) return then(answer)
       if (!isEndless) this.sleep(takes, asker, () => then())
     }
-    this.sleep(pauses, asker, () => {
-      if (!forks) return does === undefined ? rest("") : this.perform(does, id, asker, rest)
-      const joined: Done = (answer) => this.agenda.soon(() => rest(answer))
-      this.agenda.soon(() => {
-        if (asker.isGone) return
-        if (does === undefined) joined("")
-        else this.perform(does, id, asker, joined)
-      })
-    })
+    this.sleep(pauses, asker, () => does === undefined ? rest("") : this.perform(does, id, asker, rest, forks))
   }
 
   private sleep(ticks: number, sleeper: Asker, then: () => void): void {
     if (ticks === 0) then()
-    else this.after(ticks * tick, () => sleeper.isGone || then())
+    else this.after(toMillis(ticks), () => sleeper.isGone || then())
   }
 
   // Ops ------------------------------------------------------------------------------------------------------------
 
-  private perform(op: Op, id: string, asker: Asker, then: Done): void {
+  /** D7c: an attempt that waits for its own connection in its own fiber dies; in a child it meets its deadline. */
+  private perform(op: Op, id: string, asker: Asker, then: Done, isInChild = false): void {
     const done: Done = (answer) => {
       if (asker.isGone) return
-      this.desk.answer(id, answer)
+      this.answer(id, answer)
       then(answer)
     }
     const wait = (signal: Signal, proceed: (value: string) => void) => {
-      if (signal !== "finished") this.letGoOfHandler(asker)
-      else if (!this.isClosing) this.letGoOfHandler(asker, false)
-      this.desk.wait({ id, signal, asker, proceed })
+      this.waiters = [...this.waiters, { id, signal, asker, proceed }]
+      this.letGoOfHandler(asker)
     }
+    const waitsForItself = asker === this.step && !isInChild
     const isPart = asker.kind === "step" || asker.kind === "finalizer"
     switch (op) {
       case "connected": {
         const evaluate = () => {
           if (this.isOpen) return done(words.connection(this.session!.number))
           if (this.isClosing && isPart) return done(words.die(this.reason))
-          if (asker === this.step) return done(words.itself)
+          if (waitsForItself) return done(words.itself)
           wait("changed", evaluate)
         }
         return evaluate()
@@ -536,22 +531,24 @@ export class Model {
         const evaluate = () => {
           if (this.isOpen) return done(words.connection(this.session!.number))
           if (this.hasFinished || (this.isClosing && isPart)) return done(this.reason)
-          if (asker === this.step) return done(words.itself)
+          if (waitsForItself) return done(words.itself)
           wait(this.isClosing ? "finished" : "changed", evaluate)
         }
         return evaluate()
       }
       case "connectedOrFailedToConnect":
         if (this.isOpen) return done(words.connection(this.session!.number))
-        if (this.isClosing || this.isAborted) return done(this.refusal)
-        if (asker === this.step) return done(words.itself)
+        if (this.isClosing || this.ending !== undefined) return done(this.refusal)
+        if (waitsForItself) return done(words.itself)
         return wait("results", done)
       case "close":
       case "closeFinished": {
+        const hadFinished = this.hasFinished
         if (op === "close") this.beginClosing()
+        if (!hadFinished) this.letGoOfHandler(asker)
         const evaluate = () => {
           if (this.hasFinished || (this.isClosing && isPart)) return done(words.done)
-          if (!this.isClosing && asker === this.step) return done(words.itself)
+          if (!this.isClosing && waitsForItself) return done(words.itself)
           wait(isPart ? "changed" : "finished", evaluate)
         }
         return evaluate()
@@ -575,10 +572,31 @@ export class Model {
       !(this.session!.lost !== undefined && this.scenario.knowsDeath)
   }
 
+  private notify(signal: Signal, value = ""): void {
+    for (const waiter of this.dequeue((waiter) => waiter.signal === signal)) waiter.proceed(value)
+  }
+
+  /** The first answer counts: who has been interrupted does not hear another. */
+  private answer(id: string, answer: string): void {
+    if (!this.answers.has(id)) this.answers.set(id, `${this.now} ${answer}`)
+  }
+
+  /** Nothing that they would do next will happen. */
+  private dismiss(asker: Asker): void {
+    asker.isGone = true
+    for (const { id } of this.dequeue((waiter) => waiter.asker === asker)) this.answer(id, words.interrupted)
+  }
+
+  private dequeue(which: (waiter: Waiter) => boolean): ReadonlyArray<Waiter> {
+    const taken = this.waiters.filter(which)
+    this.waiters = this.waiters.filter((waiter) => !which(waiter))
+    return taken
+  }
+
   // Time -----------------------------------------------------------------------------------------------------------
 
   private after(millis: number, task: () => void): void {
-    this.agenda.after(millis, task)
+    this.clock.after(millis, task)
   }
 
   private enter(tag: StateWords["tag"]): void {

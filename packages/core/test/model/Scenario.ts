@@ -3,11 +3,42 @@
  */
 import * as FastCheck from "effect/FastCheck"
 
-/** Times in scripts are whole ticks. The ms in between are for commands and deadlines, so that nothing ties by chance. */
-export const tick = 1_000
+/** Times in scripts are in ticks, of this many ms. */
+export const tick = 1_000_000
+
+export const toMillis = (ticks: number): number => Math.round(ticks * tick)
 
 /** The deadline of an attempt ends between two ticks. */
 export const deadlineOf = ({ attemptTimeout }: Scenario): number => attemptTimeout * tick + tick / 2
+
+/**
+ * The same, in a way in which no two things happen in the same ms unless one follows from the other: what the rules say
+ * is certain then. All times but 0 are spread, and nobody performs an op, and no connection is lost, in the ms in which
+ * it begins.
+ */
+export const spread = (scenario: Scenario): Scenario => {
+  let times = 0
+  const later = (ticks: number) => ticks + (1 + (Math.imul(++times, 0x9e3779b1) >>> 0) % 400_000) / tick
+  const time = (ticks: number) => ticks === 0 ? 0 : later(ticks)
+  const call = <A extends Call>(call: A): A => ({
+    ...call,
+    pauses: call.does === undefined ? time(call.pauses) : later(call.pauses),
+    takes: time(call.takes)
+  })
+  return {
+    ...scenario,
+    lookUps: scenario.lookUps.map(call),
+    connects: scenario.connects.map((connect) => ({
+      ...call(connect),
+      // Whether a waiter gets a connection that was dead on arrival is open, unless the connector knows.
+      opensFirst: connect.opensFirst && scenario.knowsDeath,
+      life: connect.life === undefined ? undefined : later(connect.life),
+      release: call(connect.release)
+    })),
+    handlers: scenario.handlers.map(call),
+    policyTakes: time(scenario.policyTakes)
+  }
+}
 
 /** What is done with the persistent connection, its attempt or its newest connection. */
 export type Op =
@@ -21,7 +52,17 @@ export type Op =
   | "lose"
 
 /** What else is done with it: the model does not know of it, but no rule is broken by it. */
-export type Extra = "use" | "refresh" | "reconnectNow" | "replace" | "probe" | "closeGracefully"
+export type Extra = "use" | "refresh" | "reconnectNow" | "reconnectAndRefresh" | "probe" | "drop" | "closeGracefully"
+
+export const extras: ReadonlyArray<Extra> = [
+  "use",
+  "refresh",
+  "reconnectNow",
+  "reconnectAndRefresh",
+  "probe",
+  "drop",
+  "closeGracefully"
+]
 
 /** A call of user code: in a while it performs an op and waits for its answer, and then takes its time. */
 export interface Call {
@@ -105,15 +146,10 @@ const call: { readonly [K in keyof Call]: FastCheck.Arbitrary<Call[K]> } = {
   takes
 }
 
-/** How far a fiber gets in the turn in which it is forked and interrupted is open: it had better only wait. */
-const forking = <A extends Call>(call: A): A => ({ ...call, forks: call.forks && isWaiting(call.does) })
-
-const isWaiting = (op: Op | undefined) => waitingOps.some((waiting) => waiting === op)
-
 const handling: FastCheck.Arbitrary<Handling> = FastCheck.record({
   ...call,
   dies: weighted([5, false], [1, true])
-}).map(forking)
+})
 
 const step = {
   ...call,
@@ -122,16 +158,18 @@ const step = {
   isUninterruptible: weighted([5, false], [1, true])
 }
 
-const closes: ReadonlyArray<Op | undefined> = ["close", "closeFinished", "closeWhen", "abort"]
+/** What ends the attempt that does it, or waits for its end. */
+export const ends: ReadonlyArray<Op | undefined> = ["close", "closeFinished", "closeWhen", "abort"]
 
 const fair = <A extends Step>(step: A): A => {
   // What never ends and cannot be interrupted would rightly keep closing from ending.
   if (step.ends === "never") return { ...step, isUninterruptible: false }
-  // How far an attempt that is interrupted gets in the same turn is open.
-  return closes.includes(step.does) && !step.isUninterruptible ? { ...step, takes: Math.max(step.takes, 1) } : step
+  // How far an attempt gets in the ms in which it ends itself is open, or in which its child is answered as it ends.
+  const mayEnd = ends.includes(step.does) || step.forks
+  return mayEnd && !step.isUninterruptible ? { ...step, takes: Math.max(step.takes, 1) } : step
 }
 
-const lookUp: FastCheck.Arbitrary<Step> = FastCheck.record(step).map(forking).map(fair)
+const lookUp: FastCheck.Arbitrary<Step> = FastCheck.record(step).map(fair)
 
 const loss = weighted<Loss>([3, "clean"], [2, "fail"], [1, "die"], [1, "interrupt"])
 
@@ -141,7 +179,7 @@ const connect: FastCheck.Arbitrary<Connect> = FastCheck.record({
   life: FastCheck.option(FastCheck.integer({ min: 0, max: 12 }), { nil: undefined }),
   loss,
   release: handling
-}).map(forking).map(fair)
+}).map(fair)
 
 /** Begins and ends with a delay, so that time goes on. */
 const retry = FastCheck.tuple(

@@ -5,25 +5,29 @@ import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
-import { ScriptedError } from "../conformance/Stage.js"
+import { Refused } from "../support/refused.js"
 import type { Loss } from "./Scenario.js"
 import { ScriptedDefect } from "./words.js"
 
 export class ScriptedConnection {
-  isLost = false
+  lostAt = Infinity
   /** It may count as lost, although it is not. */
   isDoubted = false
   /** How many times it was released; it is released when `isReleased`. */
   releases = 0
   isReleased = false
-  private readonly end = Deferred.unsafeMake<void, ScriptedError>(FiberId.none)
+  private readonly end = Deferred.unsafeMake<void, Refused>(FiberId.none)
   readonly closed = Deferred.await(this.end)
 
-  constructor(readonly number: number) {}
+  constructor(readonly number: number, private readonly now: () => number) {}
+
+  get isLost(): boolean {
+    return this.lostAt < Infinity
+  }
 
   lose(loss: Loss): void {
     if (this.isLost) return
-    this.isLost = true
+    this.lostAt = this.now()
     Deferred.unsafeDone(this.end, exits[loss]())
   }
 
@@ -32,9 +36,9 @@ export class ScriptedConnection {
   }
 }
 
-const exits: Readonly<Record<Loss, () => Exit.Exit<void, ScriptedError>>> = {
+const exits: Readonly<Record<Loss, () => Exit.Exit<void, Refused>>> = {
   clean: () => Exit.void,
-  fail: () => Exit.fail(new ScriptedError({ text: "lost" })),
+  fail: () => Exit.fail(new Refused({ text: "lost" })),
   die: () => Exit.die(new ScriptedDefect("lost")),
   interrupt: () => Exit.failCause(Cause.interrupt(FiberId.none))
 }

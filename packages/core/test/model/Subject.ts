@@ -1,5 +1,6 @@
 /**
- * The real thing in a world of its own: it does what a scenario says, and everything that is seen of it is written down.
+ * The real thing in a world of its own: it does what a scenario says, and everything that is seen of it is written
+ * down.
  */
 import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
 import * as State from "@persistent-connection/core/ConnectionState"
@@ -15,7 +16,7 @@ import * as ScheduleDecision from "effect/ScheduleDecision"
 import * as ScheduleInterval from "effect/ScheduleInterval"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { ScriptedError } from "../conformance/Stage.js"
+import { Refused } from "../support/refused.js"
 import {
   type Call,
   type Connect,
@@ -25,14 +26,15 @@ import {
   type Op,
   type Scenario,
   type Step,
-  tick
+  tick,
+  toMillis
 } from "./Scenario.js"
 import { ScriptedConnection } from "./ScriptedConnection.js"
 import * as words from "./words.js"
 import { ScriptedDefect } from "./words.js"
 import type { World } from "./World.js"
 
-type Service = PersistentConnection.PersistentConnection<ScriptedConnection, ScriptedError>
+type Service = PersistentConnection.PersistentConnection<ScriptedConnection, Refused>
 type Attempt = Connector.Attempt<string>
 
 /** The functions of user code that the persistent connection calls. */
@@ -81,7 +83,7 @@ export class Subject {
   readonly bus: Array<string> = []
   /** From the stream of events, which has an end. */
   readonly streamed: Array<string> = []
-  readonly states: Array<State.ConnectionState<ScriptedConnection, ScriptedError>> = []
+  readonly states: Array<State.ConnectionState<ScriptedConnection, Refused>> = []
   /** Look-ups and connects. */
   readonly calls: Array<string> = []
   readonly answers = new Map<string, string>()
@@ -131,7 +133,7 @@ export class Subject {
     return this.options.streams !== false
   }
 
-  get state(): State.ConnectionState<ScriptedConnection, ScriptedError> {
+  get state(): State.ConnectionState<ScriptedConnection, Refused> {
     return Effect.runSync(this.service.state.get)
   }
 
@@ -217,9 +219,11 @@ export class Subject {
         return PersistentConnection.refresh(this.service, { drain: tick })
       case "reconnectNow":
         return PersistentConnection.reconnectNow(this.service)
-      case "replace":
+      case "reconnectAndRefresh":
         this.isReplaced = true
-        return PersistentConnection.reconnectNow(this.service, { whenConnected: "replace" })
+        return PersistentConnection.reconnectNow(this.service, { whenConnected: "refresh" })
+      case "drop":
+        return PersistentConnection.reconnectNow(this.service, { whenConnected: "drop" })
       case "probe":
         return PersistentConnection.reconnectNow(this.service, { whenConnected: "probe" })
       case "closeGracefully":
@@ -235,7 +239,7 @@ export class Subject {
         return Effect.as(this.service.closeWhenCurrentConnectionIsClosed, words.done)
       case "abort": {
         if (this.attempt === undefined) return Effect.succeed("no attempt")
-        return Effect.as(Effect.ignore(this.attempt.abort(new ScriptedError({ text: "aborted" }))), words.done)
+        return Effect.as(Effect.ignore(this.attempt.abort(new Refused({ text: "aborted" }))), words.done)
       }
       case "lose":
         return Effect.sync(() => {
@@ -282,7 +286,7 @@ export class Subject {
       connector: Connector.make({
         connect: (address: string, attempt: Attempt) => this.connect(address, attempt),
         probe: (connection: ScriptedConnection) =>
-          Effect.zipRight(sleep(1), connection.isLost ? Effect.fail(new ScriptedError({ text: "dead" })) : Effect.void),
+          Effect.zipRight(sleep(1), connection.isLost ? Effect.fail(new Refused({ text: "dead" })) : Effect.void),
         closed: (connection: ScriptedConnection) => {
           const { faults } = this
           try {
@@ -312,7 +316,7 @@ export class Subject {
     })
   }
 
-  private lookUp(attempt: Attempt): Effect.Effect<string, ScriptedError> {
+  private lookUp(attempt: Attempt): Effect.Effect<string, Refused> {
     this.attempt = attempt
     this.attemptBegunAt = this.world.now
     const number = this.lookUps++
@@ -322,7 +326,7 @@ export class Subject {
     return this.call("lookUp", id, () => this.walk(script, id, Effect.succeed(script.text)))
   }
 
-  private connect(address: string, attempt: Attempt): Effect.Effect<ScriptedConnection, ScriptedError, Scope.Scope> {
+  private connect(address: string, attempt: Attempt): Effect.Effect<ScriptedConnection, Refused, Scope.Scope> {
     const number = this.connects++
     const script = entry(this.scenario.connects, number)
     const deadline = this.attemptBegunAt + deadlineOf(this.scenario)
@@ -364,10 +368,10 @@ export class Subject {
 
   private open({ life, loss, release }: Connect, number: number) {
     const acquire = Effect.sync(() => {
-      const connection = new ScriptedConnection(number)
+      const connection = new ScriptedConnection(number, () => this.world.now)
       this.connections.push(connection)
       if (life === 0) connection.lose(loss)
-      else if (life !== undefined) this.world.after(life * tick, () => connection.lose(loss))
+      else if (life !== undefined) this.world.after(toMillis(life), () => connection.lose(loss))
       return connection
     })
     return Effect.acquireRelease(acquire, (connection) =>
@@ -382,7 +386,7 @@ export class Subject {
       }))))
   }
 
-  private handle(event: ConnectionEvent<ScriptedConnection, ScriptedError, string>): Effect.Effect<unknown> {
+  private handle(event: ConnectionEvent<ScriptedConnection, Refused, string>): Effect.Effect<unknown> {
     const number = this.handlings++
     this.events.push({ at: this.world.now, ...words.ofEvent(event) })
     if (!this.world.isPreemptive) this.told(event)
@@ -394,7 +398,7 @@ export class Subject {
   }
 
   /** What is the case when an event is reported (A1, A2). */
-  private told(event: ConnectionEvent<ScriptedConnection, ScriptedError, string>): void {
+  private told(event: ConnectionEvent<ScriptedConnection, Refused, string>): void {
     const { state } = this
     const current = Option.getOrUndefined(State.connection(state))
     const isTrue = {
@@ -414,7 +418,7 @@ export class Subject {
     )
   }
 
-  private walk<A, R>(script: Step, id: string, value: Effect.Effect<A, never, R>): Effect.Effect<A, ScriptedError, R> {
+  private walk<A, R>(script: Step, id: string, value: Effect.Effect<A, never, R>): Effect.Effect<A, Refused, R> {
     const { ends, isUninterruptible, text } = script
     const walk = Effect.zipRight(this.deedOf(script, id, "step"), Effect.suspend(() => endings[ends](value, text)))
     return isUninterruptible ? Effect.uninterruptible(walk) : walk
@@ -477,24 +481,24 @@ export class Subject {
   // --------------------------------------------------------------------------------------------------------------
 
   private pump(subscribe: Service["subscribe"], seen: Array<string>): void {
-    const take = (queue: Queue.Dequeue<ConnectionEvent<ScriptedConnection, ScriptedError, void>>) =>
+    const take = (queue: Queue.Dequeue<ConnectionEvent<ScriptedConnection, Refused, void>>) =>
       Effect.forever(Effect.map(Queue.take(queue), (event) => seen.push(words.ofEvent(event).onBus)))
     this.world.runUndisturbed(Effect.scoped(Effect.flatMap(subscribe, take)))
   }
 }
 
-const sleep = (ticks: number) => ticks === 0 ? Effect.void : Effect.sleep(ticks * tick)
+const sleep = (ticks: number) => ticks === 0 ? Effect.void : Effect.sleep(toMillis(ticks))
 
 const entry = <A>(script: ReadonlyArray<A>, call: number): A => script[call % script.length]!
 
 const endings: Readonly<
   Record<
     Step["ends"],
-    <A, R>(value: Effect.Effect<A, never, R>, text: string) => Effect.Effect<A, ScriptedError, R>
+    <A, R>(value: Effect.Effect<A, never, R>, text: string) => Effect.Effect<A, Refused, R>
   >
 > = {
   succeed: (value) => value,
-  fail: (_, text) => Effect.fail(new ScriptedError({ text })),
+  fail: (_, text) => Effect.fail(new Refused({ text })),
   die: (_, text) => Effect.die(new ScriptedDefect(text)),
   interrupt: () => Effect.interrupt,
   never: () => Effect.never

@@ -1,8 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
-import { connect, handling, plain, step } from "./lives.js"
+import { connect, handling, plain, step } from "./examples.js"
 import { perform, type Play } from "./play.js"
 import { tick } from "./Scenario.js"
-import { timeout } from "./settings.js"
 import { type Callback, type Fault, Subject } from "./Subject.js"
 import { World } from "./World.js"
 
@@ -86,7 +85,6 @@ describe("user code that goes wrong", () => {
   describe.each(callbacks)("%s", (callback) => {
     it.each<Fault>(["throw", "die", "interrupt"])(
       "by a %s, whenever, breaks no rule, and it goes on",
-      { timeout },
       (fault) => {
         for (const call of callsOf(callback)) {
           const { connections, log, state } = performWith(life, callback, call, fault)
@@ -100,7 +98,6 @@ describe("user code that goes wrong", () => {
 
   it.each<Callback>(["lookUp", "connect"])(
     "by a %s that never ends is cut off by the deadline",
-    { timeout },
     (callback) => {
       for (const call of callsOf(callback)) expect(performWith(life, callback, call, "never").state).toBe("Connected")
     }

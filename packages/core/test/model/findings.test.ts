@@ -1,5 +1,5 @@
 import { describe, it } from "@effect/vitest"
-import { connect, handling, plain, step } from "./lives.js"
+import { connect, handling, plain, step } from "./examples.js"
 import { run } from "./lockstep.js"
 import type { Command, Op, Scenario } from "./Scenario.js"
 

@@ -30,7 +30,7 @@ const ends: ReadonlyArray<string> = ["closeWhen", "abort"]
 
 /** What has to be so when everything that can happen now has happened. */
 export const checkQuiet = (subject: Subject): ReadonlyArray<string> => {
-  const { answers, asked, running, state, world } = subject
+  const { answers, asked, running, scenario, state, world } = subject
   const pending = [...asked].filter(([id]) => !answers.has(id))
   const isOpen = state._tag === "Connected" && !state.connection.isLost && !state.connection.isDoubted
   const isClosing = state._tag === "Closing" || state._tag === "Closed"
@@ -59,7 +59,10 @@ export const checkQuiet = (subject: Subject): ReadonlyArray<string> => {
     wrong.push(`${state._tag}, where there is to be no other connection`)
   }
   const waiting = new Set(pending.filter(([_, { op }]) => op !== "closeFinished").map(([id]) => id))
-  const isWaitingForUserCode = world.timers > 0 || [...running.values()].some((id) => !waiting.has(id))
+  // D7c: an attempt without a deadline that waits for its own connection in a child does so until closing.
+  const isAttemptWaiting = scenario.attemptTimeout === Infinity && pending.some(([_, { by }]) => by === "step")
+  const isWaitingForUserCode = world.timers > 0 || isAttemptWaiting ||
+    [...running.values()].some((id) => !waiting.has(id))
   if (!isOpen && state._tag !== "Closed" && !isWaitingForUserCode) wrong.push(`${state._tag}, and nothing goes on`)
   return wrong
 }

@@ -5,17 +5,23 @@ import * as Effect from "effect/Effect"
 import { isDeepStrictEqual } from "node:util"
 import { check, checkLeft, checkQuiet } from "./invariants.js"
 import { Model } from "./Model.js"
-import { type Command, type Scenario, tick } from "./Scenario.js"
+import { type Command, ends, type Scenario, spread, tick } from "./Scenario.js"
 import { Subject } from "./Subject.js"
 import * as words from "./words.js"
-import { World } from "./World.js"
+import { type Options, World } from "./World.js"
 
 /** So long after the end of the commands, everything that could happen has happened. */
 const longAfter = 100 * tick
 
 /** Throws an error that says where they differ, or what rule is broken. */
-export const run = (scenario: Scenario, commands: ReadonlyArray<Command>, streams: boolean): void => {
-  const world = new World()
+export const run = (
+  original: Scenario,
+  commands: ReadonlyArray<Command>,
+  streams: boolean,
+  options: Options = {}
+): void => {
+  const scenario = spread(original)
+  const world = new World(options)
   const model = new Model(scenario)
   const subject = new Subject(world, scenario, { streams })
   const asked: Array<string> = []
@@ -23,7 +29,7 @@ export const run = (scenario: Scenario, commands: ReadonlyArray<Command>, stream
   world.flush()
   const compare = (when: string) => {
     const expected = saidBy(model, subject)
-    const got = saidBySubject(subject)
+    const got = saidBySubject(model, subject)
     for (const [what, value] of Object.entries(expected)) {
       differ(`${when}: ${what}`, value, got[what as keyof typeof got])
     }
@@ -83,49 +89,56 @@ export const run = (scenario: Scenario, commands: ReadonlyArray<Command>, stream
   throwIfAny("at the end", checkLeft(subject))
 }
 
+type Answers = ReadonlyMap<string, string>
+
 const saidBy = (model: Model, subject: Subject) => ({
   events: model.events.map(({ at, toHandler }) => `${at} ${toHandler}`),
   calls: model.calls,
-  answers: answersOf(model.answers, subject),
+  answers: answersOf(model.answers, subject.answers, subject),
   state: model.state,
   failures: model.failures,
-  reports: model.reports
+  reports: reportsOf(model.reports, subject)
 })
 
-/** How far in its last turn user code gets that is interrupted, is open: whether it asks, and whether it is answered. */
-const answersOf = (
-  answers: ReadonlyMap<string, string>,
-  { answers: got, asked, leftAt }: Subject
-): Record<string, string> => {
+/** How far the last handlers get before they are interrupted is open. */
+const reportsOf = (reports: Model["reports"], { hasLeft }: Subject) => ({
+  ...reports,
+  handler: hasLeft ? undefined : reports.handler
+})
+
+/**
+ * It is open whether user code inside that is interrupted gets its answer in the same ms, or does not even get as far
+ * as to ask; and whether a waiter gets a connection that has been lost before, or in the same ms.
+ */
+const answersOf = (answers: Answers, others: Answers, { answers: got, asked, connections, leftAt }: Subject) => {
   const isOpen = (id: string, answer: string): boolean => {
-    switch (asked.get(id)?.by) {
-      case "user":
-        return false
-      case "step":
-        return answer.endsWith("interrupted") || got.get(id)?.endsWith("interrupted") === true
-      case "handler":
-        return answer.endsWith("interrupted") || Number.parseInt(answer) >= leftAt
-      default:
-        return answer.endsWith("interrupted")
-    }
+    const { by, op } = asked.get(id) ?? { by: "user", op: "leave" }
+    const other = got.get(id) ?? ""
+    const isDead = connections.some(({ lostAt, number }) =>
+      other.endsWith(` ${words.connection(number)}`) && Number.parseInt(other) >= lostAt
+    )
+    const isInterrupted = [answers, others].some((answers) => answers.get(id)?.endsWith(words.interrupted))
+    const isLast = isInterrupted || Number.parseInt(answer) >= leftAt ||
+      (by === "step" && ends.some((end) => end === op))
+    return isDead || (by !== "user" && isLast)
   }
   return Object.fromEntries([...answers].sort().filter(([id, answer]) => !isOpen(id, answer)))
 }
 
-const saidBySubject = (subject: Subject): ReturnType<typeof saidBy> => {
+const saidBySubject = (model: Model, subject: Subject): ReturnType<typeof saidBy> => {
   const { attempt, calls, events, state, world } = subject
   const reports = (text: string) => world.log.filter(({ message }) => message.startsWith(text)).length
   return {
     events: events.map(({ at, toHandler }) => `${at} ${toHandler}`),
     calls,
-    answers: answersOf(subject.answers, subject),
+    answers: answersOf(subject.answers, model.answers, subject),
     state: words.ofState(state),
     failures: attempt === undefined ? 0 : Effect.runSync(attempt.failedAttempts),
-    reports: {
+    reports: reportsOf({
       handler: reports("The onEvent handler"),
       finalizer: reports("A finalizer"),
       retry: reports("The retry policy")
-    }
+    }, subject)
   }
 }
 

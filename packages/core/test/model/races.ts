@@ -1,9 +1,9 @@
 /**
  * Plays in which two things meet in one ms.
  */
-import { connect, handling, plain, step } from "./lives.js"
+import { connect, handling, plain, step } from "./examples.js"
 import type { Act, Play } from "./play.js"
-import type { Handling, Loss, Op, Scenario } from "./Scenario.js"
+import { extras, type Handling, type Loss, type Op, type Scenario } from "./Scenario.js"
 
 const play = (
   scenario: Partial<Scenario>,
@@ -103,7 +103,7 @@ const leaveAgainstEverything = [0, 1, 2, 3, 4, 5, 6, 7].flatMap((at) =>
 
 /** The next connection succeeds at 7, as the old one is lost; what is used is drained until 8. */
 const refreshAgainstEverything = [0, 2, 4, 5, 6, 7, 8].flatMap((at) =>
-  ([...everything, "leave", "use", "refresh", "probe", "closeGracefully", "reconnectNow"] as const).flatMap((does) =>
+  ([...everything, "leave", ...extras] as const).flatMap((does) =>
     booleans.map((isUninterruptible) =>
       play({
         connects: [{ ...connect, life: 5 }, { ...connect, isUninterruptible, release: { ...handling, takes: 1 } }],

@@ -8,7 +8,7 @@ import type { ConnectionState } from "@persistent-connection/core/ConnectionStat
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import { ScriptedError } from "../conformance/Stage.js"
+import { Refused } from "../support/refused.js"
 import type { ScriptedConnection } from "./ScriptedConnection.js"
 
 /** A defect of a script. */
@@ -21,6 +21,7 @@ export const itself = die("waits for itself")
 export const fromWithin = die("interrupted from within")
 export const done = "done"
 export const clean = "clean"
+export const interrupted = "interrupted"
 export const byOwner = "closed by its owner"
 export const aborted = (error: string) => `aborted, ${error}`
 export const gaveUp = (cause: string) => `gave up, ${cause}`
@@ -29,7 +30,7 @@ export const connection = (number: number) => `connection ${number}`
 /** One cause has one word: in a script nothing fails twice. */
 export const ofCause = (cause: Cause.Cause<unknown>): string => {
   for (const error of Cause.failures(cause)) {
-    if (error instanceof ScriptedError) return fail(error.text)
+    if (error instanceof Refused) return fail(error.text)
     if (error instanceof ConnectionClosed) return ofReason(error.reason)
     return Cause.isTimeoutException(error) ? timeout : `strange ${String(error)}`
   }
@@ -41,13 +42,13 @@ export const ofCause = (cause: Cause.Cause<unknown>): string => {
       ? itself
       : `strange ${String(defect)}`
   }
-  return Cause.isEmpty(cause) ? clean : "interrupted"
+  return Cause.isEmpty(cause) ? clean : interrupted
 }
 
 /** Has only user code failed, or been told that it waits for itself, or for what is closed? */
 export const isScripted = (cause: Cause.Cause<unknown>): boolean =>
   [...Cause.failures(cause), ...Cause.defects(cause)].every((error) =>
-    error instanceof ScriptedError || error instanceof ScriptedDefect || error instanceof ConnectionClosed ||
+    error instanceof Refused || error instanceof ScriptedDefect || error instanceof ConnectionClosed ||
     Cause.isRuntimeException(error) || Cause.isInterruptedException(error)
   )
 

@@ -3,32 +3,20 @@
  * events, and the few words in which a rule can be written down.
  */
 import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
+import type { ConnectionState } from "@persistent-connection/core/ConnectionState"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
-import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import * as TestClock from "effect/TestClock"
-
-/** The one typed error of the server. A new one each time, so that only its content can tell it from the last. */
-export class Refused extends Data.TaggedError("Refused")<{ readonly text: string }> {
-  override get message(): string {
-    return this.text
-  }
-}
-
-export const refuse = (text: string): Effect.Effect<never, Refused> =>
-  Effect.suspend(() => Effect.fail(new Refused({ text })))
+import { refuse, type Refused } from "./refused.js"
+import { pass, settle } from "./virtualTime.js"
 
 /** A connection: lost when the test drops it, released when its scope is closed. */
 export class Line {
@@ -58,6 +46,8 @@ export class Server {
   /** What the release of a connection does first. */
   release: (line: Line) => Effect.Effect<unknown> = () => Effect.void
   closed: (line: Line) => Effect.Effect<unknown, Refused> = (line) => line.lost
+  /** What is done to a connection that is dropped. */
+  terminate: (line: Line) => Effect.Effect<void> = () => Effect.void
   /** A connect cannot be interrupted. */
   isStubborn = false
 
@@ -122,7 +112,8 @@ export class Server {
       return this.isStubborn ? Effect.uninterruptible(connect) : connect
     },
     closed: (line: Line) => this.closed(line),
-    isClosed: (line) => line.isLost
+    isClosed: (line) => line.isLost,
+    terminate: (line) => this.terminate(line)
   })
 }
 
@@ -145,7 +136,7 @@ export const begin = (
 ): Effect.Effect<Life, never, Scope.Scope> =>
   Effect.gen(function*() {
     const clock = yield* Effect.clock
-    const now = () => clock.unsafeCurrentTimeMillis() / 1_000
+    const now = () => Number(clock.unsafeCurrentTimeNanos() / 1_000n) / 1_000_000
     const server = new Server(now)
     const diary: Array<string> = []
     const life = { server, diary } as { -readonly [K in keyof Life]: Life[K] }
@@ -161,15 +152,8 @@ export const begin = (
         return options.onEvent?.(event) ?? Effect.void
       }
     })
-    if (!(yield* FiberRef.get(isLeftByTest))) yield* Effect.addFinalizer(() => letTimePass)
     return life
   })
-
-/** The test leaves the scope itself, and time passes as it says. */
-const isLeftByTest = FiberRef.unsafeMake(false)
-
-/** When a test is over, or has failed in the middle, what still takes its time is not to hang for ever. */
-const letTimePass = Effect.forkDaemon(Effect.repeatN(Effect.suspend(() => pass(1_000)), 3))
 
 /** An event in a few words. */
 export const describe = (event: ConnectionEvent<Line, Refused>): string => {
@@ -199,16 +183,23 @@ export const describeCause = (cause: Cause.Cause<unknown>): string => {
   return Cause.isInterrupted(cause) ? "interrupted" : "nothing"
 }
 
-/** Lets so many seconds pass, and everything that is due happen. */
-export const pass = (seconds: number): Effect.Effect<void> => TestClock.adjust(Duration.seconds(seconds))
+export { refuse, Refused } from "./refused.js"
+export { now, pass, settle, sleep } from "./virtualTime.js"
 
-/** Lets everything happen that is due now. */
-export const settle: Effect.Effect<void> = pass(0)
+/** A handler that does something about one kind of event. */
+export const on =
+  (tag: Event["_tag"], handle: (event: Event) => Effect.Effect<unknown>) => (event: Event): Effect.Effect<unknown> =>
+    Effect.suspend(() => event._tag === tag ? handle(event) : Effect.void)
 
-export const sleep = (seconds: number): Effect.Effect<void> => Effect.sleep(Duration.seconds(seconds))
+/** The state as it is now. */
+export const stateOf = ({ service }: Life): Effect.Effect<ConnectionState<Line, Refused>> => service.state.get
 
-/** The time, in seconds. */
-export const now: Effect.Effect<number> = Effect.map(Clock.currentTimeMillis, (millis) => millis / 1_000)
+/** The tag of the state as it is now. */
+export const stateTag = (life: Life): Effect.Effect<ConnectionState<Line, Refused>["_tag"]> =>
+  Effect.map(stateOf(life), ({ _tag }) => _tag)
+
+/** Yields this many times: others get as many turns. */
+export const turns = (count: number): Effect.Effect<void> => Effect.repeatN(Effect.yieldNow(), count)
 
 /** Somebody who asks, and what has become of it. */
 export class Asked<A, E> {
@@ -255,11 +246,7 @@ export const hasEnded = (scope: Scope.CloseableScope): Effect.Effect<boolean> =>
   })
 
 /** In a scope that the test leaves by itself, when it wants to. */
-export const leftByTest = Effect.locally(isLeftByTest, true)
-
-/** The same, in a scope that is made for it. */
 export const inScope = <A, E, R>(
   effect: Effect.Effect<A, E, R>
 ): Effect.Effect<readonly [A, Scope.CloseableScope], E, Exclude<R, Scope.Scope>> =>
   Effect.flatMap(Scope.make(), (scope) => Effect.map(Scope.extend(effect, scope), (value) => [value, scope] as const))
-    .pipe(leftByTest)

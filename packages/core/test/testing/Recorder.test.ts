@@ -12,7 +12,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
-import * as TestClock from "effect/TestClock"
+import { pass } from "../support/virtualTime.js"
 
 class Refused extends Data.TaggedError("Refused")<{ readonly status: number }> {
   override get message() {
@@ -21,8 +21,6 @@ class Refused extends Data.TaggedError("Refused")<{ readonly status: number }> {
 }
 
 const refuse = TestConnector.fail(new Refused({ status: 503 }))
-
-const pass = (seconds: number) => TestClock.adjust(seconds * 1_000)
 
 const optionsFor = <Connection, E>(server: TestConnector.TestConnector<Connection, E>) => ({
   serverName: "test",
@@ -75,7 +73,7 @@ describe("events", () => {
       yield* pass(5)
       const scope = yield* Scope.make()
       const events = yield* Scope.extend(Recorder.events(connection), scope)
-      expect(yield* lines(events)).toEqual(["5000 ms  Connected  generation 1"])
+      expect(yield* lines(events)).toEqual(["5000 ms  Connected (connection 1)"])
       yield* Scope.close(scope, Exit.void)
       yield* server.lose()
       yield* pass(10)
@@ -110,10 +108,10 @@ describe("a recorder for onEvent", () => {
         }))
       )
       expect(yield* lines(events)).toEqual([
-        `0 ms  AttemptingToConnect  generation 1`,
-        `0 ms  ObtainedAddress      attempt 1: {"host":"a.example.com"}`,
-        `0 ms  Connected            generation 1`,
-        `0 ms  Disconnected         generation 1: a close without an error`
+        `0 ms  Connecting (connection 1)`,
+        `0 ms  Attempt 1 has obtained the address {"host":"a.example.com"}`,
+        `0 ms  Connected (connection 1)`,
+        `0 ms  Connection 1 was closed`
       ])
     }))
 
@@ -125,8 +123,8 @@ describe("a recorder for onEvent", () => {
       yield* events.record(ConnectionEvent.ObtainedAddress({ address: "a", attempt: 3 }))
       yield* events.record(ConnectionEvent.FailedToConnect({ cause: Cause.die(new Error("a bug")), attempt: 3 }))
       expect(yield* lines(events)).toEqual([
-        "1000 ms  ObtainedAddress  attempt 3: a",
-        "1000 ms  FailedToConnect  attempt 3: a bug"
+        "1000 ms  Attempt 3 has obtained the address a",
+        "1000 ms  Attempt 3 failed: defect: a bug"
       ])
     }))
 })
@@ -203,11 +201,11 @@ describe("states", () => {
       expect(yield* states.entries).toEqual([{ at: 2_000, value: yield* connection.state.get }])
       yield* server.lose()
       yield* connection.closeFinished
-      expect((yield* lines(states)).at(-1)).toBe("5000 ms  Closed     GaveUp: a close without an error")
+      expect((yield* lines(states)).at(-1)).toBe("5000 ms  Closed      GaveUp: a close without an error")
 
       const late = yield* Scope.extend(Recorder.states(connection), scope)
       yield* Scope.close(scope, Exit.void)
-      expect(yield* lines(late)).toEqual(["5000 ms  Closed  GaveUp: a close without an error"])
+      expect(yield* lines(late)).toEqual(["5000 ms  Closed      GaveUp: a close without an error"])
     }))
 
   it.scoped("are not recorded when the scope has been left", () =>

@@ -10,7 +10,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import * as TestClock from "effect/TestClock"
+import { pass } from "../support/virtualTime.js"
 
 class Refused extends Data.TaggedError("Refused")<{ readonly status: number }> {}
 
@@ -25,8 +25,6 @@ const connectTo = <Connection, E, Address>(server: TestConnector.TestConnector<C
     retry: RetryPolicy.fixed("10 seconds"),
     attemptTimeout: Infinity
   })
-
-const pass = (seconds: number) => TestClock.adjust(seconds * 1_000)
 
 /** The attempts in a few words: when each began, and what has become of it. */
 const diary = <Connection, E, Address>(server: TestConnector.TestConnector<Connection, E, Address>) =>

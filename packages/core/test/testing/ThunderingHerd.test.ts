@@ -1,16 +1,21 @@
-import { describe, expect, it } from "@effect/vitest"
+import { registry } from "#internal/loop/registry.js"
+import { beforeEach, describe, expect, it } from "@effect/vitest"
 import * as Inspect from "@persistent-connection/core/Inspect"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as ThunderingHerd from "@persistent-connection/core/testing/ThunderingHerd"
+import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Number from "effect/Number"
 import * as Option from "effect/Option"
+import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
-import { notebook } from "../support/notebook.js"
+import { captureLog } from "../support/captureLog.js"
 
 class Refused extends Data.TaggedError("Refused")<{}> {}
 
@@ -18,7 +23,7 @@ class Refused extends Data.TaggedError("Refused")<{}> {}
 const simulate = <E = never, R = never>(scenario: ThunderingHerd.Scenario<E, R>) =>
   Effect.map(
     ThunderingHerd.simulate({ clients: 20, seeds: [1], ...scenario }),
-    (dispersion) => ({ dispersion, ...dispersion.runs[0]! })
+    (simulation) => ({ simulation, ...simulation.runs[0]! })
   )
 
 const times = (length: number, time: number) => Array.from({ length }, () => time)
@@ -28,6 +33,9 @@ const defect = <A, E>(effect: Effect.Effect<A, E>) =>
     Exit.isFailure(exit)
       ? Option.getOrUndefined(Option.map(Cause.dieOption(exit.cause), (defect) => (defect as Error).message))
       : undefined)
+
+// Other tests of this process may have left scopes open.
+beforeEach(() => registry.clear())
 
 describe("simulate", () => {
   it.effect("T2: connections that have lived for long are all replaced at once", () =>
@@ -43,7 +51,7 @@ describe("simulate", () => {
       expect(attempts).toEqual(times(20, 6_000))
     }))
 
-  it.effect("a spread spreads them", () =>
+  it.effect("reconnectJitter spreads them over its window", () =>
     Effect.gen(function*() {
       const { attempts } = yield* simulate({ reconnectJitter: "5 seconds" })
       expect(new Set(attempts).size).toBe(20)
@@ -53,7 +61,7 @@ describe("simulate", () => {
       expect(Math.max(...attempts)).toBeLessThanOrEqual(5_000)
     }))
 
-  it.effect("in an outage they try again until it is over", () =>
+  it.effect("in an outage they retry until it is over", () =>
     Effect.gen(function*() {
       const { attempts, reconnects } = yield* simulate({
         clients: 2,
@@ -64,7 +72,7 @@ describe("simulate", () => {
       expect(reconnects).toEqual(times(2, 30_000))
     }))
 
-  it.effect("connections that were not stable do not restart the policy", () =>
+  it.effect("D14: connections that lived for less than minUptime do not restart the policy", () =>
     Effect.gen(function*() {
       const scenario = { retry: RetryPolicy.exponential({ base: "1 second", maxDelay: "1 hour", jitter: "none" }) }
       const { attempts } = yield* simulate({ ...scenario, clients: 1, outage: "10 seconds", uptime: "1 millis" })
@@ -79,7 +87,7 @@ describe("simulate", () => {
       expect(stable).toEqual(attempts)
     }))
 
-  it.effect("gives the same result each time, and others for other seeds", () =>
+  it.effect("gives the same result each time, and different ones for different seeds", () =>
     Effect.gen(function*() {
       const scenario = { clients: 5, reconnectJitter: "5 seconds", seeds: ["a", "b"] } as const
       const first = yield* ThunderingHerd.simulate(scenario)
@@ -88,38 +96,39 @@ describe("simulate", () => {
       expect(first.runs[0]!.attempts).not.toEqual(first.runs[1]!.attempts)
     }))
 
-  it.effect("a client that is added does not change what the others do", () =>
+  it.effect("one more client does not change what the others do", () =>
     Effect.gen(function*() {
       const { attempts: few } = yield* simulate({ clients: 3, reconnectJitter: "5 seconds" })
       const { attempts: more } = yield* simulate({ clients: 4, reconnectJitter: "5 seconds" })
       expect(more).toEqual(expect.arrayContaining([...few]))
     }))
 
-  it.effect("knows who gives up, and does not log it", () =>
+  it.effect("counts no reconnect for a client that gives up, and does not log it", () =>
     Effect.gen(function*() {
-      const { heard, lines } = notebook()
+      const { heard, lines } = captureLog()
       const { attempts, reconnects } = yield* heard(simulate({
         outage: "1 hour",
         retry: RetryPolicy.fixed("10 seconds").pipe(Schedule.intersect(Schedule.recurs(2)))
       }))
       expect(lines).toEqual([])
-      expect(attempts).toHaveLength(40)
+      // D11: the loss of a connection that lived for an hour takes none of the two retries.
+      expect(attempts).toHaveLength(60)
       expect(reconnects).toEqual([])
     }))
 
-  it.effect("the policy is told the failure, and has the services that it needs", () =>
+  it.effect("the policy gets the failure as its input, and the services that it needs", () =>
     Effect.gen(function*() {
-      class Told extends Context.Tag("Told")<Told, Array<unknown>>() {}
-      const told: Array<unknown> = []
+      class Inputs extends Context.Tag("Inputs")<Inputs, Array<unknown>>() {}
+      const inputs: Array<unknown> = []
       const retry = RetryPolicy.fixed("10 seconds").pipe(
         Schedule.tapInput((cause: Cause.Cause<Refused | Cause.TimeoutException>) =>
-          Effect.map(Told, (told) => told.push(cause))
+          Effect.map(Inputs, (inputs) => inputs.push(cause))
         )
       )
       yield* simulate({ clients: 1, outage: "15 seconds", failure: Cause.fail(new Refused()), retry }).pipe(
-        Effect.provideService(Told, told)
+        Effect.provideService(Inputs, inputs)
       )
-      expect(told).toEqual([Cause.empty, Cause.fail(new Refused()), Cause.fail(new Refused())])
+      expect(inputs).toEqual([Cause.empty, Cause.fail(new Refused()), Cause.fail(new Refused())])
     }))
 
   it.effect("takes no time of the clock, and leaves nothing behind", () =>
@@ -131,14 +140,20 @@ describe("simulate", () => {
 
   it.effect("200 clients with three seeds, which is the default", () =>
     Effect.gen(function*() {
-      const dispersion = yield* ThunderingHerd.simulate({ reconnectJitter: "5 seconds" })
-      expect(dispersion.clients).toBe(200)
-      expect(dispersion.runs.map((run) => run.attempts.length)).toEqual([200, 200, 200])
+      const simulation = yield* ThunderingHerd.simulate({ reconnectJitter: "5 seconds" })
+      expect(simulation.clients).toBe(200)
+      expect(simulation.runs.map((run) => run.attempts.length)).toEqual([200, 200, 200])
     }))
 
-  it.effect("dies of options that make no sense", () =>
+  it.effect("dies with a message that names the option if one makes no sense", () =>
     Effect.gen(function*() {
       expect(yield* defect(simulate({ clients: 0 }))).toBe("clients must be an integer of 1 or more, but is 0")
+      expect(yield* defect(ThunderingHerd.simulate(5 as never))).toBe(
+        "scenario must be an object, but is of type number"
+      )
+      expect(yield* defect(simulate({ failure: "refused" as never })))
+        .toBe("failure must be a Cause, but is of type string")
+      expect(yield* defect(simulate({ minUptime: -1 }))).toContain("minUptime must be a duration of 0 or more")
       expect(yield* defect(simulate({ uptime: Infinity }))).toContain("uptime must be a finite duration")
       expect(yield* defect(simulate({ outage: -1 }))).toContain("outage must be a duration of 0 or more")
       expect(yield* defect(simulate({ reconnectJitter: -1 }))).toContain(
@@ -146,7 +161,7 @@ describe("simulate", () => {
       )
     }))
 
-  it.effect("dies of attempts that come to no end", () =>
+  it.effect("dies if the attempts never end", () =>
     Effect.gen(function*() {
       const endless = simulate({ clients: 1, outage: "1 second", retry: RetryPolicy.fixed(0) })
       expect(yield* defect(endless)).toBe("At 3600000 ms there is no end to the work")
@@ -154,8 +169,53 @@ describe("simulate", () => {
     }))
 })
 
+describe("the production configuration", () => {
+  const clients = 200
+  const seeds = Arr.range(1, 10)
+  const window = Duration.toMillis(RetryPolicy.production.reconnectJitter)
+
+  /** The peaks of 100 ms, one for each run. */
+  const peaks = ({ clients, runs }: ThunderingHerd.Simulation) =>
+    runs.map((run) => ThunderingHerd.peak({ clients, runs: [run] }, "100 millis").attempts)
+
+  /** Clients that draw their moment uniformly, each with the source of randomness that it has in the simulation. */
+  const ideal: ThunderingHerd.Simulation = {
+    clients,
+    runs: seeds.map((seed) => {
+      const attempts = Arr.range(1, clients)
+        .map((client) => Effect.runSync(Effect.withRandom(Random.next, Random.make(`${seed}/${client}`))) * window)
+        .sort((a, b) => a - b)
+      return { seed, attempts, reconnects: attempts }
+    })
+  }
+
+  it.effect("spreads 200 clients that are cut off at once as evenly as uniform draws over the window", () =>
+    Effect.gen(function*() {
+      const kicked = yield* ThunderingHerd.simulate({ ...RetryPolicy.production, clients, seeds })
+      expect(kicked.runs.map(({ reconnects }) => reconnects.length)).toEqual(seeds.map(() => clients))
+      const idealPeak = Number.sumAll(peaks(ideal)) / seeds.length
+      // The mean is 4 attempts in 100 ms, and the fullest window has about three times as many.
+      expect(idealPeak).toBeGreaterThan(9)
+      expect(idealPeak).toBeLessThan(15)
+      expect(Number.sumAll(peaks(kicked)) / seeds.length).toBeLessThanOrEqual(1.1 * idealPeak)
+    }))
+
+  it.effect("… also when their connections had lived for 2 seconds only", () =>
+    Effect.gen(function*() {
+      const young = yield* ThunderingHerd.simulate({ ...RetryPolicy.production, seeds: [1, 2], uptime: "2 seconds" })
+      expect(Math.max(...peaks(young))).toBeLessThanOrEqual(1.1 * Math.max(...peaks(ideal)))
+    }))
+
+  it.effect("lets no more than 10 % of them try within 100 ms while the server is away", () =>
+    Effect.gen(function*() {
+      const outage = yield* ThunderingHerd.simulate({ ...RetryPolicy.production, seeds: [1, 2], outage: "1 minute" })
+      // First and second attempts overlap.
+      yield* ThunderingHerd.check(outage, { window: "100 millis", atMost: 0.1 })
+    }))
+})
+
 describe("peak and check", () => {
-  const dispersion: ThunderingHerd.Simulation = {
+  const simulation: ThunderingHerd.Simulation = {
     clients: 4,
     runs: [
       { seed: "a", attempts: [0, 100, 200], reconnects: [] },
@@ -165,33 +225,35 @@ describe("peak and check", () => {
   }
 
   it("the fullest window, wherever it begins, over all runs", () => {
-    expect(ThunderingHerd.peak(dispersion, 40)).toEqual({ seed: "b", from: 50, attempts: 2, share: 0.5 })
-    expect(ThunderingHerd.peak(dispersion, "100 millis")).toEqual({ seed: "b", from: 10, attempts: 3, share: 0.75 })
-    expect(ThunderingHerd.peak(dispersion, "1 second")).toEqual({ seed: "b", from: 10, attempts: 5, share: 1.25 })
+    expect(ThunderingHerd.peak(simulation, 40)).toEqual({ seed: "b", from: 50, attempts: 2, share: 0.5 })
+    expect(ThunderingHerd.peak(simulation, "100 millis")).toEqual({ seed: "b", from: 10, attempts: 3, share: 0.75 })
+    expect(ThunderingHerd.peak(simulation, "1 second")).toEqual({ seed: "b", from: 10, attempts: 5, share: 1.25 })
   })
 
   it("a window does not include its end", () => {
-    expect(ThunderingHerd.peak(dispersion, 50).attempts).toBe(2)
-    expect(ThunderingHerd.peak(dispersion, 51).attempts).toBe(3)
+    expect(ThunderingHerd.peak(simulation, 50).attempts).toBe(2)
+    expect(ThunderingHerd.peak(simulation, 51).attempts).toBe(3)
   })
 
-  it.effect("up to the limit it is no stampede, and above it is", () =>
+  it.effect("fails above the limit, not at it", () =>
     Effect.gen(function*() {
-      yield* ThunderingHerd.check(dispersion, { window: "100 millis", atMost: 0.75 })
-      const stampede = yield* Effect.flip(ThunderingHerd.check(dispersion, { window: "100 millis", atMost: 0.7 }))
+      yield* ThunderingHerd.check(simulation, { window: "100 millis", atMost: 0.75 })
+      const stampede = yield* Effect.flip(ThunderingHerd.check(simulation, { window: "100 millis", atMost: 0.7 }))
       expect(stampede).toBeInstanceOf(ThunderingHerd.Stampede)
       expect(stampede).toMatchObject({ clients: 4, seed: "b", from: 10, attempts: 3, share: 0.75, atMost: 0.7 })
       expect(stampede.message).toBe(
         "3 attempts of 4 clients (75 %) within 100ms, from 10 ms after the loss on, with the seed b; allowed are 70 %"
       )
-      expect(yield* defect(ThunderingHerd.check(dispersion, { window: 100, atMost: NaN })))
+      expect(yield* defect(ThunderingHerd.check(simulation, { window: 100, atMost: NaN })))
         .toBe("atMost must be a number of 0 or more, but is NaN")
+      expect(yield* defect(ThunderingHerd.check(simulation, { window: 100, atMost: "1" as never })))
+        .toBe("atMost must be a number of 0 or more, but is \"1\"")
     }))
 
-  it.effect("says nothing of who does not attempt anything", () =>
+  it.effect("has a peak of 0 if nobody makes an attempt", () =>
     Effect.gen(function*() {
-      const { dispersion } = yield* simulate({ retry: Schedule.stop })
-      expect(ThunderingHerd.peak(dispersion, 100)).toEqual({ seed: 1, from: 0, attempts: 0, share: 0 })
-      yield* ThunderingHerd.check(dispersion, { window: 100, atMost: 0 })
+      const { simulation } = yield* simulate({ retry: Schedule.stop })
+      expect(ThunderingHerd.peak(simulation, 100)).toEqual({ seed: 1, from: 0, attempts: 0, share: 0 })
+      yield* ThunderingHerd.check(simulation, { window: 100, atMost: 0 })
     }))
 })

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import { ConnectionClosed, ConnectionLost } from "@persistent-connection/core/ConnectionError"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Cause from "effect/Cause"
@@ -9,7 +9,6 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import {
-  ask,
   type Asked,
   askNow,
   begin,
@@ -23,6 +22,7 @@ import {
   settle,
   sleep
 } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 
 const { closeGracefully, forEachConnection, refresh, useRetrying, stream, use } = PersistentConnection
 
@@ -66,15 +66,14 @@ describe("closeGracefully", () => {
       yield* pass(5)
     }))
 
-  it.scoped("ends at once what follows connections: streams, and what is done for each", () =>
+  it.scoped("ends at once what is done for each connection", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* settle
       yield* askNow(use(service, () => sleep(5)))
-      const streaming = yield* askNow(Stream.runDrain(stream(service, () => Stream.never)))
       const following = yield* askNow(forEachConnection(service, () => Effect.never))
       yield* askNow(closeGracefully(service, "1 minute"))
-      expect([streaming.exit, following.exit]).toEqual([Exit.void, Exit.void])
+      expect(following.exit).toEqual(Exit.void)
       yield* pass(5)
     }))
 
@@ -120,10 +119,11 @@ describe("closeGracefully", () => {
       expect([closing.exit, second.exit]).toEqual([Exit.void, Exit.void])
     }))
 
-  it("throws at a time that makes no sense", () => {
-    const service = Effect.runSync(Effect.scoped(Effect.map(begin(), ({ service }) => service)))
-    expect(() => closeGracefully(service, -1)).toThrow("drain must be a duration of 0 or more, but is -1")
-  })
+  it.scoped("throws at a time that makes no sense", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      expect(() => closeGracefully(service, -1)).toThrow("drain must be a duration of 0 or more, but is -1")
+    }))
 
   it.scoped("is cut short by a close, which waits for the same end", () =>
     Effect.gen(function*() {
@@ -192,7 +192,7 @@ describe("closeGracefully", () => {
       server.line.drop(Exit.fail(new Refused({ text: "reset" })))
       yield* settle
       expect(asked.error).toBeInstanceOf(ConnectionLost)
-      expect(Cause.failureOption((asked.error as ConnectionLost<Refused>).cause)).toEqual(
+      expect(Cause.failureOption((asked.error as ConnectionLost<Refused>).lossCause)).toEqual(
         Option.some(new Refused({ text: "reset" }))
       )
       expect(again.error).toBeInstanceOf(ConnectionClosed)
@@ -305,36 +305,35 @@ describe("closeGracefully", () => {
       ({ service }, act) => Effect.raceFirst(forEachConnection(service, () => Effect.addFinalizer(() => act)), sleep(1))
     )
 
-    /** A use that waits is not waited for: since before the call where the wait begins while connected, or after it. */
-    const waiting = (name: "connected" | "connectedOrClosed" | "closeFinished", seconds: number) =>
-      it.scoped(`a use that waits for ${name}, from second ${seconds} on, is not waited for`, () =>
-        Effect.gen(function*() {
-          const { server, service } = yield* begin()
-          yield* settle
-          const wait = Effect.zipRight(sleep(seconds), Effect.suspend(() => service[name]))
-          const asked = yield* askNow(use(service, () => Effect.zipRight(wait, Effect.never)))
-          const other = yield* askNow(use(service, () => Effect.as(sleep(5), "done")))
-          yield* pass(1)
-          const closing = yield* askNow(closeGracefully(service, Infinity))
-          yield* pass(4)
-          expect([other.answer, closing.exit, asked.isWaiting, server.released]).toEqual(["done", Exit.void, false, 1])
-        }))
-    waiting("closeFinished", 0)
-    waiting("closeFinished", 2)
-    waiting("connected", 2)
-    waiting("connectedOrClosed", 2)
+    for (const name of ["connected", "connectedOrClosed", "closeFinished"] as const) {
+      for (const seconds of [0, 2]) {
+        it.scoped(`a use that waits for ${name}, from second ${seconds} on, does not keep it from ending`, () =>
+          Effect.gen(function*() {
+            const { server, service } = yield* begin()
+            yield* settle
+            const wait = Effect.zipRight(sleep(seconds), Effect.suspend(() => service[name]))
+            const asked = yield* askNow(use(service, () => wait))
+            const other = yield* askNow(use(service, () => Effect.as(sleep(5), "done")))
+            yield* pass(1)
+            const closing = yield* askNow(closeGracefully(service, Infinity))
+            yield* pass(1)
+            expect(asked.isWaiting).toBe(false)
+            yield* pass(3)
+            expect([other.answer, closing.exit, server.released]).toEqual(["done", Exit.void, 1])
+          }))
+      }
+    }
 
-    it.scoped("a use that has given up waiting for the end is waited for again", () =>
+    it.scoped("a use, waits until closing has begun only, and what that use does next is waited for", () =>
       Effect.gen(function*() {
-        const { service } = yield* begin()
+        const { server, service } = yield* begin()
         yield* settle
-        const slow = yield* askNow(use(service, () => sleep(3)))
-        const close = Effect.timeoutOption(closeGracefully(service, Infinity), "2 seconds")
-        const impatient = yield* askNow(use(service, () => Effect.zipRight(close, sleep(5))))
-        yield* pass(6)
-        expect([slow.exit, impatient.isWaiting]).toEqual([Exit.void, true])
+        const asked = yield* askNow(use(service, () => Effect.zipRight(closeGracefully(service, Infinity), sleep(5))))
+        const closing = yield* askNow(service.closeFinished)
+        yield* pass(4)
+        expect([asked.isWaiting, closing.isWaiting, server.released]).toEqual([true, true, 0])
         yield* pass(1)
-        expect(impatient.exit).toEqual(Exit.void)
+        expect([asked.exit, closing.exit, server.released]).toEqual([Exit.void, Exit.void, 1])
       }))
 
     it.scoped("a use on a connection that has been replaced, does not wait for it", () =>
@@ -391,17 +390,4 @@ describe("closeGracefully", () => {
         expect((yield* askNow(onClose.service.close)).exit).toEqual(Exit.void)
       }))
   })
-
-  it.scoped("does not let a use go that only others have been begun in", () =>
-    Effect.gen(function*() {
-      const { service } = yield* begin()
-      yield* settle
-      const outer = yield* askNow(use(service, () => Effect.as(sleep(5), "outer")))
-      // Not a part of `outer`.
-      const closing = yield* ask(use(service, () => closeGracefully(service, "1 minute")))
-      yield* pass(4)
-      expect([outer.isWaiting, closing.isWaiting]).toEqual([true, true])
-      yield* pass(1)
-      expect(outer.answer).toBe("outer")
-    }))
 })

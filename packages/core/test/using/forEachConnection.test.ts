@@ -1,10 +1,11 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import { ConnectionClosed } from "@persistent-connection/core/ConnectionError"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { askNow, begin, hasEnded, inScope, type Line, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 
 const { forEachConnection, refresh } = PersistentConnection
 
@@ -31,6 +32,16 @@ describe("forEachConnection", () => {
       server.accept()
       yield* pass(10)
       expect(diary).toEqual(["begin 1", "end 1", "begin 2"])
+    }))
+
+  it.scoped("sees also a connection that ends as soon as it is established", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      server.closed = () => Effect.void
+      const { diary, visit } = visits()
+      yield* askNow(forEachConnection(service, visit))
+      yield* pass(10)
+      expect(diary).toEqual(["begin 1", "end 1", "begin 2", "end 2"])
     }))
 
   it.scoped("interrupts f if it has not ended by then", () =>

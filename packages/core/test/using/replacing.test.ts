@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as Addresses from "@persistent-connection/core/Addresses"
 import * as ConnectionMetrics from "@persistent-connection/core/ConnectionMetrics"
 import * as Connector from "@persistent-connection/core/Connector"
@@ -9,6 +9,7 @@ import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as Schedule from "effect/Schedule"
 import { askNow, begin, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 
 describe("replacing connections under Addresses.failover", () => {
   const fleet = (options?: Addresses.FailoverOptions) => {

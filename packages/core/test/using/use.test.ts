@@ -1,5 +1,5 @@
-import { describe, expect, it } from "@effect/vitest"
-import { ConnectionClosed, ConnectionLost } from "@persistent-connection/core/ConnectionError"
+import { describe, expect } from "@effect/vitest"
+import { ConnectionClosed, ConnectionLost, NotConnected } from "@persistent-connection/core/ConnectionError"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
@@ -27,6 +27,7 @@ import {
   settle,
   sleep
 } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 
 const { useRetrying, use } = PersistentConnection
 
@@ -44,6 +45,11 @@ class Work {
 const lostOf = (asked: Asked<unknown, unknown>) => {
   expect(asked.error).toBeInstanceOf(ConnectionLost)
   return asked.error as ConnectionLost<Refused>
+}
+
+const notConnectedOf = (asked: Asked<unknown, unknown>) => {
+  expect(asked.error).toBeInstanceOf(NotConnected)
+  return asked.error as NotConnected<Refused>
 }
 
 const closedOf = (asked: Asked<unknown, unknown>) => {
@@ -106,18 +112,15 @@ describe("use", () => {
       expect(asked.failure).toBe("interrupted")
     }))
 
-  it.scoped("if told so, fails at once without a connection, and says what failed last", () =>
+  it.scoped("with whenDisconnected: \"fail\" fails at once without a connection, and says what failed last", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin({}, ({ server }) => server.refuse("no"))
       const attempt = use(service, () => Effect.void, { whenDisconnected: "fail" })
-      expect(lostOf(yield* ask(attempt).pipe(Effect.zipLeft(Effect.yieldNow()))).message).toBe(
-        "There has been no connection to \"test\" yet"
-      )
       yield* settle
-      const before = lostOf(yield* askNow(attempt))
-      expect(before).toMatchObject({ serverName: "test", generation: 0 })
-      expect(Cause.failureOption(before.cause)).toEqual(Option.some(new Refused({ text: "no" })))
-      expect(before.message).toBe("There has been no connection to \"test\" yet: no")
+      const before = notConnectedOf(yield* askNow(attempt))
+      expect(before).toMatchObject({ serverName: "test", generation: 0, failedAttempts: 1 })
+      expect(before.message).toBe("There has been no connection to \"test\" yet: the last attempt failed: no")
+      expect(before.lastCause).toEqual(Option.some(Cause.fail(new Refused({ text: "no" }))))
       server.accept()
       yield* pass(10)
       expect((yield* askNow(attempt)).exit).toEqual(Exit.void)
@@ -126,12 +129,13 @@ describe("use", () => {
       server.line.drop(Exit.fail(new Refused({ text: "bye" })))
       yield* settle
       // By now the next attempt has failed as well.
-      const after = lostOf(yield* askNow(attempt))
-      expect(after).toMatchObject({ serverName: "test", generation: 1 })
-      expect(Cause.failureOption(after.cause)).toEqual(Option.some(new Refused({ text: "not now" })))
+      const after = notConnectedOf(yield* askNow(attempt))
+      expect(after).toMatchObject({ serverName: "test", generation: 1, failedAttempts: 1 })
+      expect(after.message).toBe("There is no connection to \"test\" now: the last attempt failed: not now")
+      expect(after.lastCause).toEqual(Option.some(Cause.fail(new Refused({ text: "not now" }))))
     }))
 
-  it.scoped("if told so, fails at once on a connection that is dead, before its handler has ended", () =>
+  it.scoped("with whenDisconnected: \"fail\" fails at once on a connection that is dead, before its handler has ended", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin({
         onEvent: (event) => event._tag === "Connected" ? sleep(5) : Effect.void
@@ -140,13 +144,13 @@ describe("use", () => {
       yield* pass(10)
       const attempt = use(service, () => Effect.void, { whenDisconnected: "fail" })
       server.line.isLost = true
-      expect(lostOf(yield* ask(attempt).pipe(Effect.zipLeft(Effect.yieldNow())))).toMatchObject({ generation: 1 })
-      expect(Cause.isEmpty(lostOf(yield* ask(attempt).pipe(Effect.zipLeft(Effect.yieldNow()))).cause)).toBe(true)
+      const unknown = notConnectedOf(yield* ask(attempt).pipe(Effect.zipLeft(Effect.yieldNow())))
+      expect(unknown).toMatchObject({ generation: 1, failedAttempts: 0, lastCause: Option.some(Cause.empty) })
       server.line.drop(Exit.fail(new Refused({ text: "bye" })))
       yield* settle
-      expect(Cause.failureOption(lostOf(yield* askNow(attempt)).cause)).toEqual(
-        Option.some(new Refused({ text: "bye" }))
-      )
+      const known = notConnectedOf(yield* askNow(attempt))
+      expect(known.lastCause).toEqual(Option.some(Cause.fail(new Refused({ text: "bye" }))))
+      expect(known.message).toBe("There is no connection to \"test\" now: connection 1 was lost: bye")
       yield* pass(60)
     }))
 
@@ -176,7 +180,7 @@ describe("use", () => {
       expect(work).toMatchObject({ begun: [1], interrupted: [1] })
       const lost = lostOf(asked)
       expect(lost).toMatchObject({ _tag: "ConnectionLost", serverName: "test", generation: 1 })
-      expect(Cause.failureOption(lost.cause)).toEqual(Option.some(new Refused({ text: "reset" })))
+      expect(Cause.failureOption(lost.lossCause)).toEqual(Option.some(new Refused({ text: "reset" })))
       expect(lost.message).toBe("Connection 1 to \"test\" was lost: reset")
     }))
 

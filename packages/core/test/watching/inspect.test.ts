@@ -1,4 +1,5 @@
-import { describe, expect, it } from "@effect/vitest"
+import { registry } from "#internal/loop/registry.js"
+import { beforeEach, describe, expect } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as Inspect from "@persistent-connection/core/Inspect"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
@@ -8,16 +9,18 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { inspect } from "node:util"
 import { askNow, begin, inScope, pass, Refused, settle } from "../support/Life.js"
-import { three } from "./three.js"
+import { it } from "../support/virtualTime.js"
+import { threeConnections } from "./threeConnections.js"
 
-const lines = (...lines: ReadonlyArray<string>) => lines.join("\n")
+// Other tests of this process may have left scopes open.
+beforeEach(() => registry.clear())
 
 describe("all", () => {
   it.scoped("has every persistent connection whose scope has not been left, by name, with no credentials", () =>
     Effect.gen(function*() {
       const before = yield* Inspect.all
       expect(before).toEqual([])
-      const [, scope] = yield* inScope(three)
+      const [, scope] = yield* inScope(threeConnections)
       expect(yield* Inspect.all).toEqual([
         {
           serverName: "audit",
@@ -29,7 +32,7 @@ describe("all", () => {
           nextAttemptAt: null,
           waiting: 0,
           address: "a",
-          lastCause: "no longer\nsupported"
+          lastCause: "no longer supported"
         },
         {
           serverName: "orders",
@@ -62,7 +65,7 @@ describe("all", () => {
 
   it.scoped("is data that JSON gives back", () =>
     Effect.gen(function*() {
-      yield* three
+      yield* threeConnections
       const all = yield* Inspect.all
       expect(JSON.parse(JSON.stringify(all))).toEqual(all)
     }))
@@ -84,24 +87,11 @@ describe("all", () => {
 describe("summarize", () => {
   it.scoped("says what `all` says of one", () =>
     Effect.gen(function*() {
-      const { prices } = yield* three
+      const { prices } = yield* threeConnections
       expect(yield* Inspect.summarize(prices.service)).toEqual((yield* Inspect.all)[2])
     }))
-})
 
-describe("table", () => {
-  it.scoped("has a line for each, with the columns aligned", () =>
-    Effect.gen(function*() {
-      yield* three
-      expect(Inspect.table(yield* Inspect.all)).toBe(lines(
-        "server  phase      for     connection  attempt  next attempt  waiting  address                      last cause",
-        "audit   Closed     2h 1m   1           1        -             0        a                            no longer supported",
-        "orders  Connected  20s     2           1        -             0        orders.example.com:5672      a close without an error",
-        "prices  Waiting    1m 24s  0           3        in 58m 36s    2        wss://prices.example.com/v1  connect ECONNREFUSED 10.0.0.7:443"
-      ))
-    }))
-
-  it.scoped("shows with what it was aborted, whatever had failed before", () =>
+  it.scoped("says with what it was aborted, whatever had failed before", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin({}, ({ server }) => server.refuse("no"))
       yield* settle
@@ -109,68 +99,6 @@ describe("table", () => {
       yield* pass(10)
       expect(yield* Inspect.summarize(service)).toMatchObject({ phase: "Closed", lastCause: "no longer supported" })
     }))
-
-  const summary: Inspect.Summary = {
-    serverName: "a",
-    phase: "Connecting",
-    since: 0,
-    forMillis: 0,
-    generation: 0,
-    attempt: 1,
-    nextAttemptAt: null,
-    waiting: 0,
-    address: null,
-    lastCause: null
-  }
-
-  it("has a line of titles if there is nothing else", () => {
-    expect(Inspect.table([])).toBe(
-      "server  phase  for  connection  attempt  next attempt  waiting  address  last cause"
-    )
-  })
-
-  it("cuts what is too long, and keeps control characters out", () => {
-    const [, line] = Inspect.table([{ ...summary, serverName: "a\u001b[31m\tb", lastCause: "x".repeat(100) }]).split(
-      "\n"
-    )
-    expect(line).toBe(
-      `a [31m b  Connecting  0ms  0           1        -             0        -        ${"x".repeat(59)}…`
-    )
-  })
-
-  const durations: ReadonlyArray<readonly [millis: number, shown: string]> = [
-    [0, "0ms"],
-    [999, "999ms"],
-    [1_000, "1s"],
-    [9_950, "9.9s"],
-    [10_999, "10s"],
-    [60_000, "1m"],
-    [61_000, "1m 1s"],
-    [3_599_999, "59m 59s"],
-    [3_600_000, "1h"],
-    [7_264_000, "2h 1m"],
-    [86_400_000, "1d"],
-    [90_000_000, "1d 1h"],
-    [40_000_000_000, "462d 23h"]
-  ]
-
-  for (const [forMillis, shown] of durations) {
-    it(`shows ${forMillis} ms as ${shown}`, () => {
-      const cells = Inspect.table([{ ...summary, forMillis }]).split("\n")[1]!.split(/\s{2,}/)
-      expect(cells[2]).toBe(shown)
-    })
-  }
-
-  it("says that an attempt is due", () => {
-    const due = { ...summary, phase: "Waiting" as const, forMillis: 5_000, nextAttemptAt: 5_000 }
-    expect(Inspect.table([due])).toContain("now")
-  })
-
-  it("says that an attempt is never due", () => {
-    const table = Inspect.table([{ ...summary, phase: "Waiting", nextAttemptAt: Infinity }])
-    expect(table).toContain("never")
-    expect(table).not.toContain("NaN")
-  })
 })
 
 describe("printing a persistent connection", () => {

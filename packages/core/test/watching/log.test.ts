@@ -1,15 +1,19 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as ConnectionEvent from "@persistent-connection/core/ConnectionEvent"
 import * as ConnectionLog from "@persistent-connection/core/ConnectionLog"
+import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Cause from "effect/Cause"
+import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Logger from "effect/Logger"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
+import { captureLog } from "../support/captureLog.js"
 import {
   askNow,
   begin,
@@ -23,11 +27,12 @@ import {
   settle,
   sleep
 } from "../support/Life.js"
-import { notebook } from "../support/notebook.js"
+import { partedClock } from "../support/partedClock.js"
+import { it } from "../support/virtualTime.js"
 
 const beginLogged = (options: Options = {}, prepare?: (life: Life) => void) =>
   Effect.gen(function*() {
-    const { heard, lines, said } = notebook()
+    const { heard, lines, said } = captureLog()
     const life = yield* begin({ serverName: "prices", ...options }, prepare).pipe(
       Effect.tap(({ service }) => ConnectionLog.track(service)),
       Effect.annotateLogs("region", "eu"),
@@ -57,16 +62,16 @@ describe("the log", () => {
       yield* life.service.close
       yield* settle
       expect(life.said()).toEqual([
-        "INFO Connecting to \"prices\"",
-        "INFO The address of \"prices\" is wss://feed.example.com/v1",
-        "ERROR Attempt 1 to connect to \"prices\" failed: no; the next one is in 10s",
-        "ERROR Attempt 3 to connect to \"prices\" failed: still no; the next one is in 10s",
-        "INFO Connected to \"prices\" after 3 failed attempts",
-        "INFO The connection to \"prices\" was lost after 1m 5s: reset",
-        "INFO Connecting to \"prices\"",
-        "INFO The address of \"prices\" is wss://feed.example.com/v1",
-        "INFO Connected to \"prices\"",
-        "INFO The connection to \"prices\" was closed after 5s",
+        "INFO prices: Connecting (connection 1)",
+        "INFO prices: Attempt 1 has obtained the address wss://feed.example.com/v1",
+        "ERROR prices: Attempt 1 failed: no; the next one is in 10s",
+        "ERROR prices: Attempt 3 failed: still no; the next one is in 10s",
+        "INFO prices: Connected (connection 1) after 3 failed attempts",
+        "INFO prices: Connection 1 was lost: reset; it lasted 1m 5s",
+        "INFO prices: Connecting (connection 2)",
+        "INFO prices: Attempt 1 has obtained the address wss://feed.example.com/v1",
+        "INFO prices: Connected (connection 2)",
+        "INFO prices: Connection 2 was closed; it lasted 5s",
         "INFO The persistent connection to \"prices\" is closed: its owner closed it"
       ])
     }))
@@ -86,65 +91,152 @@ describe("the log", () => {
       const common = { server_name: "prices", region: "eu" }
       expect(life.lines.map(({ annotations }) => annotations)).toEqual([
         { ...common, event: "AttemptingToConnect", generation: 1 },
-        { ...common, event: "ObtainedAddress", generation: 1, attempt: 1, address },
-        { ...common, event: "FailedToConnect", generation: 1, attempt: 1, address },
-        { ...common, event: "Connected", generation: 1, address },
+        { ...common, event: "ObtainedAddress", attempt: 1, address },
+        { ...common, event: "FailedToConnect", attempt: 1 },
+        { ...common, event: "Connected", generation: 1 },
         { ...common, event: "Disconnected", generation: 1 },
         { ...common, event: "AttemptingToConnect", generation: 2 },
-        { ...common, event: "ObtainedAddress", generation: 2, attempt: 1, address },
-        { ...common, event: "Connected", generation: 2, address },
+        { ...common, event: "ObtainedAddress", attempt: 1, address },
+        { ...common, event: "Connected", generation: 2 },
         { ...common, event: "Disconnected", generation: 2 },
         { ...common, event: "Closed", reason: "ClosedByOwner" }
       ])
     }))
 
-  it.scoped("has the cause of failures and losses, which has no credentials", () =>
+  it.scoped("D12: shows no secrets in what failed, and hands no error to a logger", () =>
     Effect.gen(function*() {
       const life = yield* beginLogged()
-      const refused = new Refused({ text: "no" })
-      life.server.connect = () => Effect.fail(refused)
+      const error = Object.assign(new Error("GET wss://me:hush@feed.example.com/?token=hush : bug"), {
+        password: "hush",
+        cause: new Error("why", { cause: "authorization: hush" })
+      })
+      life.server.connect = () => Effect.die(error)
       yield* settle
-      expect(life.lines.at(-1)!.cause).toEqual(Cause.fail(refused))
-      life.server.connect = () => Effect.die(new Error("GET wss://me:hush@feed.example.com/?token=hush : bug"))
-      yield* pass(10)
-      const { cause, message } = life.lines.at(-1)!
-      expect(message).toContain("failed: GET wss://feed.example.com/ : bug; the next")
-      expect(Cause.pretty(cause)).toContain("Error: GET wss://feed.example.com/ : bug")
-      expect(Cause.pretty(cause)).toContain("log.test.ts")
-      expect(Cause.pretty(cause, { renderErrorCause: true })).not.toContain("hush")
-      life.server.accept()
-      yield* pass(10)
-      yield* lose(life, "reset")
-      expect(Cause.pretty(life.lines.find(({ annotations }) => annotations["event"] === "Disconnected")!.cause))
-        .toContain("reset")
+      expect(life.said().at(-1)).toBe(
+        "ERROR prices: Attempt 1 failed: defect: GET wss://feed.example.com/ : bug: why: authorization: <redacted>; " +
+          "the next one is in 10s"
+      )
+      expect(life.lines.filter(({ cause }) => !Cause.isEmpty(cause))).toEqual([])
     }))
 
-  it.scoped("never tells the same failure twice in a row, not even if there was a connection for less than a minute", () =>
+  const errors = ({ lines }: Pick<Effect.Effect.Success<ReturnType<typeof beginLogged>>, "lines">) =>
+    lines.filter(({ level }) => level === "ERROR").map(({ message }) => message)
+
+  it.scoped("D12: reminds of an outage at growing intervals", () =>
     Effect.gen(function*() {
-      const life = yield* beginLogged()
-      const failures = () => life.lines.filter(({ level }) => level === "ERROR").length
-      const flap = (seconds: number) =>
-        Effect.gen(function*() {
-          life.server.accept()
-          yield* pass(10)
-          yield* pass(seconds)
-          life.server.refuse("no")
-          yield* lose(life)
-          yield* pass(30)
-        })
-      life.server.refuse("no")
-      yield* pass(1_000)
-      expect(failures()).toBe(1)
-      yield* flap(0)
-      yield* flap(49)
-      expect(failures()).toBe(1)
-      yield* flap(60)
-      expect(failures()).toBe(2)
-      life.server.refuse("yes")
-      yield* pass(10)
-      life.server.refuse("no")
+      const life = yield* beginLogged({ retry: RetryPolicy.fixed("30 minutes") }, ({ server }) => server.refuse("no"))
+      yield* pass(24 * 3_600)
+      const times = ["30m", "1h", "2h", "4h", "8h", "14h", "20h"]
+      expect(errors(life).map((line) => line.replace(/ and \d+ failed attempts?/, ""))).toEqual([
+        "prices: Attempt 1 failed: no; the next one is in 30m",
+        ...times.map((time) => `prices: Still not connected after ${time}: no`)
+      ])
+      expect(errors(life)[3]).toBe("prices: Still not connected after 2h and 4 failed attempts: no")
+      const reminder = life.lines.find(({ message }) => message.includes("after 2h and"))
+      expect(reminder!.annotations).toMatchObject({ server_name: "prices", event: "FailedToConnect", attempt: 4 })
+      life.server.accept()
+      yield* pass(1_800)
+      expect(life.said().at(-1)).toBe("INFO prices: Connected (connection 1) after 49 failed attempts")
+    }))
+
+  it.scoped("D12: reminds a minute after another failure at the earliest", () =>
+    Effect.gen(function*() {
+      const life = yield* beginLogged({}, ({ server }) => server.refuse("no"))
+      yield* pass(45)
+      life.server.refuse("still no")
+      yield* pass(60)
+      expect(errors(life)).toEqual([
+        "prices: Attempt 1 failed: no; the next one is in 10s",
+        "prices: Attempt 6 failed: still no; the next one is in 10s"
+      ])
+      yield* pass(5)
+      expect(errors(life).at(-1)).toBe("prices: Still not connected after 1m 50s and 11 failed attempts: still no")
+    }))
+
+  it.scoped("D12: reminds of an outage that has begun before it was asked to log", () =>
+    Effect.gen(function*() {
+      const { heard, said } = captureLog()
+      const { service } = yield* begin({ serverName: "prices" }, ({ server }) => server.refuse("no"))
+      yield* pass(25)
+      yield* heard(ConnectionLog.track(service))
       yield* pass(100)
-      expect(failures()).toBe(4)
+      expect(said()).toEqual(["ERROR prices: Still not connected after 1m 10s and 9 failed attempts: no"])
+    }))
+
+  for (const seconds of [0, 30, 3_600]) {
+    it.scoped(`D12: logs a second outage like the first, after a connection of ${seconds} s`, () =>
+      Effect.gen(function*() {
+        const life = yield* beginLogged({ retry: RetryPolicy.fixed("5 seconds") }, ({ server }) => server.refuse("no"))
+        yield* pass(30)
+        life.server.accept()
+        yield* pass(5 + seconds)
+        const first = errors(life)
+        expect(first).toEqual(["prices: Attempt 1 failed: no; the next one is in 5s"])
+        life.server.refuse("no")
+        yield* lose(life, "reset")
+        yield* pass(10)
+        expect(errors(life)).toEqual([...first, ...first])
+        yield* pass(60)
+        expect(errors(life).at(-1)).toContain("Still not connected after 1m")
+      }))
+  }
+
+  it.scoped("D12: takes failures for the same that an equivalence says are the same", () =>
+    Effect.gen(function*() {
+      let id = 0
+      const connect = () => refuse(`request ${++id} refused`)
+      const told = (options: Options) =>
+        Effect.gen(function*() {
+          const life = yield* beginLogged(options, ({ server }) => {
+            server.connect = connect
+          })
+          yield* pass(25)
+          const failed = life.diary.filter((entry) => entry.includes("FailedToConnect"))
+          expect(errors(life)).toHaveLength(failed.length)
+          return failed.length
+        })
+      expect(yield* told({})).toBe(3)
+      expect(yield* told({ errorEquivalence: (self, that) => self._tag === that._tag })).toBe(1)
+      const throwing = () => {
+        throw new Error("incomparable")
+      }
+      expect(yield* told({ errorEquivalence: throwing })).toBe(3)
+    }))
+
+  it.scoped("T5: measures how long a connection lasted by the monotonic time", () =>
+    Effect.gen(function*() {
+      const { clock, set } = yield* partedClock
+      const life = yield* Effect.withClock(beginLogged(), clock)
+      yield* pass(20)
+      set(-3_600)
+      yield* pass(20)
+      yield* lose(life, "reset")
+      expect(life.said()).toContain("INFO prices: Connection 1 was lost: reset; it lasted 40s")
+    }))
+
+  class Goodbye extends Data.TaggedError("Goodbye")<{ readonly text: string }> {
+    readonly isRegularEnd = true
+    override get message(): string {
+      return this.text
+    }
+  }
+
+  it.scoped("D13: logs as information that the server closed the connection, and how", () =>
+    Effect.gen(function*() {
+      const { heard, said } = captureLog()
+      const end = yield* Deferred.make<void, Goodbye>()
+      const connector = Connector.make({
+        connect: () => Effect.sync(() => ({})),
+        closed: () => Deferred.await(end)
+      })
+      yield* heard(Effect.flatMap(
+        PersistentConnection.make({ serverName: "prices", address: Effect.succeed("a"), connector }),
+        ConnectionLog.track
+      ))
+      yield* pass(30)
+      yield* Deferred.fail(end, new Goodbye({ text: "1001 going away" }))
+      yield* settle
+      expect(said()[3]).toBe("INFO prices: Connection 1 was closed by the server: 1001 going away; it lasted 30s")
     }))
 
   it.scoped("tells an abort, and that the retry policy gave up, as errors", () =>
@@ -156,11 +248,10 @@ describe("the log", () => {
       expect(aborted.said().at(-1)).toBe(
         "ERROR The persistent connection to \"prices\" is closed: it was aborted with wrong password"
       )
-      expect(aborted.lines.at(-1)!.cause).toEqual(Cause.fail(new Refused({ text: "wrong password" })))
       const gaveUp = yield* beginLogged({ retry: Schedule.recurs(0) }, ({ server }) => server.refuse("no"))
       yield* settle
       expect(gaveUp.said().slice(-2)).toEqual([
-        "ERROR Attempt 1 to connect to \"prices\" failed: no; there will be no other",
+        "ERROR prices: Attempt 1 failed: no; there will be no other",
         "ERROR The persistent connection to \"prices\" is closed: its retry policy gave up after no"
       ])
       expect(gaveUp.lines.at(-1)!.annotations).toMatchObject({ reason: "GaveUp" })
@@ -172,7 +263,7 @@ describe("the log", () => {
       yield* pass(3)
       yield* Scope.close(scope, Exit.void)
       expect(said().slice(-2)).toEqual([
-        "INFO The connection to \"prices\" was closed after 3s",
+        "INFO prices: Connection 1 was closed; it lasted 3s",
         "INFO The persistent connection to \"prices\" is closed: its owner closed it"
       ])
     }))
@@ -192,36 +283,46 @@ describe("the log", () => {
         server.refuse("no")
       })
       yield* settle
-      expect(said().at(-1)).toContain("; the next one is never")
+      expect(said().at(-1)).toContain("; the next one waits for reconnectNow")
     }))
 
   it.scoped("tells of a refresh that there is a new connection", () =>
     Effect.gen(function*() {
-      const life = yield* beginLogged()
+      const life = yield* beginLogged({}, ({ server }) => server.refuse("no"))
+      yield* settle
+      life.server.accept()
       yield* pass(10)
       yield* PersistentConnection.refresh(life.service)
       yield* pass(60)
-      expect(life.said().slice(2)).toEqual(["INFO Connected to \"prices\"", "INFO Connected to \"prices\""])
+      expect(life.said().slice(3)).toEqual([
+        "INFO prices: Connected (connection 1) after 1 failed attempt",
+        "INFO prices: Connected (connection 2)"
+      ])
       expect(life.lines.at(-1)!.annotations["generation"]).toBe(2)
     }))
 
-  it.scoped("warns of a refresh that fails, but of the same failure once", () =>
+  it.scoped("warns of a refresh that fails, but once while the failure is the same and there is no other connection", () =>
     Effect.gen(function*() {
       const life = yield* beginLogged()
       yield* pass(10)
+      const warning = "WARN prices: The refresh failed, and the connection stays: busy"
       life.server.connect = () => refuse("busy")
       yield* Effect.exit(PersistentConnection.refresh(life.service))
       yield* Effect.exit(PersistentConnection.refresh(life.service))
       yield* pass(10)
-      expect(life.said().slice(3)).toEqual([
-        "WARN The connection to \"prices\" could not be refreshed, and stays: busy"
-      ])
+      expect(life.said().slice(3)).toEqual([warning])
       expect(life.lines.at(-1)!.annotations).toMatchObject({ server_name: "prices", event: "FailedToRefresh" })
+      life.server.accept()
+      yield* PersistentConnection.refresh(life.service)
+      yield* settle
+      life.server.connect = () => refuse("busy")
+      yield* Effect.exit(PersistentConnection.refresh(life.service))
+      expect(life.said().slice(4)).toEqual(["INFO prices: Connected (connection 2)", warning])
     }))
 
   it.scoped("goes on from where it finds the connection", () =>
     Effect.gen(function*() {
-      const { heard, said } = notebook()
+      const { heard, said } = captureLog()
       const life = yield* begin({ serverName: "prices" })
       yield* pass(30)
       yield* heard(ConnectionLog.track(life.service))
@@ -229,16 +330,16 @@ describe("the log", () => {
       expect(said()).toEqual([])
       yield* lose(life)
       expect(said()).toEqual([
-        "INFO The connection to \"prices\" was lost after 30s: a close without an error",
-        "INFO Connecting to \"prices\"",
-        "INFO The address of \"prices\" is a",
-        "INFO Connected to \"prices\""
+        "INFO prices: Connection 1 was closed; it lasted 30s",
+        "INFO prices: Connecting (connection 2)",
+        "INFO prices: Attempt 1 has obtained the address a",
+        "INFO prices: Connected (connection 2)"
       ])
     }))
 
   it.scoped("does not say how long a connection lasted if it does not know", () =>
     Effect.gen(function*() {
-      const { heard, said } = notebook()
+      const { heard, said } = captureLog()
       const { server, service } = yield* begin({ serverName: "prices" })
       server.release = () => sleep(5)
       yield* pass(1_000)
@@ -246,7 +347,7 @@ describe("the log", () => {
       yield* heard(ConnectionLog.track(service))
       yield* pass(5)
       expect(said()).toEqual([
-        "INFO The connection to \"prices\" was closed",
+        "INFO prices: Connection 1 was closed",
         "INFO The persistent connection to \"prices\" is closed: its owner closed it"
       ])
     }))
@@ -278,11 +379,11 @@ describe("the log", () => {
       life.server.connect = () => Effect.die(Object.setPrototypeOf(unreadable, Error.prototype))
       yield* pass(5)
       expect(life.said()).toContain(
-        "ERROR Attempt 1 to connect to \"prices\" failed: <unreadable>; the next one is in 10s"
+        "ERROR prices: Attempt 1 failed: defect: <unreadable>; the next one is in 10s"
       )
       life.server.accept()
       yield* pass(5)
-      expect(life.said().at(-1)).toBe("INFO Connected to \"prices\" after 1 failed attempt")
+      expect(life.said().at(-1)).toBe("INFO prices: Connected (connection 1) after 1 failed attempt")
     }))
 
   it.scoped("has the events that the handler gets, in their order, at their levels", () =>

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as ConnectionMetrics from "@persistent-connection/core/ConnectionMetrics"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Duration from "effect/Duration"
@@ -7,6 +7,8 @@ import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as Scope from "effect/Scope"
 import { ask, begin, inScope, type Life, type Options, pass, refuse, settle, sleep } from "../support/Life.js"
+import { partedClock } from "../support/partedClock.js"
+import { it } from "../support/virtualTime.js"
 
 /** Begins one that is tracked. */
 const beginTracked = (options: Options, prepare?: (life: Life) => void) =>
@@ -293,6 +295,30 @@ describe("the histograms", () => {
       yield* pass(100)
       expect(yield* measured).toEqual({ connecting: [2, 4], up: [2, 13], down: [2, 17] })
     }))
+
+  for (const seconds of [-3_600, 3_600]) {
+    it.scoped(`T5: measure by the monotonic time, if the wall clock is set by ${seconds} s`, () =>
+      Effect.gen(function*() {
+        const serverName = `set by ${seconds}`
+        const { clock, set } = yield* partedClock
+        const { server } = yield* Effect.withClock(
+          beginTracked({ serverName, attemptTimeout: Duration.infinity }, ({ server }) => {
+            server.connect = () => sleep(8)
+          }),
+          clock
+        )
+        yield* pass(4)
+        set(seconds)
+        yield* pass(26)
+        set(seconds)
+        yield* pass(30)
+        server.line.drop()
+        yield* settle
+        expect(yield* times(ConnectionMetrics.timeToConnect, serverName)).toEqual([1, 8])
+        expect(yield* times(ConnectionMetrics.timeDisconnected, serverName)).toEqual([1, 8])
+        expect(yield* times(ConnectionMetrics.uptime, serverName)).toEqual([1, 52])
+      }))
+  }
 
   it.scoped("measure the time without a connection to the end, if there was no other", () =>
     Effect.gen(function*() {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
@@ -8,7 +8,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
+import { inspect } from "node:util"
 import { ask, begin, type Life, type Options, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
 
 const native = Context.get(DefaultServices.liveServices, Tracer.Tracer)
 
@@ -222,6 +224,40 @@ describe("the spans of an attempt", () => {
         .not.toContain("hush")
     }))
 
+  const secret = "hunter2hunter2"
+  const failures: ReadonlyArray<readonly [name: string, error: Error]> = [
+    ["its fields", Object.assign(new Error("refused"), { _tag: "LoginFailed", password: secret })],
+    [
+      "its request",
+      Object.assign(new Error("401"), { config: { headers: { Authorization: `Bearer ${secret}` } } })
+    ],
+    [
+      "the errors in it",
+      new AggregateError([new Error(`wss://bob:${secret}@a`), new Error(`wss://bob:${secret}@b`)], "all refused")
+    ],
+    ["its cause", new Error("refused", { cause: new Error(`wss://a/?token=${secret}`) })]
+  ]
+  for (const [name, error] of failures) {
+    it.scoped(`D12: hold no error of yours, so that no exporter finds a secret in ${name}`, () =>
+      Effect.gen(function*() {
+        const { server, trace } = yield* beginTraced({})
+        server.connect = () => Effect.die(error)
+        yield* pass(10)
+        expect(trace.attempts).toHaveLength(2)
+        for (const { links, ...span } of trace.spans) {
+          const printed = inspect([exitOf({ links, ...span } as Tracer.Span), span.attributes, links], {
+            depth: 20,
+            showHidden: true
+          })
+          expect(printed).not.toContain(secret)
+        }
+        const [attempt] = trace.attempts
+        const exit = exitOf(attempt!)
+        expect(exit !== undefined && Exit.isFailure(exit) && Cause.squash(exit.cause)).not.toBe(error)
+        expect(endOf(attempt!)).toContain(error.message)
+      }))
+  }
+
   it.scoped("leave errors what they are (D5)", () =>
     Effect.gen(function*() {
       const { server, service } = yield* beginTraced({})
@@ -246,7 +282,7 @@ describe("the spans of an attempt", () => {
       yield* pass(10)
       expect(trace.attempts.map(endOf)).toEqual(["Error: <unreadable>", "Error: <unreadable>"])
       expect(trace.attempts.map(({ attributes }) => attributes.get("error.type"))).toEqual(["_OTHER", "_OTHER"])
-      expect(trace.attempts[1]!.links[0]!.attributes).toEqual({ "persistent_connection.cause": "<unreadable>" })
+      expect(trace.attempts[1]!.links[0]!.attributes).toEqual({ "persistent_connection.cause": "defect: <unreadable>" })
       server.accept()
       yield* pass(10)
       expect(trace.attempts.map(endOf).at(-1)).toBe("success")

@@ -17,6 +17,7 @@ const attempt: Attempt<never> = {
   number: 1,
   lastCause: Option.none(),
   previousAddress: Option.none(),
+  elsewhere: false,
   failedAttempts: Effect.succeed(0),
   abort: Effect.fail,
   untimed: (effect) => effect

@@ -4,19 +4,18 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import { Signal } from "./signal.js"
-import { millisUntil, sleepUntil } from "./sleep.js"
+import { millisUntil, now, sleepUntil } from "./time.js"
 
 /**
- * The time that an attempt has left (D9). It runs while the look-up or the connect runs, and stands still during
- * handlers, which are not the server's fault, and during `attempt.untimed`.
+ * A time limit that can be paused (D9): it runs during `timed` effects, except while they run an `untimed` one.
  *
  * @internal
  */
 export class Deadline {
   private remaining: number
-  /** When the time started to run; undefined while it stands still. */
+  /** When the time began to run; undefined while it is paused. */
   private runningSince: number | undefined
-  private isOn = false
+  private isTimed = false
   private pauses = 0
   private readonly resumed = new Signal<void>()
 
@@ -28,18 +27,11 @@ export class Deadline {
     this.remaining = Duration.toMillis(timeout)
   }
 
-  /** In ms of the clock; none while the time stands still, or if there is no limit. */
-  get at(): Option.Option<number> {
-    return this.runningSince !== undefined && this.isFinite
-      ? Option.some(this.runningSince + this.remaining)
-      : Option.none()
-  }
-
   get isFinite(): boolean {
     return Number.isFinite(this.remaining)
   }
 
-  /** Runs an effect against the deadline. */
+  /** Runs an effect whose time counts. */
   timed<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return Effect.acquireUseRelease(
       Effect.sync(() => this.adjust(true, this.pauses)),
@@ -48,33 +40,40 @@ export class Deadline {
     )
   }
 
-  /** Runs an effect, inside a timed one, whose own time does not count. */
+  /** Runs an effect, inside a timed one, whose time does not count. */
   readonly untimed = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.acquireUseRelease(
-      Effect.sync(() => this.adjust(this.isOn, this.pauses + 1)),
+      Effect.sync(() => this.adjust(this.isTimed, this.pauses + 1)),
       () => effect,
-      () => Effect.sync(() => this.adjust(this.isOn, this.pauses - 1))
+      () => Effect.sync(() => this.adjust(this.isTimed, this.pauses - 1))
     )
 
-  /** Ends when the time is up. */
+  /** Completes when the time is up. */
   get passed(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (Option.isNone(this.at)) return Effect.andThen(this.resumed.next, this.passed)
+      if (Option.isNone(this.at)) return Effect.zipRight(this.resumed.next, this.passed)
       return millisUntil(this.clock, this.at.value) === 0
         ? Effect.void
-        : Effect.andThen(sleepUntil(this.clock, this.at.value), this.passed)
+        : Effect.zipRight(sleepUntil(this.clock, this.at.value), this.passed)
     })
   }
 
-  private adjust(isOn: boolean, pauses: number): void {
-    this.isOn = isOn
+  /** In ms of monotonic time; none while it is paused, or if there is no limit. */
+  private get at(): Option.Option<number> {
+    return this.runningSince !== undefined && this.isFinite
+      ? Option.some(this.runningSince + this.remaining)
+      : Option.none()
+  }
+
+  private adjust(isTimed: boolean, pauses: number): void {
+    this.isTimed = isTimed
     this.pauses = pauses
-    const shouldRun = isOn && pauses === 0
-    if (shouldRun === (this.runningSince !== undefined)) return
-    const now = this.clock.unsafeCurrentTimeMillis()
-    if (this.runningSince !== undefined) this.remaining -= now - this.runningSince
-    this.runningSince = shouldRun ? now : undefined
+    const runs = isTimed && pauses === 0
+    if (runs === (this.runningSince !== undefined)) return
+    const time = now(this.clock)
+    if (this.runningSince !== undefined) this.remaining -= time - this.runningSince
+    this.runningSince = runs ? time : undefined
     this.onChange(this.at)
-    if (shouldRun) this.resumed.notify(Exit.void)
+    if (runs) this.resumed.notify(Exit.void)
   }
 }

@@ -1,62 +1,73 @@
+import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as PubSub from "effect/PubSub"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { Signal } from "./signal.js"
+import { Handoff } from "./handoff.js"
 
-/** How far a subscriber may fall behind before it loses the oldest events. */
+/** How many values a subscriber may fall behind before it loses the oldest ones. */
 const capacity = 64
 
+/** Where a subscriber gets the values. */
+interface Subscriber<in A> {
+  readonly offer: (value: A) => void
+  readonly end?: () => void
+}
+
 /**
- * A `PubSub` that remembers the most recent element (E2), is made when somebody first subscribes, and may have an end.
+ * Broadcasts values to any number of subscribers, and first of all the most recent one (E2). It never waits for them.
+ *
+ * It is not a `PubSub`: with `replay`, that of effect 3 keeps every value since its oldest subscription, and its
+ * shutdown drops what has not been delivered.
  *
  * @internal
  */
-export class EventBus<A> {
+export class EventBus<in out A> {
   private last: Option.Option<A> = Option.none()
-  private hub: PubSub.PubSub<A> | undefined
+  private subscribers: Set<Subscriber<A>> | undefined
   private isEnded = false
-  private readonly ending = new Signal<void>()
 
-  /** Never waits for a subscriber (E1). */
-  publish(event: A): void {
-    this.last = Option.some(event)
-    // Not `unsafeOffer`, which drops the newest element of a full sliding hub instead of the oldest.
-    if (this.hub !== undefined) Effect.runSync(PubSub.publish(this.hub, event))
+  publish(value: A): void {
+    this.last = Option.some(value)
+    this.subscribers?.forEach((subscriber) => subscriber.offer(value))
   }
 
-  /** There will be no other event. */
+  /** Ends the streams, after the values that they have not delivered yet. */
   end(): void {
     this.isEnded = true
-    this.ending.notify(Exit.void)
+    this.subscribers?.forEach((subscriber) => subscriber.end?.())
   }
 
   get subscribe(): Effect.Effect<Queue.Dequeue<A>, never, Scope.Scope> {
-    return Effect.suspend(() => {
-      if (this.hub === undefined) {
-        this.hub = Effect.runSync(PubSub.sliding<A>({ capacity, replay: 1 }))
-        if (Option.isSome(this.last)) this.publish(this.last.value)
-      }
-      return PubSub.subscribe(this.hub)
-    })
+    return Effect.acquireRelease(Queue.sliding<A>(capacity), Queue.shutdown).pipe(
+      // A sliding queue never makes the publisher wait.
+      Effect.tap((queue) => this.register({ offer: (value) => Effect.runSync(Queue.offer(queue, value)) }))
+    )
   }
 
-  /**
-   * The end must not overtake what is still in the queue, which a shutdown would drop: so the stream ends by itself
-   * with the last event, and the queue is shut down only under a consumer that has taken everything already.
-   */
   get stream(): Stream.Stream<A> {
-    return Stream.unwrapScoped(Effect.gen(this, function*() {
-      const queue = yield* this.subscribe
-      const isOver = () => this.isEnded && Option.contains(queue.unsafeSize(), 0)
-      yield* Effect.suspend(() => this.isEnded ? Effect.void : this.ending.next).pipe(
-        Effect.andThen(Effect.suspend(() => isOver() ? Queue.shutdown(queue) : Effect.void)),
-        Effect.forkScoped
+    return Stream.unwrapScoped(Effect.suspend(() => {
+      const handoff = new Handoff<A, never>(capacity)
+      return Effect.as(
+        this.register({
+          offer: (value) => handoff.give(Chunk.of(value)),
+          end: () => handoff.finish(Exit.void)
+        }),
+        Stream.fromChannel(handoff.channel)
       )
-      return Stream.fromQueue(queue, { maxChunkSize: 1 }).pipe(Stream.takeUntil(isOver))
     }))
+  }
+
+  private register(subscriber: Subscriber<A>): Effect.Effect<void, never, Scope.Scope> {
+    return Effect.asVoid(Effect.acquireRelease(
+      Effect.sync(() => {
+        if (Option.isSome(this.last)) subscriber.offer(this.last.value)
+        if (this.isEnded) subscriber.end?.()
+        else (this.subscribers ??= new Set()).add(subscriber)
+      }),
+      () => Effect.sync(() => this.subscribers?.delete(subscriber))
+    ))
   }
 }

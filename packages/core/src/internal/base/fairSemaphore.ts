@@ -2,29 +2,28 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 
 /**
- * Lets so many in at once, in the order in which they came. A permit goes from who leaves to who has waited longest, so
- * nobody overtakes. An `Effect.Semaphore` wakes all who wait whenever a permit is free: the time that takes is quadratic in
- * how many wait.
+ * A fair semaphore: a released permit passes to the longest waiter, in O(1). An `Effect.Semaphore` wakes up all waiters
+ * each time: with 10,000 of them that takes minutes.
  *
  * @internal
  */
 export class FairSemaphore {
-  /** In the order in which they came. */
+  /** In the order of their arrival. */
   private readonly waiting = new Set<() => void>()
 
   constructor(private free: number) {}
 
-  /** Waits for one's turn by means of `wait`, and then runs an effect. */
-  pass<A, E, R>(
+  /** Runs an effect with a permit. The wait for the permit is passed through `wait`. */
+  withPermit<A, E, R>(
     wait: (turn: Effect.Effect<void>) => Effect.Effect<void>,
     effect: Effect.Effect<A, E, R>
   ): Effect.Effect<A, E, R> {
     return Effect.uninterruptibleMask((restore) => {
-      // Known from the moment in which it is let in, so that an interruption right after that loses no permit.
-      let isIn = false
+      // Set in the turn in which the permit passes, so that an interruption right after that loses no permit.
+      let hasPermit = false
       const turn = Effect.async<void>((resume) => {
         const enter = () => {
-          isIn = true
+          hasPermit = true
           resume(Exit.void)
         }
         if (this.free > 0) {
@@ -37,13 +36,13 @@ export class FairSemaphore {
       return Effect.ensuring(
         Effect.zipRight(wait(restore(turn)), restore(effect)),
         Effect.sync(() => {
-          if (isIn) this.leave()
+          if (hasPermit) this.release()
         })
       )
     })
   }
 
-  private leave(): void {
+  private release(): void {
     for (const enter of this.waiting) {
       this.waiting.delete(enter)
       return enter()

@@ -1,16 +1,17 @@
 import * as Arr from "effect/Array"
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import type { FailoverOptions, LookUp } from "../../Addresses.js"
 import type { Attempt } from "../../Connector.js"
 import { equalContent } from "../base/equalContent.js"
 import * as Options from "../base/options.js"
+import * as time from "../base/time.js"
 
 /**
- * A look-up that remembers something for each of the persistent connections that use it, as long as these live.
+ * A look-up with a state of its own for each persistent connection that uses it, for as long as that lives.
  */
 const remembering = <S, Address>(
   initial: () => S,
@@ -70,23 +71,33 @@ export const failover = <Address>(
   addresses: Arr.NonEmptyReadonlyArray<Address>,
   options?: FailoverOptions
 ): LookUp<Address> => {
-  const list = Options.nonEmptyArray("addresses", addresses)
+  const list = Arr.dedupeWith(Options.nonEmptyArray("addresses", addresses), equalContent)
+  Options.checkKind(options === undefined || Predicate.isRecord(options), "options", "an object", options)
   const failoverWhen = options?.failoverWhen
+  const isUsable = failoverWhen === undefined || typeof failoverWhen === "function"
+  Options.checkKind(isUsable, "failoverWhen", "a function", failoverWhen)
   const failBackAfter = Duration.toMillis(
     Options.duration("failBackAfter", options?.failBackAfter ?? Duration.infinity)
   )
+  const after = (index: number) => (index + 1) % list.length
   return remembering(
-    () => ({ turn: -1, leftPreferredAt: 0 }),
+    () => ({ index: -1, leftPreferredAt: 0, generation: 0, connected: -1 }),
     (state, attempt) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
+      Effect.map(Effect.clock, (clock) => {
+        const now = time.now(clock)
+        const last = state.index
+        // The attempt at the last address has led to a connection.
+        if (attempt.generation !== state.generation) state.connected = last
+        state.generation = attempt.generation
         const isLeft = failoverWhen === undefined ? attempt.number > 1 : Option.exists(attempt.lastCause, failoverWhen)
-        if (attempt.number === 1 && state.turn > 0 && now - state.leftPreferredAt >= failBackAfter) {
-          state.turn = 0
-        } else if (isLeft || state.turn === -1) {
-          if (state.turn === 0) state.leftPreferredAt = now
-          state.turn = (state.turn + 1) % list.length
+        if (attempt.number === 1 && last > 0 && now - state.leftPreferredAt >= failBackAfter) {
+          state.index = 0
+        } else if (isLeft || last === -1) {
+          state.index = after(last)
         }
-        return Arr.unsafeGet(list, state.turn)
+        if (attempt.elsewhere && state.index === state.connected) state.index = after(state.index)
+        if (last === 0 && state.index !== 0) state.leftPreferredAt = now
+        return Arr.unsafeGet(list, state.index)
       })
   )
 }

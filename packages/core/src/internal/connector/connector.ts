@@ -3,16 +3,16 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import { constVoid, dual } from "effect/Function"
+import { constant, constVoid } from "effect/Function"
 import * as Option from "effect/Option"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Scope from "effect/Scope"
 import { ConnectionLost } from "../../ConnectionError.js"
-import type { Attempt, Connector } from "../../Connector.js"
+import type { Attempt, AttemptLimiter, Connector, ConnectTimeout, Prepared } from "../../Connector.js"
 import { Deadline } from "../base/deadline.js"
-import { asDialler } from "../base/fibers.js"
+import { withoutFailureLog } from "../base/effect3.js"
+import { FairSemaphore } from "../base/fairSemaphore.js"
 import * as Options from "../base/options.js"
-import { withoutFailureLog } from "../base/withoutFailureLog.js"
 
 /** @internal */
 export const TypeId = "~persistent-connection/Connector" as const
@@ -48,22 +48,21 @@ export const make = <Address, Connection, E, E2, R>(options: {
   })
 }
 
+const asTimeout = (input: Duration.DurationInput): Duration.Duration => Options.duration("connectTimeout", input)
+
 /** @internal */
-export const connectTimeout = dual<
-  (duration: Duration.DurationInput) => <Address, Connection, E, R>(
-    self: Connector<Address, Connection, E, R>
-  ) => Connector<Address, Connection, E | Cause.TimeoutException, R>,
-  <Address, Connection, E, R>(
-    self: Connector<Address, Connection, E, R>,
-    duration: Duration.DurationInput
-  ) => Connector<Address, Connection, E | Cause.TimeoutException, R>
->(2, (self, duration) => {
-  const timeout = Options.duration("connectTimeout", duration)
-  if (!Duration.isFinite(timeout)) return self
+export const connectTimeout = <Address, Connection, E, R>(
+  self: Connector<Address, Connection, E, R>,
+  input: ConnectTimeout
+): Connector<Address, Connection, E | Cause.TimeoutException, R> => {
+  const timeoutOf = typeof input === "function"
+    ? (attempt: Attempt<unknown>) => asTimeout(input(attempt))
+    : constant(asTimeout(input))
   return make({
     ...self,
     connect: (address, attempt) =>
       Effect.flatMap(Effect.clock, (clock) => {
+        const timeout = timeoutOf(attempt)
         const deadline = new Deadline(clock, timeout, constVoid)
         return within(
           deadline.timed(Effect.suspend(() => self.connect(address, alsoUntimed(attempt, deadline)))),
@@ -75,7 +74,7 @@ export const connectTimeout = dual<
         )
       })
   })
-})
+}
 
 const alsoUntimed = <Address>(attempt: Attempt<Address>, deadline: Deadline): Attempt<Address> => ({
   ...attempt,
@@ -96,7 +95,7 @@ const within = <A, E, R, E2>(
     Effect.gen(function*() {
       const outer = yield* Effect.scope
       const inner = yield* Scope.make()
-      const fiber = yield* Effect.forkDaemon(restore(withoutFailureLog(asDialler(Scope.extend(self, inner)))))
+      const fiber = yield* Effect.forkDaemon(restore(withoutFailureLog(Scope.extend(self, inner))))
       const late: Late = { release: undefined }
       yield* Scope.addFinalizerExit(outer, closing(inner, late))
       const isInTime = yield* restore(
@@ -123,32 +122,19 @@ const closing = (scope: Scope.CloseableScope, late: Late) => (exit: Exit.Exit<un
   late.release === undefined ? Scope.close(scope, exit) : Fiber.join(late.release)
 
 /** @internal */
-export const setup = dual<
-  <Connection, Address, Connection2 extends object, E, E2, R2>(
-    f: (
-      connection: Connection,
-      address: Address,
-      attempt: Attempt<Address>
-    ) => Effect.Effect<Connection2, E2, R2>
-  ) => <R>(
-    self: Connector<Address, Connection, E, R>
-  ) => Connector<Address, Connection2, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>,
-  <Address, Connection, E, R, Connection2 extends object, E2, R2>(
-    self: Connector<Address, Connection, E, R>,
-    f: (
-      connection: Connection,
-      address: Address,
-      attempt: Attempt<Address>
-    ) => Effect.Effect<Connection2, E2, R2>
-  ) => Connector<Address, Connection2, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
->(2, (self, f) =>
-  derive(self, (connection, address, attempt) =>
-    Effect.flatMap(Effect.scope, (scope) =>
+export const setup = <Address, Connection, E, R, A extends object | void, E2, R2>(
+  self: Connector<Address, Connection, E, R>,
+  f: (connection: Connection, address: Address, attempt: Attempt<Address>) => Effect.Effect<A, E2, R2>
+) =>
+  derive(self, (connection, address, attempt) => {
+    const prepared = (result: A) => (result === undefined ? connection : result) as Prepared<Connection, A>
+    return Effect.flatMap(Effect.scope, (scope) =>
       whileAlive(
-        asDialler(Effect.suspend(() => Scope.extend(f(connection, address, attempt), scope))),
+        Effect.suspend(() => Scope.extend(Effect.map(f(connection, address, attempt), prepared), scope)),
         Effect.suspend(() => self.closed(connection)),
         attempt
-      ))))
+      ))
+  })
 
 /**
  * Runs the set-up of a connection until that is lost, and the watch for the loss until the set-up has ended.
@@ -182,25 +168,20 @@ const lossCause = <E>(
   const cause = Exit.isFailure(exit) ? exit.cause : Cause.empty
   // An interruption of the watch is a loss, but must not pass for an interruption of the attempt.
   return Cause.isEmpty(cause) || Cause.isInterruptedOnly(cause)
-    ? Cause.fail(new ConnectionLost({ serverName, generation, cause }))
+    ? Cause.fail(new ConnectionLost({ serverName, generation, lossCause: cause }))
     : cause
 }
 
 /** @internal */
-export const map = dual<
-  <Connection, Connection2 extends object>(f: (connection: Connection) => Connection2) => <Address, E, R>(
-    self: Connector<Address, Connection, E, R>
-  ) => Connector<Address, Connection2, E, R>,
-  <Address, Connection, E, R, Connection2 extends object>(
-    self: Connector<Address, Connection, E, R>,
-    f: (connection: Connection) => Connection2
-  ) => Connector<Address, Connection2, E, R>
->(2, (self, f) => derive(self, (connection) => Effect.sync(() => f(connection))))
+export const map = <Address, Connection, E, R, Connection2 extends object>(
+  self: Connector<Address, Connection, E, R>,
+  f: (connection: Connection) => Connection2
+): Connector<Address, Connection2, E, R> => derive(self, (connection) => Effect.sync(() => f(connection)))
 
 /**
  * A connector whose connections are made from those of another one, which knows when they are lost.
  */
-const derive = <Address, Connection, E, R, Connection2 extends object, E2, R2>(
+const derive = <Address, Connection, E, R, Connection2, E2, R2>(
   self: Connector<Address, Connection, E, R>,
   f: (
     connection: Connection,
@@ -209,9 +190,9 @@ const derive = <Address, Connection, E, R, Connection2 extends object, E2, R2>(
   ) => Effect.Effect<Connection2, E2, R2 | Scope.Scope>
 ): Connector<Address, Connection2, E | E2, R | R2> => {
   const { closed, connect, isClosed, probe, terminate } = self
-  const originals = new WeakMap<Connection2, { readonly connection: Connection }>()
+  const originals = new WeakMap<object, { readonly connection: Connection }>()
   const original = (derived: Connection2): Connection => {
-    const found = originals.get(derived)
+    const found = originals.get(derived as object)
     if (found === undefined) throw new Cause.IllegalArgumentException("The connection is not one of this connector's")
     return found.connection
   }
@@ -221,7 +202,7 @@ const derive = <Address, Connection, E, R, Connection2 extends object, E2, R2>(
         connect(address, attempt),
         (connection) =>
           Effect.map(f(connection, address, attempt), (derived) => {
-            originals.set(derived, { connection })
+            originals.set(derived as object, { connection })
             return derived
           })
       ),
@@ -233,56 +214,39 @@ const derive = <Address, Connection, E, R, Connection2 extends object, E2, R2>(
 }
 
 /** @internal */
-export const limitAttempts = dual<
-  (semaphore: Effect.Semaphore) => <Address, Connection, E, R>(
-    self: Connector<Address, Connection, E, R>
-  ) => Connector<Address, Connection, E, R>,
-  <Address, Connection, E, R>(
-    self: Connector<Address, Connection, E, R>,
-    semaphore: Effect.Semaphore
-  ) => Connector<Address, Connection, E, R>
->(2, (self, semaphore) =>
-  admitted(self, (wait, connect) =>
-    Effect.uninterruptibleMask((restore) => {
-      let isHeld = false
-      // Only the waiting itself can be interrupted: a permit that has been given is never lost on the way out.
-      const take = Effect.map(restore(semaphore.take(1)), () => {
-        isHeld = true
-      })
-      return Effect.zipRight(wait(take), restore(connect)).pipe(
-        Effect.ensuring(Effect.suspend(() => isHeld ? semaphore.release(1) : Effect.void))
-      )
-    })))
+export const LimiterTypeId = "~persistent-connection/Connector/AttemptLimiter" as const
 
-/**
- * A connector that connects when it is let in: by `admit`, which is to wait by means of its first argument, so that the
- * time this takes does not count against the deadlines of the attempt.
- *
- * @internal
- */
-export const admitted = <Address, Connection, E, R>(
-  self: Connector<Address, Connection, E, R>,
-  admit: <A, E2, R2>(
-    wait: (turn: Effect.Effect<void>) => Effect.Effect<void>,
-    connect: Effect.Effect<A, E2, R2>
-  ) => Effect.Effect<A, E2, R2>
-): Connector<Address, Connection, E, R> =>
-  make({
-    ...self,
-    connect: (address: Address, attempt: Attempt<Address>) =>
-      admit(attempt.untimed, Effect.suspend(() => self.connect(address, attempt)))
-  })
+class Limiter extends FairSemaphore implements AttemptLimiter {
+  readonly [LimiterTypeId] = LimiterTypeId
+}
 
 /** @internal */
-export const mapError = dual<
-  <E, E2>(f: (error: E) => E2) => <Address, Connection, R>(
-    self: Connector<Address, Connection, E, R>
-  ) => Connector<Address, Connection, E2, R>,
-  <Address, Connection, E, R, E2>(
-    self: Connector<Address, Connection, E, R>,
-    f: (error: E) => E2
-  ) => Connector<Address, Connection, E2, R>
->(2, (self, f) => {
+export const makeAttemptLimiter = (permits: number): AttemptLimiter => {
+  Options.check(Number.isSafeInteger(permits) && permits >= 1, "permits", "an integer of 1 or more", permits)
+  return new Limiter(permits)
+}
+
+/** @internal */
+export const limitAttempts = <Address, Connection, E, R>(
+  self: Connector<Address, Connection, E, R>,
+  limiter: AttemptLimiter
+): Connector<Address, Connection, E, R> => {
+  if (!(limiter instanceof Limiter)) {
+    throw new Cause.IllegalArgumentException("limitAttempts takes a limiter made by makeAttemptLimiter")
+  }
+  return make({
+    ...self,
+    connect: (address, attempt) =>
+      // The time that the wait takes does not count against the deadlines of the attempt.
+      limiter.withPermit(attempt.untimed, Effect.suspend(() => self.connect(address, attempt)))
+  })
+}
+
+/** @internal */
+export const mapError = <Address, Connection, E, R, E2>(
+  self: Connector<Address, Connection, E, R>,
+  f: (error: E) => E2
+): Connector<Address, Connection, E2, R> => {
   const { closed, connect, isClosed, probe, terminate } = self
   const abort = (attempt: Attempt<unknown>, error: unknown) => Effect.suspend(() => attempt.abort(f(error as never)))
   return make({
@@ -300,18 +264,13 @@ export const mapError = dual<
     probe: probe && ((connection) => Effect.mapError(probe(connection), f)),
     terminate
   })
-})
+}
 
 /** @internal */
-export const mapAddress = dual<
-  <Address, Address2>(f: (address: Address2) => Address) => <Connection, E, R>(
-    self: Connector<Address, Connection, E, R>
-  ) => Connector<Address2, Connection, E, R>,
-  <Address, Connection, E, R, Address2>(
-    self: Connector<Address, Connection, E, R>,
-    f: (address: Address2) => Address
-  ) => Connector<Address2, Connection, E, R>
->(2, (self, f) =>
+export const mapAddress = <Address, Connection, E, R, Address2>(
+  self: Connector<Address, Connection, E, R>,
+  f: (address: Address2) => Address
+): Connector<Address2, Connection, E, R> =>
   make({
     ...self,
     connect: (address, attempt) =>
@@ -322,4 +281,4 @@ export const mapAddress = dual<
           previousAddress: Option.flatMap(attempt.previousAddress, Option.liftThrowable(f))
         })
       )
-  }))
+  })

@@ -1,17 +1,17 @@
 import type * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { dual } from "effect/Function"
+import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as ScheduleDecision from "effect/ScheduleDecision"
 import * as ScheduleInterval from "effect/ScheduleInterval"
 import type { ExponentialOptions, RetryDecision } from "../../RetryPolicy.js"
 import * as Options from "../base/options.js"
+import { now } from "../base/time.js"
 
 /**
- * A schedule without an end, made of a function from its state to the next delay in ms and the next state.
+ * A schedule without an end: `next` maps its state to the next delay in ms and the next state.
  */
 const fromDelays = <S>(
   initial: S,
@@ -30,64 +30,87 @@ export const fixed = (delay: Duration.DurationInput): Schedule.Schedule<Duration
   return fromDelays(undefined, () => Effect.succeed([millis, undefined]))
 }
 
+/** Uniform over `delay` ± `part` of it. */
+const proportional = (delay: number, part: number): Effect.Effect<number> =>
+  Random.nextRange(delay * (1 - part), delay * (1 + part))
+
+const isPart = (value: unknown): value is number => typeof value === "number" && value >= 0 && value <= 1
+
+const isOptions = (value: unknown): boolean => value === undefined || Predicate.isRecord(value)
+
 /** @internal */
 export const randomized = (
   delay: Duration.DurationInput,
-  options?: { readonly fraction?: number | undefined }
+  options?: { readonly jitter?: number | undefined }
 ): Schedule.Schedule<Duration.Duration> => {
   const millis = Options.finiteMillis("delay", delay)
-  const fraction = options?.fraction ?? 0.3
-  Options.check(fraction >= 0 && fraction <= 1, "fraction", "a number between 0 and 1", fraction)
-  const draw = Random.nextRange(millis * (1 - fraction), millis * (1 + fraction))
-  return fromDelays(undefined, () => Effect.map(draw, (millis) => [millis, undefined]))
+  Options.checkKind(isOptions(options), "options", "an object", options)
+  const jitter = options?.jitter ?? 0.3
+  Options.check(isPart(jitter), "jitter", "a number from 0 to 1", jitter)
+  return fromDelays(undefined, () => Effect.map(proportional(millis, jitter), (drawn) => [drawn, undefined]))
 }
 
-/** What is left to chance of a delay that has been computed, and capped. */
+/** The jitters that are drawn from a delay which has grown and been capped. */
 const draws: Record<"full" | "equal" | "none", (delay: number) => Effect.Effect<number>> = {
   full: (delay) => Random.nextRange(0, delay),
   equal: (delay) => Random.nextRange(delay / 2, delay),
   none: Effect.succeed
 }
 
-const jitters = [...Object.keys(draws), "decorrelated"]
+const jitters: ReadonlyArray<unknown> = [...Object.keys(draws), "decorrelated"]
 
 /** @internal */
 export const exponential = (options: ExponentialOptions): Schedule.Schedule<Duration.Duration> => {
+  Options.checkKind(Predicate.isRecord(options), "options", "an object", options)
   const { jitter = "full" } = options
-  Options.check(jitters.includes(jitter), "jitter", `one of ${jitters.join(", ")}`, jitter)
+  const isJitter = jitters.includes(jitter) || isPart(jitter)
+  Options.check(isJitter, "jitter", `one of ${jitters.join(", ")}, or a number from 0 to 1`, jitter)
   const base = Options.finiteMillis("base", options.base)
-  Options.check(base > 0, "base", "a duration of more than 0", options.base)
   const maxDelay = options.maxDelay === undefined
     ? Math.max(base, 60_000)
     : Options.finiteMillis("maxDelay", options.maxDelay)
   Options.check(maxDelay >= base, "maxDelay", `a duration of base (${base} ms) or more`, options.maxDelay)
   const { factor = jitter === "decorrelated" ? 3 : 2 } = options
   Options.check(factor >= 1 && Number.isFinite(factor), "factor", "a number of 1 or more", factor)
-  // Every delay is drawn from a range that ends at the maxDelay or before it, and none is cut off there: the maxDelay would
-  // bring together what the jitter has spread. What is kept from step to step never exceeds the maxDelay either.
-  const grow = (delay: number) => Math.min(maxDelay, delay * factor)
-  return jitter === "decorrelated"
-    ? fromDelays(base, (last) => Effect.map(Random.nextRange(base, grow(last)), (drawn) => [drawn, drawn]))
-    : fromDelays(base, (delay) => Effect.map(draws[jitter](delay), (drawn) => [drawn, grow(delay)]))
+
+  if (jitter === "decorrelated") {
+    return fromDelays(base, (last) =>
+      Effect.map(Random.nextRange(base, last * factor), (drawn) => {
+        const delay = Math.min(maxDelay, drawn)
+        return [delay, delay]
+      }))
+  }
+  // The jitter comes after the cap, which would otherwise bring together again what the jitter has spread.
+  const draw = typeof jitter === "number" ? (delay: number) => proportional(delay, jitter) : draws[jitter]
+  return fromDelays(base, (delay) => Effect.map(draw(delay), (drawn) => [drawn, Math.min(maxDelay, delay * factor)]))
 }
 
 /** @internal */
-export const giveUpAfter = dual<
-  (time: Duration.DurationInput) => <Out, In, R>(self: Schedule.Schedule<Out, In, R>) => Schedule.Schedule<Out, In, R>,
-  <Out, In, R>(self: Schedule.Schedule<Out, In, R>, time: Duration.DurationInput) => Schedule.Schedule<Out, In, R>
->(2, (self, time) => {
+export const production = {
+  // Equal jitter at a base of 2 s: full jitter would have to begin slower to be as gentle with a server that flaps.
+  retry: exponential({ base: "2 seconds", maxDelay: "30 seconds", jitter: "equal" }),
+  minUptime: Duration.seconds(5),
+  reconnectJitter: Duration.seconds(5)
+}
+
+/** @internal */
+export const giveUpAfter = <Out, In, R>(
+  self: Schedule.Schedule<Out, In, R>,
+  time: Duration.DurationInput
+): Schedule.Schedule<Out, In, R> => {
   const millis = Duration.toMillis(Options.duration("giveUpAfter", time))
   const initial = { since: undefined as number | undefined, state: self.initial }
   return Schedule.makeWithState(initial, (attemptBegunAt, input, { since, state }) =>
     Effect.gen(function*() {
-      // Not since the attempt began, from which `Schedule.elapsed` counts: that of a connection which is lost now may
-      // have begun long ago.
-      const now = yield* Clock.currentTimeMillis
+      // Not `attemptBegunAt`, from which `Schedule.elapsed` counts: the attempt that led to the connection which is
+      // lost
+      // now may have begun long ago.
+      const at = now(yield* Effect.clock)
       const [next, out, decision] = yield* self.step(attemptBegunAt, input, state)
-      const begun = since ?? now
-      return [{ since: begun, state: next }, out, now - begun >= millis ? ScheduleDecision.done : decision] as const
+      const begun = since ?? at
+      return [{ since: begun, state: next }, out, at - begun >= millis ? ScheduleDecision.done : decision] as const
     }))
-})
+}
 
 /** @internal */
 export const follow: RetryDecision = { _tag: "Follow" }
@@ -101,28 +124,29 @@ export const retryAfter = (time: Duration.DurationInput): RetryDecision => ({
   time: Duration.millis(Options.finiteMillis("retryAfter", time))
 })
 
+const isDecision = (value: unknown): boolean =>
+  Predicate.isTagged(value, "Follow") ||
+  Predicate.isTagged(value, "GiveUp") ||
+  (Predicate.isTagged(value, "RetryAfter") && Predicate.hasProperty(value, "time") && Duration.isDuration(value.time))
+
 /** @internal */
-export const classify = dual<
-  <E>(
-    decide: (cause: Cause.Cause<E>) => RetryDecision
-  ) => <Out, In, R>(
-    self: Schedule.Schedule<Out, In, R>
-  ) => Schedule.Schedule<Out, In & Cause.Cause<E>, R>,
-  <Out, In, R, E>(
-    self: Schedule.Schedule<Out, In, R>,
-    decide: (cause: Cause.Cause<E>) => RetryDecision
-  ) => Schedule.Schedule<Out, In & Cause.Cause<E>, R>
->(
-  2,
-  <Out, In, R, E>(self: Schedule.Schedule<Out, In, R>, decide: (cause: Cause.Cause<E>) => RetryDecision) =>
-    Schedule.makeWithState(self.initial, (attemptBegunAt, cause: In & Cause.Cause<E>, state) =>
+export const classify = <Out, In, R, E>(
+  self: Schedule.Schedule<Out, In, R>,
+  decide: (cause: Cause.Cause<E>) => RetryDecision
+): Schedule.Schedule<Out, In & Cause.Cause<E>, R> => {
+  Options.checkKind(typeof decide === "function", "decide", "a function", decide)
+  return Schedule.makeWithState(
+    self.initial,
+    (attemptBegunAt, cause: In & Cause.Cause<E>, state) =>
       Effect.gen(function*() {
         const decision = decide(cause)
-        // A server speaks now, however long ago the attempt, or that of a connection which is lost now, began.
+        Options.checkKind(isDecision(decision), "What decide returns", "follow, giveUp or retryAfter(time)", decision)
+        // The server speaks now, however long ago the attempt began that led to the connection which is lost now.
         const from = decision._tag === "RetryAfter"
-          ? (yield* Clock.currentTimeMillis) + Duration.toMillis(decision.time)
+          ? now(yield* Effect.clock) + Duration.toMillis(decision.time)
           : attemptBegunAt
         const [next, out, intervals] = yield* self.step(from, cause, state)
         return [next, out, decision._tag === "GiveUp" ? ScheduleDecision.done : intervals] as const
-      }))
-)
+      })
+  )
+}

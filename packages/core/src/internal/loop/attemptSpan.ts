@@ -9,9 +9,9 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Tracer from "effect/Tracer"
 import type { Attempt } from "../../Connector.js"
-import { summary } from "../base/cause.js"
 import { mapErrors } from "../base/mapErrors.js"
-import { endpoint, redactCause } from "../base/redact.js"
+import { printableCause, summary } from "../base/render.js"
+import { endpoint } from "./endpoint.js"
 
 /**
  * The span of an attempt, as far as the attempt has to do with it.
@@ -48,6 +48,8 @@ const defaultTracer = Context.get(DefaultServices.liveServices, Tracer.Tracer)
 export const withAttemptSpan = <A, E, R>(
   attempt: Described,
   isRefresh: boolean,
+  /** How the attempt has ended, if it was over before its fiber. */
+  outcome: () => Exit.Exit<unknown, unknown> | undefined,
   run: (span: AttemptSpan) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
   Effect.flatMap(Effect.zip(FiberRef.get(FiberRef.currentTracerEnabled), Effect.tracer), ([isEnabled, tracer]) => {
@@ -59,7 +61,7 @@ export const withAttemptSpan = <A, E, R>(
     }
     const options = { root: true, kind: "client", attributes, links: linksOf(attempt, isRefresh) } as const
     const use = (span: Tracer.Span) => run(partsOf(span, attributes))
-    return inSpan("PersistentConnection.attempt", options, use, (span, exit) => {
+    return inSpan("PersistentConnection.attempt", options, use, outcome, (span, exit) => {
       // A refresh that fails has no consequences: the connection stays.
       const isForgotten = Exit.isFailure(exit) && (isRefresh || Cause.isInterrupted(exit.cause))
       if (!isForgotten) previous.set(attempt.owner, reference(span))
@@ -104,21 +106,24 @@ const inSpan = <A, E, R>(
   name: string,
   options: Tracer.SpanOptions,
   use: (span: Tracer.Span) => Effect.Effect<A, E, R>,
-  atEnd: (span: Tracer.Span, exit: Exit.Exit<A, E>) => void = () => {}
+  outcome: () => Exit.Exit<unknown, unknown> | undefined = () => undefined,
+  atEnd: (span: Tracer.Span, exit: Exit.Exit<unknown, unknown>) => void = () => {}
 ): Effect.Effect<A, E, R> =>
   Effect.flatMap(
     Effect.makeSpan(name, { ...options, captureStackTrace: false }),
     (span) =>
-      Effect.onExit(use(span), (exit) =>
-        Effect.zipWith(Effect.clock, FiberRef.get(FiberRef.currentTracerTimingEnabled), (clock, isTimed) => {
+      Effect.onExit(use(span), (ended) => {
+        const exit = outcome() ?? ended
+        return Effect.zipWith(Effect.clock, FiberRef.get(FiberRef.currentTracerTimingEnabled), (clock, isTimed) => {
           const type = Exit.isFailure(exit) ? errorType(exit.cause) : undefined
           if (type !== undefined) {
             span.attribute("error.type", type)
           }
-          const shown = Exit.isFailure(exit) ? Exit.failCause(redactCause(exit.cause)) : Exit.void
+          const shown = Exit.isFailure(exit) ? Exit.failCause(printableCause(exit.cause)) : Exit.void
           span.end(isTimed ? clock.unsafeCurrentTimeNanos() : 0n, shown)
           atEnd(span, exit)
-        }))
+        })
+      })
   )
 
 /** Makes the span the parent of those that an effect makes. */

@@ -1,7 +1,6 @@
 import type * as Cause from "effect/Cause"
 import type * as Equivalence from "effect/Equivalence"
 import * as Option from "effect/Option"
-import { equalCause } from "../base/cause.js"
 
 /**
  * What is remembered from attempt to attempt of one cycle, and forgotten with it.
@@ -14,7 +13,10 @@ export class Cycle<Address, E> {
   private address: Option.Option<Address> = Option.none()
   private cause: Option.Option<Cause.Cause<E>> = Option.none()
 
-  constructor(private readonly addressEquivalence: Equivalence.Equivalence<Address>) {}
+  constructor(
+    private readonly addressEquivalence: Equivalence.Equivalence<Address>,
+    private readonly causeEquivalence: Equivalence.Equivalence<Cause.Cause<E>>
+  ) {}
 
   /** Is it another address than the previous one (C4)? */
   isNewAddress(address: Address): boolean {
@@ -32,6 +34,6 @@ export class Cycle<Address, E> {
   isNewCause(cause: Cause.Cause<E>): boolean {
     const { cause: previous } = this
     this.cause = Option.some(cause)
-    return !Option.exists(previous, (previous) => equalCause(previous, cause))
+    return !Option.exists(previous, (previous) => this.causeEquivalence(previous, cause))
   }
 }

@@ -10,193 +10,143 @@ import * as Scope from "effect/Scope"
 import type { Attempt, AttemptFailure, Connector } from "../../Connector.js"
 import { interruptAsDefect } from "../base/cause.js"
 import { Deadline } from "../base/deadline.js"
-import { type Fibers, interrupt, isPartOf, isSameOrChildOf } from "../base/fibers.js"
-import { redactCause } from "../base/redact.js"
-import { sleep } from "../base/sleep.js"
-import { withoutFailureLog } from "../base/withoutFailureLog.js"
-import { type AttemptSpan, withAttemptSpan } from "./attemptSpan.js"
+import { type AnyFiber, interrupt, withoutFailureLog } from "../base/effect3.js"
+import { withAttemptSpan } from "./attemptSpan.js"
+import type { Fibers } from "./fibers.js"
+import { releaseInBackground, type ReleaseSettings } from "./release.js"
 
 /** @internal */
-export interface DialSettings<Address, Connection, E, R> {
-  readonly serverName: string
-  readonly lookUp: (attempt: Attempt<Address>) => Effect.Effect<Address, E, R>
-  readonly connector: Connector<Address, Connection, E, R>
+export interface DialSettings<A, C, E, R> extends ReleaseSettings {
+  readonly lookUp: (attempt: Attempt<A>) => Effect.Effect<A, E, R>
+  readonly connector: Connector<A, C, E, R>
   readonly attemptTimeout: Duration.Duration
-  readonly closeTimeout: Duration.Duration
+}
+
+/** @internal */
+export interface DialContext<A, C, E, R> {
+  readonly settings: DialSettings<A, C, E, R>
+  readonly clock: Clock.Clock
+  readonly fibers: Fibers<R>
 }
 
 /**
- * What a connect has led to, and where what it acquired is.
+ * What an attempt tells the loop. None of it is called any more once the attempt is over.
  *
  * @internal
  */
-export interface Dialled<Connection> {
-  readonly connection: Connection
-  readonly scope: Scope.CloseableScope
-}
-
-/** The look-up or the connect under way. */
-interface Step {
-  readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
-  readonly scope: Scope.CloseableScope | undefined
-  /** The fibers that run it at this moment, each waiting for the next. */
-  readonly diallers: ReadonlySet<Fiber.RuntimeFiber<unknown, unknown>>
+export interface DialListener<A, C, E> {
+  /** The look-up waits for this. */
+  readonly ready: Effect.Effect<void>
+  /** The look-up has succeeded; the connect waits for the effect. */
+  readonly onAddress: (address: A) => Effect.Effect<void>
+  /** The deadline runs until this moment of monotonic time; none while it is paused. */
+  readonly onDeadline?: (at: Option.Option<number>) => void
+  /** The connection and its scope now belong to the listener. */
+  readonly onConnected: (connection: C, scope: Scope.CloseableScope) => void
+  readonly onFailed: (cause: Cause.Cause<AttemptFailure<E>>) => void
+  /** How the attempt has ended, an abandoned one with an interruption; before the others are called. */
+  readonly onEnd: (exit: Exit.Exit<unknown, AttemptFailure<E>>) => void
 }
 
 /**
- * Opens connections, one at a time, and releases them. The look-up, the connect and the release run in fibers of their
- * own: they survive who waits for them, so that what is acquired too late is not lost sight of, and they hold up nobody
- * who does not ask to wait (D4).
+ * One attempt: a look-up and a connect, in a fiber of their own. It owns what the connect acquires until the listener
+ * takes the connection over; if that does not happen, everything is released, however late the connect ends.
  *
  * @internal
  */
-export class Dialer<Address, Connection, E, R> {
-  private step: Step | undefined
-  /** That of the attempt under way. */
-  private deadline: Deadline | undefined
+export class Dial<A, C, E, R> {
+  private readonly deadline: Deadline
+  private readonly fiber: Fiber.RuntimeFiber<C, E>
+  private readonly timer: AnyFiber | undefined
+  private scope: Scope.CloseableScope | undefined
+  /** How the attempt has ended, as soon as it is over: its fiber may go on. */
+  private outcome: Exit.Exit<unknown, AttemptFailure<E>> | undefined
 
   constructor(
-    private readonly settings: DialSettings<Address, Connection, E, R>,
-    private readonly clock: Clock.Clock,
-    private readonly fibers: Fibers<R>,
-    /** Told how an attempt has ended, at the stroke at which it is over; one that is abandoned, with an interruption. */
-    private readonly onEnd: (exit: Exit.Exit<unknown, AttemptFailure<E>>) => void
-  ) {}
-
-  /**
-   * One look-up and one connect. What comes of it has to be told to `take` or to `fail`, and whoever interrupts this has
-   * to `abandon` what it leaves behind.
-   */
-  dial(options: {
-    readonly attempt: Omit<Attempt<Address>, "untimed">
-    readonly onAddress: (address: Address) => Effect.Effect<void>
-    readonly onDeadline: (at: Option.Option<number>) => void
-    /** The current connection stays if it fails. */
-    readonly isRefresh?: boolean
-  }): Effect.Effect<Exit.Exit<Dialled<Connection>, AttemptFailure<E>>, never, R> {
-    const deadline: Deadline = new Deadline(this.clock, this.settings.attemptTimeout, (at) => {
-      if (this.deadline === deadline) options.onDeadline(at)
+    private readonly context: DialContext<A, C, E, R>,
+    description: Omit<Attempt<A>, "untimed">,
+    private readonly listener: DialListener<A, C, E>,
+    isRefresh = false
+  ) {
+    const { clock, fibers, settings } = context
+    this.deadline = new Deadline(clock, settings.attemptTimeout, (at) => {
+      if (this.outcome === undefined) listener.onDeadline?.(at)
     })
-    this.deadline = deadline
-    const attempt = { ...options.attempt, untimed: deadline.untimed }
-    const { connector, lookUp } = this.settings
+    this.fiber = fibers.fork(withoutFailureLog(this.run({ ...description, untimed: this.deadline.untimed }, isRefresh)))
+    this.fiber.addObserver((exit) => this.end(Exit.mapErrorCause(exit, interruptAsDefect)))
+    if (this.deadline.isFinite) {
+      this.timer = fibers.fork(Effect.map(this.deadline.passed, () => this.end(Exit.fail(this.timeout))))
+    }
+  }
 
-    const dialled = (span: AttemptSpan) =>
+  /** Is it the fiber of the look-up and the connect, as long as they are waited for? */
+  runsIn(fiber: AnyFiber): boolean {
+    return this.outcome === undefined && fiber === this.fiber
+  }
+
+  /** Ends the attempt, and releases what it has acquired. Begins at once; the effect waits for the end. */
+  abandon(): Effect.Effect<void> {
+    return this.outcome !== undefined
+      ? Effect.void
+      : Effect.asVoid(Fiber.await(this.giveUp(Exit.interrupt(FiberId.none))))
+  }
+
+  private run(attempt: Attempt<A>, isRefresh: boolean): Effect.Effect<C, E, R> {
+    const { connector, lookUp } = this.context.settings
+    return withAttemptSpan(attempt, isRefresh, () => this.outcome, (span) =>
       Effect.gen(this, function*() {
-        const find = Effect.suspend(() => Effect.scoped(lookUp(attempt)))
-        const address = yield* this.perform(deadline, span.lookUp(find))
-        this.step = undefined
-        yield* options.onAddress(address)
-        const scope = yield* Scope.make()
-        const connect = Effect.suspend(() => connector.connect(address, attempt))
-        const connection = yield* this.perform(deadline, span.connect(address, Scope.extend(connect, scope)), scope)
-        return { connection, scope }
-      })
-    return Effect.exit(withAttemptSpan(attempt, options.isRefresh === true, dialled))
+        yield* this.listener.ready
+        const found = this.unlessOver(() => Effect.scoped(lookUp(attempt)))
+        const address = yield* this.deadline.timed(span.lookUp(found))
+        yield* this.unlessOver(() => this.listener.onAddress(address))
+        const scope = this.scope = yield* Scope.make()
+        const connected = this.unlessOver(() => connector.connect(address, attempt))
+        return yield* this.deadline.timed(span.connect(address, Scope.extend(connected, scope)))
+      }))
   }
 
-  /** Who has dialled takes over the connection. */
-  take(): void {
-    this.end(Exit.void)
+  /** An interruption comes a turn later than the end of the attempt: nothing of it begins in between. */
+  private unlessOver<B, E2, R2>(next: () => Effect.Effect<B, E2, R2>): Effect.Effect<B, E2, R2> {
+    return Effect.suspend(() => this.outcome === undefined ? next() : Effect.interrupt)
   }
 
-  /** The attempt has failed: lets go of what it leaves behind, as `abandon` does. */
-  fail(cause: Cause.Cause<AttemptFailure<E>>): void {
-    const { step } = this
-    this.end(Exit.failCause(cause))
-    this.letGo(step)
+  private end(exit: Exit.Exit<C, AttemptFailure<E>>): void {
+    if (this.outcome !== undefined) return
+    if (Exit.isSuccess(exit)) {
+      this.finish(exit)
+      // No yield here: a close would leak a connection that neither the attempt nor a session owns.
+      return this.listener.onConnected(exit.value, this.scope!)
+    }
+    this.giveUp(Exit.failCause(exit.cause))
+    this.listener.onFailed(exit.cause)
   }
 
-  /**
-   * Lets go of what is under way, however far it is: it is interrupted, and what it has acquired, or still acquires
-   * because it cannot be interrupted, is released. Starts at once; the effect waits for the end. If the caller is a part
-   * of it, it is interrupted a turn later, so that whoever asks hears that it was heard.
-   */
-  abandon(caller?: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<void> {
-    const { step } = this
-    this.end(Exit.interrupt(FiberId.none))
-    return this.letGo(step, caller)
-  }
-
-  private letGo(step: Step | undefined, caller?: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<void> {
-    if (step === undefined) return Effect.void
-    const { diallers, fiber, scope } = step
-    const isFromWithin = caller !== undefined && isPartOf(caller, diallers)
-    if (!isFromWithin) interrupt(fiber)
-    const ended = Effect.suspend(() => {
-      if (isFromWithin) interrupt(fiber)
-      return Fiber.await(fiber)
-    })
-    return this.background(
-      Effect.flatMap(ended, (exit) => scope === undefined ? Effect.void : Scope.close(scope, exit)),
-      fiber
-    )
-  }
-
-  /** Releases a connection. Starts at once; the effect waits for the end. */
-  release(scope: Scope.CloseableScope, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
-    return this.background(Scope.close(scope, exit))
-  }
-
-  /** Is it a fiber that the look-up or the connect under way waits for? */
-  waitsFor(fiber: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<boolean> {
-    return Effect.exists(this.step?.diallers ?? [], (dialler) => isSameOrChildOf(fiber, dialler))
-  }
-
-  private end(exit: Exit.Exit<unknown, AttemptFailure<E>>): void {
-    const isUnderWay = this.deadline !== undefined
-    this.step = undefined
-    this.deadline = undefined
-    if (isUnderWay) this.onEnd(exit)
-  }
-
-  private perform<A>(
-    deadline: Deadline,
-    effect: Effect.Effect<A, E, R>,
-    scope?: Scope.CloseableScope
-  ): Effect.Effect<A, AttemptFailure<E>> {
-    return deadline.timed(Effect.suspend(() => {
-      const diallers = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
-      const fiber = this.fibers.forkDialler(withoutFailureLog(effect), diallers)
-      this.step = { fiber, scope, diallers }
-      const end = Effect.flatMap(Fiber.await(fiber), Exit.mapErrorCause(interruptAsDefect))
-      return deadline.isFinite ? Effect.raceFirst(end, Effect.andThen(deadline.passed, this.timeout)) : end
-    }))
-  }
-
-  private get timeout(): Effect.Effect<never, Cause.TimeoutException> {
-    const { attemptTimeout, serverName } = this.settings
-    return Effect.fail(
-      new Cause.TimeoutException(
-        `Looking up and connecting to "${serverName}" took longer than ${Duration.format(attemptTimeout)}`
-      )
-    )
-  }
-
-  private background(effect: Effect.Effect<void>, also?: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<void> {
-    const { closeTimeout, serverName } = this.settings
-    const annotated = Effect.annotateLogs("server_name", serverName)
-    const work = this.fibers.forkAwaited(
-      Effect.catchAllCause(
-        effect,
-        (cause) =>
-          annotated(Effect.logError(`A finalizer of a connection to "${serverName}" failed`, redactCause(cause)))
-      )
-    )
-    const ended = Fiber.await(work)
-    if (!Duration.isFinite(closeTimeout)) return Effect.asVoid(ended)
-    const tooLong = Effect.zipRight(
-      sleep(this.clock, closeTimeout),
+  private giveUp(exit: Exit.Exit<never, AttemptFailure<E>>): AnyFiber {
+    this.finish(exit)
+    const { fiber } = this
+    return releaseInBackground(
+      this.context,
       Effect.suspend(() => {
-        this.fibers.forget(work)
-        if (also !== undefined) this.fibers.forget(also)
-        return annotated(Effect.logWarning(
-          `Closing a connection to "${serverName}" took longer than ${
-            Duration.format(closeTimeout)
-          }; not waiting for it`
-        ))
+        // In a turn of its own: whoever aborts from inside the attempt still hears that it was heard.
+        interrupt(fiber)
+        return Effect.flatMap(
+          Fiber.await(fiber),
+          (ended) => this.scope === undefined ? Effect.void : Scope.close(this.scope, ended)
+        )
       })
     )
-    return Effect.asVoid(Fiber.await(this.fibers.fork(Effect.raceFirst(ended, tooLong))))
+  }
+
+  private finish(exit: Exit.Exit<unknown, AttemptFailure<E>>): void {
+    this.outcome = exit
+    if (this.timer !== undefined) interrupt(this.timer)
+    this.listener.onEnd(exit)
+  }
+
+  private get timeout(): Cause.TimeoutException {
+    const { attemptTimeout, serverName } = this.context.settings
+    return new Cause.TimeoutException(
+      `Looking up and connecting to "${serverName}" took longer than ${Duration.format(attemptTimeout)}`
+    )
   }
 }

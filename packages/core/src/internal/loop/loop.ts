@@ -4,495 +4,371 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Equivalence from "effect/Equivalence"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Runtime from "effect/Runtime"
+import type * as Scope from "effect/Scope"
 import type { ClosedReason } from "../../ConnectionError.js"
 import * as Event from "../../ConnectionEvent.js"
 import * as State from "../../ConnectionState.js"
 import type { Attempt, AttemptFailure } from "../../Connector.js"
 import { interruptAsDefect } from "../base/cause.js"
-import { EventBus } from "../base/eventBus.js"
-import { Fibers, interrupt, isSameOrChildOf } from "../base/fibers.js"
-import { sleep } from "../base/sleep.js"
+import { type AnyFiber, interrupt } from "../base/effect3.js"
+import { now, sleep, toWallTime } from "../base/time.js"
 import { Cycle } from "./cycle.js"
-import { Dialer, type Dialled, type DialSettings } from "./dial.js"
-import { Handlers, type HandlerSettings } from "./handlers.js"
-import { Standing } from "./loopState.js"
-import { Succession } from "./replacement.js"
+import { Dial, type DialSettings } from "./dial.js"
+import { Draining } from "./draining.js"
+import { Events, type EventSettings } from "./events.js"
+import { Fibers } from "./fibers.js"
+import { LoopState } from "./loopState.js"
+import { Replacement } from "./replacement.js"
 import { reportEnd } from "./reportEnd.js"
 import { RetryDriver, type RetrySettings } from "./retryDriver.js"
 import { Session } from "./session.js"
+import { Status } from "./status.js"
 
 /** @internal */
-export interface Settings<Address, Connection, E, R>
-  extends
-    DialSettings<Address, Connection, E, R>,
-    RetrySettings<AttemptFailure<E>, R>,
-    HandlerSettings<Event.ConnectionEvent<Connection, E, Address>, R>
+export interface Settings<A, C, E, R>
+  extends DialSettings<A, C, E, R>, RetrySettings<AttemptFailure<E>, R>, EventSettings<A, C, E, R>
 {
-  readonly serverName: string
-  readonly addressEquivalence: Equivalence.Equivalence<Address>
+  readonly addressEquivalence: Equivalence.Equivalence<A>
+  readonly causeEquivalence: Equivalence.Equivalence<Cause.Cause<AttemptFailure<E>>>
+  readonly maxUndelivered: number
 }
 
+/** Where the loop is, with everything that exists only there. The public `ConnectionState` is a view of it. */
+type Phase<A, C, E, R> =
+  /** There is no attempt while the `AttemptingToConnect` handler runs. */
+  | { readonly _tag: "Connecting"; readonly dial: Dial<A, C, E, R> | undefined }
+  | { readonly _tag: "Connected"; readonly session: Session<C, E>; readonly replacement: Replacement<A, C, E, R> }
+  | { readonly _tag: "Waiting"; readonly next: Effect.Effect<void> }
+  | { readonly _tag: "Closing"; readonly session: Session<C, E> | undefined }
+  | { readonly _tag: "Closed" }
+
 /**
- * The loop, and what the operations share with it.
+ * The life of a persistent connection: Connecting → Connected → Waiting → Connecting …, until it is Closed.
  *
- * One fiber at a time, the *leg*, walks from stage to stage: `beginCycle`, `attempt`, then `failed` and back to
- * `attempt`, or `established`, `watch`, `lost` and back to `beginCycle`. It can be interrupted everywhere, and what it
- * does between two effects it does at one stroke. So whoever closes needs no lock: it takes the loop over by
- * interrupting the leg and sending off another one (`go`), and what it finds in these fields is the whole truth.
- * Look-ups, connects and releases (`Dialer`) and handlers (`Handlers`) run in fibers of their own, which survive the leg
- * that waits for them.
+ * Whoever changes the phase does so synchronously, so there are no locks. What has to be waited for in a phase runs in
+ * one fiber, `current`, and the next phase interrupts it (`switchTo`). A connected loop has no such fiber: the watch of
+ * the session wakes it. What comes late finds out by itself that it is late: an attempt or a session that the phase
+ * does not hold any more changes nothing.
  *
  * @internal
  */
-export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
+export class Loop<A, C, E, R> extends LoopState<C, E> {
   readonly fibers: Fibers<R>
-  readonly bus = new EventBus<Event.ConnectionEvent<Connection, E, void>>()
-
-  private readonly dialer: Dialer<Address, Connection, E, R>
-  private succession: Succession<Address, Connection, E, R> | undefined
-  private readonly handlers: Handlers<Event.ConnectionEvent<Connection, E, Address>, R> | undefined
+  readonly status: Status<C, E>
+  readonly events: Events<A, C, E, R>
+  private readonly draining: Draining<C, E, R>
   private readonly retry: RetryDriver<AttemptFailure<E>, R>
   private readonly owner = {}
-  private leg: Fiber.RuntimeFiber<void> | undefined
-  /** The stage that comes after the wait for the next attempt. */
-  private next: () => Effect.Effect<void, never, R> = () => this.beginCycle()
-  private cycle: Cycle<Address, AttemptFailure<E>>
-  private address: Option.Option<Address> = Option.none()
-  private failedAttempts = 0
+  private phase: Phase<A, C, E, R> = { _tag: "Connecting", dial: undefined }
+  private current: AnyFiber | undefined
+  private cycle: Cycle<A, AttemptFailure<E>>
+  private address: Option.Option<A> = Option.none()
+  /** The server of the current connection has announced that it will go: the next one is to be at another address. */
+  elsewhere = false
+  /** When the last attempt began, in ms of monotonic time. */
   private attemptBegunAt = 0
+  /** It was aborted, or told not to reconnect: only the first time counts (X5). */
+  private isDecided = false
 
-  constructor(
-    readonly settings: Settings<Address, Connection, E, R>,
-    private readonly clock: Clock.Clock,
-    runtime: Runtime.Runtime<R>
-  ) {
-    super(clock.unsafeCurrentTimeMillis())
+  constructor(readonly settings: Settings<A, C, E, R>, readonly clock: Clock.Clock, runtime: Runtime.Runtime<R>) {
+    super()
     this.fibers = new Fibers(runtime)
-    this.dialer = new Dialer(settings, clock, this.fibers, (exit) => this.status.attempted(exit, false))
-    this.handlers = Handlers.make(settings, clock, this.fibers)
+    this.events = new Events(this)
+    this.draining = new Draining(this)
     this.retry = new RetryDriver(settings, clock)
-    this.cycle = new Cycle(settings.addressEquivalence)
-    this.go(this.beginCycle())
+    this.cycle = new Cycle(settings.addressEquivalence, settings.causeEquivalence)
+    this.status = new Status(clock, runtime)
+    // A fiber that is forked right after `make`, to follow the events, does not miss the first ones.
+    this.switchTo(Effect.zipRight(Effect.yieldNow(), Effect.suspend(() => this.beginCycle())))
   }
 
-  // The stages ---------------------------------------------------------------------------------------------------
+  // Connecting ---------------------------------------------------------------------------------------------------
 
-  private beginCycle(): Effect.Effect<void, never, R> {
-    return Effect.suspend(() => {
-      this.cycle = new Cycle(this.settings.addressEquivalence)
-      this.connecting(Option.none())
-      const event = Event.AttemptingToConnect({ generation: this.state.generation + 1 })
-      return Effect.flatMap(this.report(event), () => this.attempt())
+  private beginCycle(): Effect.Effect<void> {
+    this.cycle = new Cycle(this.settings.addressEquivalence, this.settings.causeEquivalence)
+    this.phase = { _tag: "Connecting", dial: undefined }
+    this.showConnecting()
+    const reported = this.report(Event.AttemptingToConnect({ generation: this.state.generation + 1 }))
+    return Effect.map(reported, () => this.attempt())
+  }
+
+  private attempt(): void {
+    this.attemptBegunAt = this.now
+    this.cycle.attempt++
+    const dial = new Dial(this, this.describeAttempt(this.cycle.attempt, this.state.lastCause), {
+      ready: this.draining.hasRoom,
+      onAddress: (address) => this.obtained(address),
+      onDeadline: (at) => this.showConnecting(at),
+      onConnected: (connection, scope) => {
+        this.failedAttempts = 0
+        this.makeCurrent(connection, scope)
+      },
+      onFailed: (cause) => this.switchTo(this.failed(cause)),
+      onEnd: (exit) => this.status.attempted(exit, false)
     })
+    this.phase = { _tag: "Connecting", dial }
+    this.showConnecting()
   }
 
-  private attempt(): Effect.Effect<void, never, R> {
-    return Effect.suspend(() => {
-      this.attemptBegunAt = this.clock.unsafeCurrentTimeMillis()
-      this.cycle.attempt++
-      this.connecting(Option.none())
-      const dialled = this.dialer.dial({
-        attempt: this.describeAttempt(),
-        onAddress: (address) => this.obtained(address),
-        onDeadline: (at) => {
-          if (this.state._tag === "Connecting") this.connecting(at)
-        }
-      })
-      return Effect.flatMap(
-        dialled,
-        (exit) => Exit.isSuccess(exit) ? this.established(exit.value) : this.failed(exit.cause)
-      )
-    })
-  }
-
-  private obtained(address: Address): Effect.Effect<void> {
-    const { attempt } = this.cycle
-    const isNew = this.cycle.isNewAddress(address)
+  private obtained(address: A): Effect.Effect<void> {
     this.address = Option.some(address)
-    this.connecting(Option.none())
-    return isNew ? this.report(Event.ObtainedAddress({ address, attempt })) : Effect.void
+    this.showConnecting()
+    return this.cycle.isNewAddress(address)
+      ? this.report(Event.ObtainedAddress({ address, attempt: this.cycle.attempt }))
+      : Effect.void
   }
 
   private failed(cause: Cause.Cause<AttemptFailure<E>>): Effect.Effect<void, never, R> {
-    this.dialer.fail(cause)
     this.failedAttempts++
-    const { attempt } = this.cycle
     const isNew = this.cycle.isNewCause(cause)
-    return Effect.flatMap(this.retry.afterFailure(this.attemptBegunAt, cause), (nextAttemptAt) => {
-      if (Option.isNone(nextAttemptAt)) this.ending = { _tag: "GaveUp", cause }
-      this.next = () => this.attempt()
-      this.enter(State.Waiting({ ...this.common("Waiting"), lastCause: Option.some(cause), nextAttemptAt }))
-      this.results.notify(Exit.failCause(cause))
-      const reported = isNew ? this.report(Event.FailedToConnect({ cause, attempt })) : Effect.void
-      return Effect.flatMap(reported, () => this.onward())
+    return Effect.flatMap(this.retry.afterFailure(this.attemptBegunAt, cause), (due) => {
+      if (Option.isNone(due)) this.ending = { _tag: "GaveUp", cause }
+      const wait = this.enterWaiting(due, cause, Effect.sync(() => this.attempt()))
+      this.attemptEnded.notify(Exit.failCause(cause))
+      const reported = isNew ? this.report(Event.FailedToConnect({ cause, attempt: this.cycle.attempt })) : Effect.void
+      return Effect.zipRight(reported, wait)
     })
   }
 
-  private established(dialled: Dialled<Connection>): Effect.Effect<void, never, R> {
-    this.failedAttempts = 0
-    return this.watch(this.adopt(this.dialer, dialled))
-  }
+  // Connected ----------------------------------------------------------------------------------------------------
 
-  private adopt(
-    dialer: Dialer<Address, Connection, E, R>,
-    { connection, scope }: Dialled<Connection>
-  ): Session<Connection, E> {
-    // From the dialer to the session at one stroke: what is in neither would not be released by a close.
-    dialer.take()
+  /** Everyone who waits for a connection gets it before its `Connected` event is published (A1). */
+  private makeCurrent(connection: C, scope: Scope.CloseableScope): void {
+    const { serverName } = this.settings
     const generation = this.state.generation + 1
     const since = this.clock.unsafeCurrentTimeMillis()
-    const session = this.session = new Session(this.settings.serverName, connection, generation, since, scope)
+    const session = new Session<C, E>(this.fibers, serverName, connection, generation, since, this.now, scope)
+    this.phase = { _tag: "Connected", session, replacement: new Replacement() }
+    this.current = undefined
+    this.elsewhere = false
     this.enter(State.Connected({ ...this.common("Connected"), since, generation, connection, isLast: false }))
-    this.results.notify(Exit.succeed(connection))
-    this.changed.notify(Exit.void)
-    return session
+    this.followers?.forEach((follower) => follower.onSession(session))
+    this.attemptEnded.notify(Exit.succeed(connection))
+    this.connectionChanged.notify(Exit.succeed(session))
+    session.watch = this.fibers.fork(Effect.map(
+      Effect.exit(Effect.suspend(() => this.settings.connector.closed(connection))),
+      (exit) => this.connectionLost(session, Exit.isFailure(exit) ? interruptAsDefect(exit.cause) : Cause.empty)
+    ))
+    // The handler runs its first turn now, and may close.
+    this.events.emit(Event.Connected({ connection, generation }))
   }
 
-  /** The end of the connection is watched for even while its `Connected` handler runs, which may be using it. */
-  private watch(session: Session<Connection, E>): Effect.Effect<void, never, R> {
-    this.announce(session)
-    return Effect.flatMap(this.lossOf(session), (cause) => this.gone(session, cause))
-  }
-
-  private announce(session: Session<Connection, E>): void {
-    if (session.isAnnounced) return
-    session.isAnnounced = true
-    const { connection, generation } = session
-    this.emit(Event.Connected({ connection, generation }))
-  }
-
-  /** Waits for the end of the connection. */
-  private lossOf(session: Session<Connection, E>): Effect.Effect<Cause.Cause<E>> {
-    return Effect.map(
-      Effect.exit(Effect.suspend(() => this.settings.connector.closed(session.connection))),
-      (exit) => Exit.isFailure(exit) ? interruptAsDefect(exit.cause) : Cause.empty
-    )
-  }
-
-  private gone(session: Session<Connection, E>, cause: Cause.Cause<E>): Effect.Effect<void, never, R> {
-    session.finish(session.lost(cause))
-    this.succession?.cancel()
-    const uptime = this.clock.unsafeCurrentTimeMillis() - session.since
-    return Effect.flatMap(this.handled, () => {
-      this.announce(session)
-      return Effect.flatMap(this.handled, () => this.lost(session, cause, uptime))
-    })
+  /** The connection counts as lost. The policy says when the next attempt is due, unless it is to be made at once. */
+  connectionLost(session: Session<C, E>, cause: Cause.Cause<E>, atOnce = false): void {
+    const { phase } = this
+    if (session.endedWith !== undefined) return
+    session.end(session.lossError(cause))
+    // Another one has replaced it, or it is being closed.
+    if (phase._tag !== "Connected" || phase.session !== session) return
+    phase.replacement.abandon()
+    const uptime = this.now - session.establishedAt
+    if (atOnce) this.retry.lived(uptime)
+    const next = atOnce ? Effect.succeedSome(this.now) : this.retry.afterLoss(this.attemptBegunAt, uptime, cause)
+    this.switchTo(Effect.zipRight(this.events.settled, Effect.suspend(() => this.lost(session, cause, next))))
   }
 
   private lost(
-    session: Session<Connection, E>,
+    session: Session<C, E>,
     cause: Cause.Cause<E>,
-    uptime: number
+    next: Effect.Effect<Option.Option<number>, never, R>
   ): Effect.Effect<void, never, R> {
-    const next = this.ending === undefined
-      ? this.retry.afterLoss(this.attemptBegunAt, uptime, cause)
-      : Effect.succeedNone
-    return Effect.flatMap(next, (next) => {
+    return Effect.flatMap(this.ending === undefined ? next : Effect.succeedNone, (next) => {
       if (Option.isNone(next)) this.ending ??= { _tag: "GaveUp", cause }
       // While the policy was asked, somebody may have said that this was the last connection.
-      const nextAttemptAt = this.ending === undefined ? next : Option.none()
-      this.session = undefined
-      this.next = () => this.beginCycle()
-      this.release(session, cause)
-      this.enter(State.Waiting({ ...this.common("Waiting"), lastCause: Option.some(cause), nextAttemptAt }))
+      const due = this.ending === undefined ? next : Option.none()
+      this.draining.add(session, session.lossError(cause), { wasLost: true })
+      const wait = this.enterWaiting(due, cause, Effect.suspend(() => this.beginCycle()))
       const reported = this.report(Event.Disconnected({ cause, generation: session.generation }))
-      return Effect.flatMap(reported, () => this.onward())
+      return Effect.zipRight(reported, wait)
     })
   }
 
-  /** Waits until the next attempt is due, if there is to be one. */
-  private onward(): Effect.Effect<void, never, R> {
-    return Effect.suspend(() => {
-      if (this.state._tag !== "Waiting" || Option.isNone(this.state.nextAttemptAt)) {
-        return Effect.sync(() => this.beginClosing())
-      }
-      return Effect.flatMap(this.retry.until(this.state.nextAttemptAt.value), this.next)
-    })
-  }
-
-  /** Releases a connection that has ended like this. Starts at once; the effect waits for the end. */
-  private release({ scope }: Session<Connection, E>, cause: Cause.Cause<E>): Effect.Effect<void> {
-    return this.dialer.release(scope, Cause.isEmpty(cause) ? Exit.void : Exit.failCause(cause))
-  }
-
-  // Intervening --------------------------------------------------------------------------------------------------
-
-  /** Does not wait any longer for the next attempt, if that is what it is doing. */
-  hurry(): void {
-    if (this.state._tag === "Waiting" && this.ending === undefined) {
-      this.go(Effect.flatMap(this.handled, () => this.next()))
-    }
-  }
-
-  /** The connection is not to be trusted any more: lost, with this cause. */
-  drop(session: Session<Connection, E>, cause: Cause.Cause<E>): void {
-    // Not if it has been replaced or lost, nor while it is being closed.
-    if (session.successor === undefined) this.go(this.gone(session, cause))
-  }
-
-  /**
-   * Make before break: establishes the next connection, makes it current, and only then drains and closes the old one.
-   * If that fails the old one stays. If the old one is lost meanwhile, the loop goes on as always.
-   */
+  /** Make before break: the next connection becomes the current one before the old one is drained and closed. */
   refresh(drain: Duration.Duration): void {
-    // A loss that has not been reported yet is one.
-    if (this.state._tag !== "Connected" || this.willNotReconnect || this.session?.end !== undefined) return
-    const succession = this.succession ??= new Succession(this.clock, this.fibers)
-    if (succession.isUnderWay) return
-    const dialer = new Dialer(this.settings, this.clock, this.fibers, (exit) => this.status.attempted(exit, true))
-    const begunAt = this.clock.unsafeCurrentTimeMillis()
-    const dialled = dialer.dial({
-      attempt: { ...this.describeAttempt(), number: succession.failures + 1, lastCause: succession.lastCause },
-      isRefresh: true,
-      onAddress: (address) =>
-        Effect.sync(() => {
-          this.address = Option.some(address)
-        }),
-      onDeadline: () => {}
-    })
-    succession.start(dialer, dialled, (exit) => {
-      if (Exit.isSuccess(exit)) return this.replace(succession, dialer, exit.value, begunAt, drain)
-      dialer.fail(exit.cause)
-      this.results.notify(Exit.failCause(exit.cause))
-    })
-  }
-
-  private replace(
-    succession: Succession<Address, Connection, E, R>,
-    dialer: Dialer<Address, Connection, E, R>,
-    dialled: Dialled<Connection>,
-    begunAt: number,
-    drain: Duration.Duration
-  ): void {
-    const old = this.session!
-    const end = old.lost(Cause.empty)
-    this.retry.lived(this.clock.unsafeCurrentTimeMillis() - old.since)
-    this.attemptBegunAt = begunAt
-    const session = this.adopt(dialer, dialled)
-    // The handler that is still running may be using the new connection: its loss must not be missed until then.
-    const handled = this.fibers.first(this.handled, Effect.zipRight(this.untilLost(session), this.handled))
-    this.go(Effect.flatMap(handled, () => this.watch(session)))
-    old.supersede(end)
-    succession.retire(succession.atMost(drain, this.drained(old)), () => {
-      old.finish(end)
-      return this.release(old, Cause.empty)
+    const { phase } = this
+    if (phase._tag !== "Connected" || this.ending !== undefined || phase.session.endedWith !== undefined) return
+    const { replacement, session } = phase
+    if (replacement.dial !== undefined) return
+    const begunAt = this.now
+    replacement.begin(this, this.describeAttempt(replacement.failures + 1, replacement.lastCause), {
+      ready: this.draining.hasRoom,
+      onAddress: (address) => Effect.sync(() => void (this.address = Option.some(address))),
+      onConnected: (connection, scope) => {
+        this.retry.lived(this.now - session.establishedAt)
+        this.attemptBegunAt = begunAt
+        this.makeCurrent(connection, scope)
+        const reason = session.lossError(Cause.empty)
+        session.supersede(reason)
+        this.draining.add(session, reason, { usesUntil: this.now + Duration.toMillis(drain) })
+      },
+      onFailed: (cause) => this.attemptEnded.notify(Exit.failCause(cause)),
+      onEnd: (exit) => this.status.attempted(exit, true)
     })
   }
 
-  /** Waits until nobody uses the connection, or can use it any more. */
-  private drained(session: Session<Connection, E>): Effect.Effect<void> {
-    return this.fibers.first(session.drained, this.untilLost(session))
+  // Waiting ------------------------------------------------------------------------------------------------------
+
+  /** The effect waits until the next attempt is due, and makes it; if there is to be none, it closes. */
+  private enterWaiting(
+    due: Option.Option<number>,
+    cause: Cause.Cause<AttemptFailure<E>>,
+    next: Effect.Effect<void>
+  ): Effect.Effect<void> {
+    this.phase = { _tag: "Waiting", next }
+    const nextAttemptAt = Option.map(due, (at) => toWallTime(this.clock, at))
+    this.enter(State.Waiting({ ...this.common("Waiting"), lastCause: Option.some(cause), nextAttemptAt }))
+    return Option.isNone(due)
+      ? Effect.sync(() => this.beginClosing())
+      : Effect.zipRight(this.retry.until(due.value), next)
   }
 
-  /** Waits for the end of the connection, and lets those know who use it. */
-  private untilLost(session: Session<Connection, E>): Effect.Effect<void> {
-    return Effect.map(this.lossOf(session), (cause) => session.finish(session.lost(cause)))
+  /** Makes the next attempt now, if the loop waits for it. */
+  attemptNow(): void {
+    if (this.phase._tag !== "Waiting" || this.ending !== undefined) return
+    this.switchTo(Effect.zipRight(this.events.settled, this.phase.next))
   }
 
-  // Ending -------------------------------------------------------------------------------------------------------
+  // Closing ------------------------------------------------------------------------------------------------------
 
-  /** There will be no other attempt, and the current connection is closed: `close` (X1), or the end of X4, X5, D11. */
-  beginClosing(caller?: Fiber.RuntimeFiber<unknown, unknown>, drain = Duration.zero): void {
-    const succession = this.succession ??= new Succession(this.clock, this.fibers)
-    if (this.isClosing) {
-      if (!this.hasFinished) succession.hurryAfter(drain, this.finished.next)
-      return
-    }
-    const connection = State.connection(this.state)
-    this.enter(State.Closing({ ...this.common("Closing"), connection, reason: this.reason }))
-    // At once: no look-up and no connect is to begin any more, and no successor to become the current connection.
-    const abandoned = Effect.zipRight(this.dialer.abandon(caller), succession.cancel(caller))
-    this.results.notify(this.refusal)
-    this.changed.notify(Exit.void)
-    this.session?.supersede(this.closed)
-    this.go(this.shutDown(succession, abandoned, drain))
+  /** Closes the current connection at once, or after at most this time, and makes no other attempt (X1). */
+  close(drain = Duration.zero): void {
+    this.draining.endBy(this.now + Duration.toMillis(drain))
+    this.beginClosing()
   }
 
-  /** There will be no other connection after the current one, if there is one (X4, X5). */
-  end(reason: ClosedReason<E>, caller: Fiber.RuntimeFiber<unknown, unknown>): void {
-    // What the owner has closed already is not to be closed once more: a later abort is still to be heard (X5).
-    if (this.isClosing && reason._tag === "ClosedByOwner") return
-    const isHeard = this.ending === undefined || (this.ending._tag === "GaveUp" && reason._tag === "Aborted")
-    if (isHeard) this.ending = reason
-    switch (this.state._tag) {
+  /** The current connection is the last one; without one, closes at once (X4, X5). Only the first call counts. */
+  closeAfterCurrent(reason: ClosedReason<E>): void {
+    if (this.isDecided) return
+    this.isDecided = true
+    if (this.ending === undefined || reason._tag === "Aborted") this.ending = reason
+    const { phase, state } = this
+    switch (phase._tag) {
       case "Connecting":
       case "Waiting":
-        return this.beginClosing(caller)
+        return this.beginClosing()
       case "Connected":
-        if (!isHeard) return
-        this.enter({ ...this.state, isLast: true })
-        // Those who wait for the next attempt, because they found the current connection dead, wait for nothing; and
-        // so do those who wait for a successor.
-        if (reason._tag === "Aborted" || this.succession?.isUnderWay === true) this.results.notify(this.refusal)
-        this.succession?.cancel(caller)
-        return
-      case "Closing":
-      case "Closed":
-        if (isHeard && reason._tag === "Aborted") this.enter({ ...this.state, reason })
+        if (state._tag === phase._tag) this.enter(State.Connected({ ...state, isLast: true }))
+        if (reason._tag === "Aborted" || phase.replacement.dial) this.attemptEnded.notify(this.closedExit)
+        return void phase.replacement.abandon()
+      default:
+        if (reason._tag !== "Aborted") return
+        if (state._tag === "Closing") this.enter(State.Closing({ ...state, reason }))
+        if (state._tag === "Closed") this.enter(State.Closed({ ...state, reason }))
     }
   }
 
-  private shutDown(
-    succession: Succession<Address, Connection, E, R>,
-    abandoned: Effect.Effect<void>,
-    drain: Duration.Duration
-  ): Effect.Effect<void> {
+  private beginClosing(): void {
+    if (this.isClosing) return
+    const { phase, session } = this
+    const connection = Option.map(Option.fromNullable(session), ({ connection }) => connection)
+    this.phase = { _tag: "Closing", session }
+    this.enter(State.Closing({ ...this.common("Closing"), connection, reason: this.reason }))
+    const dial = phase._tag === "Connecting" ? phase.dial : phase._tag === "Connected" ? phase.replacement : undefined
+    const abandoned = dial === undefined ? Effect.void : dial.abandon()
+    this.attemptEnded.notify(this.closedExit)
+    this.connectionChanged.notify(Exit.succeed(undefined))
+    this.followers?.forEach((follower) => follower.onClosing())
+    if (session !== undefined) {
+      session.supersede(this.closedError)
+      this.draining.add(session, this.closedError)
+    }
+    this.switchTo(this.finishClosing(session, abandoned))
+  }
+
+  private finishClosing(session: Session<C, E> | undefined, abandoned: Effect.Effect<void>): Effect.Effect<void> {
     return Effect.gen(this, function*() {
-      const { session } = this
-      // A loss that has not been reported yet is one.
-      const loss = session?.end?._tag === "ConnectionLost" ? session.end.cause : Cause.empty
-      const over = this.handlers === undefined ? Effect.void : this.handlers.over
-      const drained = session === undefined ? Effect.void : this.drained(session)
-      yield* succession.atMost(drain, Effect.zipRight(drained, succession.retired))
-      succession.hurry()
-      session?.finish(this.closed)
-      const released = session === undefined ? Effect.void : this.release(session, loss)
       yield* abandoned
-      yield* succession.retired
-      yield* released
+      yield* this.draining.released
       if (session !== undefined) {
-        // The connection stays current until its `Connected` handler has ended (A2), for which `close` must not wait
-        // (D7): closing has finished before the state says so.
-        this.finish()
-        yield* over
-        this.announce(session)
-        yield* over
+        // It stays the current one until its `Connected` handler has ended (A2); `close` does not wait for that (D7).
+        this.endClose()
+        yield* this.events.settled
       }
-      this.session = undefined
+      this.phase = { _tag: "Closed" }
       this.enter(State.Closed({ ...this.common("Closed"), reason: this.reason }))
-      this.finish()
+      this.endClose()
       if (session !== undefined) {
-        this.emit(Event.Disconnected({ cause: loss, generation: session.generation }))
+        this.events.emit(Event.Disconnected({ cause: session.loss, generation: session.generation }))
       }
-      this.bus.end()
-      yield* reportEnd(this.closed)
+      this.events.bus.end()
+      yield* reportEnd(this.closedError)
     })
   }
 
-  /** Leaving the scope (D8). */
-  get leave(): Effect.Effect<void> {
+  private endClose(): void {
+    this.hasClosed = true
+    this.closeEnded.notify(Exit.void)
+  }
+
+  /** Leaves the scope (D8). From inside it waits for nothing, since it would wait for itself. */
+  get dispose(): Effect.Effect<void> {
     return Effect.withFiberRuntime((fiber) => {
-      this.beginClosing(fiber)
-      this.handlers?.interruptAll()
-      // What closing waits for, or the release of a connection, would wait for itself.
-      return this.fibers.isAwaited(fiber) ? Effect.void : Effect.zipRight(this.letHandlerGo(fiber), this.joined)
+      this.close()
+      this.events.interruptAll()
+      if (this.fibers.whereIs(fiber as AnyFiber) !== "outside") return Effect.void
+      const tooLong = sleep(this.clock, this.settings.closeTimeout)
+      return Effect.raceFirst(Effect.interruptible(this.fibers.join), Effect.interruptible(tooLong))
     })
   }
 
-  /** Waits until nothing runs any more; at most for `closeTimeout`, as there may be user code that never ends. */
-  private get joined(): Effect.Effect<void> {
-    const { closeTimeout } = this.settings
-    if (!Duration.isFinite(closeTimeout)) return this.fibers.join
-    return Effect.raceFirst(
-      Effect.interruptible(this.fibers.join),
-      Effect.interruptible(sleep(this.clock, closeTimeout))
-    )
-  }
+  // What all of them need ----------------------------------------------------------------------------------------
 
-  /** Is the connection lost, whether the loop has noticed yet or not? */
-  hasLost(session: Session<Connection, E>): Effect.Effect<boolean> {
-    return Effect.suspend(() =>
-      session.end?._tag === "ConnectionLost" || this.isKnownDead(session.connection)
-        ? Effect.succeed(true)
-        // The one that is forked first is asked first: it answers, if the connection has closed already.
-        : this.fibers.first(Effect.as(this.lossOf(session), true), Effect.as(Effect.yieldNow(), false))
-    )
+  get session(): Session<C, E> | undefined {
+    return "session" in this.phase ? this.phase.session : undefined
   }
-
-  // The loop and those around it ---------------------------------------------------------------------------------
 
   /**
-   * To be called before a fiber waits for the loop to get on. If the loop itself waits for that fiber, neither would
-   * ever go on: so the loop does not wait for that handler any longer, and for an attempt, or for the watch of a
-   * connection, it is a mistake (D7).
+   * To be run before a fiber waits for the loop (D7): the loop stops waiting for handlers that the fiber belongs to,
+   * and an attempt, a `closed` or a policy that would wait for itself dies.
    */
-  beforeWaiting(
-    fiber: Fiber.RuntimeFiber<unknown, unknown>,
-    reason: "connection" | "end"
-  ): Effect.Effect<void> {
-    if (!this.fibers.haveStarted(fiber)) return Effect.void
-    const mistake = Effect.die(
-      new Cause.RuntimeException(`The connection to "${this.settings.serverName}" waits for itself`)
-    )
-    return Effect.zipRight(
-      this.letHandlerGo(fiber, reason),
-      Effect.if(this.waitsFor(fiber), { onTrue: () => mistake, onFalse: () => Effect.void })
-    )
+  beforeWaiting(fiber: AnyFiber): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.fibers.whereIs(fiber) === "outside") return Effect.void
+      this.fibers.letHandlersGo(fiber)
+      return this.waitsFor(fiber)
+        ? Effect.die(new Cause.RuntimeException(`The connection to "${this.settings.serverName}" waits for itself`))
+        : Effect.void
+    })
   }
 
-  /** The fiber, if it is a handler or one that a handler waits for, is about to wait for what comes after that (D7). */
-  letHandlerGo(
-    fiber: Fiber.RuntimeFiber<unknown, unknown>,
-    reason: "connection" | "end" = "connection"
-  ): Effect.Effect<void> {
-    return this.handlers === undefined ? Effect.void : this.handlers.letGo(fiber, reason)
+  private waitsFor(fiber: AnyFiber): boolean {
+    const { current, phase } = this
+    return fiber === current ||
+      phase._tag === "Connecting" && phase.dial?.runsIn(fiber) === true ||
+      phase._tag === "Connected" && (fiber === phase.session.watch || phase.replacement.dial?.runsIn(fiber) === true)
   }
 
-  private waitsFor(fiber: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<boolean> {
-    const { leg, succession } = this
-    return Effect.suspend(() => leg === undefined ? Effect.succeed(false) : isSameOrChildOf(fiber, leg)).pipe(
-      Effect.filterOrElse((isLeg) => isLeg, () => this.dialer.waitsFor(fiber)),
-      Effect.filterOrElse(
-        (isDialling) => isDialling,
-        () => succession === undefined ? Effect.succeed(false) : succession.waitsFor(fiber)
-      )
-    )
+  private get now(): number {
+    return now(this.clock)
   }
 
-  /** Waits for a connection, in the given fiber. */
-  waitFor<A, E2>(fiber: Fiber.RuntimeFiber<unknown, unknown>, signal: Effect.Effect<A, E2>): Effect.Effect<A, E2> {
-    return Effect.zipRight(this.beforeWaiting(fiber, "connection"), this.status.whileWaiting(signal))
-  }
-
-  /** Emits an event at this stroke; the effect waits until the loop may go on from it. */
-  private report(event: Event.ConnectionEvent<Connection, E, Address>): Effect.Effect<void> {
-    this.emit(event)
-    return this.handled
-  }
-
-  private emit(event: Event.ConnectionEvent<Connection, E, Address>): void {
-    this.bus.publish(Event.mapAddress(event, () => undefined))
-    this.handlers?.call(event)
-  }
-
-  private get handled(): Effect.Effect<void> {
-    return this.handlers === undefined ? Effect.void : this.handlers.settled
-  }
-
-  /** Takes the loop over: nothing that the previous leg would have done next will happen. */
-  private go(leg: Effect.Effect<void, never, R>): void {
-    const previous = this.leg
-    this.leg = this.fibers.fork(leg)
+  /**
+   * The next phase takes over: what the previous one would have done next does not happen. As `FiberHandle.run` does.
+   */
+  private switchTo(next: Effect.Effect<void, never, R>): void {
+    const previous = this.current
+    this.current = this.fibers.fork(next)
     if (previous !== undefined) interrupt(previous)
   }
 
-  private describeAttempt(): Omit<Attempt<Address>, "untimed"> {
-    return {
-      serverName: this.settings.serverName,
-      owner: this.owner,
-      generation: this.state.generation + 1,
-      number: this.cycle.attempt,
-      lastCause: this.state.lastCause,
-      previousAddress: this.address,
-      failedAttempts: Effect.sync(() => this.failedAttempts),
-      abort: (error) =>
-        Effect.withFiberRuntime((caller) => {
-          const cause: Cause.Cause<unknown> = Cause.fail(error)
-          // What the attempt fails with is an error of the look-up or the connector.
-          this.end({ _tag: "Aborted", cause: cause as Cause.Cause<E> }, caller)
-          return Effect.fail(error)
-        })
-    }
+  /** Emits an event; the effect waits until it has been handled (E1). */
+  private report(event: Event.ConnectionEvent<C, E, A>): Effect.Effect<void> {
+    this.events.emit(event)
+    return this.events.settled
   }
 
-  private connecting(deadline: Option.Option<number>): void {
-    this.enter(State.Connecting({ ...this.common("Connecting"), deadline }))
+  private enter(state: State.ConnectionState<C, E>): void {
+    this.status.enter(state, this.now)
   }
 
-  private common(next: State.ConnectionState<Connection, E>["_tag"]): State.Common<E> {
+  private showConnecting(deadline: Option.Option<number> = Option.none()): void {
+    const at = Option.map(deadline, (at) => toWallTime(this.clock, at))
+    this.enter(State.Connecting({ ...this.common("Connecting"), deadline: at }))
+  }
+
+  private common(next: State.ConnectionState<C, E>["_tag"]): State.Common<E> {
     const { _tag, generation, lastCause, since } = this.state
     return {
       since: next === _tag ? since : this.clock.unsafeCurrentTimeMillis(),
@@ -500,6 +376,25 @@ export class Loop<Address, Connection, E, R> extends Standing<Connection, E> {
       attempt: Math.max(this.cycle.attempt, 1),
       address: this.address,
       lastCause
+    }
+  }
+
+  private describeAttempt(number: number, lastCause: Attempt<A>["lastCause"]): Omit<Attempt<A>, "untimed"> {
+    return {
+      serverName: this.settings.serverName,
+      owner: this.owner,
+      generation: this.state.generation + 1,
+      number,
+      lastCause,
+      previousAddress: this.address,
+      elsewhere: this.elsewhere,
+      failedAttempts: Effect.sync(() => this.failedAttempts),
+      abort: (error) =>
+        Effect.suspend(() => {
+          // What an attempt aborts with is an error of the look-up or the connector.
+          this.closeAfterCurrent({ _tag: "Aborted", cause: Cause.fail(error) as Cause.Cause<never> })
+          return Effect.fail(error)
+        })
     }
   }
 }

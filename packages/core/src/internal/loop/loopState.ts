@@ -1,61 +1,66 @@
-import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import { type ClosedReason, ConnectionClosed, ConnectionLost } from "../../ConnectionError.js"
-import * as State from "../../ConnectionState.js"
+import { type ClosedReason, ConnectionClosed, NotConnected } from "../../ConnectionError.js"
+import type { ConnectionState } from "../../ConnectionState.js"
 import type { AttemptFailure } from "../../Connector.js"
 import { Signal } from "../base/signal.js"
 import type { Session } from "./session.js"
-import { Status } from "./status.js"
+import type { Status } from "./status.js"
 
 /**
- * What is the case with a persistent connection, and what those get who ask for a connection. The loop makes it so.
+ * A stream that goes on from connection to connection.
  *
  * @internal
  */
-export abstract class Standing<Connection, E> {
+export interface Follower<C, E> {
+  /** A connection has become the current one. */
+  readonly onSession: (session: Session<C, E>) => void
+  /** There will be no other connection. */
+  readonly onClosing: () => void
+}
+
+/**
+ * The current state, and the answer that it implies for each kind of caller. Only the loop changes it.
+ *
+ * @internal
+ */
+export abstract class LoopState<C, E> {
   abstract readonly settings: {
     readonly serverName: string
-    readonly connector: { readonly isClosed?: ((connection: Connection) => boolean) | undefined }
+    readonly connector: { readonly isClosed?: ((connection: C) => boolean) | undefined }
   }
+  abstract readonly status: Status<C, E>
+  /** The current connection, which may have ended. */
+  abstract readonly session: Session<C, E> | undefined
 
-  readonly status: Status<Connection, E>
-  /** The current connection, as long as it is one; it may be dead. */
-  session: Session<Connection, E> | undefined
-  /** A connection has been established, or there will be no other. */
-  readonly changed = new Signal<void>()
+  /** A connection has been established, or closing has begun: then there is no session. */
+  readonly connectionChanged = new Signal<Session<C, E> | undefined>()
   /** An attempt has ended, or there will be no other. */
-  readonly results = new Signal<Connection, AttemptFailure<E> | ConnectionClosed<E>>()
-  readonly finished = new Signal<void>()
-  /** Closing has finished (X1). The state may not be `Closed` yet: a `Connected` handler can still be running (A2). */
-  hasFinished = false
-  /** Why there will be no other connection, unless `close` is the reason: the first to say so is heard (X4, X5, D11). */
+  readonly attemptEnded = new Signal<C, AttemptFailure<E> | ConnectionClosed<E>>()
+  readonly closeEnded = new Signal<void>()
+  /** Closing has finished (X1). The state is `Closed` when the `Connected` handler has ended too (A2). */
+  hasClosed = false
+  followers: Set<Follower<C, E>> | undefined
+  /** Consecutive failed attempts (C7). */
+  protected failedAttempts = 0
+  /** Why there will be no other connection; undefined as well after a mere `close`. */
   protected ending: ClosedReason<E> | undefined
 
-  constructor(now: number) {
-    this.status = new Status<Connection, E>(State.Connecting({
-      since: now,
-      generation: 0,
-      attempt: 1,
-      address: Option.none(),
-      lastCause: Option.none(),
-      deadline: Option.none()
-    }))
-  }
-
-  get state(): State.ConnectionState<Connection, E> {
+  get state(): ConnectionState<C, E> {
     return this.status.state
   }
 
-  /** Is there a connection to hand out (A3, A4)? */
-  isOpen(): this is { readonly session: Session<Connection, E> } {
-    return this.state._tag === "Connected" && this.session?.end === undefined &&
-      !this.isKnownDead(this.state.connection)
+  /** The session that is handed out: the current one, unless its connection is known to be closed (A3, A4). */
+  get openSession(): Session<C, E> | undefined {
+    const { session, state } = this
+    return state._tag === "Connected" && session !== undefined && !this.hasEnded(session) ? session : undefined
   }
 
-  protected isKnownDead(connection: Connection): boolean {
+  /** Is the connection known to be closed, even if the loop has not noticed yet? */
+  hasEnded(session: Session<C, E>): boolean {
+    if (session.endedWith !== undefined) return true
     try {
-      return this.settings.connector.isClosed?.(connection) === true
+      return this.settings.connector.isClosed?.(session.connection) === true
     } catch {
       return false
     }
@@ -65,41 +70,30 @@ export abstract class Standing<Connection, E> {
     return this.state._tag === "Closing" || this.state._tag === "Closed"
   }
 
-  get isAborted(): boolean {
-    return this.ending?._tag === "Aborted"
-  }
-
   get willNotReconnect(): boolean {
     return this.isClosing || this.ending !== undefined
   }
 
+  /** The error for `whenDisconnected: "fail"`. A connection that is dead is lost, even if nobody knows its end yet. */
+  get notConnected(): NotConnected<E> {
+    const { settings: { serverName }, state: { generation, lastCause } } = this
+    const { failedAttempts, session } = this
+    return session === undefined
+      ? new NotConnected({ serverName, generation, failedAttempts, lastCause })
+      : new NotConnected({ serverName, generation, failedAttempts: 0, lastCause: Option.some(session.loss) })
+  }
+
+  /** The error for every caller once closing has begun. */
+  get closedError(): ConnectionClosed<E> {
+    return new ConnectionClosed({ serverName: this.settings.serverName, reason: this.reason })
+  }
+
+  /** The answer of `connectedOrFailedToConnect` when there will be no other attempt (A5, X5). */
+  get closedExit(): Exit.Exit<never, E | ConnectionClosed<E>> {
+    return this.ending?._tag === "Aborted" ? Exit.failCause(this.ending.cause) : Exit.fail(this.closedError)
+  }
+
   protected get reason(): ClosedReason<E> {
     return this.ending ?? { _tag: "ClosedByOwner" }
-  }
-
-  /** What those get who do not want to wait while there is no connection. */
-  get disconnected(): ConnectionLost<E> {
-    const { generation, lastCause } = this.state
-    const cause = Option.getOrElse(lastCause, () => Cause.empty)
-    return new ConnectionLost({ serverName: this.settings.serverName, generation, cause }) as ConnectionLost<E>
-  }
-
-  /** What everyone gets who asks for a connection that there will not be. */
-  get closed(): ConnectionClosed<E> {
-    return new ConnectionClosed({ serverName: this.settings.serverName, reason: this.reason }) as ConnectionClosed<E>
-  }
-
-  /** What `connectedOrFailedToConnect` answers once aborted or closed (A5, X5). */
-  get refusal(): Exit.Exit<never, E | ConnectionClosed<E>> {
-    return this.ending?._tag === "Aborted" ? Exit.failCause(this.ending.cause) : Exit.fail(this.closed)
-  }
-
-  protected enter(state: State.ConnectionState<Connection, E>): void {
-    this.status.enter(state)
-  }
-
-  protected finish(): void {
-    this.hasFinished = true
-    this.finished.notify(Exit.void)
   }
 }

@@ -7,10 +7,10 @@ import * as Random from "effect/Random"
 import type * as Schedule from "effect/Schedule"
 import * as ScheduleDecision from "effect/ScheduleDecision"
 import * as Intervals from "effect/ScheduleIntervals"
-import { redactCause } from "../base/redact.js"
-import { millisUntil, sleepUntil } from "../base/sleep.js"
+import { printableCause } from "../base/render.js"
+import { millisUntil, now, sleepUntil } from "../base/time.js"
 
-/** What is waited, from the beginning of the attempt, if the schedule itself dies: the original's delay. */
+/** The delay, in ms from the beginning of the attempt, if the schedule dies: the original's. */
 const fallback = 10_000
 
 /** @internal */
@@ -22,21 +22,21 @@ export interface RetrySettings<E, R> {
 }
 
 /**
- * Steps a schedule with a "now" of one's own. `Schedule.driver` takes the moment of the failure and sleeps from there;
- * here the delay runs from the moment at which the attempt began (T1, T2).
+ * Steps a schedule with the moment at which an attempt began as its "now" (T1, T2). `Schedule.driver` takes the moment
+ * of the failure, and sleeps from there. All moments are in ms of monotonic time.
  *
  * @internal
  */
 export class RetryDriver<E, R> {
   private state: unknown
   /** How many attempts have followed each other without any delay. */
-  private hotTurns = 0
+  private attemptsWithoutDelay = 0
 
   constructor(private readonly settings: RetrySettings<E, R>, private readonly clock: Clock.Clock) {
     this.state = settings.schedule.initial
   }
 
-  /** When the next attempt is due after one that failed, in ms; none if the schedule has ended. */
+  /** When the next attempt is due after a failed one; none if the schedule has ended. */
   afterFailure(attemptBegunAt: number, cause: Cause.Cause<E>): Effect.Effect<Option.Option<number>, never, R> {
     const { schedule, serverName } = this.settings
     return Effect.suspend(() => schedule.step(attemptBegunAt, cause, this.state)).pipe(
@@ -44,9 +44,9 @@ export class RetryDriver<E, R> {
         this.state = state
         return ScheduleDecision.isDone(decision) ? Option.none() : Option.some(Intervals.start(decision.intervals))
       }),
-      // D10: not even a policy that dies stops the loop.
+      // D10: a policy that dies does not stop the loop either.
       Effect.catchAllCause((defect) =>
-        Effect.logError(`The retry policy of "${serverName}" failed`, redactCause(defect)).pipe(
+        Effect.logError(`The retry policy of "${serverName}" failed`, printableCause(defect)).pipe(
           Effect.annotateLogs("server_name", serverName),
           Effect.as(Option.some(attemptBegunAt + fallback))
         )
@@ -54,36 +54,40 @@ export class RetryDriver<E, R> {
     )
   }
 
-  /** A connection that has lived so long, in ms, is over: if it was a success, that starts everything again (D11). */
+  /** A connection has lived for this time, in ms. If it was a success, the schedule restarts (D11, D14). */
   lived(uptime: number): void {
     if (uptime >= Duration.toMillis(this.settings.minUptime)) this.state = this.settings.schedule.initial
   }
 
-  /** When the next attempt is due after the loss of a connection that has lived so long, in ms. */
+  /** When the next attempt is due after the loss of a connection that has lived for this time, in ms. */
   afterLoss(
     attemptBegunAt: number,
     uptime: number,
     cause: Cause.Cause<E>
   ): Effect.Effect<Option.Option<number>, never, R> {
     this.lived(uptime)
-    const next = this.afterFailure(attemptBegunAt, cause)
-    const reconnectJitter = Duration.toMillis(this.settings.reconnectJitter)
-    // Clients that were cut off together must not come back together.
-    return reconnectJitter === 0
-      ? next
-      : Effect.zipWith(next, Random.next, (at, part) => {
-        const now = this.clock.unsafeCurrentTimeMillis()
-        return Option.map(at, (at) => Math.max(at, now) + part * reconnectJitter)
-      })
+    const stepped = Effect.map(this.afterFailure(attemptBegunAt, cause), (due) => {
+      // D11: a success whose delay has passed does not take the first delay away from the first failure after it.
+      if (Option.exists(due, (at) => millisUntil(this.clock, at) === 0)) this.lived(uptime)
+      return due
+    })
+    const jitter = Duration.toMillis(this.settings.reconnectJitter)
+    return jitter === 0
+      ? stepped
+      : Effect.zipWith(
+        stepped,
+        Random.next,
+        (due, part) => Option.map(due, (at) => Math.max(at, now(this.clock)) + part * jitter)
+      )
   }
 
   /** Waits until an attempt is due. */
   until(at: number): Effect.Effect<void> {
     const isDue = millisUntil(this.clock, at) === 0
-    this.hotTurns = isDue ? this.hotTurns + 1 : 0
+    this.attemptsWithoutDelay = isDue ? this.attemptsWithoutDelay + 1 : 0
     if (!isDue) return sleepUntil(this.clock, at)
-    // Even without any delay others get their turn (D11): fibers always; timers now and then, which takes as many yields
-    // as Effect's scheduler lets pass before it lets go of the thread.
-    return Effect.repeatN(Effect.yieldNow(), this.hotTurns % 64 === 63 ? 2_100 : 0)
+    // D11: other fibers always get a turn. Timers get one now and then: Effect's scheduler yields to them after 2,048
+    // turns.
+    return Effect.repeatN(Effect.yieldNow(), this.attemptsWithoutDelay % 64 === 63 ? 2_100 : 0)
   }
 }

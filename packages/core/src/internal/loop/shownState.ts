@@ -1,24 +1,20 @@
 import * as Option from "effect/Option"
 import type { ConnectionState } from "../../ConnectionState.js"
-import { summary } from "../base/cause.js"
-import { redact } from "../base/redact.js"
+import { render, summary } from "../base/render.js"
 
 /**
- * A state as logs may see it: without the connection, which may hold anything.
+ * A state as people and logs may see it: without the connection, which may hold anything, and with the causes in words.
  *
  * @internal
  */
-export const redactState = (state: ConnectionState<unknown, unknown>) => ({
-  ...withoutConnection(state),
-  address: Option.map(state.address, redact),
-  lastCause: Option.map(state.lastCause, summary),
-  ..."reason" in state && "cause" in state.reason
-    ? { reason: { ...state.reason, cause: summary(state.reason.cause) } }
-    : {}
-})
-
-const withoutConnection = (state: ConnectionState<unknown, unknown>) => {
-  if (!("connection" in state)) return state
-  const { connection: _, ...rest } = state
-  return rest
+export const shownState = (state: ConnectionState<unknown, unknown>) => {
+  const { connection: _, ...rest }: typeof state & { readonly connection?: unknown } = state
+  return {
+    ...rest,
+    address: Option.map(state.address, render),
+    lastCause: Option.map(state.lastCause, summary),
+    ..."reason" in state && "cause" in state.reason
+      ? { reason: { ...state.reason, cause: summary(state.reason.cause) } }
+      : {}
+  }
 }

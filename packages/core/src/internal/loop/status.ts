@@ -1,72 +1,101 @@
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import type * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
-import * as Subscribable from "effect/Subscribable"
-import type { ConnectionState } from "../../ConnectionState.js"
+import * as SubscriptionRef from "effect/SubscriptionRef"
+import type { ConnectionEvent } from "../../ConnectionEvent.js"
+import { Connecting, connection, type ConnectionState } from "../../ConnectionState.js"
 import type { AttemptFailure } from "../../Connector.js"
+import { runNow } from "../base/effect3.js"
 import { EventBus } from "../base/eventBus.js"
+import { now } from "../base/time.js"
 
 /**
- * Told of what happens at the stroke at which it happens.
+ * Called synchronously with every change.
  *
  * @internal
  */
-export interface Observer<Connection, E> {
-  readonly onTransition?: (previous: ConnectionState<Connection, E>, next: ConnectionState<Connection, E>) => void
-  /** An attempt has ended; by an interruption, if it was abandoned. One of a refresh is no transition if it fails. */
+export interface Observer<C, E> {
+  /** `at` is in ms of monotonic time. An observer is first called with the present state as both arguments. */
+  readonly onTransition?: (previous: ConnectionState<C, E>, next: ConnectionState<C, E>, at: number) => void
+  /** An event, with the address, when it is published (E1). */
+  readonly onEvent?: (event: ConnectionEvent<C, E>) => void
+  /** An attempt has ended, an abandoned one with an interruption. A failed refresh is not a transition. */
   readonly onAttempt?: (exit: Exit.Exit<unknown, AttemptFailure<E>>, isRefresh: boolean) => void
-  /** So many wait for a connection. */
+  /** The number of fibers that wait for a connection has changed. */
   readonly onWaiting?: (waiting: number) => void
 }
 
 /**
- * The state, the one source of truth, and those who look at it. For each way of looking nothing is made before
- * somebody looks.
- *
- * It does what a `SubscriptionRef` does, for readers, but in one respect: a `SubscriptionRef` is set behind a semaphore,
- * hence in a later turn, and in between would say what is no longer true.
+ * The state, and everybody who observes it. What nobody has asked for is not made.
  *
  * @internal
  */
-export class Status<Connection, E> {
-  private changes: EventBus<ConnectionState<Connection, E>> | undefined
-  private observers: Set<Observer<Connection, E>> | undefined
-  /** How many wait for a connection. */
+export class Status<C, E> {
+  /** How many fibers wait for a connection. */
   waiting = 0
+  private bus: EventBus<ConnectionState<C, E>> | undefined
+  private observers: Set<Observer<C, E>> | undefined
+  private ref: SubscriptionRef.SubscriptionRef<Option.Option<C>> | undefined
 
-  constructor(public state: ConnectionState<Connection, E>) {}
+  state: ConnectionState<C, E>
+  /** When this phase began, in ms of monotonic time. */
+  enteredAt: number
 
-  enter(state: ConnectionState<Connection, E>): void {
+  constructor(clock: Clock.Clock, private readonly runtime: Runtime.Runtime<never>) {
+    const none = Option.none()
+    const since = clock.unsafeCurrentTimeMillis()
+    this.state = Connecting({ since, generation: 0, attempt: 1, address: none, lastCause: none, deadline: none })
+    this.enteredAt = now(clock)
+  }
+
+  enter(state: ConnectionState<C, E>, at: number): void {
     const previous = this.state
     this.state = state
-    this.observers?.forEach((observer) => observer.onTransition?.(previous, state))
-    this.changes?.publish(state)
+    if (previous._tag !== state._tag || previous.since !== state.since) this.enteredAt = at
+    this.observers?.forEach((observer) => observer.onTransition?.(previous, state, at))
+    this.bus?.publish(state)
+    this.setCurrent(connection(previous))
+  }
+
+  private setCurrent(previous: Option.Option<C>): void {
+    const { ref } = this
+    const next = () => connection(this.state)
+    if (ref === undefined || Option.getOrUndefined(next()) === Option.getOrUndefined(previous)) return
+    // It waits for a subscriber that is just subscribing: by then, the state may be another one.
+    runNow(this.runtime, SubscriptionRef.update(ref, next))
+  }
+
+  happened(event: ConnectionEvent<C, E>): void {
+    this.observers?.forEach((observer) => observer.onEvent?.(event))
   }
 
   attempted(exit: Exit.Exit<unknown, AttemptFailure<E>>, isRefresh: boolean): void {
     this.observers?.forEach((observer) => observer.onAttempt?.(exit, isRefresh))
   }
 
-  get subscribable(): Subscribable.Subscribable<ConnectionState<Connection, E>> {
-    return Subscribable.make({
-      get: Effect.sync(() => this.state),
-      changes: Stream.suspend(() => {
-        if (this.changes === undefined) {
-          this.changes = new EventBus()
-          this.changes.publish(this.state)
-        }
-        return this.changes.stream
-      })
-    })
+  /** The states, from the present one on. */
+  get changes(): EventBus<ConnectionState<C, E>> {
+    if (this.bus === undefined) {
+      this.bus = new EventBus()
+      this.bus.publish(this.state)
+    }
+    return this.bus
   }
 
-  /** From now on, beginning with the state as it is, until the scope is closed. */
-  observe(observer: Observer<Connection, E>): Effect.Effect<void, never, Scope.Scope> {
+  /** The current connection, set in the same turn as the state (A1, A2). */
+  get current(): SubscriptionRef.SubscriptionRef<Option.Option<C>> {
+    return this.ref ??= Effect.runSync(SubscriptionRef.make(connection(this.state)))
+  }
+
+  /** From now on, beginning with the present state, until the scope is closed. */
+  observe(observer: Observer<C, E>): Effect.Effect<void, never, Scope.Scope> {
     return Effect.asVoid(Effect.acquireRelease(
       Effect.sync(() => {
         this.observers = (this.observers ?? new Set()).add(observer)
-        observer.onTransition?.(this.state, this.state)
+        observer.onTransition?.(this.state, this.state, this.enteredAt)
         observer.onWaiting?.(this.waiting)
       }),
       () => Effect.sync(() => this.observers?.delete(observer))
@@ -75,11 +104,15 @@ export class Status<Connection, E> {
 
   /** Runs an effect that waits for a connection. */
   whileWaiting<A, E2>(effect: Effect.Effect<A, E2>): Effect.Effect<A, E2> {
-    const count = (difference: number) =>
-      Effect.sync(() => {
-        this.waiting += difference
-        this.observers?.forEach((observer) => observer.onWaiting?.(this.waiting))
-      })
-    return Effect.acquireUseRelease(count(1), () => effect, () => count(-1))
+    return Effect.acquireUseRelease(
+      Effect.sync(() => this.countWaiting(1)),
+      () => effect,
+      () => Effect.sync(() => this.countWaiting(-1))
+    )
+  }
+
+  countWaiting(difference: 1 | -1): void {
+    this.waiting += difference
+    this.observers?.forEach((observer) => observer.onWaiting?.(this.waiting))
   }
 }

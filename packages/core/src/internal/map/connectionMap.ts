@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import { dual, identity } from "effect/Function"
+import { identity } from "effect/Function"
 import * as Inspectable from "effect/Inspectable"
 import * as MutableHashMap from "effect/MutableHashMap"
 import * as Option from "effect/Option"
@@ -15,13 +15,12 @@ import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import type { ConnectionMap, Options } from "../../ConnectionMap.js"
 import type { PersistentConnection } from "../../PersistentConnection.js"
-import { FairSemaphore } from "../base/fairSemaphore.js"
-import { ownRuntime } from "../base/fibers.js"
+import { ownRuntime } from "../base/effect3.js"
 import * as option from "../base/options.js"
-import { redact } from "../base/redact.js"
-import { millisUntil, sleepUntil } from "../base/sleep.js"
-import { admitted } from "../connector/connector.js"
-import * as persistentConnection from "../loop/persistentConnection.js"
+import { render } from "../base/render.js"
+import { millisUntil, now, sleepUntil } from "../base/time.js"
+import { limitAttempts, makeAttemptLimiter } from "../connector/connector.js"
+import * as persistentConnection from "../loop/service.js"
 
 /** @internal */
 export const TypeId = "~persistent-connection/ConnectionMap" as const
@@ -71,7 +70,7 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
   }
 
   toJSON() {
-    return { _id: "ConnectionMap", keys: this.keys.map(redact) }
+    return { _id: "ConnectionMap", keys: this.keys.map(render) }
   }
 
   get keys(): Array<Key> {
@@ -117,7 +116,7 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
         this.detach(entry)
         return this.close(entry)
       }
-      entry.expiresAt = this.clock.unsafeCurrentTimeMillis() + this.idleTimeToLive
+      entry.expiresAt = now(this.clock) + this.idleTimeToLive
       this.idle.add(entry)
       if (this.idleTimeToLive < Infinity) {
         this.sweeper ??= Runtime.runFork(this.runtime, this.sweep, { immediate: false })
@@ -195,24 +194,22 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
 const hasStarted = <Connection, E>(
   made: Exit.Exit<PersistentConnection<Connection, E>> | null,
   fiber: Fiber.RuntimeFiber<unknown, unknown>
-): boolean => made !== null && Exit.isSuccess(made) && persistentConnection.loopOf(made.value).fibers.haveStarted(fiber)
+): boolean =>
+  made !== null && Exit.isSuccess(made) && persistentConnection.loopOf(made.value).fibers.whereIs(fiber) !== "outside"
 
 /** @internal */
 export const make = <Key, Address, Connection, EA, EC, RA, RC, RS, RH>(
   options: Options<Key, Address, Connection, EA, EC, RA, RC, RS, RH>
 ): Effect.Effect<ConnectionMap<Key, Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> =>
   Effect.uninterruptible(Effect.gen(function*() {
-    const { idleTimeToLive, maxConcurrentConnects } = yield* Effect.sync(() => decode(options))
+    const { idleTimeToLive, limiter } = yield* Effect.sync(() => decode(options))
     const scope = yield* Effect.scope
     const clock = yield* Effect.clock
     const runtime = yield* ownRuntime<RA | RC | RS | RH>()
-    const semaphore = maxConcurrentConnects === Infinity ? undefined : new FairSemaphore(maxConcurrentConnects)
     const open = (key: Key) =>
       Effect.suspend(() => {
         const own = options.options(key)
-        const connector = semaphore === undefined
-          ? own.connector
-          : admitted(own.connector, (wait, connect) => semaphore.pass(wait, connect))
+        const connector = limiter === undefined ? own.connector : limitAttempts(own.connector, limiter)
         return persistentConnection.make({ ...own, connector })
       }).pipe(
         Effect.mapInputContext((own: Context.Context<Scope.Scope>) => Context.merge(runtime.context, own))
@@ -223,38 +220,33 @@ export const make = <Key, Address, Connection, EA, EC, RA, RC, RS, RH>(
   }))
 
 const decode = (options: {
+  readonly options: unknown
   readonly idleTimeToLive?: Duration.DurationInput | undefined
   readonly maxConcurrentConnects?: number | undefined
 }) => {
   const { idleTimeToLive = Duration.zero, maxConcurrentConnects = Infinity } = options
-  option.check(maxConcurrentConnects >= 1, "maxConcurrentConnects", "1 or more", maxConcurrentConnects)
+  option.checkKind(typeof options.options === "function", "options", "a function", options.options)
+  const isCount = Number.isSafeInteger(maxConcurrentConnects) || maxConcurrentConnects === Infinity
+  option.check(
+    isCount && maxConcurrentConnects >= 1,
+    "maxConcurrentConnects",
+    "an integer of 1 or more, or Infinity",
+    maxConcurrentConnects
+  )
   return {
     idleTimeToLive: Duration.toMillis(option.duration("idleTimeToLive", idleTimeToLive)),
-    maxConcurrentConnects: Math.floor(maxConcurrentConnects)
+    limiter: maxConcurrentConnects === Infinity ? undefined : makeAttemptLimiter(maxConcurrentConnects)
   }
 }
 
 const impl = <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>) => self as Impl<Key, Connection, E>
 
 /** @internal */
-export const get: {
-  <Key>(key: Key): <Connection, E>(
-    self: ConnectionMap<Key, Connection, E>
-  ) => Effect.Effect<PersistentConnection<Connection, E>, never, Scope.Scope>
-  <Key, Connection, E>(
-    self: ConnectionMap<Key, Connection, E>,
-    key: Key
-  ): Effect.Effect<PersistentConnection<Connection, E>, never, Scope.Scope>
-} = dual(2, <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>, key: Key) => impl(self).get(key))
+export const get = <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>, key: Key) => impl(self).get(key)
 
 /** @internal */
-export const invalidate: {
-  <Key>(key: Key): <Connection, E>(self: ConnectionMap<Key, Connection, E>) => Effect.Effect<void>
-  <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>, key: Key): Effect.Effect<void>
-} = dual(
-  2,
-  <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>, key: Key) => impl(self).invalidate(key)
-)
+export const invalidate = <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>, key: Key) =>
+  impl(self).invalidate(key)
 
 /** @internal */
 export const keys = <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>): Effect.Effect<Array<Key>> =>

@@ -7,14 +7,13 @@ import type { Predicate, Refinement } from "effect/Predicate"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import type { ClosedReason } from "../../ConnectionError.js"
-import type { ConnectionEvent } from "../../ConnectionEvent.js"
+import * as Event from "../../ConnectionEvent.js"
 import type { ConnectionState } from "../../ConnectionState.js"
 import type { PersistentConnection } from "../../PersistentConnection.js"
 import type { Entry, Recorder, Writable } from "../../testing/Recorder.js"
-import { summary } from "../base/cause.js"
-import { redact } from "../base/redact.js"
+import { summary } from "../base/render.js"
 import { Signal } from "../base/signal.js"
-import { loopOf } from "../loop/persistentConnection.js"
+import { loopOf } from "../loop/service.js"
 
 class Impl<A extends { readonly _tag: string }> implements Writable<A> {
   private readonly all: Array<Entry<A>> = []
@@ -34,7 +33,7 @@ class Impl<A extends { readonly _tag: string }> implements Writable<A> {
 
   readonly render = Effect.map(
     this.entries,
-    (entries) => table(entries.map(({ at, value }) => [`${at} ms`, value._tag, this.describe(value)]))
+    (entries) => table(entries.map(({ at, value }) => [`${at} ms`, this.describe(value)]))
   )
 
   waitFor<Tag extends A["_tag"]>(tag: Tag): Effect.Effect<Entry<Extract<A, { readonly _tag: Tag }>>>
@@ -49,28 +48,26 @@ class Impl<A extends { readonly _tag: string }> implements Writable<A> {
   }
 }
 
-/** Rows with the columns aligned; the last column is free. */
-const table = (rows: ReadonlyArray<readonly [string, string, string]>): string => {
-  const width = (column: 0 | 1) => Math.max(...rows.map((row) => row[column].length))
-  const widths = [width(0), width(1)] as const
-  return rows
-    .map(([at, tag, text]) => `${at.padEnd(widths[0])}  ${tag.padEnd(widths[1])}  ${text}`.trimEnd())
-    .join("\n")
+/** Rows with the first column aligned. */
+const table = (rows: ReadonlyArray<readonly [string, string]>): string => {
+  const width = Math.max(...rows.map(([at]) => at.length))
+  return rows.map(([at, text]) => `${at.padEnd(width)}  ${text}`.trimEnd()).join("\n")
 }
 
 const start = <A extends { readonly _tag: string }>(describe: (value: A) => string): Effect.Effect<Impl<A>> =>
   Effect.map(Effect.clock, (clock) => new Impl(clock, describe))
 
 /** @internal */
-export const make = <Connection, E, Address>(): Effect.Effect<Writable<ConnectionEvent<Connection, E, Address>>> =>
-  start<ConnectionEvent<Connection, E, Address>>(describeEvent)
+export const make = <Connection, E, Address>(): Effect.Effect<
+  Writable<Event.ConnectionEvent<Connection, E, Address>>
+> => start<Event.ConnectionEvent<Connection, E, Address>>(Event.message)
 
 /** @internal */
 export const events = <Connection, E>(
   self: PersistentConnection<Connection, E>
-): Effect.Effect<Recorder<ConnectionEvent<Connection, E, void>>, never, Scope.Scope> =>
+): Effect.Effect<Recorder<Event.ConnectionEvent<Connection, E, void>>, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const recorder = yield* start<ConnectionEvent<Connection, E, void>>(describeEvent)
+    const recorder = yield* start<Event.ConnectionEvent<Connection, E, void>>(Event.message)
     const queue = yield* self.subscribe
     const follow: Effect.Effect<never> = Effect.flatMap(Queue.takeBetween(queue, 1, Infinity), (events) => {
       for (const event of events) recorder.write(event)
@@ -93,23 +90,10 @@ export const states = <Connection, E>(
     return recorder
   })
 
-const describeEvent = (event: ConnectionEvent<unknown, unknown>): string => {
-  switch (event._tag) {
-    case "AttemptingToConnect":
-    case "Connected":
-      return `generation ${event.generation}`
-    case "ObtainedAddress": {
-      const attempt = `attempt ${event.attempt}`
-      return event.address === undefined ? attempt : `${attempt}: ${redact(event.address)}`
-    }
-    case "FailedToConnect":
-      return `attempt ${event.attempt}: ${summary(event.cause)}`
-    case "Disconnected":
-      return `generation ${event.generation}: ${summary(event.cause)}`
-  }
-}
+const describeState = (state: ConnectionState<unknown, unknown>): string =>
+  `${state._tag.padEnd("Connecting".length)}  ${detailsOf(state)}`
 
-const describeState = (state: ConnectionState<unknown, unknown>): string => {
+const detailsOf = (state: ConnectionState<unknown, unknown>): string => {
   switch (state._tag) {
     case "Connecting":
       return Option.match(state.deadline, {

@@ -1,6 +1,5 @@
 import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
-import { dual } from "effect/Function"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import type { Attempt } from "../../Connector.js"
 import type { Answer } from "../../testing/TestConnector.js"
@@ -43,32 +42,17 @@ export const decide = <Address, Connection, E>(
 ): Answer<Connection, E, Address> => answer({ _tag: "Decide", decide })
 
 /** @internal */
-export const delayed = dual<
-  (delay: Duration.DurationInput) => <Connection, E, Address>(
-    self: Answer<Connection, E, Address>
-  ) => Answer<Connection, E, Address>,
-  <Connection, E, Address>(
-    self: Answer<Connection, E, Address>,
-    delay: Duration.DurationInput
-  ) => Answer<Connection, E, Address>
->(2, (self, delay) => answer({ _tag: "Delayed", answer: self, delay: option.duration("delay", delay) }))
-
-interface Loss<E> {
-  readonly after: Duration.DurationInput
-  readonly cause?: Cause.Cause<E> | undefined
-}
+export const delayed = <Connection, E, Address>(
+  self: Answer<Connection, E, Address>,
+  delay: Duration.DurationInput
+): Answer<Connection, E, Address> => answer({ _tag: "Delayed", answer: self, delay: option.duration("delay", delay) })
 
 /** @internal */
-export const thenLose = dual<
-  <E2 = never>(
-    options: Loss<E2>
-  ) => <Connection, E, Address>(self: Answer<Connection, E, Address>) => Answer<Connection, E | E2, Address>,
-  <Connection, E, Address, E2 = never>(
-    self: Answer<Connection, E, Address>,
-    options: Loss<E2>
-  ) => Answer<Connection, E | E2, Address>
->(
-  2,
-  (self, { after, cause = Cause.empty }) =>
-    answer({ _tag: "ThenLose", answer: self, after: option.duration("after", after), cause })
-)
+export const thenLose = <Connection, E, Address, E2 = never>(
+  self: Answer<Connection, E, Address>,
+  { after, cause = Cause.empty }: {
+    readonly after: Duration.DurationInput
+    readonly cause?: Cause.Cause<E2> | undefined
+  }
+): Answer<Connection, E | E2, Address> =>
+  answer({ _tag: "ThenLose", answer: self, after: option.duration("after", after), cause })

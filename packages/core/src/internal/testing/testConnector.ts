@@ -9,7 +9,7 @@ import type * as Scope from "effect/Scope"
 import * as Connector from "../../Connector.js"
 import type { Answer, Attempt, Line, Options, Outcome, TestConnector } from "../../testing/TestConnector.js"
 import { Signal } from "../base/signal.js"
-import { never, sleep } from "../base/sleep.js"
+import { never, sleep } from "../base/time.js"
 import { hang, succeed } from "./testAnswer.js"
 
 /** What is to become of a connection. */

@@ -3,23 +3,26 @@ import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { dual } from "effect/Function"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
+import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as Connector from "../../Connector.js"
 import * as PersistentConnection from "../../PersistentConnection.js"
 import type { Excess, Peak, Run, Scenario, Simulation } from "../../testing/ThunderingHerd.js"
 import * as option from "../base/options.js"
-import { never } from "../base/sleep.js"
+import { never } from "../base/time.js"
 import { inVirtualTime } from "./virtualClock.js"
 
 /** @internal */
 export const simulate = <E, R>(scenario: Scenario<E, R>): Effect.Effect<Simulation, never, R> =>
   Effect.suspend(() => {
+    option.checkKind(Predicate.isRecord(scenario), "scenario", "an object", scenario)
     const { clients = 200, outage = 0, seeds = [1, 2, 3], uptime = "1 hour" } = scenario
     option.check(Number.isSafeInteger(clients) && clients > 0, "clients", "an integer of 1 or more", clients)
+    const { failure } = scenario
+    option.checkKind(failure === undefined || Cause.isCause(failure), "failure", "a Cause", failure)
     const plan = {
       ...scenario,
       clients,
@@ -79,31 +82,28 @@ const run = <E, R>(
         minUptime,
         attemptTimeout: Duration.infinity
       }).pipe(
-        // Chances of its own, which do not depend on how many others there are.
+        // A source of randomness of its own, so that its delays do not depend on how many others there are.
         Effect.withRandom(Random.make(`${seed}/${client}`)),
-        // A client that gives up is a result.
+        // A client that gives up is a result, not an error to be logged.
         Logger.withMinimumLogLevel(LogLevel.None)
       ))
     yield* Effect.sleep(uptime)
     isLost = true
     yield* Deferred.succeed(loss, undefined)
-    // A client whose policy gives up will not come back.
+    // Ends also for a client whose policy gives up.
     yield* Effect.forEach(fleet, (client) => Effect.exit(client.connectedOrClosed), { concurrency: "unbounded" })
     return { seed, attempts, reconnects }
   })
 
 /** @internal */
-export const peak = dual<
-  (window: Duration.DurationInput) => (self: Simulation) => Peak,
-  (self: Simulation, window: Duration.DurationInput) => Peak
->(2, (self, window) => {
+export const peak = (self: Simulation, window: Duration.DurationInput): Peak => {
   const length = option.finiteMillis("window", window)
   return self.runs
     .map((run) => fullest(run, length, self.clients))
     .reduce((worst, peak) => peak.attempts > worst.attempts ? peak : worst)
-})
+}
 
-/** The fullest of the windows that begin with an attempt: there always is one among them than which none is fuller. */
+/** The fullest of the windows that begin with an attempt; no other window is fuller. */
 const fullest = ({ attempts, seed }: Run, length: number, clients: number): Peak => {
   let from = 0
   let most = 0
@@ -123,7 +123,7 @@ export const check = (
   { atMost, window }: { readonly window: Duration.DurationInput; readonly atMost: number }
 ): Effect.Effect<void, Excess> =>
   Effect.suspend(() => {
-    option.check(atMost >= 0, "atMost", "a number of 0 or more", atMost)
+    option.check(typeof atMost === "number" && atMost >= 0, "atMost", "a number of 0 or more", atMost)
     const worst = peak(self, window)
     return worst.share <= atMost
       ? Effect.void

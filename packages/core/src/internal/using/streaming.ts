@@ -1,112 +1,299 @@
+import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { constTrue } from "effect/Function"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ConnectionClosed } from "../../ConnectionError.js"
-import type { PersistentConnection, Resumed, ResumeOptions } from "../../PersistentConnection.js"
-import type { Session } from "../loop/session.js"
-import { Handoff } from "./handoff.js"
-import { endOf, forEachSession } from "./using.js"
+import type { PersistentConnection, Resumed, ResumeOptions, StreamOptions } from "../../PersistentConnection.js"
+import { interruptAsDefect } from "../base/cause.js"
+import { type AnyFiber, interrupt, ownRuntime } from "../base/effect3.js"
+import { Handoff } from "../base/handoff.js"
+import * as option from "../base/options.js"
+import { Signal } from "../base/signal.js"
+import { now, sleepUntil } from "../base/time.js"
+import type { Loop } from "../loop/loop.js"
+import type { Follower } from "../loop/loopState.js"
+import { loopOf } from "../loop/service.js"
+import type { Session, Work } from "../loop/session.js"
+import { endOf } from "./following.js"
+import { hasBeenLost, hasDefects } from "./using.js"
 
-/** With what a session says that its stream has come to an end of its own accord. */
-const ended = Symbol("ended")
-const isEnded = (u: unknown): u is typeof ended => u === ended
+type Output<A> = Pick<Handoff<A, never>, "give" | "room">
+
+/** Delivers the elements of one session, until its own stream has ended. */
+type Deliver<C, E, A, E2, R> = (session: Session<C, E>, handoff: Output<A>) => Effect.Effect<void, E2, R>
+
+/** A session whose elements are delivered, or will be. */
+interface Turn<C, E> {
+  readonly session: Session<C, E>
+  readonly work: Work
+  fiber: AnyFiber | undefined
+  /** Ends the turn if the session has ended and gives nothing any more. */
+  guard: AnyFiber | undefined
+}
+
+/** How the stream of a session has ended, and whether its connection had ended by then. */
+interface Result<E2> {
+  readonly exit: Exit.Exit<void, E2>
+  readonly isSuperseded: boolean
+}
 
 /**
- * Runs something that gives elements in every session as it comes, into one stream. There is one fiber for each
- * session, which can be interrupted at any moment; to interrupt a pull of the consumer would take a fiber for each.
- *
- * After a loss it goes on until there is another connection: by then most streams have come to an end of their own
- * accord, having given everything that was received.
+ * One stream over all sessions, in their order (S1): each has its turn, in a fiber of its own. A session that has ended
+ * goes on until its stream has ended too, or has given nothing for `drainTimeout` ms while the consumer waited. Its
+ * connection is not released before that.
  */
-const overSessions = <Connection, E, A, E2, R>(
-  self: PersistentConnection<Connection, E>,
-  run: (
-    session: Session<Connection, E>,
-    handoff: Handoff<A, unknown>
-  ) => Effect.Effect<never, E2 | typeof ended, R>,
-  goesOn: () => boolean
-): Stream.Stream<A, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>> =>
-  Stream.unwrapScoped(Effect.gen(function*() {
-    const handoff = new Handoff<A, E2 | ConnectionClosed<E>>()
-    yield* forEachSession(self, (session) => Effect.scoped(run(session, handoff)), goesOn).pipe(
-      Effect.catchIf(isEnded, () => Effect.void),
-      Effect.flatMap((closed) => closed === undefined ? Effect.void : endOf(closed)),
-      Effect.exit,
-      Effect.map((exit) => handoff.finish(exit)),
-      Effect.interruptible,
-      Effect.forkScoped
-    )
-    return Stream.fromChannel(handoff.channel)
-  }))
+class Delivery<C, E, A, E2, R> implements Follower<C, E> {
+  readonly handoff: Handoff<A, E2 | ConnectionClosed<E>>
+  private readonly queue: Array<Turn<C, E>> = []
+  private turn: Turn<C, E> | undefined
+  /** When the consumer began to wait for an element, in ms of monotonic time. */
+  private awaitedSince = 0
+  private readonly awaited = new Signal<void>()
+  private isIdle = false
+  private isOver = false
 
-/** Gives what comes, chunk by chunk, as long as there is room. */
-const giving = <A, B, E2, R>(
-  handoff: Handoff<B, unknown>,
-  give: (elements: Chunk.Chunk<A>) => boolean,
+  constructor(
+    private readonly loop: Loop<unknown, C, E, unknown>,
+    private readonly clock: Clock.Clock,
+    private readonly fork: <B>(effect: Effect.Effect<B, never, R>) => Fiber.RuntimeFiber<B>,
+    private readonly drainTimeout: number,
+    private readonly deliver: Deliver<C, E, A, E2, R>,
+    private readonly onSuperseded: () => void
+  ) {
+    this.handoff = new Handoff(Infinity, () => {
+      this.awaitedSince = now(clock)
+      this.awaited.notify(Exit.void)
+    })
+  }
+
+  begin(): void {
+    const { loop } = this
+    const { openSession } = loop
+    ;(loop.followers ??= new Set()).add(this)
+    if (openSession === undefined) this.advance()
+    else this.onSession(openSession)
+  }
+
+  onSession(session: Session<C, E>): void {
+    const turn: Turn<C, E> = {
+      session,
+      work: {
+        kind: "delivery",
+        onSuperseded: () => {
+          this.onSuperseded()
+          if (this.turn === turn) this.startGuard(turn)
+        },
+        onReleased: () => this.stop(turn)
+      },
+      fiber: undefined,
+      guard: undefined
+    }
+    session.enter(turn.work)
+    this.queue.push(turn)
+    this.advance()
+  }
+
+  onClosing(): void {
+    this.advance()
+  }
+
+  /** Ends the stream, and waits until nothing of it runs any more. */
+  get dispose(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { turn } = this
+      this.finish(Exit.void)
+      return turn?.fiber === undefined ? Effect.void : Effect.asVoid(Fiber.await(turn.fiber))
+    })
+  }
+
+  private advance(): void {
+    if (this.isOver || this.turn !== undefined) return
+    const next = this.queue.shift()
+    this.setIdle(next === undefined && !this.loop.isClosing)
+    if (next !== undefined) this.start(next)
+    else if (this.loop.isClosing) this.finish(endOf(this.loop.closedError))
+  }
+
+  private start(turn: Turn<C, E>): void {
+    const { session } = turn
+    this.turn = turn
+    const run: Effect.Effect<Result<E2>, never, R> = Effect.flatMap(
+      Effect.exit(Effect.suspend(() => this.deliver(session, this.handoff))),
+      (exit) => Effect.map(isSuperseded(this.loop, session), (isSuperseded) => ({ exit, isSuperseded }))
+    )
+    const fiber = this.fork(run)
+    turn.fiber = fiber
+    fiber.addObserver((exit) => this.ended(turn, exit))
+    if (session.supersededBy !== undefined) this.startGuard(turn)
+  }
+
+  private ended(turn: Turn<C, E>, ended: Exit.Exit<Result<E2>>): void {
+    if (turn.guard !== undefined) interrupt(turn.guard)
+    turn.session.leave(turn.work)
+    this.turn = undefined
+    if (this.isOver) return
+    if (Exit.isFailure(ended)) {
+      // It was interrupted: by the guard, or with the release of the connection.
+      return hasDefects(ended.cause) ? this.finish(Exit.failCause(ended.cause)) : this.advance()
+    }
+    const { exit, isSuperseded } = ended.value
+    // Its stream may have ended before the loop has noticed the loss.
+    if (isSuperseded) this.onSuperseded()
+    if (Exit.isFailure(exit) && (!isSuperseded || hasDefects(exit.cause))) {
+      return this.finish(Exit.failCause(interruptAsDefect(exit.cause)))
+    }
+    return isSuperseded ? this.advance() : this.finish(Exit.void)
+  }
+
+  private startGuard(turn: Turn<C, E>): void {
+    turn.guard = this.fork(Effect.map(this.untilSilent(now(this.clock)), () => this.stop(turn)))
+  }
+
+  /** Waits until the consumer has waited for `drainTimeout`, and no shorter than that since the given moment. */
+  private untilSilent(from: number): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const again = Effect.suspend(() => this.untilSilent(from))
+      if (!this.handoff.isAwaited) return Effect.zipRight(this.awaited.next, again)
+      const since = this.awaitedSince
+      return Effect.zipRight(
+        sleepUntil(this.clock, Math.max(from, since) + this.drainTimeout),
+        Effect.suspend(() => this.handoff.isAwaited && this.awaitedSince === since ? Effect.void : again)
+      )
+    })
+  }
+
+  private stop(turn: Turn<C, E>): void {
+    if (turn.fiber !== undefined) return interrupt(turn.fiber)
+    this.queue.splice(this.queue.indexOf(turn), 1)
+    turn.session.leave(turn.work)
+  }
+
+  private finish(exit: Exit.Exit<void, E2 | ConnectionClosed<E>>): void {
+    this.isOver = true
+    this.setIdle(false)
+    this.loop.followers?.delete(this)
+    while (this.queue.length > 0) this.stop(this.queue[0]!)
+    if (this.turn !== undefined) this.stop(this.turn)
+    this.handoff.finish(exit)
+  }
+
+  /** A stream without a session waits for a connection. */
+  private setIdle(isIdle: boolean): void {
+    if (isIdle !== this.isIdle) this.loop.status.countWaiting(isIdle ? 1 : -1)
+    this.isIdle = isIdle
+  }
+}
+
+const isSuperseded = <C, E>(
+  loop: Loop<unknown, C, E, unknown>,
+  session: Session<C, E>
+): Effect.Effect<boolean> => session.supersededBy === undefined ? hasBeenLost(loop, session) : Effect.succeed(true)
+
+const overSessions = <C, E, A, E2, R>(
+  self: PersistentConnection<C, E>,
+  options: StreamOptions | undefined,
+  deliver: Deliver<C, E, A, E2, R>,
+  onSuperseded: () => void = () => {}
+): Stream.Stream<A, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>> => {
+  const drainTimeout = Duration.toMillis(option.duration("drainTimeout", options?.drainTimeout ?? "1 second"))
+  type Requirements = Exclude<R, Scope.Scope>
+  return Stream.unwrapScoped(Effect.gen(function*() {
+    const loop = loopOf(self)
+    const clock = yield* Effect.clock
+    const runtime = yield* ownRuntime<Requirements>()
+    yield* Effect.withFiberRuntime<void>((fiber) => {
+      if (loop.openSession === undefined) return loop.beforeWaiting(fiber as AnyFiber)
+      loop.fibers.letHandlersGo(fiber as AnyFiber)
+      return Effect.void
+    })
+    const delivery = new Delivery<C, E, A, E2, Requirements>(
+      loop,
+      clock,
+      (effect) => loop.fibers.forkFor(runtime, effect),
+      drainTimeout,
+      (session, handoff) => Effect.scoped(deliver(session, handoff)),
+      onSuperseded
+    )
+    yield* Effect.acquireRelease(Effect.sync(() => delivery.begin()), () => delivery.dispose)
+    return Stream.fromChannel(delivery.handoff.channel)
+  }))
+}
+
+/** Gives chunk after chunk, and pulls the next one when there is room for it. */
+const giveAll = <A, B, E2, R>(
+  handoff: Output<B>,
   pull: Effect.Effect<Chunk.Chunk<A>, Option.Option<E2>, R>,
+  give: (elements: Chunk.Chunk<A>) => boolean,
   first = pull
-): Effect.Effect<never, E2 | typeof ended, R> => {
+): Effect.Effect<void, E2, R> => {
   const gave = (elements: Chunk.Chunk<A>) => give(elements) ? next : Effect.zipRight(handoff.room, next)
   const next: Effect.Effect<never, Option.Option<E2>, R> = Effect.flatMap(pull, gave)
-  return Effect.mapError(Effect.flatMap(first, gave), Option.getOrElse((): typeof ended => ended))
+  return Effect.catchAll(Effect.flatMap(first, gave), (end) =>
+    Option.match(end, {
+      onNone: () => Effect.void,
+      onSome: Effect.fail
+    }))
 }
 
 /** @internal */
-export const stream = <Connection, E, A, E2, R>(
-  self: PersistentConnection<Connection, E>,
-  f: (connection: Connection) => Stream.Stream<A, E2, R>
+export const stream = <C, E, A, E2, R>(
+  self: PersistentConnection<C, E>,
+  f: (connection: C) => Stream.Stream<A, E2, R>,
+  options?: StreamOptions
 ): Stream.Stream<A, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>> =>
-  overSessions(
-    self,
-    ({ connection }, handoff: Handoff<A, unknown>) =>
-      Effect.flatMap(
-        Stream.toPull(Stream.suspend(() => f(connection))),
-        // It is the first pull that subscribes: so that one does not wait for room.
-        (pull) => giving(handoff, (elements) => handoff.give(elements), pull, Effect.zipLeft(pull, handoff.room))
-      ),
-    constTrue
-  )
+  overSessions(self, options, ({ connection }, handoff: Output<A>) =>
+    Effect.flatMap(
+      Stream.toPull(Stream.suspend(() => f(connection))),
+      // The first pull subscribes, so it does not wait for room.
+      (pull) => giveAll(handoff, pull, (elements) => handoff.give(elements), Effect.zipLeft(pull, handoff.room))
+    ))
 
 /** @internal */
-export const resumableStream = <Connection, E, A, Cursor, E2, R, E3, R2>(
-  self: PersistentConnection<Connection, E>,
-  options: ResumeOptions<Connection, A, Cursor, E2, R, E3, R2>
+export const resumableStream = <C, E, A, Cursor, E2, R, E3, R2>(
+  self: PersistentConnection<C, E>,
+  options: ResumeOptions<C, A, Cursor, E2, R, E3, R2>
 ): Stream.Stream<Resumed<A>, E2 | E3 | ConnectionClosed<E>, Exclude<R | R2, Scope.Scope>> =>
   Stream.unwrap(Effect.map(Effect.clock, (clock) => {
+    const { cursor: cursorOf, subscribe, whenRefused = "fail" } = options
     let cursor: Option.Option<Cursor> = Option.none()
-    let hasStood = false
-    let stands = false
-    /** When the gap began of which the mark has not been given yet. */
+    let hasSubscribed = false
+    /** When the gap began that has not been given yet. */
     let lostAt: Option.Option<number> = Option.none()
-    /** Is there anything to be given that was received before? */
-    const lost = (): boolean => {
-      if (!hasStood || Option.isSome(lostAt)) return false
-      lostAt = Option.some(clock.unsafeCurrentTimeMillis())
-      return stands
+    const lost = () => {
+      if (hasSubscribed && Option.isNone(lostAt)) lostAt = Option.some(clock.unsafeCurrentTimeMillis())
     }
-    const run = ({ connection, generation }: Session<Connection, E>, handoff: Handoff<Resumed<A>, unknown>) =>
+    const giveElements = (handoff: Output<Resumed<A>>) => (elements: Chunk.Chunk<A>) => {
+      const last = Option.map(Chunk.last(elements), cursorOf)
+      const hasRoom = handoff.give(Chunk.map(elements, (value): Resumed<A> => ({ _tag: "Element", value })))
+      cursor = Option.orElse(last, () => cursor)
+      return hasRoom
+    }
+    return overSessions(self, options, (session, handoff: Output<Resumed<A>>) =>
       Effect.gen(function*() {
-        stands = false
-        const elements = yield* options.subscribe(connection, cursor)
-        const pull = yield* Stream.toPull(elements)
+        const { connection, generation } = session
+        const subscribed = yield* Effect.exit(subscribe(connection, cursor))
+        if (Exit.isFailure(subscribed)) {
+          if (whenRefused === "reconnect" && !hasDefects(subscribed.cause)) {
+            loopOf(self).connectionLost(session, Cause.die(Cause.squash(subscribed.cause)))
+          }
+          return yield* subscribed
+        }
+        const pull = yield* Stream.toPull(subscribed.value)
         const restoredAt = clock.unsafeCurrentTimeMillis()
-        stands = hasStood = true
+        hasSubscribed = true
         yield* handoff.room
         if (Option.isSome(lostAt)) {
           handoff.give(Chunk.of({ _tag: "Gap", generation, lostAt: lostAt.value, restoredAt }))
           lostAt = Option.none()
+          if (session.supersededBy !== undefined) lost()
           yield* handoff.room
         }
-        const give = (elements: Chunk.Chunk<A>) => {
-          const last = Option.map(Chunk.last(elements), options.cursor)
-          const hasRoom = handoff.give(Chunk.map(elements, (value): Resumed<A> => ({ _tag: "Element", value })))
-          cursor = Option.orElse(last, () => cursor)
-          return hasRoom
-        }
-        return yield* giving(handoff, give, pull)
-      }).pipe(Effect.ensuring(Effect.sync(lost)))
-    return overSessions(self, run, lost)
+        return yield* giveAll(handoff, pull, giveElements(handoff))
+      }), lost)
   }))

@@ -1,5 +1,8 @@
 import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Equivalence from "effect/Equivalence"
 import * as Exit from "effect/Exit"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
@@ -7,199 +10,149 @@ import * as Runtime from "effect/Runtime"
 import { ConnectionClosed } from "../../ConnectionError.js"
 import * as Event from "../../ConnectionEvent.js"
 import type { ConnectionState } from "../../ConnectionState.js"
+import type { AttemptFailure } from "../../Connector.js"
 import type { PersistentConnection } from "../../PersistentConnection.js"
-import { equalCause, summary } from "../base/cause.js"
-import { redact, redactCause } from "../base/redact.js"
-import { Cycle } from "../loop/cycle.js"
-import { loopOf } from "../loop/persistentConnection.js"
+import { render, summary } from "../base/render.js"
+import { now } from "../base/time.js"
+import { loopOf } from "../loop/service.js"
 import type { Observer } from "../loop/status.js"
-import * as human from "./human.js"
 import { watch } from "./watch.js"
 
 type State = ConnectionState<unknown, unknown>
-type StateOf<Tag extends State["_tag"]> = Extract<State, { readonly _tag: Tag }>
 
-interface Line {
-  readonly level: LogLevel.LogLevel
-  readonly message: string
-  readonly annotations: Record<string, unknown>
-  readonly cause: Cause.Cause<unknown>
-}
+type Write = (level: LogLevel.LogLevel, message: string, annotations: Record<string, unknown>) => void
 
-/** After a connection that has lasted so long, in ms, the failure that came before it is news again. */
-const forgetAfter = 60_000
+/** The log reminds of an outage when it has lasted twice as long as at the last line about it, within these, in ms. */
+const shortest = 60_000
+const longest = 6 * 60 * shortest
 
-/** Tells what happens from the transitions: they come at once, are never lost, and know the address (E3). */
-class Reporter implements Observer<unknown, unknown> {
-  private cycle: Cycle<unknown, unknown>
-  /** The one obtained last, in this cycle. */
-  private address: Option.Option<unknown> = Option.none()
-  /** How many attempts of this cycle have failed. */
-  private failures = 0
-  /** When the connection that is being closed was established, if that has been seen. */
-  private connectedSince: number | undefined
-  /** The failure that was logged last. */
-  private failure: Option.Option<Cause.Cause<unknown>> = Option.none()
+/** Logs the events, with what is known beside them, and what is no event: reminders, refreshes that fail, the end. */
+class Log<E> implements Observer<unknown, E> {
+  /** When the connection was established, or lost, in monotonic ms. */
+  private since = 0
+  /** How long the last connection lasted, if that has been seen. */
+  private uptime: number | undefined
+  /** How many attempts failed before the last connection. */
+  private failed = 0
+  private nextAttempt = ""
+  private remindAt = Infinity
+  private refreshFailure: Option.Option<Cause.Cause<AttemptFailure<E>>> = Option.none()
+  /** The owner has closed it, which is to be logged after the last event. */
+  private isClosed = false
 
   constructor(
     private readonly serverName: string,
-    private readonly newCycle: () => Cycle<unknown, unknown>,
-    private readonly write: (line: Line) => void
-  ) {
-    this.cycle = newCycle()
-  }
+    private readonly isSame: Equivalence.Equivalence<Cause.Cause<AttemptFailure<E>>>,
+    private readonly clock: Clock.Clock,
+    private readonly write: Write
+  ) {}
 
-  readonly onTransition = (previous: State, next: State): void => {
+  readonly onTransition = (previous: State, next: State, at: number): void => {
+    if (previous === next) {
+      this.since = at
+      return this.remindLater(now(this.clock))
+    }
+    if (previous._tag === "Connected" && next.generation === previous.generation && next._tag !== "Connected") {
+      this.uptime = at - this.since
+      this.since = at
+    }
     switch (next._tag) {
       case "Connecting":
-        if (previous._tag !== "Connecting" || previous === next) return this.connecting(next)
-        if (previous.address !== next.address) this.obtained(next)
+        if (previous._tag === "Waiting" && next.attempt > 1 && at >= this.remindAt) this.remind(next, at)
         return
       case "Connected":
-        if (previous.generation !== next.generation) return this.connected(next)
+        if (previous.generation === next.generation) return
+        this.since = at
+        this.failed = previous._tag === "Connecting" ? next.attempt - 1 : 0
+        this.refreshFailure = Option.none()
         return
       case "Waiting":
-        if (previous._tag === "Connecting") this.failed(next)
-        if (previous._tag === "Connected") this.lost(previous, next)
-        return
-      case "Closing":
-        if (previous._tag === "Connected") this.connectedSince = previous.since
+        this.nextAttempt = describeNext(Option.map(next.nextAttemptAt, (nextAt) => nextAt - next.since))
         return
       case "Closed":
-        if (previous._tag !== "Closing") return
-        if (Option.isSome(previous.connection)) this.disconnected(previous)
-        return this.closed(next)
+        if (previous._tag !== "Closing" || next.reason._tag !== "ClosedByOwner") return
+        this.isClosed = true
+        if (Option.isNone(previous.connection)) this.ended()
     }
+  }
+
+  readonly onEvent = (event: Event.ConnectionEvent<unknown, unknown>): void => {
+    this.line(Event.logLevel(event), `${Event.message(event)}${this.more(event)}`, {
+      event: event._tag,
+      ..."generation" in event ? { generation: event.generation } : { attempt: event.attempt },
+      ..."address" in event ? { address: render(event.address) } : {}
+    })
+    if (event._tag === "FailedToConnect") this.remindLater(now(this.clock))
+    if (event._tag === "Disconnected") this.ended()
   }
 
   /** The connection stays if a refresh fails, so it is no more than a warning. */
-  readonly onAttempt = (exit: Exit.Exit<unknown, unknown>, isRefresh: boolean): void => {
+  readonly onAttempt = (exit: Exit.Exit<unknown, AttemptFailure<E>>, isRefresh: boolean): void => {
     if (!isRefresh || Exit.isSuccess(exit) || Cause.isInterruptedOnly(exit.cause)) return
-    if (!this.isNewFailure(exit.cause)) return
-    this.line(
-      LogLevel.Warning,
-      `The connection to "${this.serverName}" could not be refreshed, and stays: ${summary(exit.cause)}`,
-      { event: "FailedToRefresh" },
-      exit.cause
-    )
+    if (Option.exists(this.refreshFailure, (failure) => this.isSame(failure, exit.cause))) return
+    this.refreshFailure = Option.some(exit.cause)
+    const message = `The refresh failed, and the connection stays: ${summary(exit.cause)}`
+    this.line(LogLevel.Warning, message, { event: "FailedToRefresh" })
   }
 
-  private connecting({ attempt, generation }: StateOf<"Connecting">): void {
-    // A retry is no event (C2).
-    if (attempt > 1) return
-    this.cycle = this.newCycle()
-    this.address = Option.none()
-    this.failures = 0
-    const next = { generation: generation + 1 }
-    this.event(Event.AttemptingToConnect(next), `Connecting to "${this.serverName}"`, next)
+  private more(event: Event.ConnectionEvent<unknown, unknown>): string {
+    switch (event._tag) {
+      case "FailedToConnect":
+        return `; ${this.nextAttempt}`
+      case "Connected":
+        return this.failed === 0 ? "" : ` after ${count(this.failed, "failed attempt")}`
+      case "Disconnected":
+        return this.uptime === undefined ? "" : `; it lasted ${duration(this.uptime)}`
+      default:
+        return ""
+    }
   }
 
-  private obtained({ address, attempt, generation }: StateOf<"Connecting">): void {
-    this.address = address
-    if (Option.isNone(address) || !this.cycle.isNewAddress(address.value)) return
-    this.event(
-      Event.ObtainedAddress({ address: address.value, attempt }),
-      `The address of "${this.serverName}" is ${redact(address.value)}`,
-      { generation: generation + 1, attempt, ...shown(address) }
-    )
+  /** The events are silent while the same failure repeats (C5). */
+  private remind({ attempt, lastCause }: State, at: number): void {
+    const why = Option.match(lastCause, { onNone: () => "", onSome: (cause) => `: ${summary(cause)}` })
+    const message = `Still not connected after ${duration(at - this.since)} and ${count(attempt - 1, "failed attempt")}`
+    this.line(LogLevel.Error, `${message}${why}`, { event: "FailedToConnect", attempt: attempt - 1 })
+    this.remindLater(at)
   }
 
-  private failed({ attempt, generation, lastCause, nextAttemptAt, since }: StateOf<"Waiting">): void {
-    this.failures++
-    const cause = Option.getOrElse(lastCause, () => Cause.empty)
-    if (!this.isNewFailure(cause)) return
-    const then = Option.match(nextAttemptAt, {
-      onNone: () => "there will be no other",
-      onSome: (at) => `the next one is ${human.fromNow(at - since)}`
-    })
-    this.event(
-      Event.FailedToConnect({ cause, attempt }),
-      `Attempt ${attempt} to connect to "${this.serverName}" failed: ${summary(cause)}; ${then}`,
-      { generation: generation + 1, attempt, ...shown(this.address) },
-      cause
-    )
+  private remindLater(at: number): void {
+    this.remindAt = at + Math.min(Math.max(at - this.since, shortest), longest)
   }
 
-  private connected({ address, connection, generation }: StateOf<"Connected">): void {
-    const { failures } = this
-    this.failures = 0
-    const after = failures === 0 ? "" : ` after ${failures} failed attempt${failures === 1 ? "" : "s"}`
-    this.event(
-      Event.Connected({ connection, generation }),
-      `Connected to "${this.serverName}"${after}`,
-      { generation, ...shown(address) }
-    )
-  }
-
-  private lost(connected: StateOf<"Connected">, { generation, lastCause, since }: StateOf<"Waiting">): void {
-    const cause = Option.getOrElse(lastCause, () => Cause.empty)
-    const lasted = since - connected.since
-    if (lasted >= forgetAfter) this.failure = Option.none()
-    this.event(
-      Event.Disconnected({ cause, generation }),
-      `The connection to "${this.serverName}" was lost after ${human.duration(lasted)}: ${summary(cause)}`,
-      { generation },
-      cause
-    )
-  }
-
-  private disconnected({ generation, since }: StateOf<"Closing">): void {
-    const after = this.connectedSince === undefined ? "" : ` after ${human.duration(since - this.connectedSince)}`
-    this.event(
-      Event.Disconnected({ cause: Cause.empty, generation }),
-      `The connection to "${this.serverName}" was closed${after}`,
-      { generation }
-    )
-  }
-
-  private closed({ reason }: StateOf<"Closed">): void {
-    // Any other end is logged without being asked for.
-    if (reason._tag !== "ClosedByOwner") return
+  private ended(): void {
+    if (!this.isClosed) return
+    const reason = { _tag: "ClosedByOwner" } as const
     const { message } = new ConnectionClosed({ serverName: this.serverName, reason })
-    this.line(LogLevel.Info, message, { event: "Closed", reason: reason._tag }, Cause.empty)
+    this.write(LogLevel.Info, message, { event: "Closed", reason: reason._tag })
   }
 
-  private isNewFailure(cause: Cause.Cause<unknown>): boolean {
-    if (Option.exists(this.failure, (failure) => equalCause(failure, cause))) return false
-    this.failure = Option.some(cause)
-    return true
-  }
-
-  private event(
-    event: Event.ConnectionEvent<unknown, unknown>,
-    message: string,
-    annotations: Record<string, unknown>,
-    cause: Cause.Cause<unknown> = Cause.empty
-  ): void {
-    this.line(Event.logLevel(event), message, { event: event._tag, ...annotations }, cause)
-  }
-
-  private line(
-    level: LogLevel.LogLevel,
-    message: string,
-    annotations: Record<string, unknown>,
-    cause: Cause.Cause<unknown>
-  ): void {
-    this.write({
-      level,
-      message,
-      annotations: { server_name: this.serverName, ...annotations },
-      cause: redactCause(cause)
-    })
+  private line(level: LogLevel.LogLevel, message: string, annotations: Record<string, unknown>): void {
+    this.write(level, `${this.serverName}: ${message}`, annotations)
   }
 }
 
-const shown = (address: Option.Option<unknown>) =>
-  Option.match(address, { onNone: () => ({}), onSome: (address) => ({ address: redact(address) }) })
+const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? "" : "s"}`
+
+/** From 10 s on in whole seconds. */
+const duration = (millis: number): string =>
+  Duration.format(Duration.millis(millis < 10_000 ? Math.round(millis) : Math.round(millis / 1_000) * 1_000))
+
+const describeNext = (inMillis: Option.Option<number>): string => {
+  if (Option.isNone(inMillis)) return "there will be no other"
+  if (inMillis.value === Infinity) return "the next one waits for reconnectNow"
+  return `the next one is ${inMillis.value > 0 ? `in ${duration(inMillis.value)}` : "now"}`
+}
 
 /** @internal */
 export const track = <Connection, E>(self: PersistentConnection<Connection, E>): Effect.Effect<void> =>
-  Effect.flatMap(Effect.runtime<never>(), (runtime) => {
-    const { addressEquivalence } = loopOf(self).settings
+  Effect.gen(function*() {
+    const clock = yield* Effect.clock
+    const runtime = yield* Effect.runtime<never>()
     // In a fiber that has ended when this returns, so that a logger that throws harms nobody.
-    const write = ({ annotations, cause, level, message }: Line) => {
-      const line = Effect.logWithLevel(level, message, ...Cause.isEmpty(cause) ? [] : [cause])
-      Runtime.runFork(runtime, Effect.annotateLogs(line, annotations))
+    const write: Write = (level, message, annotations) => {
+      const line = Effect.logWithLevel(level, message)
+      Runtime.runFork(runtime, Effect.annotateLogs(line, { server_name: self.serverName, ...annotations }))
     }
-    return watch(self, new Reporter(self.serverName, () => new Cycle(addressEquivalence), write))
+    yield* watch(self, new Log(self.serverName, loopOf(self).settings.causeEquivalence, clock, write))
   })

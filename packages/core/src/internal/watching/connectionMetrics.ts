@@ -92,16 +92,19 @@ const seriesOf = (serverName: string, labels: Labels): Series => {
   return series
 }
 
+/** Times are monotonic, in ms. */
 class Tracker implements Observer<unknown, unknown> {
   private phase: Phase | undefined
+  /** When the present phase began. */
+  private since = 0
   private disconnectedSince: number | undefined
   private waiting = 0
 
   constructor(private readonly series: Series) {}
 
-  readonly onTransition = (previous: State, next: State): void => {
-    if (previous === next) this.begin(next)
-    else this.count(previous, next)
+  readonly onTransition = (previous: State, next: State, at: number): void => {
+    if (previous === next) this.begin(next, at)
+    else this.count(previous, next, at)
     const phase = phaseOf[next._tag]
     if (phase !== this.phase) {
       this.series.phase(this.phase, -1)
@@ -117,38 +120,36 @@ class Tracker implements Observer<unknown, unknown> {
     this.waiting = waiting
   }
 
-  private begin(state: State): void {
-    if (state._tag === "Connecting" || state._tag === "Waiting") this.disconnectedSince = state.since
+  private begin(state: State, at: number): void {
+    this.since = at
+    if (state._tag === "Connecting" || state._tag === "Waiting") this.disconnectedSince = at
   }
 
-  private count(previous: State, next: State): void {
+  private count(previous: State, next: State, at: number): void {
+    // The same phase, in more detail.
+    if (previous._tag === next._tag && previous.generation === next.generation) return
+    const lasted = at - this.since
+    this.since = at
+    if (previous._tag === "Connected") this.series.time(metrics.uptime, lasted)
     switch (next._tag) {
       case "Connected":
-        if (previous._tag === "Connected" && previous.generation === next.generation) return
         this.series.count(metrics.connections)
-        if (previous._tag === "Connecting") this.series.time(metrics.timeToConnect, next.since - previous.since)
-        else this.ended(previous, next)
-        return this.reconnected(next)
+        if (previous._tag === "Connecting") this.series.time(metrics.timeToConnect, lasted)
+        return this.reconnected(at)
       case "Waiting":
         if (previous._tag === "Connecting") return
         this.series.count(metrics.losses)
-        this.ended(previous, next)
-        this.disconnectedSince = next.since
+        this.disconnectedSince = at
         return
       case "Closing":
-        if (previous._tag === "Connected") this.ended(previous, next)
-        return this.reconnected(next)
+        return this.reconnected(at)
     }
   }
 
-  private ended(connected: State, next: State): void {
-    this.series.time(metrics.uptime, next.since - connected.since)
-  }
-
   /** There is a connection again, or there will be none. */
-  private reconnected(next: State): void {
+  private reconnected(at: number): void {
     if (this.disconnectedSince === undefined) return
-    this.series.time(metrics.timeDisconnected, next.since - this.disconnectedSince)
+    this.series.time(metrics.timeDisconnected, at - this.disconnectedSince)
     this.disconnectedSince = undefined
   }
 }

@@ -1,12 +1,12 @@
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import type { PersistentConnection } from "../../PersistentConnection.js"
-import { loopOf } from "../loop/persistentConnection.js"
+import { loopOf } from "../loop/service.js"
 import type { Observer } from "../loop/status.js"
 
 /**
- * Observes a persistent connection from now on, as long as it is there. Not until a scope is left, since that would be
- * left before the scope of the connection, and the observer would miss the end: the scope made here is never closed.
+ * Observes a persistent connection for as long as it exists. A scope of the caller would be left before that of the
+ * connection, and the observer would miss the end: so the scope made here is never closed.
  *
  * @internal
  */

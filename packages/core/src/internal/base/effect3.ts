@@ -1,0 +1,217 @@
+/**
+ * Everything in which effect 3 differs from effect 4: `FiberRef`s and how they are joined, runtime flags, and the log
+ * of failed fibers. Nothing of this is used anywhere else.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import * as FiberRef from "effect/FiberRef"
+import * as FiberRefs from "effect/FiberRefs"
+import * as Option from "effect/Option"
+import * as Runtime from "effect/Runtime"
+import * as RuntimeFlags from "effect/RuntimeFlags"
+import * as Scheduler from "effect/Scheduler"
+import * as Tracer from "effect/Tracer"
+
+/** @internal */
+export type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
+
+/**
+ * Asks a fiber to stop, without waiting for it.
+ *
+ * @internal
+ */
+export const interrupt = (fiber: AnyFiber): void => fiber.unsafeInterruptAsFork(FiberId.none)
+
+/**
+ * Suppresses Effect's log of an unhandled failure, for an effect that is the whole of a fiber whose exit somebody
+ * reads: that log would show the raw error.
+ *
+ * @internal
+ */
+export const withoutFailureLog = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  // Set at the end, and only after a failure: a fiber that joins this one must not inherit it.
+  Effect.onError(effect, () => FiberRef.set(FiberRef.unhandledErrorLogLevel, Option.none()))
+
+/**
+ * A value that every fiber inherits from the one that forks it, and that no fiber gets by joining another one.
+ *
+ * @internal
+ */
+export interface Mark<A> {
+  readonly ref: FiberRef.FiberRef<A>
+  readonly of: (fiber: AnyFiber) => A
+  readonly ofRuntime: (runtime: Runtime.Runtime<never>) => A
+}
+
+/** @internal */
+export const makeMark = <A>(initial: A): Mark<A> => {
+  const ref = FiberRef.unsafeMake<A>(initial, { join: (joining) => joining })
+  return {
+    ref,
+    of: (fiber) => fiber.getFiberRef(ref),
+    ofRuntime: (runtime) => FiberRefs.getOrDefault(runtime.fiberRefs, ref)
+  }
+}
+
+/**
+ * Gives a mark to an effect, and to what it forks.
+ *
+ * @internal
+ */
+export const withMark = <A, E, R, M>(
+  effect: Effect.Effect<A, E, R>,
+  mark: Mark<M>,
+  f: (value: M) => M
+): Effect.Effect<A, E, R> => Effect.locallyWith(effect, mark.ref, f)
+
+/**
+ * The runtime of this fiber, for fibers that live on their own: they can be interrupted even if this fiber cannot, as
+ * where a layer is built; their spans have no parent, which would have ended; and they do not run inside `runSync`,
+ * which would not return before they all wait.
+ *
+ * @internal
+ */
+export const ownRuntime = <R>(): Effect.Effect<Runtime.Runtime<R>, never, R> =>
+  Effect.map(Effect.runtime<R>(), (runtime) => {
+    let own = Runtime.enableRuntimeFlag(runtime, RuntimeFlags.Interruption)
+    if (Option.isSome(Context.getOption(own.context, Tracer.ParentSpan))) {
+      own = Runtime.updateContext(own, Context.omit(Tracer.ParentSpan)) as Runtime.Runtime<R>
+    }
+    const scheduler = FiberRefs.getOrDefault(own.fiberRefs, FiberRef.currentScheduler)
+    return isSync(scheduler) ? Runtime.setFiberRef(own, FiberRef.currentScheduler, Scheduler.defaultScheduler) : own
+  })
+
+const isSync = (scheduler: Scheduler.Scheduler): boolean => scheduler instanceof Scheduler.SyncScheduler
+
+/**
+ * Forks an effect with the scheduler of this fiber, and nothing else of it: a runtime holds kilobytes.
+ *
+ * @internal
+ */
+export const bareFork: Effect.Effect<<A, E>(effect: Effect.Effect<A, E>) => Fiber.RuntimeFiber<A, E>> = Effect.map(
+  FiberRef.get(FiberRef.currentScheduler),
+  (current) => {
+    const scheduler = isSync(current) ? Scheduler.defaultScheduler : current
+    return (effect) => Runtime.runFork(Runtime.defaultRuntime, effect, { scheduler })
+  }
+)
+
+/**
+ * Forks an effect with a runtime and a mark: `immediate` runs it up to its first suspension before this returns,
+ * otherwise it starts in a turn of its own.
+ *
+ * @internal
+ */
+export const fork = <A, E, R, M>(
+  runtime: Runtime.Runtime<R>,
+  effect: Effect.Effect<A, E, R>,
+  mark: Mark<M>,
+  value: M,
+  immediate = false
+): Fiber.RuntimeFiber<A, E> =>
+  Runtime.runFork(runtime, effect, {
+    immediate,
+    updateRefs: (refs, fiberId) => FiberRefs.updateAs(refs, { fiberId, fiberRef: mark.ref, value })
+  })
+
+/**
+ * Runs an effect before this returns, as far as it does not have to wait for another fiber; the rest of it comes later.
+ * A plain fork goes no further than to the first callback, even to one that is called at once.
+ *
+ * @internal
+ */
+export const runNow = (runtime: Runtime.Runtime<never>, effect: Effect.Effect<void>): void => {
+  const own = FiberRefs.getOrDefault(runtime.fiberRefs, FiberRef.currentScheduler)
+  const now: Array<() => void> = []
+  let isNow = true
+  const scheduler = Scheduler.make((task, priority, fiber) => {
+    if (isNow) now.push(task)
+    else own.scheduleTask(task, priority, fiber)
+  })
+  Runtime.runFork(runtime, effect, { scheduler })
+  for (let task = now.shift(); task !== undefined; task = now.shift()) task()
+  isNow = false
+}
+
+/**
+ * The fiber that runs an operation, which is in an uninterruptible region, and what it was before.
+ *
+ * @internal
+ */
+export interface Caller {
+  readonly fiber: AnyFiber
+  readonly runtimeFlags: RuntimeFlags.RuntimeFlags
+  readonly restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+}
+
+/**
+ * Runs an operation in an uninterruptible region of its caller. Not to be nested: `restore` restores the outer region.
+ *
+ * @internal
+ */
+export const asCaller = <A, E, R>(f: (caller: Caller) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.withFiberRuntime<A, E, R>((fiber, { runtimeFlags }) =>
+      f({ fiber: fiber as AnyFiber, runtimeFlags, restore })
+    )
+  )
+
+/**
+ * A fiber that stands in for its caller: it has the caller's context and `FiberRef`s, and can be interrupted by itself.
+ *
+ * @internal
+ */
+export interface Delegate<A, E> {
+  readonly fiber: Fiber.RuntimeFiber<Exit.Exit<A, E>>
+  /** Brings the changes of its `FiberRef`s back to the caller, as joining a fiber does. */
+  readonly inherit: Effect.Effect<void>
+}
+
+/**
+ * Forks an effect with the caller's context and `FiberRef`s. It runs up to its first suspension before this returns.
+ * Its failure is returned as an `Exit`: Effect logs the cause of any fiber that fails.
+ *
+ * @internal
+ */
+export const forkAsCaller = <A, E, R, M>(
+  { fiber, runtimeFlags }: Caller,
+  effect: Effect.Effect<A, E, R>,
+  mark: Mark<M>,
+  value: M
+): Delegate<A, E> => {
+  const context = fiber.currentContext as Context.Context<R>
+  let initial = fiber.getFiberRefs()
+  const delegate = Runtime.runFork(
+    Runtime.make({ context, fiberRefs: initial, runtimeFlags }),
+    Effect.exit(Effect.interruptible(effect)),
+    {
+      updateRefs: (refs, fiberId) => {
+        initial = FiberRefs.updateAs(refs, { fiberId, fiberRef: mark.ref, value })
+        return initial
+      }
+    }
+  )
+  return {
+    fiber: delegate,
+    // In most cases nothing has changed, and to inherit nothing takes as long as all the rest.
+    inherit: Effect.suspend(() => hasChanged(delegate, initial, runtimeFlags) ? delegate.inheritAll : Effect.void)
+  }
+}
+
+const hasChanged = (
+  fiber: AnyFiber,
+  { locals }: FiberRefs.FiberRefs,
+  runtimeFlags: RuntimeFlags.RuntimeFlags
+): boolean => {
+  const now = fiber.getFiberRefs().locals
+  if (now.size !== locals.size) return true
+  for (const [ref, [[, value]]] of now) {
+    if (ref !== FiberRef.currentRuntimeFlags && value !== locals.get(ref)?.[0][1]) return true
+  }
+  // A fiber that has ended is winding down.
+  const flags = RuntimeFlags.disable(fiber.getFiberRef(FiberRef.currentRuntimeFlags), RuntimeFlags.WindDown)
+  return flags !== runtimeFlags
+}

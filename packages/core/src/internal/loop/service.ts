@@ -1,0 +1,212 @@
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Inspectable from "effect/Inspectable"
+import type * as Option from "effect/Option"
+import { pipeArguments } from "effect/Pipeable"
+import * as Predicate from "effect/Predicate"
+import type * as Queue from "effect/Queue"
+import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Subscribable from "effect/Subscribable"
+import type { ConnectionClosed } from "../../ConnectionError.js"
+import type { ConnectionEvent } from "../../ConnectionEvent.js"
+import * as State from "../../ConnectionState.js"
+import * as Connector from "../../Connector.js"
+import type { Options, PersistentConnection } from "../../PersistentConnection.js"
+import * as RetryPolicy from "../../RetryPolicy.js"
+import { equalCause, equalCauseBy } from "../base/cause.js"
+import { type AnyFiber, ownRuntime } from "../base/effect3.js"
+import { equalContent } from "../base/equalContent.js"
+import * as option from "../base/options.js"
+import { never } from "../base/time.js"
+import { Loop, type Settings } from "./loop.js"
+import { registry } from "./registry.js"
+import { shownState } from "./shownState.js"
+
+/** @internal */
+export const TypeId = "~persistent-connection/PersistentConnection" as const
+
+/**
+ * The operations. Each reads the state of the loop, and waits for one of its signals if the answer is not there yet.
+ */
+class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnection<C, E> {
+  constructor(readonly loop: Loop<A, C, E, R>) {
+    super()
+  }
+
+  get [TypeId](): typeof TypeId {
+    return TypeId
+  }
+
+  get serverName(): string {
+    return this.loop.settings.serverName
+  }
+
+  get connected(): Effect.Effect<C> {
+    return Effect.withFiberRuntime((fiber) => {
+      const { loop } = this
+      const { openSession } = loop
+      if (openSession !== undefined) return Effect.succeed(openSession.connection)
+      if (!loop.isClosing) return Effect.zipRight(waitFor(loop, fiber, loop.connectionChanged.next), this.connected)
+      // A3: it never answers. But what closing waits for must not wait for ever (D7).
+      return loop.fibers.whereIs(fiber as AnyFiber) === "inside"
+        ? Effect.die(loop.closedError)
+        : Effect.zipRight(loop.beforeWaiting(fiber as AnyFiber), never)
+    })
+  }
+
+  get connectedOrClosed(): Effect.Effect<C, ConnectionClosed<E>> {
+    return Effect.withFiberRuntime((fiber) => {
+      const { loop } = this
+      const { openSession } = loop
+      if (openSession !== undefined) return Effect.succeed(openSession.connection)
+      return loop.isClosing
+        ? Effect.zipRight(this.closeFinished, Effect.failSync(() => loop.closedError))
+        : Effect.zipRight(waitFor(loop, fiber, loop.connectionChanged.next), this.connectedOrClosed)
+    })
+  }
+
+  get connectedOrFailedToConnect(): Effect.Effect<C, Connector.AttemptFailure<E> | ConnectionClosed<E>> {
+    return Effect.withFiberRuntime((fiber) => {
+      const { loop } = this
+      const { openSession } = loop
+      if (openSession !== undefined) return Effect.succeed(openSession.connection)
+      return loop.willNotReconnect ? loop.closedExit : waitFor(loop, fiber, loop.attemptEnded.next)
+    })
+  }
+
+  get currentConnection(): Effect.Effect<Option.Option<C>> {
+    return Effect.sync(() => State.connection(this.loop.state))
+  }
+
+  get close(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.loop.close()
+      return this.closeFinished
+    })
+  }
+
+  get isClosed(): Effect.Effect<boolean> {
+    return Effect.sync(() => this.loop.isClosing)
+  }
+
+  get closeFinished(): Effect.Effect<void> {
+    return Effect.withFiberRuntime((fiber) => {
+      const { loop } = this
+      if (loop.hasClosed) return Effect.void
+      const isAwaited = loop.fibers.whereIs(fiber as AnyFiber) === "inside"
+      // Closing waits for what is inside, which therefore waits for its beginning only (D7b).
+      if (isAwaited && loop.isClosing) return Effect.void
+      const next = isAwaited ? Effect.zipRight(loop.connectionChanged.next, this.closeFinished) : loop.closeEnded.next
+      return Effect.zipRight(loop.beforeWaiting(fiber as AnyFiber), next)
+    })
+  }
+
+  get closeWhenCurrentConnectionIsClosed(): Effect.Effect<void> {
+    return Effect.sync(() => this.loop.closeAfterCurrent({ _tag: "ClosedByOwner" }))
+  }
+
+  get current(): Subscribable.Subscribable<Option.Option<C>> {
+    const { current } = this.loop.status
+    return Object.create(current, { changes: { get: () => this.following(current.changes) } })
+  }
+
+  get state(): Subscribable.Subscribable<State.ConnectionState<C, E>> {
+    return Subscribable.make({
+      get: Effect.sync(() => this.loop.state),
+      changes: this.following(Stream.suspend(() => this.loop.status.changes.stream))
+    })
+  }
+
+  get events(): Stream.Stream<ConnectionEvent<C, E, void>> {
+    return this.following(this.loop.events.bus.stream)
+  }
+
+  get subscribe(): Effect.Effect<Queue.Dequeue<ConnectionEvent<C, E, void>>, never, Scope.Scope> {
+    return this.loop.events.bus.subscribe
+  }
+
+  /** The loop does not wait for a handler that follows what the loop does (D7a). */
+  private following<B>(stream: Stream.Stream<B>): Stream.Stream<B> {
+    return Stream.unwrap(Effect.withFiberRuntime((fiber) => {
+      this.loop.fibers.letHandlersGo(fiber as AnyFiber)
+      return Effect.succeed(stream)
+    }))
+  }
+
+  pipe() {
+    return pipeArguments(this, arguments)
+  }
+
+  toJSON() {
+    return { _id: "PersistentConnection", serverName: this.serverName, state: shownState(this.loop.state) }
+  }
+}
+
+/**
+ * The loop of a persistent connection, for what is built on it in this package.
+ *
+ * @internal
+ */
+export const loopOf = <Connection, E>(
+  self: PersistentConnection<Connection, E>
+): Loop<unknown, Connection, E, unknown> => (self as Service<unknown, Connection, E, unknown>).loop
+
+/**
+ * Waits for a signal that comes with a connection, or instead of one.
+ *
+ * @internal
+ */
+export const waitFor = <A, C, E, R, B, E2>(
+  loop: Loop<A, C, E, R>,
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  signal: Effect.Effect<B, E2>
+): Effect.Effect<B, E2> => Effect.zipRight(loop.beforeWaiting(fiber), loop.status.whileWaiting(signal))
+
+/** @internal */
+export const make = <Address, Connection, EA, EC, RA, RC, RS, RH>(
+  options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
+): Effect.Effect<PersistentConnection<Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> =>
+  Effect.uninterruptible(Effect.gen(function*() {
+    const settings = yield* Effect.sync(() => decode(options))
+    const scope = yield* Effect.scope
+    const clock = yield* Effect.clock
+    const runtime = yield* ownRuntime<RA | RC | RS | RH>()
+    const self = new Service(new Loop(settings, clock, runtime))
+    registry.add(self)
+    yield* Scope.addFinalizer(scope, Effect.zipRight(self.loop.dispose, Effect.sync(() => registry.delete(self))))
+    return self
+  }))
+
+const isFunction = (value: unknown) => typeof value === "function"
+
+const decode = <Address, Connection, EA, EC, RA, RC, RS, RH>(
+  options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
+): Settings<Address, Connection, EA | EC, RA | RC | RS | RH> => {
+  const { address, connector, errorEquivalence, onEvent, retry = RetryPolicy.standard } = options
+  const serverName = option.nonEmpty("serverName", options.serverName)
+  // Otherwise every attempt would fail, or every policy be taken for one that dies, for ever.
+  option.checkKind(Effect.isEffect(address) || isFunction(address), "address", "an effect or a function", address)
+  option.checkKind(Predicate.hasProperty(connector, Connector.TypeId), "connector", "a Connector", connector)
+  option.checkKind(Schedule.isSchedule(retry), "retry", "a Schedule", retry)
+  option.checkKind(onEvent === undefined || isFunction(onEvent), "onEvent", "a function", onEvent)
+  const isEquivalence = errorEquivalence === undefined || isFunction(errorEquivalence)
+  option.checkKind(isEquivalence, "errorEquivalence", "a function", errorEquivalence)
+  return {
+    serverName,
+    lookUp: Effect.isEffect(address) ? () => address : address,
+    connector,
+    schedule: retry,
+    minUptime: option.duration("minUptime", options.minUptime ?? Duration.seconds(5)),
+    reconnectJitter: Duration.millis(option.finiteMillis("reconnectJitter", options.reconnectJitter ?? Duration.zero)),
+    attemptTimeout: option.positive("attemptTimeout", options.attemptTimeout ?? Duration.seconds(30)),
+    closeTimeout: option.duration("closeTimeout", options.closeTimeout ?? Duration.infinity),
+    slowHandlerThreshold: option.duration("slowHandlerThreshold", options.slowHandlerThreshold ?? Duration.seconds(10)),
+    onEvent,
+    maxUndelivered: options.maxUndelivered ?? 8,
+    addressEquivalence: options.addressEquivalence ?? equalContent,
+    causeEquivalence: errorEquivalence === undefined ? equalCause : equalCauseBy(errorEquivalence)
+  }
+}

@@ -1,0 +1,163 @@
+import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Random from "effect/Random"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { ConnectionClosed } from "../../ConnectionError.js"
+import type { AttemptFailure } from "../../Connector.js"
+import type {
+  ConnectionAge,
+  PersistentConnection,
+  ReconnectOptions,
+  RefreshOptions
+} from "../../PersistentConnection.js"
+import * as RetryPolicy from "../../RetryPolicy.js"
+import { interruptAsDefect } from "../base/cause.js"
+import type { AnyFiber } from "../base/effect3.js"
+import * as option from "../base/options.js"
+import { now, sleepUntil } from "../base/time.js"
+import { loopOf, waitFor } from "../loop/service.js"
+import { forEachSession } from "./following.js"
+import { withSession } from "./using.js"
+
+const refreshDrain = Duration.seconds(30)
+
+/** @internal */
+export const refresh = <C, E>(
+  self: PersistentConnection<C, E>,
+  options?: RefreshOptions
+): Effect.Effect<void, AttemptFailure<E> | ConnectionClosed<E>> => {
+  const drain = option.duration("drain", options?.drain ?? refreshDrain)
+  return Effect.withFiberRuntime((fiber) => {
+    const loop = loopOf(self)
+    if (loop.willNotReconnect) return loop.closedExit
+    if (options?.elsewhere === true) loop.elsewhere = true
+    const result = waitFor(loop, fiber as AnyFiber, loop.attemptEnded.next)
+    loop.refresh(drain)
+    loop.attemptNow()
+    return Effect.asVoid(result)
+  })
+}
+
+/**
+ * The minimum age of a connection, in ms, before it is refreshed: a signal that comes at once, on every connection,
+ * must not make a busy loop.
+ */
+const minAge = 1_000
+
+const refreshRetry = RetryPolicy.exponential({ base: "1 second", maxDelay: "1 minute", jitter: "equal" })
+
+/** @internal */
+export const refreshWhen = <C, E, R>(
+  self: PersistentConnection<C, E>,
+  signal: (connection: C, age: ConnectionAge) => Effect.Effect<unknown, never, R>,
+  options?: RefreshOptions
+): Effect.Effect<void, ConnectionClosed<E>, Exclude<R, Scope.Scope>> => {
+  const refreshed = Effect.retry(refresh(self, options), {
+    schedule: refreshRetry,
+    // The last connection stays until it ends.
+    while: () => !loopOf(self).willNotReconnect
+  })
+  return Effect.flatMap(
+    Effect.clock,
+    (clock) =>
+      forEachSession(
+        self,
+        ({ connection, establishedAt }) =>
+          Effect.suspend(() => signal(connection, ageSince(clock, establishedAt))).pipe(
+            Effect.zipRight(sleepUntil(clock, establishedAt + minAge)),
+            Effect.zipRight(Effect.ignore(refreshed))
+          )
+      )
+  )
+}
+
+const ageSince = (clock: Clock.Clock, establishedAt: number): ConnectionAge => ({
+  now: Effect.sync(() => Duration.millis(now(clock) - establishedAt)),
+  reaches: (age) => Effect.suspend(() => sleepUntil(clock, establishedAt + Duration.toMillis(age)))
+})
+
+/** @internal */
+export const maxAge = (
+  age: Duration.DurationInput,
+  options?: { readonly jitter?: number | undefined }
+): (connection: unknown, age: ConnectionAge) => Effect.Effect<void> => {
+  const most = option.duration("maxAge", age)
+  const jitter = options?.jitter ?? 0.1
+  option.check(jitter >= 0 && jitter <= 1, "jitter", "a number between 0 and 1", jitter)
+  return (_, age) => Effect.flatMap(Random.next, (part) => age.reaches(Duration.times(most, 1 - jitter * part)))
+}
+
+/** @internal */
+export const reconnectNow = <C, E>(
+  self: PersistentConnection<C, E>,
+  options?: ReconnectOptions
+): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const loop = loopOf(self)
+    loop.attemptNow()
+    switch (options?.whenConnected) {
+      case "refresh":
+        return Effect.sync(() => loop.refresh(refreshDrain))
+      case "probe":
+        return probe(self)
+      case "drop":
+        // A use that drops its own connection is interrupted by that.
+        return Effect.uninterruptible(drop(self))
+      default:
+        return Effect.void
+    }
+  })
+
+/** Asks the peer whether it is still there, if the connector can; without a good answer the connection is lost. */
+const probe = <C, E>(self: PersistentConnection<C, E>): Effect.Effect<void> => {
+  const loop = loopOf(self)
+  const { probe } = loop.settings.connector
+  if (probe === undefined) return Effect.void
+  return withSession(self, {
+    onSession: (session, caller) =>
+      Effect.map(session.follow(caller, Effect.suspend(() => probe(session.connection))), (exit) => {
+        if (Exit.isFailure(exit) && session.supersededBy === undefined) {
+          loop.connectionLost(session, interruptAsDefect(exit.cause))
+        }
+      }),
+    onClosed: () => Effect.void,
+    onDisconnected: () => Effect.void
+  })
+}
+
+/**
+ * Break before make: the connection counts as lost, the next attempt is due at once, and no closing handshake is made.
+ */
+const drop = <C, E>(self: PersistentConnection<C, E>): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const loop = loopOf(self)
+    const { terminate } = loop.settings.connector
+    const session = loop.openSession
+    if (session === undefined) return Effect.void
+    loop.connectionLost(session, Cause.empty, true)
+    return terminate === undefined ? Effect.void : terminate(session.connection)
+  })
+
+/** @internal */
+export const reconnectOn = <C, E, E2, R>(
+  self: PersistentConnection<C, E>,
+  signals: Stream.Stream<unknown, E2, R>,
+  options?: ReconnectOptions
+): Effect.Effect<void, E2, R> =>
+  Effect.raceFirst(Stream.runForEach(signals, () => reconnectNow(self, options)), self.closeFinished)
+
+/** @internal */
+export const closeGracefully = <C, E>(
+  self: PersistentConnection<C, E>,
+  drain: Duration.DurationInput
+): Effect.Effect<void> => {
+  const time = option.duration("drain", drain)
+  return Effect.suspend(() => {
+    loopOf(self).close(time)
+    return self.closeFinished
+  })
+}

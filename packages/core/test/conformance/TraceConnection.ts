@@ -1,0 +1,63 @@
+/**
+ * A connection that does what its script says: how long it lives, and how it closes.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import type { Stage } from "./Stage.js"
+import type { ConnectCall } from "./Trace.js"
+
+export class TraceConnection {
+  /** Closing has begun: the connection knows that it is closed. */
+  isClosed = false
+  private readonly finished = Deferred.unsafeMake<void>(FiberId.none)
+  /** Waits until it has finished closing. */
+  readonly closeFinished = Deferred.await(this.finished)
+
+  constructor(readonly stage: Stage, readonly id: number, readonly script: ConnectCall) {
+    if (script.born_closed === true) {
+      this.isClosed = true
+      this.finish()
+    }
+    if (script.life !== undefined) stage.clock.after(script.life, () => this.peerClose())
+  }
+
+  /** The other side closes it. */
+  peerClose(): void {
+    if (this.isClosed) return
+    this.isClosed = true
+    this.log("peer_close")
+    this.finishIn(this.script.close_lag, "peer")
+  }
+
+  /** Closes it if nobody has begun to, and waits until it has finished closing. */
+  close(by: "kernel" | "user"): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const isFirst = !this.isClosed
+      this.isClosed = true
+      if (isFirst) this.log("conn_close", by)
+      // As the original's: it throws whenever it is called, and never finishes closing by itself.
+      if (this.script.close_raise !== undefined) throw new Error(this.script.close_raise)
+      if (isFirst && this.script.close_never !== true) this.finishIn(this.script.close_takes, by)
+      return this.closeFinished
+    })
+  }
+
+  private finishIn(millis: number | undefined, by: string): void {
+    const finish = () => {
+      this.log("conn_closed", by)
+      this.finish()
+    }
+    if (millis === undefined) finish()
+    else this.stage.clock.after(millis, finish)
+  }
+
+  private finish(): void {
+    Deferred.unsafeDone(this.finished, Exit.void)
+  }
+
+  private log(ev: string, by?: string): void {
+    this.stage.log(`conn${this.id}`, { ev, conn: this.id, ...(by === undefined ? {} : { by }) })
+  }
+}

@@ -1,0 +1,38 @@
+import * as ConnectionMap from "@persistent-connection/core/ConnectionMap"
+import * as Connector from "@persistent-connection/core/Connector"
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import * as Effect from "effect/Effect"
+
+/** Devices that answer to their name, and what happened to them. */
+export const makeDevices = () => {
+  const opened: Array<string> = []
+  const released: Array<string> = []
+  const devices = { opened, released, underWay: 0, most: 0, takes: 0 }
+  const connector = Connector.make({
+    connect: (host: string) =>
+      Effect.acquireRelease(
+        Effect.sync(() => devices.most = Math.max(devices.most, ++devices.underWay)).pipe(
+          Effect.zipRight(devices.takes === 0 ? Effect.void : Effect.sleep(devices.takes)),
+          Effect.ensuring(Effect.sync(() => devices.underWay--)),
+          Effect.zipRight(Effect.sync(() => {
+            opened.push(host)
+            return { host }
+          })),
+          Effect.interruptible
+        ),
+        () => Effect.sync(() => released.push(host))
+      ),
+    closed: () => Effect.never
+  })
+  const options = (host: string) => ({
+    serverName: host,
+    address: Effect.succeed(host),
+    connector,
+    retry: RetryPolicy.fixed("10 seconds")
+  })
+  return { devices, options }
+}
+
+/** A connection of a map, for as long as the scope is open. */
+export const connected = <K, C, E>(map: ConnectionMap.ConnectionMap<K, C, E>, key: K) =>
+  Effect.flatMap(ConnectionMap.get(map, key), (connection) => connection.connected)

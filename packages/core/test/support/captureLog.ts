@@ -1,0 +1,29 @@
+import type * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as HashMap from "effect/HashMap"
+import * as Logger from "effect/Logger"
+
+interface Line {
+  readonly level: string
+  readonly message: string
+  readonly annotations: Record<string, unknown>
+  readonly cause: Cause.Cause<unknown>
+}
+
+/** A logger that writes down what it is told, for effects that are to be heard, and what it has written. */
+export const captureLog = () => {
+  const lines: Array<Line> = []
+  const logger = Logger.make<unknown, void>(({ annotations, cause, logLevel, message }) => {
+    lines.push({
+      level: logLevel.label,
+      message: String(message),
+      annotations: Object.fromEntries(HashMap.toEntries(annotations)),
+      cause
+    })
+  })
+  return {
+    lines,
+    said: () => lines.map(({ level, message }) => `${level} ${message}`),
+    heard: Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+  }
+}

@@ -1,0 +1,55 @@
+/** A server that talks on each of its connections, whether or not anybody listens: what it says waits in an inbox. */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Mailbox from "effect/Mailbox"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { begin, type Life, type Line, type Options, type Refused } from "../support/Life.js"
+
+/** The inboxes of all connections. Each is emptied when its connection is released. */
+export class Inboxes {
+  private readonly mailboxes = new Map<Line, Mailbox.Mailbox<string, Refused>>()
+
+  readonly open = (line: Line): Effect.Effect<void, never, Scope.Scope> =>
+    Effect.map(Mailbox.make<string, Refused>(), (mailbox) => void this.mailboxes.set(line, mailbox))
+
+  /** The server says this on the connection. */
+  say(line: Line, ...words: ReadonlyArray<string>): void {
+    this.mailboxes.get(line)!.unsafeOfferAll(words)
+  }
+
+  /** The connection ends, and with it what comes from it; what has been received can still be read. */
+  end(line: Line, exit: Exit.Exit<void, Refused> = Exit.void): void {
+    this.mailboxes.get(line)!.unsafeDone(exit)
+    line.drop(exit)
+  }
+
+  /** What the server says on a connection, word by word. */
+  readonly stream = (line: Line): Stream.Stream<string, Refused> =>
+    Stream.repeatEffectOption(
+      Effect.mapError(
+        this.mailboxes.get(line)!.take,
+        (error) => Cause.isNoSuchElementException(error) ? Option.none() : Option.some(error)
+      )
+    )
+}
+
+export interface TalkingLife extends Life {
+  readonly inboxes: Inboxes
+}
+
+/** Begins a life with a server that talks, and says something on each new connection. */
+export const beginTalking = (
+  options: Options = {},
+  greet: (line: Line, inboxes: Inboxes) => void = () => {}
+): Effect.Effect<TalkingLife, never, Scope.Scope> => {
+  const inboxes = new Inboxes()
+  return Effect.map(
+    begin(options, ({ server }) => {
+      server.connect = (_, line) => Effect.map(inboxes.open(line), () => greet(line, inboxes))
+    }),
+    (life) => ({ ...life, inboxes })
+  )
+}

@@ -1,0 +1,295 @@
+/**
+ * A server that numbers its messages and is killed at random points. In virtual time, with a seed: every case can be
+ * had again.
+ */
+import { VirtualClock } from "#internal/testing/virtualClock.js"
+import { describe, expect, it } from "@effect/vitest"
+import * as Connector from "@persistent-connection/core/Connector"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FastCheck from "effect/FastCheck"
+import * as FiberId from "effect/FiberId"
+import * as Mailbox from "effect/Mailbox"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { assertProperty, cases } from "../support/proof.js"
+
+/** A connection: what is on the wire is lost with it, what has been received is not. */
+class Wire {
+  isClosed = false
+  released = 0
+  readonly end = Deferred.unsafeMake<void, string>(FiberId.none)
+  readonly inboxes = new Set<Mailbox.Mailbox<number, string>>()
+  /** What has got through to the one who has subscribed. */
+  readonly received: Array<number> = []
+
+  constructor(private readonly clock: VirtualClock, private readonly settings: Case) {}
+
+  send(inbox: Mailbox.Mailbox<number, string>, message: number): void {
+    this.clock.after(this.settings.latency, () => {
+      if (this.isClosed) return
+      inbox.unsafeOffer(message)
+      this.received.push(message)
+    })
+  }
+
+  cut(exit: Exit.Exit<void, string>): void {
+    if (this.isClosed) return
+    this.isClosed = true
+    const ends = [
+      () => Deferred.unsafeDone(this.end, exit),
+      () => this.inboxes.forEach((inbox) => inbox.unsafeDone(exit))
+    ]
+    if (this.settings.streamEndsFirst) ends.reverse()
+    ends.forEach((end) => end())
+  }
+}
+
+interface Act {
+  readonly at: number
+  readonly does:
+    | "send"
+    | "burst"
+    | "kill"
+    | "reset"
+    | "refresh"
+    | "kill and send"
+    | "send and kill"
+    | "refuse"
+    | "reconnect"
+}
+
+interface Case {
+  readonly acts: ReadonlyArray<Act>
+  /** How many ms anything takes to get through. */
+  readonly latency: number
+  readonly connectTakes: number
+  readonly subscribeTakes: number
+  readonly consumerTakes: number
+  readonly knowsIfClosed: boolean
+  /** At the end of a connection the stream hears of it before `closed` does. */
+  readonly streamEndsFirst: boolean
+  readonly retry: number
+}
+
+const horizon = 400
+
+const settings: FastCheck.Arbitrary<Case> = FastCheck.record({
+  acts: FastCheck.array(
+    FastCheck.record({
+      at: FastCheck.nat({ max: horizon }),
+      does: FastCheck.constantFrom<Act["does"]>(
+        "send",
+        "send",
+        "send",
+        "burst",
+        "kill",
+        "reset",
+        "refresh",
+        "reconnect",
+        "refuse",
+        "kill and send",
+        "send and kill"
+      )
+    }),
+    { maxLength: 60 }
+  ),
+  latency: FastCheck.constantFrom(0, 1, 5),
+  connectTakes: FastCheck.constantFrom(0, 1, 7),
+  subscribeTakes: FastCheck.constantFrom(0, 1, 5),
+  consumerTakes: FastCheck.constantFrom(0, 1, 20),
+  knowsIfClosed: FastCheck.boolean(),
+  streamEndsFirst: FastCheck.boolean(),
+  retry: FastCheck.constantFrom(1, 3, 20)
+})
+
+interface Staged {
+  /** Everything that the server has ever sent. */
+  readonly log: ReadonlyArray<number>
+  /** How much of it had been sent when somebody first subscribed. */
+  readonly unheard: number
+  /** What has been received, connection by connection. */
+  readonly received: ReadonlyArray<number>
+  readonly got: ReadonlyArray<PersistentConnection.Resumed<number>>
+}
+
+/** Stages a case, lets it come to an end in a minute of quiet, and leaves. */
+const stage = (
+  settings: Case,
+  options: {
+    /** The server can resume from a cursor. */
+    readonly resumes: boolean
+    /** With `stream` instead of `resumableStream`. */
+    readonly isPlain?: boolean
+    readonly onElement?: (element: PersistentConnection.Resumed<number>, log: ReadonlyArray<number>) => void
+    readonly interruptAt?: number
+  }
+): Staged => {
+  const clock = new VirtualClock()
+  const scope = Effect.runSync(Scope.make())
+  const wires: Array<Wire> = []
+  const log: Array<number> = []
+  const subscribers = new Map<Mailbox.Mailbox<number, string>, Wire>()
+  let unheard: number | undefined
+  let isUp = true
+
+  const connector = Connector.make({
+    connect: () =>
+      Effect.gen(function*() {
+        if (settings.connectTakes > 0) yield* Effect.sleep(settings.connectTakes)
+        if (!isUp) return yield* Effect.fail("refused")
+        return yield* Effect.acquireRelease(
+          Effect.sync(() => {
+            const wire = new Wire(clock, settings)
+            wires.push(wire)
+            return wire
+          }),
+          (wire) =>
+            Effect.sync(() => {
+              wire.released++
+              wire.cut(Exit.void)
+            })
+        )
+      }),
+    closed: (wire: Wire) => Deferred.await(wire.end),
+    ...(settings.knowsIfClosed ? { isClosed: (wire: Wire) => wire.isClosed } : {})
+  })
+
+  const subscribe = (wire: Wire, cursor: Option.Option<number>) =>
+    Effect.gen(function*() {
+      const inbox = yield* Mailbox.make<number, string>()
+      if (settings.subscribeTakes > 0) yield* Effect.sleep(settings.subscribeTakes)
+      if (wire.isClosed) return yield* Effect.fail("broken pipe")
+      wire.inboxes.add(inbox)
+      subscribers.set(inbox, wire)
+      unheard ??= log.length
+      yield* Effect.addFinalizer(() => Effect.sync(() => subscribers.delete(inbox)))
+      if (options.resumes) log.slice(Option.getOrElse(cursor, () => 0)).forEach((message) => wire.send(inbox, message))
+      return Mailbox.toStream(inbox)
+    })
+
+  const made = clock.run(Scope.extend(
+    PersistentConnection.make({
+      serverName: "numbered",
+      address: Effect.void,
+      connector,
+      retry: RetryPolicy.fixed(settings.retry)
+    }),
+    scope
+  )).unsafePoll()
+  if (made === null || Exit.isFailure(made)) throw new Error("It has not been made")
+  const service = made.value
+
+  const got: Array<PersistentConnection.Resumed<number>> = []
+  const plain = PersistentConnection.stream(service, (wire) => Stream.unwrapScoped(subscribe(wire, Option.none())))
+  const consumer = clock.run(Stream.runForEach(
+    options.isPlain === true
+      ? Stream.map(plain, (value): PersistentConnection.Resumed<number> => ({ _tag: "Element", value }))
+      : PersistentConnection.resumableStream(service, { subscribe, cursor: (n) => n }),
+    (element) =>
+      Effect.suspend(() => {
+        got.push(element)
+        options.onElement?.(element, log)
+        return settings.consumerTakes > 0 ? Effect.sleep(settings.consumerTakes) : Effect.void
+      })
+  ))
+
+  const send = () => {
+    log.push(log.length + 1)
+    subscribers.forEach((wire, inbox) => wire.send(inbox, log.length))
+  }
+  const kill = (exit: Exit.Exit<void, string>) => wires.at(-1)?.cut(exit)
+  const acts: { readonly [K in Act["does"]]: () => unknown } = {
+    send,
+    burst: () => Array.from({ length: 20 }, send),
+    kill: () => kill(Exit.void),
+    reset: () => kill(Exit.fail("reset")),
+    "kill and send": () => [kill(Exit.void), send()],
+    "send and kill": () => [send(), kill(Exit.void)],
+    refresh: () => clock.run(Effect.ignore(PersistentConnection.refresh(service, { drain: 3 }))),
+    reconnect: () => clock.run(PersistentConnection.reconnectNow(service, { whenConnected: "refresh" })),
+    refuse: () => {
+      isUp = false
+      clock.after(15, () => {
+        isUp = true
+      })
+    }
+  }
+  for (const { at, does } of settings.acts) clock.after(at, acts[does])
+  if (options.interruptAt !== undefined) {
+    clock.after(options.interruptAt, () => consumer.unsafeInterruptAsFork(FiberId.none))
+  }
+  clock.advanceTo(horizon + 60_000)
+  const heard = got.length
+
+  const leaving = clock.run(Scope.close(scope, Exit.void))
+  clock.advanceTo(clock.now + 60_000)
+  expect(leaving.unsafePoll(), "the scope has been left").not.toBeNull()
+  const exit = consumer.unsafePoll()
+  expect(exit !== null && (Exit.isSuccess(exit) || Exit.isInterrupted(exit)), "the stream has ended").toBe(true)
+  expect(wires.map(({ released }) => released), "every connection has been released once").toEqual(wires.map(() => 1))
+  expect(subscribers.size, "every subscription has ended").toBe(0)
+  const received = wires.flatMap((wire) => wire.received)
+  return { log, unheard: unheard ?? log.length, received, got: got.slice(0, heard) }
+}
+
+const elements = ({ got }: Staged) => got.flatMap((element) => element._tag === "Element" ? [element.value] : [])
+
+const gaps = ({ got }: Staged) => got.flatMap((element) => element._tag === "Gap" ? [element] : [])
+
+const check = (property: FastCheck.IProperty<[Case, number]>) => assertProperty(property, cases(60, 3_000))
+const forAll = (predicate: (settings: Case, at: number) => void) =>
+  FastCheck.property(settings, FastCheck.nat({ max: horizon }), predicate)
+
+describe("a server that numbers its messages and is killed at random points", () => {
+  it("S1: every number that a connection has received is delivered, before any number of the next connection", () =>
+    check(forAll((settings) => {
+      const staged = stage(settings, { resumes: false, isPlain: true })
+      expect(elements(staged)).toEqual(staged.received)
+    })))
+
+  it("S3: with resume, delivers every number once and in order", () =>
+    check(forAll((settings) => {
+      const staged = stage(settings, { resumes: true })
+      expect(elements(staged)).toEqual(staged.log)
+    })))
+
+  it("S3: marks each gap with the connection that ends it, and when it began and ended", () =>
+    check(forAll((settings) => {
+      let generation = 1
+      let end = 0
+      for (const gap of gaps(stage(settings, { resumes: true }))) {
+        expect(gap.generation).toBeGreaterThan(generation)
+        expect(gap.lostAt).toBeGreaterThanOrEqual(end)
+        expect(gap.restoredAt).toBeGreaterThanOrEqual(gap.lostAt)
+        generation = gap.generation
+        end = gap.restoredAt
+      }
+    })))
+
+  it("S3: even if it cannot resume, misses nothing if the consumer re-reads at each marker", () =>
+    check(forAll((settings) => {
+      const known = new Set<number>()
+      const staged = stage(settings, {
+        resumes: false,
+        onElement: (element, log) => {
+          if (element._tag === "Element") known.add(element.value)
+          else log.forEach((message) => known.add(message))
+        }
+      })
+      expect(staged.log.filter((message) => message > staged.unheard && !known.has(message))).toEqual([])
+      const order = elements(staged)
+      expect(order).toEqual([...new Set(order)].sort((a, b) => a - b))
+      expect(order).toEqual(staged.received)
+    })))
+
+  it("D8: leaves nothing behind when the consumer goes at a random point", () =>
+    check(forAll((settings, at) => {
+      const staged = stage(settings, { resumes: true, interruptAt: at })
+      expect(elements(staged)).toEqual(staged.log.slice(0, elements(staged).length))
+    })))
+})

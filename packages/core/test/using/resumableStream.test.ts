@@ -1,0 +1,301 @@
+/** How a stream resumes on the next connection: S3. */
+import { describe, expect } from "@effect/vitest"
+import * as Connector from "@persistent-connection/core/Connector"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { askNow, begin, type Line, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
+import { Consumer, Feed } from "./Feed.js"
+
+const { refresh, resumableStream } = PersistentConnection
+
+describe("S3: resumableStream", () => {
+  const resumedFrom = () => {
+    const feed = new Feed<number>()
+    const cursors: Array<number | undefined> = []
+    const consumer = new Consumer<PersistentConnection.Resumed<number>>()
+    const run = (service: PersistentConnection.PersistentConnection<Line, Refused>) =>
+      consumer.run(resumableStream(service, {
+        subscribe: (line, cursor: Option.Option<number>) => {
+          cursors.push(cursor._tag === "Some" ? cursor.value : undefined)
+          return line.isLost ? refuse("broken pipe") : feed.subscribe(line)
+        },
+        cursor: (n) => n
+      }))
+    const got = () =>
+      consumer.got.map((element) =>
+        element._tag === "Element"
+          ? element.value
+          : `gap ${element.generation}: ${element.lostAt / 1000}-${element.restoredAt / 1000}`
+      )
+    return { feed, cursors, consumer, run, got }
+  }
+
+  it.scoped("resumes from the last cursor, with a gap marker before the first element of the new subscription", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(60)
+      const { cursors, feed, got, run } = resumedFrom()
+      yield* askNow(run(service))
+      feed.last.send(1, 2, 3)
+      yield* settle
+      server.refuse("no")
+      yield* pass(5)
+      server.line.drop()
+      yield* settle
+      server.accept()
+      yield* pass(10)
+      feed.last.send(4)
+      yield* settle
+      expect(cursors).toEqual([undefined, 3])
+      expect(got()).toEqual([1, 2, 3, "gap 2: 65-75", 4])
+    }))
+
+  it.scoped("gives no gap marker before the first subscription stands, and one after each later one", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(60)
+      const { feed, got, run } = resumedFrom()
+      yield* askNow(run(service))
+      feed.last.end()
+      server.line.drop()
+      yield* settle
+      expect(got()).toEqual(["gap 2: 60-60"])
+      yield* pass(60)
+      yield* refresh(service)
+      // The subscription on the connection that was replaced has no end: it is left after drainTimeout (S1).
+      yield* pass(1)
+      expect(got()).toEqual(["gap 2: 60-60", "gap 3: 120-121"])
+      expect(feed.open).toBe(1)
+    }))
+
+  it.scoped("gives none for connections that end before the first subscription stands", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(60)
+      const { consumer, got } = resumedFrom()
+      yield* askNow(consumer.run(resumableStream(service, {
+        subscribe: (line) => Effect.as(sleep(5), Stream.concat(Stream.make(line.number), Stream.never)),
+        cursor: (n) => n
+      })))
+      yield* pass(3)
+      server.line.drop()
+      yield* pass(3)
+      server.line.drop()
+      yield* pass(60)
+      expect(got()).toEqual([3])
+    }))
+
+  it.scoped("gives the gap marker after the subscription stands: what a re-read at the marker misses, comes after it", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(60)
+      let stands = false
+      const seen: Array<boolean> = []
+      const all = resumableStream(service, {
+        subscribe: (line) =>
+          Effect.zipRight(
+            sleep(3),
+            Effect.sync(() => {
+              stands = true
+              return Stream.concat(Stream.make(line.number), Stream.never)
+            })
+          ),
+        cursor: (n) => n
+      })
+      yield* askNow(Stream.runForEach(all, (element) =>
+        Effect.sync(() => {
+          if (element._tag === "Gap") seen.push(stands)
+        })))
+      yield* pass(3)
+      stands = false
+      server.line.drop()
+      yield* pass(3)
+      expect(seen).toEqual([])
+      yield* pass(1)
+      expect(seen).toEqual([true])
+    }))
+
+  it.scoped("delivers what was received before the loss, and counts the gap from the loss", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(60)
+      const { consumer, cursors, feed, got, run } = resumedFrom()
+      consumer.work = () => sleep(2)
+      yield* askNow(run(service))
+      for (const n of [1, 2, 3, 4]) {
+        feed.last.send(n)
+        yield* settle
+      }
+      server.refuse("no")
+      server.line.drop()
+      yield* pass(20)
+      expect(got()).toEqual([1, 2, 3, 4])
+      server.accept()
+      yield* pass(10)
+      expect(cursors).toEqual([undefined, 4])
+      expect(got()).toEqual([1, 2, 3, 4, "gap 2: 60-90"])
+    }))
+
+  it.scoped("stretches the gap over subscriptions that do not come to stand", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(60)
+      const { consumer, got } = resumedFrom()
+      let delay = 0
+      yield* askNow(consumer.run(resumableStream(service, {
+        subscribe: () => Effect.as(sleep(delay), Stream.never),
+        cursor: (n: number) => n
+      })))
+      delay = 20
+      server.line.drop()
+      yield* pass(15)
+      server.line.drop()
+      yield* pass(25)
+      // The first subscription is left after drainTimeout, at 61; so is the second, which did not come to stand, at 76.
+      expect(got()).toEqual(["gap 3: 60-96"])
+    }))
+
+  it.scoped("gives a busy consumer one marker for the whole of what it has missed", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(60)
+      const { consumer, cursors, feed, got, run } = resumedFrom()
+      consumer.work = () => sleep(1_000)
+      yield* askNow(run(service))
+      feed.last.send(1)
+      yield* settle
+      feed.last.send(2)
+      yield* settle
+      feed.last.end()
+      for (let i = 0; i < 3; i++) {
+        server.line.drop()
+        yield* pass(10)
+      }
+      expect([cursors, got()]).toEqual([[undefined], [1]])
+      yield* pass(2_000)
+      expect(cursors).toEqual([undefined, 2, 2, 2])
+      feed.last.send(3)
+      yield* pass(5_000)
+      expect(got()).toEqual([1, 2, "gap 4: 60-1060", 3])
+    }))
+
+  it.scoped("fails when subscribing fails on a connection that is alive, and goes on if it is lost", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(60)
+      const run = (subscribe: (line: Line) => Effect.Effect<Stream.Stream<number>, Refused>) =>
+        askNow(Stream.runDrain(resumableStream(service, { subscribe, cursor: (n) => n })))
+      expect((yield* run(() => refuse("no such topic"))).failure).toBe("no such topic")
+      expect(
+        (yield* run(() => {
+          throw new Error("bug")
+        })).failure
+      ).toBe("bug!")
+      const asked = yield* run((line) =>
+        line === server.lines[0]
+          ? Effect.zipRight(Effect.sync(() => line.drop()), refuse("broken pipe"))
+          : Effect.succeed(Stream.make(1))
+      )
+      expect(asked.exit).toEqual(Exit.void)
+    }))
+
+  it.scoped("takes a subscription that fails on a dead connection for the loss of that, without `isClosed`, too", () =>
+    Effect.gen(function*() {
+      const connector = Connector.make({
+        connect: () => Deferred.make<void, Refused>(),
+        closed: (end: Deferred.Deferred<void, Refused>) => Deferred.await(end)
+      })
+      const service = yield* PersistentConnection.make({ serverName: "blind", address: Effect.void, connector })
+      yield* pass(60)
+      let subscriptions = 0
+      const asked = yield* askNow(Stream.runDrain(resumableStream(service, {
+        subscribe: (end) =>
+          ++subscriptions === 1
+            ? Effect.zipRight(Deferred.fail(end, new Refused({ text: "reset" })), refuse("broken pipe"))
+            : Effect.succeed(Stream.make(1)),
+        cursor: (n) => n
+      })))
+      expect([asked.exit, subscriptions]).toEqual([Exit.void, 2])
+    }))
+
+  describe("a subscription that a live server refuses", () => {
+    /** The server refuses the topic on the first connection, and on later ones too unless it has changed its mind. */
+    const refused = (whenRefused: "fail" | "reconnect" | undefined, acceptsFrom = 2) =>
+      Effect.gen(function*() {
+        const life = yield* begin()
+        yield* pass(60)
+        const asked = yield* askNow(Stream.runDrain(resumableStream(life.service, {
+          subscribe: ({ number }) =>
+            number < acceptsFrom
+              ? refuse("no such topic")
+              : Effect.succeed(Stream.concat(Stream.make(1), Stream.never)),
+          cursor: (n) => n,
+          whenRefused
+        })))
+        return { ...life, asked }
+      })
+
+    for (const whenRefused of [undefined, "fail"] as const) {
+      it.scoped(`fails the stream with \`whenRefused\` ${whenRefused}, and leaves the connection as it is`, () =>
+        Effect.gen(function*() {
+          const { asked, diary } = yield* refused(whenRefused)
+          expect(asked.failure).toBe("no such topic")
+          expect(diary.at(-1)).toBe("0 Connected 1")
+        }))
+    }
+
+    it.scoped("counts as the loss of the connection with `whenRefused` \"reconnect\", and is made on the next one", () =>
+      Effect.gen(function*() {
+        const { asked, diary, server } = yield* refused("reconnect", 3)
+        expect(diary.slice(3, 4)).toEqual(["60 Disconnected 1 no such topic!"])
+        expect(server.lines[0]!.released).toBe(1)
+        yield* pass(60)
+        expect(diary.at(-1)).toBe("70 Connected 3")
+        expect(asked.isWaiting).toBe(true)
+      }))
+
+    it.scoped("does not hide a defect with `whenRefused` \"reconnect\"", () =>
+      Effect.gen(function*() {
+        const { diary, service } = yield* begin()
+        yield* pass(60)
+        const asked = yield* askNow(Stream.runDrain(resumableStream(service, {
+          subscribe: (): Effect.Effect<Stream.Stream<number>> => Effect.die("bug"),
+          cursor: (n) => n,
+          whenRefused: "reconnect"
+        })))
+        expect([asked.failure, diary.at(-1)]).toEqual(["bug!", "0 Connected 1"])
+      }))
+  })
+
+  it.scoped("fails with the defect of a cursor that throws", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* settle
+      const asked = yield* askNow(Stream.runDrain(resumableStream(service, {
+        subscribe: () => Effect.succeed(Stream.make(1)),
+        cursor: () => {
+          throw new Error("no cursor")
+        }
+      })))
+      expect(asked.failure).toBe("no cursor!")
+    }))
+
+  it.scoped("begins anew each time that it is run", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* settle
+      const { cursors, feed, run } = resumedFrom()
+      const first = yield* askNow(run(service))
+      feed.last.send(1)
+      yield* settle
+      yield* Fiber.interrupt(first.fiber)
+      yield* askNow(run(service))
+      expect(cursors).toEqual([undefined, undefined])
+    }))
+})

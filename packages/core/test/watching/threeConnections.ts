@@ -1,0 +1,24 @@
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { ask, begin, pass, Refused, settle } from "../support/Life.js"
+
+/** Three: one connected, one waiting for its next attempt, one that has given up. */
+export const threeConnections = Effect.gen(function*() {
+  const prices = yield* begin({ serverName: "prices", retry: RetryPolicy.fixed("1 hour") })
+  prices.server.lookUp = () => Effect.succeed("wss://me:hush@prices.example.com/v1?token=hush")
+  prices.server.refuse("connect ECONNREFUSED 10.0.0.7:443")
+  const orders = yield* begin({ serverName: "orders" }, ({ server }) => {
+    server.lookUp = () => Effect.succeed("orders.example.com:5672")
+  })
+  yield* ask(prices.service.connected)
+  yield* ask(prices.service.connected)
+  const audit = yield* begin({ serverName: "audit" })
+  yield* settle
+  audit.server.line.drop(Exit.fail(new Refused({ text: "no longer\nsupported" })))
+  yield* audit.service.closeWhenCurrentConnectionIsClosed
+  yield* pass(7_264)
+  orders.server.line.drop()
+  yield* pass(20)
+  return { prices, orders, audit }
+})

@@ -1,0 +1,67 @@
+/**
+ * What can go wrong with the frames of a connection.
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+import { oneLine } from "./internal/describe.js"
+
+/**
+ * What went wrong. The first four end the connection, and are what it is lost with:
+ *
+ * - `TornFrame`: the connection ended in the middle of a frame, of which so many bytes had come. They are dropped.
+ * - `FrameTooLong`: a frame is longer than `maxFrameSize`. It is not waited for.
+ * - `InvalidText`: a frame of text is not valid UTF-8.
+ * - `DecodeFailed`: a frame does not decode; `description` says where and what was expected.
+ * - `EncodeFailed`: the message was not sent, because it does not encode; `description` says why.
+ * - `Ended`: there is nothing to `receive` any more, since the peer ended the connection in the regular way.
+ *
+ * None of them has the content of a frame, which may be secret.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type FramingErrorReason =
+  | { readonly _tag: "TornFrame"; readonly received: number }
+  | { readonly _tag: "FrameTooLong"; readonly maxFrameSize: number }
+  | { readonly _tag: "InvalidText" }
+  | { readonly _tag: "DecodeFailed"; readonly description: string }
+  | { readonly _tag: "EncodeFailed"; readonly description: string }
+  | { readonly _tag: "Ended" }
+
+/**
+ * The error of a framed connection: to which server, and what went wrong.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class FramingError extends Data.TaggedError("FramingError")<{
+  readonly serverName: string
+  readonly reason: FramingErrorReason
+}> {
+  /**
+   * One line for a person: the server's name and what went wrong.
+   *
+   * @since 0.1.0
+   */
+  override get message(): string {
+    return oneLine(`Frames of "${this.serverName}": ${explain(this.reason)}`)
+  }
+}
+
+const explain = (reason: FramingErrorReason): string => {
+  switch (reason._tag) {
+    case "TornFrame":
+      return `the connection ended in the middle of a frame, after ${reason.received} bytes of it`
+    case "FrameTooLong":
+      return `a frame is longer than ${reason.maxFrameSize} bytes`
+    case "InvalidText":
+      return "a frame is not valid UTF-8"
+    case "DecodeFailed":
+      return `a frame does not decode: ${reason.description}`
+    case "EncodeFailed":
+      return `not sent, because it does not encode: ${reason.description}`
+    case "Ended":
+      return "the connection has ended, there is no further frame"
+  }
+}

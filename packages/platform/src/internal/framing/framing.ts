@@ -1,0 +1,185 @@
+import * as Connector from "@persistent-connection/core/Connector"
+import * as Cause from "effect/Cause"
+import type * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import type * as Stream from "effect/Stream"
+import type {
+  ByteConnection,
+  FailureOf,
+  FramedConnection,
+  FramedConnector,
+  LengthPrefixedOptions,
+  LinesOptions,
+  MessageConnection,
+  MessagesOptions
+} from "../../Framing.js"
+import { bytes } from "../options.js"
+import * as codec from "./codec.js"
+import { framed } from "./framed.js"
+import * as framer from "./framer.js"
+
+/** @internal */
+export { TypeId } from "./framed.js"
+
+const isDataFirst = (args: IArguments): boolean => Predicate.hasProperty(args[0], Connector.TypeId)
+
+const maxFrameSizeOf = (options: { readonly maxFrameSize?: number | undefined }): number =>
+  bytes("maxFrameSize", options.maxFrameSize, 1024 * 1024)
+
+const oneOf = <A>(option: string, value: A, values: ReadonlyArray<A>): A => {
+  if (values.includes(value)) return value
+  throw new Cause.IllegalArgumentException(
+    `${option} must be one of ${JSON.stringify(values)}, but is ${String(value)}`
+  )
+}
+
+// What an interface says of any error is true of the connection's own.
+const bytesOf = <Connection extends ByteConnection<unknown>>(connection: Connection) =>
+  connection.data as Stream.Stream<Uint8Array, FailureOf<Connection>>
+
+const sendBytes = <Connection extends ByteConnection<unknown>>(connection: Connection, data: Uint8Array | string) =>
+  connection.send(data) as Effect.Effect<void, FailureOf<Connection>>
+
+const framedLines = <Address, Connection extends ByteConnection<unknown>, E, R>(
+  self: Connector.Connector<Address, Connection, E, R>,
+  options: LinesOptions,
+  makeFramer: (maxFrameSize: number) => framer.Framer<Uint8Array, string>
+): FramedConnector<Address, Connection, string, string, E, R> => {
+  const maxFrameSize = maxFrameSizeOf(options)
+  const newline = oneOf("newline", options.newline ?? "\n", ["\n", "\r\n"])
+  return framed(self, {
+    pieces: bytesOf,
+    framer: () => makeFramer(maxFrameSize),
+    send: (connection, line: string) => {
+      if (!framer.isWellFormed(line)) return framer.notWellFormed
+      if (line.includes("\n") || line.endsWith("\r")) return "a line cannot have a line break in it"
+      return sendBytes(connection, line + newline)
+    }
+  })
+}
+
+/** @internal */
+export const lines = dual<
+  (options?: LinesOptions) => <Address, Connection extends ByteConnection<unknown>, E, R>(
+    self: Connector.Connector<Address, Connection, E, R>
+  ) => FramedConnector<Address, Connection, string, string, E, R>,
+  <Address, Connection extends ByteConnection<unknown>, E, R>(
+    self: Connector.Connector<Address, Connection, E, R>,
+    options?: LinesOptions
+  ) => FramedConnector<Address, Connection, string, string, E, R>
+>(isDataFirst, (self, options = {}) => framedLines(self, options, framer.lines))
+
+/** @internal */
+export const ndjson = dual<
+  <A, I>(schema: Schema.Schema<A, I>, options?: LinesOptions) => <
+    Address,
+    Connection extends ByteConnection<unknown>,
+    E,
+    R
+  >(
+    self: Connector.Connector<Address, Connection, E, R>
+  ) => FramedConnector<Address, Connection, A, A, E, R>,
+  <Address, Connection extends ByteConnection<unknown>, E, R, A, I>(
+    self: Connector.Connector<Address, Connection, E, R>,
+    schema: Schema.Schema<A, I>,
+    options?: LinesOptions
+  ) => FramedConnector<Address, Connection, A, A, E, R>
+>(isDataFirst, (self, schema, options = {}) =>
+  codec.withCodec(
+    framedLines(self, options, (maxFrameSize) => framer.withoutEmpty(framer.lines(maxFrameSize))),
+    codec.ofSchema(Schema.parseJson(schema))
+  ))
+
+/** @internal */
+export const lengthPrefixed = dual<
+  (options: LengthPrefixedOptions) => <Address, Connection extends ByteConnection<unknown>, E, R>(
+    self: Connector.Connector<Address, Connection, E, R>
+  ) => FramedConnector<Address, Connection, Uint8Array, Uint8Array | string, E, R>,
+  <Address, Connection extends ByteConnection<unknown>, E, R>(
+    self: Connector.Connector<Address, Connection, E, R>,
+    options: LengthPrefixedOptions
+  ) => FramedConnector<Address, Connection, Uint8Array, Uint8Array | string, E, R>
+>(isDataFirst, (self, options) => {
+  const maxFrameSize = maxFrameSizeOf(options)
+  const prefix: framer.Prefix = {
+    lengthBytes: oneOf("lengthBytes", options.lengthBytes, [1, 2, 4]),
+    endianness: oneOf("endianness", options.endianness ?? "big", ["big", "little"])
+  }
+  return framed(self, {
+    pieces: bytesOf,
+    framer: () => framer.lengthPrefixed(prefix, maxFrameSize),
+    send: (connection, frame: Uint8Array | string) => {
+      if (typeof frame === "string" && !framer.isWellFormed(frame)) return framer.notWellFormed
+      const data = framer.withLength(typeof frame === "string" ? encoder.encode(frame) : frame, prefix)
+      return data === undefined
+        ? `it is longer than a length of ${prefix.lengthBytes} bytes can say`
+        : sendBytes(connection, data)
+    }
+  })
+})
+
+const encoder = new TextEncoder()
+
+/** @internal */
+export const messages = dual<
+  (options?: MessagesOptions) => <Address, Connection extends MessageConnection<unknown>, E, R>(
+    self: Connector.Connector<Address, Connection, E, R>
+  ) => FramedConnector<Address, Connection, string | Uint8Array, string | Uint8Array, E, R>,
+  <Address, Connection extends MessageConnection<unknown>, E, R>(
+    self: Connector.Connector<Address, Connection, E, R>,
+    options?: MessagesOptions
+  ) => FramedConnector<Address, Connection, string | Uint8Array, string | Uint8Array, E, R>
+>(
+  isDataFirst,
+  <Address, Connection extends MessageConnection<unknown>, E, R>(
+    self: Connector.Connector<Address, Connection, E, R>,
+    options: MessagesOptions = {}
+  ) => {
+    const maxFrameSize = maxFrameSizeOf(options)
+    return framed(self, {
+      pieces: ({ messages }) => messages as Stream.Stream<string | Uint8Array, FailureOf<Connection>>,
+      framer: () => framer.messages(maxFrameSize),
+      send: (connection, message: string | Uint8Array) =>
+        connection.send(message) as Effect.Effect<void, FailureOf<Connection>>
+    })
+  }
+)
+
+/** @internal */
+export const text = <
+  Address,
+  Connection extends FramedConnection<string | Uint8Array, string, unknown>,
+  E,
+  R
+>(
+  self: Connector.Connector<Address, Connection, E, R>
+): FramedConnector<Address, Connection, string, string, E, R> => codec.withCodec(self, codec.text)
+
+/** @internal */
+export const schema = dual<
+  <A, I>(schema: Schema.Schema<A, I>) => <Address, Connection extends FramedConnection<unknown, I, unknown>, E, R>(
+    self: Connector.Connector<Address, Connection, E, R>
+  ) => FramedConnector<Address, Connection, A, A, E, R>,
+  <Address, Connection extends FramedConnection<unknown, I, unknown>, E, R, A, I>(
+    self: Connector.Connector<Address, Connection, E, R>,
+    schema: Schema.Schema<A, I>
+  ) => FramedConnector<Address, Connection, A, A, E, R>
+>(2, (self, schema) => codec.withCodec(self, codec.ofSchema(schema)))
+
+/** @internal */
+export const json = dual<
+  <A, I>(schema: Schema.Schema<A, I>) => <
+    Address,
+    Connection extends FramedConnection<string | Uint8Array, string, unknown>,
+    E,
+    R
+  >(
+    self: Connector.Connector<Address, Connection, E, R>
+  ) => FramedConnector<Address, Connection, A, A, E, R>,
+  <Address, Connection extends FramedConnection<string | Uint8Array, string, unknown>, E, R, A, I>(
+    self: Connector.Connector<Address, Connection, E, R>,
+    schema: Schema.Schema<A, I>
+  ) => FramedConnector<Address, Connection, A, A, E, R>
+>(2, (self, schema) => codec.withCodec(self, codec.compose(codec.text, codec.ofSchema(Schema.parseJson(schema)))))
