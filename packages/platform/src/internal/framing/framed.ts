@@ -94,10 +94,7 @@ class Reception<Connection, Piece, Frame extends { readonly length: number }, E1
     )
   }
 
-  /**
-   * The end may have torn a frame: that is known when all that was received has been read, whether there is room or
-   * not.
-   */
+  /** The end may have torn a frame. That is known when all that was received has been read, room or not. */
   watch(closed: Effect.Effect<unknown, E>): Effect.Effect<void> {
     return Effect.flatMap(Effect.exit(closed), (exit) => {
       this.frames.unbound()
