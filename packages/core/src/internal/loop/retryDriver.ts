@@ -22,8 +22,8 @@ export interface RetrySettings<E, R> {
 }
 
 /**
- * Steps a schedule with the moment at which an attempt began as its "now" (T1, T2). `Schedule.driver` takes the moment of
- * the failure, and sleeps from there. All moments are in ms of monotonic time.
+ * Steps a schedule with the moment at which an attempt began as its "now" (T1, T2). `Schedule.driver` takes the moment
+ * of the failure, and sleeps from there. All moments are in ms of monotonic time.
  *
  * @internal
  */
@@ -86,7 +86,8 @@ export class RetryDriver<E, R> {
     const isDue = millisUntil(this.clock, at) === 0
     this.attemptsWithoutDelay = isDue ? this.attemptsWithoutDelay + 1 : 0
     if (!isDue) return sleepUntil(this.clock, at)
-    // D11: other fibers always get a turn. Timers get one now and then: Effect's scheduler yields to them after 2,048 turns.
+    // D11: other fibers always get a turn. Timers get one now and then: Effect's scheduler yields to them after 2,048
+    // turns.
     return Effect.repeatN(Effect.yieldNow(), this.attemptsWithoutDelay % 64 === 63 ? 2_100 : 0)
   }
 }
