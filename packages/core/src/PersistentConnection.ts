@@ -244,7 +244,7 @@ export interface Options<
 
   /**
    * How many ended connections may wait for streams to deliver what was received on them (S1). Beyond that the next attempt
-   * waits. Default: 8.
+   * waits. 1 or more. Default: 8.
    */
   readonly maxUndelivered?: number | undefined
 

@@ -31,8 +31,9 @@ const followers: Readonly<Record<string, (service: Service) => Effect.Effect<unk
   "what is done for each connection": (service) => PersistentConnection.forEachConnection(service, () => Effect.never),
   "those who wait for a connection": (service) => Effect.forever(Effect.zipRight(service.connected, Effect.sleep(50))),
   "those who use it": (service) =>
-    Effect.forever(
-      Effect.ignore(PersistentConnection.use(service, () => Effect.never))
+    PersistentConnection.use(service, () => Effect.never).pipe(
+      Effect.catchTag("ConnectionLost", () => Effect.void),
+      Effect.forever
     )
 }
 
