@@ -21,7 +21,7 @@ import type { Follower } from "../loop/loopState.js"
 import { loopOf } from "../loop/service.js"
 import type { Session, Work } from "../loop/session.js"
 import { endOf } from "./following.js"
-import { hasBeenLost, hasDefects } from "./using.js"
+import { hasDefects, isSuperseded } from "./using.js"
 
 type Output<A> = Pick<Handoff<A, never>, "give" | "room">
 
@@ -189,11 +189,6 @@ class Delivery<C, E, A, E2, R> implements Follower<C, E> {
     this.isIdle = isIdle
   }
 }
-
-const isSuperseded = <C, E>(
-  loop: Loop<unknown, C, E, unknown>,
-  session: Session<C, E>
-): Effect.Effect<boolean> => session.supersededBy === undefined ? hasBeenLost(loop, session) : Effect.succeed(true)
 
 const overSessions = <C, E, A, E2, R>(
   self: PersistentConnection<C, E>,
