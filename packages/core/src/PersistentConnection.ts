@@ -249,7 +249,7 @@ export interface Options<
 
   /**
    * How many connections that have ended may wait until streams have delivered what was received on them (S1). Beyond
-   * that the next attempt waits. Default: 8.
+   * that the next attempt waits. 1 or more. Default: 8.
    */
   readonly maxUndelivered?: number | undefined
 

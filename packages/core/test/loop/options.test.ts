@@ -26,6 +26,7 @@ const nonsense: ReadonlyArray<readonly [Key, ReadonlyArray<unknown>]> = [
   ["reconnectJitter", [-1, Number.NaN, "wide", -1n]],
   ["closeTimeout", [-1, Number.NaN, "later"]],
   ["slowHandlerThreshold", [-1, Number.NaN, "later"]],
+  ["maxUndelivered", [0, -1, Number.NaN, "many"]],
   ["retry", [{}, 1_000, "1 second"]],
   ["errorEquivalence", [{}, 1, "same", null]]
 ]

@@ -185,7 +185,7 @@ const isFunction = (value: unknown) => typeof value === "function"
 const decode = <Address, Connection, EA, EC, RA, RC, RS, RH>(
   options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
 ): Settings<Address, Connection, EA | EC, RA | RC | RS | RH> => {
-  const { address, connector, errorEquivalence, onEvent, retry = RetryPolicy.standard } = options
+  const { address, connector, errorEquivalence, maxUndelivered = 8, onEvent, retry = RetryPolicy.standard } = options
   const serverName = option.nonEmpty("serverName", options.serverName)
   // Otherwise every attempt would fail, or every policy be taken for one that dies, for ever.
   option.checkKind(Effect.isEffect(address) || isFunction(address), "address", "an effect or a function", address)
@@ -194,6 +194,7 @@ const decode = <Address, Connection, EA, EC, RA, RC, RS, RH>(
   option.checkKind(onEvent === undefined || isFunction(onEvent), "onEvent", "a function", onEvent)
   const isEquivalence = errorEquivalence === undefined || isFunction(errorEquivalence)
   option.checkKind(isEquivalence, "errorEquivalence", "a function", errorEquivalence)
+  option.check(maxUndelivered >= 1, "maxUndelivered", "a number of 1 or more", maxUndelivered)
   return {
     serverName,
     lookUp: Effect.isEffect(address) ? () => address : address,
@@ -205,7 +206,7 @@ const decode = <Address, Connection, EA, EC, RA, RC, RS, RH>(
     closeTimeout: option.duration("closeTimeout", options.closeTimeout ?? Duration.infinity),
     slowHandlerThreshold: option.duration("slowHandlerThreshold", options.slowHandlerThreshold ?? Duration.seconds(10)),
     onEvent,
-    maxUndelivered: options.maxUndelivered ?? 8,
+    maxUndelivered,
     addressEquivalence: options.addressEquivalence ?? equalContent,
     causeEquivalence: errorEquivalence === undefined ? equalCause : equalCauseBy(errorEquivalence)
   }
