@@ -281,14 +281,15 @@ export const resumableStream = <C, E, A, Cursor, E2, R, E3, R2>(
         }
         const pull = yield* Stream.toPull(subscribed.value)
         const restoredAt = clock.unsafeCurrentTimeMillis()
-        hasSubscribed = true
         yield* handoff.room
         if (Option.isSome(lostAt)) {
           handoff.give(Chunk.of({ _tag: "Gap", generation, lostAt: lostAt.value, restoredAt }))
           lostAt = Option.none()
-          if (session.supersededBy !== undefined) lost()
           yield* handoff.room
         }
+        hasSubscribed = true
+        // The next gap has begun meanwhile.
+        if (session.supersededBy !== undefined) lost()
         return yield* giveAll(handoff, pull, giveElements(handoff))
       }), lost)
   }))
