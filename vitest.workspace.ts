@@ -40,7 +40,7 @@ export default defineConfig(({ mode }) => {
       maxWorkers: "100%",
       minWorkers: "100%",
       projects: isProof
-        ? [project("core", 0), project("playground", 0)]
+        ? [project("core", 0), project("platform", 0), project("playground", 0)]
         : [project("core", 20_000), project("platform", 20_000)]
     }
   }
