@@ -54,6 +54,7 @@ export class Line {
   /** Ended in a regular way, by whichever side: all that was sent has been received. */
   isClosed = false
   isOver = false
+  private isBroken = false
   /** What the client says. */
   onText: (text: string) => void = () => {}
   /** The port of the client. */
@@ -90,9 +91,8 @@ export class Line {
 
   /** The client has ended it in the regular way; the transport answers by itself. */
   closedByClient(): void {
-    if (this.isOver) return
     this.isOver = true
-    this.isClosed = true
+    this.isClosed = !this.isBroken
   }
 
   /** Ends it with RST; or as the end of the process does: what the system has not been given is gone. */
@@ -100,6 +100,7 @@ export class Line {
     if (this.raw.destroyed) return
     this.isOver = true
     this.isClosed = false
+    this.isBroken = true
     if (how === "reset") this.raw.resetAndDestroy()
     else this.raw.destroy()
   }
