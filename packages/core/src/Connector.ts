@@ -125,6 +125,13 @@ export interface Connector<in Address, in out Connection, out E = never, out R =
    * other.
    */
   readonly terminate?: ((connection: Connection) => Effect.Effect<void>) | undefined
+  /**
+   * Closes the connection from this side in the regular way, and still receives what the peer sends until it has agreed.
+   * Used for a connection that was replaced, or is closed gracefully, when its uses have finished and streams still
+   * deliver what it receives (S1, S2). It is interrupted when they have, and then the scope of the connection is closed.
+   * Without it such a stream goes on for as long as the peer goes on sending.
+   */
+  readonly close?: ((connection: Connection) => Effect.Effect<unknown, E>) | undefined
 }
 
 /**
@@ -199,6 +206,7 @@ export const make: <Address, Connection, E = never, E2 = never, R = never>(optio
   readonly isClosed?: ((connection: Connection) => boolean) | undefined
   readonly probe?: ((connection: Connection) => Effect.Effect<unknown, E2>) | undefined
   readonly terminate?: ((connection: Connection) => Effect.Effect<void>) | undefined
+  readonly close?: ((connection: Connection) => Effect.Effect<unknown, E2>) | undefined
 }) => Connector<Address, Connection, E | E2, Exclude<R, Scope.Scope>> = internal.make
 
 /**

@@ -136,7 +136,7 @@ export const framed = <
   E,
   R
 >(
-  { closed, connect, isClosed, probe }: Connector.Connector<Address, Connection, E, R>,
+  { close, closed, connect, isClosed, probe, terminate }: Connector.Connector<Address, Connection, E, R>,
   protocol: Protocol<Connection, Piece, Frame, Out, E1>
 ): Connector.Connector<Address, FramedConnection<Frame, Out, E1 | FramingError>, E | E1 | FramingError, R> => {
   type Connected = FramedConnection<Frame, Out, E1 | FramingError>
@@ -166,7 +166,9 @@ export const framed = <
       const { connection, isLost } = receptionOf(framed)
       return isLost || isClosed?.(connection) === true
     },
-    probe: probe && ((framed) => Effect.suspend(() => probe(receptionOf(framed).connection)))
+    probe: probe && ((framed) => Effect.suspend(() => probe(receptionOf(framed).connection))),
+    terminate: terminate && ((framed) => Effect.suspend(() => terminate(receptionOf(framed).connection))),
+    close: close && ((framed) => Effect.suspend(() => close(receptionOf(framed).connection)))
   })
 }
 
