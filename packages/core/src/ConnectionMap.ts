@@ -38,6 +38,7 @@ import type { Inspectable } from "effect/Inspectable"
 import type { Pipeable } from "effect/Pipeable"
 import type * as Scope from "effect/Scope"
 import type * as Types from "effect/Types"
+import type { Inferred } from "./internal/base/inferred.js"
 import * as internal from "./internal/map/connectionMap.js"
 import type * as PersistentConnection from "./PersistentConnection.js"
 
@@ -109,7 +110,8 @@ export interface Options<
  */
 export const make: <Key, Address, Connection, EA = never, EC = never, RA = never, RC = never, RS = never, RH = never>(
   options: Options<Key, Address, Connection, EA, EC, RA, RC, RS, RH>
-) => Effect.Effect<ConnectionMap<Key, Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> = internal.make
+) => Effect.Effect<ConnectionMap<Key, Connection, EA | EC>, never, RA | RC | Inferred<RS | RH> | Scope.Scope> =
+  internal.make
 
 /**
  * The connection for a key, made if there is none; like `PersistentConnection.make` it does not wait until there is one.

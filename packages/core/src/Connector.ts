@@ -268,7 +268,7 @@ export const connectTimeout: {
     self: Connector<Address, Connection, E, R>,
     timeout: ConnectTimeout
   ): Connector<Address, Connection, E | Cause.TimeoutException, R>
-} = internal.connectTimeout
+} = dual(2, internal.connectTimeout)
 
 /**
  * Prepares every connection before anyone sees it: authenticates, subscribes, wraps it in a client. It is part of the
@@ -277,8 +277,8 @@ export const connectTimeout: {
  * there is none but that the peer closed it.
  *
  * Users see the object that the set-up gives, one of its own for each connection, or the connection itself if it gives
- * nothing. What it acquires belongs to the connection's scope. Give work that goes on to `runInBackground`: nobody would
- * notice the failure of a fiber that the set-up forks.
+ * nothing. What it acquires belongs to the connection's scope. Give work that goes on to `runInBackground`: nobody
+ * would notice the failure of a fiber that the set-up forks.
  *
  * @example
  * ```ts
@@ -329,7 +329,7 @@ export const setup: {
       attempt: Attempt<Address>
     ) => Effect.Effect<A, E2, R2>
   ): Connector<Address, Prepared<Connection, A>, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
-} = internal.setup
+} = dual(2, internal.setup)
 
 /**
  * The connection that users see after `setup`: what its effect gives, or the connection itself if that is nothing.
@@ -341,7 +341,7 @@ export type Prepared<Connection, A> = A extends void ? Connection : A
 
 /**
  * Runs work that belongs to the connection: a reader, a decoder, a heartbeat. It begins when the connection has been
- * opened and everything that was put on before has succeeded, and is interrupted, and waited for, when the connection is
+ * opened and everything that was put on before has succeeded. It is interrupted, and waited for, when the connection is
  * released (D4). What it acquires is released when it ends.
  *
  * If it fails or dies, the connection is lost with that cause, whatever the transport says: `closed` ends at once, and
@@ -372,7 +372,8 @@ export type Prepared<Connection, A> = A extends void ? Connection : A
  *   Connector.setup((line: Line) => Effect.map(Queue.sliding<number>(1_000), (prices) => ({ line, prices }))),
  *   // A message that cannot be decoded ends the connection with `BadMessage`.
  *   Connector.runInBackground(({ line, prices }) =>
- *     Stream.runForEach(line.messages, (message) => Effect.flatMap(decode(message), (price) => Queue.offer(prices, price)))
+ *     Stream.runForEach(line.messages, (message) =>
+ *       Effect.flatMap(decode(message), (price) => Queue.offer(prices, price)))
  *   ),
  *   Connector.runInBackground(({ line }) => line.send("still here").pipe(Effect.delay("20 seconds"), Effect.forever))
  * )
@@ -399,7 +400,7 @@ export const runInBackground: {
       attempt: Attempt<Address>
     ) => Effect.Effect<unknown, E2, R2>
   ): Connector<Address, Connection, E | E2, R | Exclude<R2, Scope.Scope>>
-} = background.runInBackground
+} = dual(2, background.runInBackground)
 
 /**
  * Limits how many connects are under way at once; see `limitAttempts`.
@@ -454,7 +455,7 @@ export const limitAttempts: {
     self: Connector<Address, Connection, E, R>,
     limiter: AttemptLimiter
   ): Connector<Address, Connection, E, R>
-} = internal.limitAttempts
+} = dual(2, internal.limitAttempts)
 
 /**
  * How a health check asks a peer whether it is still there.
@@ -614,7 +615,7 @@ export const map: {
     self: Connector<Address, Connection, E, R>,
     f: (connection: Connection) => Connection2
   ): Connector<Address, Connection2, E, R>
-} = internal.map
+} = dual(2, internal.map)
 
 /**
  * Changes the errors of connecting and of losing the connection, and of `attempt.abort`. Defects stay what they are.
@@ -642,7 +643,7 @@ export const mapError: {
     self: Connector<Address, Connection, E, R>,
     f: (error: E) => E2
   ): Connector<Address, Connection, E2, R>
-} = internal.mapError
+} = dual(2, internal.mapError)
 
 /**
  * Changes the address that the connector takes: from what the look-up gives to what the transport wants. The events go
@@ -671,4 +672,4 @@ export const mapAddress: {
     self: Connector<Address, Connection, E, R>,
     f: (address: Address2) => Address
   ): Connector<Address2, Connection, E, R>
-} = internal.mapAddress
+} = dual(2, internal.mapAddress)

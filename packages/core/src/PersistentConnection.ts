@@ -1,6 +1,6 @@
 /**
- * One logical connection to one named server: established eagerly, re-established whenever it is lost, and torn down
- * only when its owner says so.
+ * One logical connection to one named server: opened eagerly, opened again whenever it is lost, and closed only when its
+ * owner says so.
  *
  * A letter with a number (A3, X1, D7 …), here and in the other modules, names a rule: they are listed in `docs/rules.md`
  * of the repository.
@@ -27,6 +27,7 @@ import type { ConnectionClosed, ConnectionLost, NotConnected } from "./Connectio
 import type { ConnectionEvent } from "./ConnectionEvent.js"
 import type { ConnectionState } from "./ConnectionState.js"
 import type { Attempt, AttemptFailure, Connection, Connector, Error, TypeId as ConnectorTypeId } from "./Connector.js"
+import type { Inferred } from "./internal/base/inferred.js"
 import * as internal from "./internal/loop/service.js"
 import * as following from "./internal/using/following.js"
 import * as replacing from "./internal/using/replacing.js"
@@ -59,34 +60,34 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
   readonly serverName: string
 
   /**
-   * The current connection, or else the next one to be established; never one that is known to be closed (A3, A4). It
-   * waits as long as that takes. It does not answer once `close` has been called, nor when the persistent connection has
-   * closed because its retry policy gave up or an attempt aborted: where that can happen, ask `connectedOrClosed`.
+   * The current connection, or else the next one (A3); never one that is known to be closed (A4). It waits as long as that
+   * takes, and cannot fail. Once closed it suspends for ever, also if the retry policy gave up or an attempt aborted: where
+   * that can happen, use `connectedOrClosed`.
    */
   readonly connected: Effect.Effect<Connection>
 
   /**
-   * As `connected`, but fails with `ConnectionClosed`, which says why, when the persistent connection has closed (A7).
+   * As `connected`, but fails with `ConnectionClosed`, which says why, once closing has finished (A7).
    */
   readonly connectedOrClosed: Effect.Effect<Connection, ConnectionClosed<E>>
 
   /**
-   * The current connection if it is not known to be closed, otherwise the result of the next attempt to end: the new
-   * connection, or the cause of the failure (A5). Fails with the error of an abort once aborted (X5); with
-   * `ConnectionClosed` as soon as `close` has been called, and once the retry policy has given up. Who waits for the
-   * attempt after which it gives up gets the failure of that.
+   * The current connection if it is not known to be closed; otherwise the result of the next attempt to end, which is a
+   * connection or a failure (A5). Fails with the error of an abort (X5), with `ConnectionClosed` as soon as `close` has been
+   * called or there will be no other attempt. A caller that waits for the attempt after which the policy gives up gets the
+   * failure of that attempt.
    */
   readonly connectedOrFailedToConnect: Effect.Effect<Connection, AttemptFailure<E> | ConnectionClosed<E>>
 
   /**
-   * The connection if there is one now, without waiting. It may be one that is known to be closed (A2, A6).
+   * The connection if there is one now, without waiting. It may be known to be closed (A2, A6).
    */
   readonly currentConnection: Effect.Effect<Option.Option<Connection>>
 
   /**
-   * Closes the current connection, and stops or prevents every attempt, also one under way (X1, X2, D1). When it
-   * completes, the last connection has been closed and there will be no other. Later calls wait for the first. It
-   * does not wait for event handlers, nor, called from inside a connect or a finalizer, for these (D7).
+   * Closes the current connection, interrupts an attempt that is under way, and prevents all others (X1, X2, D1). When it
+   * completes, the last connection has been closed. Later calls wait for the first. It never waits for event handlers.
+   * Called from inside a look-up, connect, finalizer or use, it waits only until closing has begun (D7).
    */
   readonly close: Effect.Effect<void>
 
@@ -101,23 +102,20 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
   readonly closeFinished: Effect.Effect<void>
 
   /**
-   * Do not reconnect: while connected, closes when the connection has ended and its `Disconnected` handler has too;
-   * otherwise at once, without a new attempt (X4). Does not wait for either: see `closeFinished`.
+   * Makes the current connection the last one: the persistent connection closes when that connection and its
+   * `Disconnected` handler have ended; without a connection it closes at once (X4). It does not wait: see `closeFinished`.
    */
   readonly closeWhenCurrentConnectionIsClosed: Effect.Effect<void>
 
   /**
-   * The current connection, as `currentConnection` gives it: a `SubscriptionRef` that only the persistent connection sets,
-   * in the same turn in which the state changes (A1, A2). Where the connection is replaced, the new one follows the old one
-   * directly.
+   * The current connection, as `currentConnection` gives it, in a `SubscriptionRef`. Only the persistent connection sets it,
+   * in the turn in which the state changes (A1, A2). After a `refresh` the new connection follows the old one directly.
    */
   readonly current: Subscribable.Subscribable<Option.Option<Connection>>
 
   /**
-   * What is the case now, and how it changes: the read side of a `SubscriptionRef`, which the persistent connection
-   * alone sets, and at the stroke at which the thing happens. Its legal transitions are listed in `ConnectionState`.
-   * `changes` begins with the present state and never ends; a consumer that falls more than 64 states behind loses the
-   * oldest ones.
+   * The state now, and its changes. `ConnectionState` lists the legal transitions. `changes` begins with the present state
+   * and never ends. A consumer that falls more than 64 states behind loses the oldest ones.
    */
   readonly state: Subscribable.Subscribable<ConnectionState<Connection, E>>
 
@@ -128,9 +126,8 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
   readonly events: Stream.Stream<ConnectionEvent<Connection, E, void>>
 
   /**
-   * Subscribes to the events at once, not when a stream is run: the queue holds the most recent event (E2), if there
-   * has been one, and then every later one, until the scope is closed. A consumer that falls more than 64 events
-   * behind loses the oldest ones.
+   * Subscribes to the events at once. The queue holds the most recent event (E2), if there has been one, and then every
+   * later one, until the scope is closed. A consumer that falls more than 64 events behind loses the oldest ones.
    */
   readonly subscribe: Effect.Effect<Queue.Dequeue<ConnectionEvent<Connection, E, void>>, never, Scope.Scope>
 }
@@ -167,7 +164,7 @@ export type Of<C extends { readonly [ConnectorTypeId]: ConnectorTypeId }, LookUp
 >
 
 /**
- * Where, how and when.
+ * Where the server is, how a connection is opened, and when to try again.
  *
  * @since 0.1.0
  * @category models
@@ -194,10 +191,9 @@ export interface Options<
   readonly connector: Connector<Address, Connection, EC, RC>
 
   /**
-   * When to try again, as a `Schedule` fed with the cause of each failure or loss; see `RetryPolicy`. Its delays run
-   * from the moment the last attempt began, so a connection that lived longer than the delay is replaced at once
-   * (T1, T2). It restarts after a success. When it ends the persistent connection gives up (D11), which is logged as an
-   * error, and `connected` never answers again: see `connectedOrClosed`.
+   * When to try again: a `Schedule` whose input is the cause of each failure or loss; see `RetryPolicy`. Its delays run from
+   * the moment at which the last attempt began, so a connection that lived longer than the delay is replaced at once
+   * (T1, T2). A success restarts it. When it ends, the persistent connection gives up (D11), which is logged as an error.
    *
    * Default: `RetryPolicy.standard`, 10 s, randomised by ± 30 % (T3).
    */
@@ -206,50 +202,49 @@ export interface Options<
     | undefined
 
   /**
-   * How long a connection must have lived to count as a success that restarts `retry` (D14), so that a peer that accepts
-   * and hangs up is backed off. 0 lets every connection count. Default: 5 s.
+   * How long a connection must have lived to count as a success, which restarts `retry` (D14). It makes `retry` back off
+   * from a server that accepts and hangs up. With 0 every connection is a success. Default: 5 s.
    */
   readonly minUptime?: Duration.DurationInput | undefined
 
   /**
-   * The first attempt after a loss is delayed by a further random part of this window, so that the clients of a server
-   * that went away do not all return in one instant. Default: 0.
+   * The first attempt after a loss waits for a further random part of this time, so that the clients of a server that
+   * restarts do not all come back at once. Default: 0.
    */
   readonly reconnectJitter?: Duration.DurationInput | undefined
 
   /**
-   * How long look-up and connect together may take before the attempt fails with a `TimeoutException` (D9), more than 0;
-   * time spent in event handlers does not count. `Duration.infinity` for no limit. Default: 30 s.
+   * How long the look-up and the connect together may take; more than 0. Then the attempt fails with a `TimeoutException`
+   * (D9). Time spent in event handlers does not count. `Duration.infinity` sets no limit. Default: 30 s.
    */
   readonly attemptTimeout?: Duration.DurationInput | undefined
 
   /**
-   * How long a close waits for the finalizers of a connection, or for an attempt that cannot be interrupted. After that
-   * a warning is logged, and nobody waits for them any more; they go on by themselves. Leaving the scope waits no longer
-   * for anything else either (D8). Default: `Duration.infinity`, so that what has closed is closed (X1).
+   * How long a close waits for the finalizers of a connection, or for an attempt that cannot be interrupted. After that it
+   * logs a warning and waits no longer; they go on by themselves. Leaving the scope does not wait longer than that either
+   * (D8). Default: `Duration.infinity`.
    */
   readonly closeTimeout?: Duration.DurationInput | undefined
 
   /**
-   * How long a call of `onEvent` may hold up the loop before a warning is logged and counted. Default: 10 s.
+   * How long the loop may wait for a call of `onEvent` before a warning is logged and counted. Default: 10 s.
    */
   readonly slowHandlerThreshold?: Duration.DurationInput | undefined
 
   /**
-   * Called with every event and awaited: nothing that comes after the event happens before it ends (E1), except that
-   * closing does not wait for it (D7). A defect is logged and counted, and the cycle goes on (D6).
+   * Called with every event, and awaited: nothing that comes after the event happens before the call has ended (E1), except
+   * that closing does not wait for it (D7). A defect is logged and counted, and the cycle goes on (D6).
    *
-   * Not every attempt is an event: an address or a failure is reported only if it differs from the last one of the same
-   * cycle (C4, C5), so it is silent while the same failure repeats. For every attempt watch `state`, the metrics
-   * (`ConnectionMetrics`), or the spans.
+   * An address or a failure is reported only if it differs from the last one of the same cycle (C4, C5). To see every
+   * attempt, watch `state`, the metrics (`ConnectionMetrics`) or the spans.
    */
   readonly onEvent?:
     | ((event: ConnectionEvent<Connection, NoInfer<EA | EC>, NoInfer<Address>>) => Effect.Effect<unknown, never, RH>)
     | undefined
 
   /**
-   * How many connections that have ended may wait until streams have delivered what was received on them (S1). Beyond
-   * that the next attempt waits. Default: 8.
+   * How many ended connections may wait for streams to deliver what was received on them (S1). Beyond that the next attempt
+   * waits. 1 or more. Default: 8.
    */
   readonly maxUndelivered?: number | undefined
 
@@ -260,19 +255,19 @@ export interface Options<
   readonly addressEquivalence?: Equivalence.Equivalence<NoInfer<Address>> | undefined
 
   /**
-   * When two typed failures of attempts count as the same, so that `FailedToConnect` is not reported again (C5, D12).
-   * For errors whose text differs each time, as by the id of a request. Defects are compared by their text. Default: the
-   * same text, as it is printed in messages: without stack traces, ids of fibers and spans, headers and secrets.
+   * When two typed failures of attempts count as the same, so that `FailedToConnect` is not reported again (C5, D12). Use it
+   * for errors whose text differs each time, for instance by the id of a request. Defects are compared by their text.
+   * Default: the same text in messages, which have no stack traces, ids of fibers and spans, headers or secrets.
    */
   readonly errorEquivalence?: Equivalence.Equivalence<AttemptFailure<NoInfer<EA | EC>>> | undefined
 }
 
 /**
- * Makes a persistent connection and returns at once; the first cycle starts in the background (C1). It is closed, and
- * all that it started has ended, when the scope is left (D8).
+ * Makes a persistent connection, and returns at once; the first attempt starts in the background (C1). Leaving the scope
+ * closes it, and waits until everything that it started has ended (D8).
  *
- * It never fails for what happens in the background. An option that makes no sense is a defect, an
- * `IllegalArgumentException` that names the option.
+ * It never fails for what happens in the background. A wrong option is a defect: an `IllegalArgumentException` that names the
+ * option.
  *
  * @since 0.1.0
  * @category constructors
@@ -288,7 +283,11 @@ export const make: <
   RH = never
 >(
   options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
-) => Effect.Effect<PersistentConnection<Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> = internal.make
+) => Effect.Effect<
+  PersistentConnection<Connection, EA | EC>,
+  never,
+  RA | RC | Inferred<RS | RH> | Scope.Scope
+> = internal.make
 
 /**
  * A layer that makes a persistent connection for a tag; see `make`.
@@ -310,7 +309,7 @@ export const layer = <
 >(
   tag: Context.Tag<Id, PersistentConnection<Connection, E>>,
   options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
-): Layer.Layer<Id, never, RA | RC | RS | RH> => Layer.scoped(tag, make(options))
+): Layer.Layer<Id, never, RA | RC | Inferred<RS | RH>> => Layer.scoped(tag, make(options))
 
 /**
  * @since 0.1.0
@@ -333,8 +332,8 @@ export interface WaitOptions extends UseOptions {
 }
 
 /**
- * Does something with the connection: waits for one if there is none, and runs `f` on it, once. If that connection is lost
- * meanwhile, `f` is interrupted, and `use` fails with `ConnectionLost`. It fails with `ConnectionClosed` if the persistent
+ * Runs `f` on the current connection, or on the next one, once. If that connection is lost meanwhile, `f` is interrupted,
+ * and `use` fails with `ConnectionLost`. It fails with `ConnectionClosed` if the persistent
  * connection closes first, or has closed; and with `NotConnected` only if the options say so.
  *
  * @example
@@ -382,8 +381,8 @@ export const use: {
 } = dual((args) => isPersistentConnection(args[0]), using.use)
 
 /**
- * As `use`, but when the connection is lost runs `f` again, on the next one, for as long as it takes. For work that may
- * be done twice.
+ * As `use`, but runs `f` again on the next connection if the connection is lost, as often as it takes. For work that may be
+ * done twice.
  *
  * @since 0.1.0
  * @category using
@@ -399,10 +398,11 @@ export const useRetrying: {
 } = dual(2, using.useRetrying)
 
 /**
- * Runs `f` once for every connection, as it comes: sessions, subscriptions, caches. It has a scope of its own, which
- * is closed when the connection goes, that is when it is lost, replaced or closed; `f` is interrupted if it has not
- * ended by then. Runs until the persistent connection is closed by its owner; fails with `ConnectionClosed` if it was
- * aborted or gave up, and with the error of `f` if `f` fails.
+ * Runs `f` once for every connection, as it comes: for sessions, subscriptions, caches. Each run has a scope of its own. When
+ * the connection is lost, replaced or closed, `f` is interrupted if it has not ended, and the scope is closed.
+ *
+ * Runs until the owner closes the persistent connection. Fails with `ConnectionClosed` if it was aborted or gave up, and with
+ * the error of `f` if `f` fails on a connection that works.
  *
  * @since 0.1.0
  * @category using
@@ -432,13 +432,12 @@ export interface StreamOptions {
 }
 
 /**
- * The stream of `f(connection)`, continued with that of the next connection when the connection is lost or replaced.
- * Elements keep their order; a slow consumer slows the connection's stream down. What the server sends between two
- * connections is missed: see `resumableStream`.
+ * The stream of `f(connection)`, continued with that of the next connection when the connection ends or is replaced. It
+ * delivers what each connection has received, all of it and in order, before anything of the next one (S1). A slow consumer
+ * slows the connection's stream down. What the server sends between two connections is missed: see `resumableStream`.
  *
- * A stream that ends while its connection is alive ends this one, and one that fails then fails this one. It also ends
- * when the persistent connection is closed by its owner, and fails with `ConnectionClosed` if that was aborted or gave
- * up.
+ * If the stream of a connection that works ends, this stream ends; if it fails, this stream fails. It also ends when the
+ * owner closes the persistent connection (S2), and fails with `ConnectionClosed` if that was aborted or gave up.
  *
  * @since 0.1.0
  * @category using
@@ -458,8 +457,8 @@ export const stream: {
 } = dual((args) => isPersistentConnection(args[0]), streaming.stream)
 
 /**
- * An element of a `resumableStream`: what the server sent, or the mark of a gap, during which there was no
- * subscription: from `lostAt` to `restoredAt`, in ms of the `Clock`, restored on the connection `generation`.
+ * An element of a `resumableStream`: what the server sent, or the mark of a gap without a subscription. The gap lasted from
+ * `lostAt` to `restoredAt`, in ms of the `Clock`; the new subscription is on the connection `generation`.
  *
  * @since 0.1.0
  * @category models
@@ -474,8 +473,8 @@ export type Resumed<A> =
  */
 export interface ResumeOptions<in Connection, A, Cursor, out E2, out R, out E3, out R2> extends StreamOptions {
   /**
-   * Subscribes on a connection, and completes when the subscription stands. `cursor` is that of the last element
-   * delivered, none before the first: where to resume from, if the server can.
+   * Subscribes on a connection, and completes when the server has accepted the subscription. `cursor` is that of the last
+   * element, or none before the first one: resume from there if the server can.
    */
   readonly subscribe: (
     connection: Connection,
@@ -491,9 +490,9 @@ export interface ResumeOptions<in Connection, A, Cursor, out E2, out R, out E3, 
 }
 
 /**
- * As `stream`, resuming after a loss from the last cursor seen, and saying when something may have been missed: a `Gap`
- * comes after every new subscription stands, and before its first element. So a consumer that reads the state of
- * things anew at each `Gap`, or whose server resumes from a cursor, misses nothing.
+ * As `stream`, but resumes from the cursor of the last element, and gives a `Gap` after every new subscription and before its
+ * first element (S3). A consumer that reads the current values anew at each `Gap` misses nothing; nor does one whose server
+ * resumes from a cursor. No element comes twice or out of order.
  *
  * @since 0.1.0
  * @category using
@@ -511,8 +510,8 @@ export const resumableStream: {
 } = dual(2, streaming.resumableStream)
 
 /**
- * As `close`, but first lets what is being done with `use` finish, for at most the given time. From the moment that it
- * is called nothing new is begun on the connection. Called from inside a `use`, it does not wait for that one.
+ * As `close`, but first lets uses finish and streams deliver what has arrived, for at most the given time (S2). From the call
+ * on nothing new starts on the connection. Called from inside a `use`, it waits only until closing has begun (D7).
  *
  * @since 0.1.0
  * @category ending
@@ -527,7 +526,7 @@ export const closeGracefully: {
  * @category models
  */
 export interface RefreshOptions {
-  /** How long what is being done with the old connection by `use` may go on before it is closed. Default: 30 s. */
+  /** How long uses of the old connection may go on before it is closed. Default: 30 s. */
   readonly drain?: Duration.DurationInput | undefined
   /**
    * Asks the look-up for another address than that of the current connection, because the server there has announced that
@@ -537,12 +536,12 @@ export interface RefreshOptions {
 }
 
 /**
- * Replaces the connection, make before break: establishes the next one, makes it the current one, and only then drains
- * and closes the old one, so that at no moment there is none. For a `Connected` with the next generation there is
- * then no `Disconnected` before it. If the attempt fails, the old connection stays, and `refresh` fails with the cause;
- * that is not reported as an event. While there is no connection, the next attempt is made at once.
+ * Replaces the connection, make before break: opens the next connection, makes it the current one, and then drains and closes
+ * the old one. At no moment is there no connection, and there is no `Disconnected` before the next `Connected`. If the attempt
+ * fails, the old connection stays and `refresh` fails with the cause; no event reports that. Without a connection, the next
+ * attempt is made at once.
  *
- * Completes when the new connection is current. Fails with `ConnectionClosed` if there is to be no other connection.
+ * Completes when the new connection is current. Fails with `ConnectionClosed` if there will be no other connection.
  *
  * @since 0.1.0
  * @category replacing
@@ -571,10 +570,11 @@ export interface ConnectionAge {
 }
 
 /**
- * Refreshes every connection when the signal for it has come: its age (`maxAge`), the end of its token, a server that
- * says it will go. The signal may ask since when, in ms, the connection has been established; one is replaced a second
- * after that at the earliest. While a refresh fails it is tried again, and the old connection goes on. Runs until the persistent connection is closed by its owner, and fails
- * with `ConnectionClosed` if it was aborted or gave up.
+ * Refreshes every connection when its signal comes: an age (`maxAge`), the end of a token, a server that announces its
+ * shutdown. A connection is never refreshed within its first second, so an immediate signal cannot loop. A refresh that fails
+ * is tried again, with a backoff of 1 s to 1 min, and the old connection stays meanwhile.
+ *
+ * Runs until the owner closes the persistent connection, and fails with `ConnectionClosed` if it was aborted or gave up.
  *
  * @example
  * ```ts
@@ -587,7 +587,7 @@ export interface ConnectionAge {
  * declare const feed: PersistentConnection.PersistentConnection<Feed>
  *
  * export const hourly = PersistentConnection.refreshWhen(feed, PersistentConnection.maxAge("1 hour"))
- * export const whenTheServerSaysSo = PersistentConnection.refreshWhen(feed, (feed) => feed.goingAway)
+ * export const atShutdown = PersistentConnection.refreshWhen(feed, (feed) => feed.goingAway, { elsewhere: true })
  * ```
  *
  * @since 0.1.0
@@ -608,8 +608,8 @@ export const refreshWhen: {
 } = dual((args) => isPersistentConnection(args[0]), replacing.refreshWhen)
 
 /**
- * A signal for `refreshWhen`: comes when a connection has reached this age, less a random part of it up to `jitter`
- * (0.1 unless set), so that clients that connected together do not reconnect together.
+ * A signal for `refreshWhen`: it comes when the connection has this age, less a random part of it up to `jitter` (0.1 unless
+ * set), so that clients that connected together do not reconnect together.
  *
  * @since 0.1.0
  * @category replacing
@@ -625,18 +625,21 @@ export const maxAge: (
  */
 export interface ReconnectOptions {
   /**
-   * What to do while connected: nothing (`"keep"`, the default); ask the peer whether it is still there, if the
-   * connector has a `probe`, and reconnect if not (`"probe"`); replace the connection as `refresh` does, make before
-   * break (`"refresh"`); or break before make (`"drop"`): the connection counts as lost at once, the next attempt does not
-   * wait for its release, and the transport is terminated without a closing handshake where it can be.
+   * What to do while connected:
+   *
+   * - `"keep"`, the default: nothing.
+   * - `"probe"`: ask the peer whether it is still there, if the connector has a `probe`; without a good answer the connection
+   *   is lost.
+   * - `"refresh"`: replace the connection, make before break.
+   * - `"drop"`: break before make. The connection counts as lost at once, the next attempt does not wait for its release,
+   *   and the transport ends it without a closing handshake if it can (`Connector.terminate`).
    */
   readonly whenConnected?: "keep" | "probe" | "refresh" | "drop" | undefined
 }
 
 /**
- * Makes the next attempt now, without waiting until it is due, but not before the handler of the last event has ended.
- * Does nothing while an attempt is under way, and never revives what was closed. Waits for the probe, if it makes one,
- * not for the attempt.
+ * Makes the next attempt now instead of when it is due, but not before the handler of the last event has ended. Does nothing
+ * while an attempt is under way, or once closed. Waits for the probe, if it makes one, but not for the attempt.
  *
  * @since 0.1.0
  * @category replacing
@@ -647,8 +650,8 @@ export const reconnectNow: {
 } = dual((args) => isPersistentConnection(args[0]), replacing.reconnectNow)
 
 /**
- * Calls `reconnectNow` at every signal: the network is back, the machine woke up, the page became visible. Runs until
- * the signals end, fails if they do, and ends when the persistent connection has closed.
+ * Calls `reconnectNow` at every signal: the network is back, the machine woke up, the page became visible. Ends when the
+ * signals end or the persistent connection has closed, and fails if the signals fail.
  *
  * @since 0.1.0
  * @category replacing

@@ -160,7 +160,7 @@ describe("a server that refuses the upgrade", () => {
 
   it.scopedLive("may say more than is kept, without an end", () =>
     Effect.gen(function*() {
-      const { reason } = yield* refusing(`500 No\r\n\r\n${"x".repeat(8191)}żyz`)
+      const { reason } = yield* refusing(`500 No\r\n\r\n${"x".repeat(8191)}żyz`, { connectTimeout: Duration.infinity })
       // Cut in the middle of a letter.
       assert.strictEqual(reason.body && Redacted.value(reason.body), "x".repeat(8191))
     }))
@@ -200,6 +200,16 @@ describe("a server that refuses the upgrade", () => {
         "503 No\r\nContent-Length: 0\r\nRetry-After: Tue, 01 Jan 2030 00:01:00 GMT\r\n\r\n"
       )
       assert.deepStrictEqual(error.retryAfter, Duration.minutes(1))
+    }))
+
+  it.scopedLive("may break off: what it had said counts", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer({
+        refuseWith: "503 No\r\nContent-Length: 100\r\n\r\nbusy",
+        onRefused: (socket) => setTimeout(() => socket.destroy(), 20)
+      })
+      const error = yield* Effect.flip(new Clients().connect(server.url))
+      assert.strictEqual(error.status, 503)
     }))
 
   it.scopedLive("is left alone when the attempt is interrupted while it speaks", () =>

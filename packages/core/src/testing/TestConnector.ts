@@ -49,32 +49,39 @@ import * as internal from "../internal/testing/testConnector.js"
  * @since 0.1.0
  * @category models
  */
-export type Answer<Connection = never, E = never, Address = unknown> =
-  & Pipeable
-  & (
-    | { readonly _tag: "Succeed"; readonly connection?: { readonly value: Connection } }
-    | { readonly _tag: "Fail"; readonly cause: Cause.Cause<E> }
-    | { readonly _tag: "Hang" }
-    | { readonly _tag: "Abort"; readonly error: E }
-    | {
-      readonly _tag: "Decide"
-      readonly decide: (
-        address: Address,
-        attempt: Connector.Attempt<Address>
-      ) => Answer<Connection, E, Address>
-    }
-    | {
-      readonly _tag: "Delayed"
-      readonly answer: Answer<Connection, E, Address>
-      readonly delay: Duration.Duration
-    }
-    | {
-      readonly _tag: "ThenLose"
-      readonly answer: Answer<Connection, E, Address>
-      readonly after: Duration.Duration
-      readonly cause: Cause.Cause<E>
-    }
-  )
+export interface Answer<out Connection = never, out E = never, in Address = unknown> extends Pipeable {
+  readonly action: Action<Connection, E, Address>
+}
+
+/**
+ * What an answer is made of.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Action<Connection, E, Address> =
+  | { readonly _tag: "Succeed"; readonly connection?: { readonly value: Connection } }
+  | { readonly _tag: "Fail"; readonly cause: Cause.Cause<E> }
+  | { readonly _tag: "Hang" }
+  | { readonly _tag: "Abort"; readonly error: E }
+  | {
+    readonly _tag: "Decide"
+    readonly decide: (
+      address: Address,
+      attempt: Connector.Attempt<Address>
+    ) => Answer<Connection, E, Address>
+  }
+  | {
+    readonly _tag: "Delayed"
+    readonly answer: Answer<Connection, E, Address>
+    readonly delay: Duration.Duration
+  }
+  | {
+    readonly _tag: "ThenLose"
+    readonly answer: Answer<Connection, E, Address>
+    readonly after: Duration.Duration
+    readonly cause: Cause.Cause<E>
+  }
 
 /**
  * What has become of an attempt, and when, in ms of the `Clock`. `Interrupted` is an attempt that nobody wanted to know

@@ -1,7 +1,7 @@
 /**
- * Do the clients of a server all come back at the same time? Simulates a fleet whose connections are lost at one moment,
- * with the real persistent connection and your policy, and checks how the attempts spread. It runs in virtual time: an
- * hour of two hundred clients takes less than a second. It needs no test framework.
+ * Do the clients of a server all come back at the same time? Simulates a fleet whose connections are lost at one
+ * moment, with the real persistent connection and your policy, and checks how the attempts spread. It runs in virtual
+ * time: an hour of two hundred clients takes less than a second. It needs no test framework.
  *
  * @example
  * ```ts
@@ -80,8 +80,8 @@ export interface Simulation {
 /**
  * The window with most attempts, over all runs: `attempts` of them, beginning `from` ms after the loss, in the run with
  * this seed. `share` is `attempts` divided by the number of clients: 1 means one attempt for each client, and it can be
- * more. It is not divided by the number of all attempts: otherwise a fleet that comes together again and again would look
- * better each time.
+ * more. It is not divided by the number of all attempts: otherwise a fleet that comes together again and again would
+ * look better each time.
  *
  * @since 0.1.0
  * @category models
@@ -147,8 +147,8 @@ export const peak: {
 } = dual(2, internal.peak)
 
 /**
- * Fails with a `Stampede` if some window of this length has more attempts than `atMost` times the number of clients: 0.1
- * is 10 %. Dies with an `IllegalArgumentException` if an option makes no sense.
+ * Fails with a `Stampede` if some window of this length has more attempts than `atMost` times the number of clients:
+ * 0.1 is 10 %. Dies with an `IllegalArgumentException` if an option makes no sense.
  *
  * @since 0.1.0
  * @category checks

@@ -280,6 +280,19 @@ describe("healthCheck: a probe without an answer", () => {
       expect(ending(watched)).toBe("timeout")
     }))
 
+  it.scoped("and after something was heard the patience begins anew, also with a probe that cannot be interrupted", () =>
+    Effect.gen(function*() {
+      let heard = 0
+      const patient = yield* admit({ missedProbes: 2, prepare: stubborn, activity: () => heard })
+      const watched = yield* watch(patient)
+      yield* pass(45)
+      heard++
+      yield* pass(24.999)
+      expect(watched.isWaiting).toBe(true)
+      yield* pass(0.001)
+      expect(ending(watched)).toBe("timeout")
+    }))
+
   it.scoped("but something heard meanwhile is forgiven, however many there were before", () =>
     Effect.gen(function*() {
       let heard = 0

@@ -11,7 +11,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
-import { ask, askNow, begin, type Life, on, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import { ask, askNow, begin, type Life, on, pass, refuse, Refused, Server, settle, sleep } from "../support/Life.js"
 import { phases } from "../support/Phases.js"
 import { it } from "../support/virtualTime.js"
 
@@ -237,6 +237,35 @@ describe("connected", () => {
       expect((yield* askNow(service.connected)).isWaiting).toBe(true)
     }))
 
+  it.scoped("A4: a connection that is lost while its Connected handler runs is handed to nobody, without `isClosed` either", () =>
+    Effect.gen(function*() {
+      const { connect, closed } = new Server(() => 0).connector
+      const life = yield* begin({
+        connector: Connector.make({ connect, closed }),
+        onEvent: (event) => event._tag === "Connected" && event.generation === 1 ? sleep(10) : Effect.void
+      })
+      const { service } = life
+      yield* settle
+      const line = yield* service.connected
+      yield* pass(2)
+      line.drop()
+      yield* settle
+      const waiters = [
+        yield* askNow(service.connected),
+        yield* askNow(service.connectedOrClosed),
+        yield* askNow(service.connectedOrFailedToConnect),
+        yield* askNow(PersistentConnection.use(service, Effect.succeed))
+      ]
+      const refused = yield* askNow(PersistentConnection.use(service, Effect.succeed, { whenDisconnected: "fail" }))
+      expect(refused.exit?._tag).toBe("Failure")
+      // A2: but it stays the current one.
+      expect(yield* service.currentConnection).toEqual(Option.some(line))
+      yield* pass(7)
+      expect(waiters.every(({ isWaiting }) => isWaiting)).toBe(true)
+      yield* pass(1)
+      expect(waiters.map(({ answer }) => answer?.isLost)).toEqual([false, false, false, false])
+    }))
+
   it.scoped("A4: an `isClosed` that throws has not said that the connection is closed", () =>
     Effect.gen(function*() {
       const service = yield* PersistentConnection.make({
@@ -337,6 +366,15 @@ describe("connectedOrFailedToConnect", () => {
       expect(waiter.isWaiting).toBe(true)
       yield* pass(20)
       expect(waiter.failure).toBe("no")
+    }))
+
+  it.scoped("A5, X4: fails at once if told not to reconnect while the current connection is known to be closed", () =>
+    Effect.gen(function*() {
+      const { service } = yield* deadButCurrent({ lasts: 20 })
+      yield* service.closeWhenCurrentConnectionIsClosed
+      const asked = yield* askNow(service.connectedOrFailedToConnect)
+      expect(asked.error).toBeInstanceOf(ConnectionClosed)
+      expect(yield* service.isClosed).toBe(false)
     }))
 
   for (const phase of phases) {

@@ -7,7 +7,21 @@ import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import { ask, askNow, begin, type Life, on, pass, refuse, Refused, settle, sleep, stateTag } from "../support/Life.js"
+import {
+  ask,
+  askNow,
+  type Attempt,
+  begin,
+  inScope,
+  type Life,
+  on,
+  pass,
+  refuse,
+  Refused,
+  settle,
+  sleep,
+  stateTag
+} from "../support/Life.js"
 import { phases } from "../support/Phases.js"
 import { it } from "../support/virtualTime.js"
 
@@ -371,6 +385,35 @@ describe("abort", () => {
         _tag: "Closed",
         reason: { _tag: "Aborted", cause: Cause.fail(enough("late")) }
       })
+    }))
+
+  for (const place of ["lookUp", "connect"] as const) {
+    it.scoped(`X5: a ${place} that aborts and never ends is interrupted, and closed at once`, () =>
+      Effect.gen(function*() {
+        let isInterrupted = false
+        const life = yield* begin()
+        life.server[place] = ({ abort }: Attempt) =>
+          Effect.zipRight(Effect.ignore(abort(enough())), Effect.never).pipe(
+            Effect.onInterrupt(() => Effect.sync(() => isInterrupted = true))
+          )
+        const waiter = yield* askNow(life.service.connectedOrFailedToConnect)
+        expect([waiter.failure, isInterrupted, yield* stateTag(life)]).toEqual(["enough", true, "Closed"])
+        yield* expectAllReleased(life)
+        yield* expectQuiet(life)
+      }))
+  }
+
+  it.scoped("X5: nobody waits for a connect that aborts, never ends and cannot be interrupted, but for closeTimeout", () =>
+    Effect.gen(function*() {
+      const [life] = yield* inScope(begin({ closeTimeout: "5 seconds" }))
+      life.server.isStubborn = true
+      life.server.connect = ({ abort }) => Effect.zipRight(Effect.ignore(abort(enough())), Effect.never)
+      const waiter = yield* askNow(life.service.connectedOrFailedToConnect)
+      const finished = yield* ask(life.service.closeFinished)
+      yield* pass(4)
+      expect([waiter.failure, finished.isWaiting, yield* stateTag(life)]).toEqual(["enough", true, "Closing"])
+      yield* pass(1)
+      expect([finished.isWaiting, yield* stateTag(life)]).toEqual([false, "Closed"])
     }))
 
   it.scoped("X5: an attempt that is over can still abort the persistent connection", () =>

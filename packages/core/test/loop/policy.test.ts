@@ -220,6 +220,57 @@ describe("the deadline", () => {
     }))
 })
 
+describe("an ending that comes while the policy is still deciding", () => {
+  /** A policy that takes 5 seconds to decide, and then says to wait for 10 more, or to give up. */
+  const slow = (givesUp = false) =>
+    Schedule.makeWithState(undefined, (now, _: unknown, state: undefined) =>
+      Effect.as(
+        sleep(5),
+        [
+          state,
+          undefined,
+          givesUp ? ScheduleDecision.done : ScheduleDecision.continueWith(ScheduleInterval.after(now + 10_000))
+        ] as const
+      ))
+  const endings: ReadonlyArray<readonly [string, (life: Life) => Effect.Effect<unknown>, string]> = [
+    [
+      "X4: closeWhenCurrentConnectionIsClosed",
+      ({ service }) => service.closeWhenCurrentConnectionIsClosed,
+      "ClosedByOwner"
+    ],
+    ["X5: an abort", ({ server }) => server.abort(new Refused({ text: "enough" })), "Aborted"]
+  ]
+
+  for (const [name, end, reason] of endings) {
+    for (const givesUp of [false, true]) {
+      it.scoped(`${name} after a loss: no other attempt, also if the policy ${givesUp ? "gives up" : "goes on"}`, () =>
+        Effect.gen(function*() {
+          const life = yield* begin({ retry: slow(givesUp) })
+          yield* pass(60)
+          life.server.line.drop()
+          yield* pass(2)
+          yield* end(life)
+          yield* pass(3)
+          expect(life.diary.slice(-2)).toEqual(["0 Connected 1", "65 Disconnected 1"])
+          expect(yield* stateOf(life)).toMatchObject({ _tag: "Closed", reason: { _tag: reason } })
+          yield* pass(100)
+          expect(life.server.attempts).toEqual([0])
+        }))
+    }
+
+    it.scoped(`${name} after a failed attempt closes at once`, () =>
+      Effect.gen(function*() {
+        const life = yield* begin({ retry: slow() }, ({ server }) => server.refuse("no"))
+        yield* pass(2)
+        yield* end(life)
+        yield* settle
+        expect(yield* stateOf(life)).toMatchObject({ _tag: "Closed", reason: { _tag: reason } })
+        yield* pass(100)
+        expect([life.server.attempts, life.diary]).toEqual([[0], ["0 AttemptingToConnect", "0 ObtainedAddress a"]])
+      }))
+  }
+})
+
 describe("the schedule", () => {
   it.scoped("D11: is stepped with the moment at which the attempt began, and the cause of the failure or loss", () =>
     Effect.gen(function*() {

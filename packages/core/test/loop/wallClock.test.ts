@@ -20,20 +20,21 @@ import {
   type Options,
   pass,
   refuse,
+  Server,
   settle,
   sleep,
   stateTag
 } from "../support/Life.js"
+import { partedClock } from "../support/partedClock.js"
 import { it } from "../support/virtualTime.js"
-import { SettableClock } from "../support/wallClock.js"
 
 const hour = 3_600
 
 /** The clock of a test, and a life by it. */
 const byTheClock = (options?: Options, prepare?: Parameters<typeof begin>[1]) =>
   Effect.gen(function*() {
-    const clock = new SettableClock(yield* Effect.clock)
-    return { clock, life: yield* Effect.withClock(begin(options, prepare), clock) }
+    const { clock, set } = yield* partedClock
+    return { clock, set, life: yield* Effect.withClock(begin(options, prepare), clock) }
   })
 
 for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
@@ -43,16 +44,16 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       name: string,
       { at, setAfter }: { readonly setAfter: number; readonly at: number },
       stage: Effect.Effect<
-        { readonly clock: SettableClock; readonly hasHappened: () => boolean },
+        { readonly set: (seconds: number) => void; readonly hasHappened: () => boolean },
         unknown,
         Scope.Scope
       >
     ) =>
       it.scoped(`delays or hastens nothing: ${name}`, () =>
         Effect.gen(function*() {
-          const { clock, hasHappened } = yield* stage
+          const { hasHappened, set } = yield* stage
           yield* pass(setAfter)
-          clock.setBy(seconds)
+          set(seconds)
           yield* pass(at - setAfter - 0.001)
           expect(hasHappened(), `after ${at - 0.001} s`).toBe(false)
           yield* pass(0.001)
@@ -63,8 +64,8 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the next attempt after a failure",
       { setAfter: 3, at: 10 },
       Effect.gen(function*() {
-        const { clock, life: { server } } = yield* byTheClock({}, ({ server }) => server.refuse("no"))
-        return { clock, hasHappened: () => server.attempts.length > 1 }
+        const { set, life: { server } } = yield* byTheClock({}, ({ server }) => server.refuse("no"))
+        return { set, hasHappened: () => server.attempts.length > 1 }
       })
     )
 
@@ -72,10 +73,10 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the next attempt after the loss of a connection that was established before (T2)",
       { setAfter: 3, at: 10 },
       Effect.gen(function*() {
-        const { clock, life: { server } } = yield* byTheClock({}, ({ server }) => {
+        const { set, life: { server } } = yield* byTheClock({}, ({ server }) => {
           server.closed = () => sleep(5)
         })
-        return { clock, hasHappened: () => server.attempts.length > 1 }
+        return { set, hasHappened: () => server.attempts.length > 1 }
       })
     )
 
@@ -85,13 +86,13 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the uptime with which a connection counts as a success (D14)",
       { setAfter: 22, at: uptime > 5 ? 40 : 60 },
       Effect.gen(function*() {
-        const { clock, life: { server } } = yield* byTheClock({
+        const { set, life: { server } } = yield* byTheClock({
           retry: RetryPolicy.exponential({ base: "20 seconds", maxDelay: "1 hour", jitter: "none" })
         }, ({ server }) => {
           server.connect = ({ generation, number }) => generation + number === 2 ? refuse("no") : Effect.void
           server.closed = () => sleep(uptime)
         })
-        return { clock, hasHappened: () => server.attempts.length > 2 }
+        return { set, hasHappened: () => server.attempts.length > 2 }
       })
     )
 
@@ -99,10 +100,10 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "giving up",
       { setAfter: 25, at: 60 },
       Effect.gen(function*() {
-        const { clock, life } = yield* byTheClock({
+        const { set, life } = yield* byTheClock({
           retry: RetryPolicy.giveUpAfter(RetryPolicy.fixed("10 seconds"), "1 minute")
         }, ({ server }) => server.refuse("no"))
-        return { clock, hasHappened: () => Effect.runSync(life.service.isClosed) }
+        return { set, hasHappened: () => Effect.runSync(life.service.isClosed) }
       })
     )
 
@@ -110,10 +111,10 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the deadline of an attempt (D9)",
       { setAfter: 7, at: 30 },
       Effect.gen(function*() {
-        const { clock, life } = yield* byTheClock({}, ({ server }) => {
+        const { set, life } = yield* byTheClock({}, ({ server }) => {
           server.connect = () => Effect.never
         })
-        return { clock, hasHappened: () => life.diary.at(-1)!.endsWith("FailedToConnect timeout") }
+        return { set, hasHappened: () => life.diary.at(-1)!.endsWith("FailedToConnect timeout") }
       })
     )
 
@@ -122,10 +123,10 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       { setAfter: 3, at: 10 },
       Effect.gen(function*() {
         const { heard, said } = captureLog()
-        const { clock } = yield* heard(byTheClock({ onEvent: on("Connected", () => Effect.never) }, ({ server }) => {
+        const { set } = yield* heard(byTheClock({ onEvent: on("Connected", () => Effect.never) }, ({ server }) => {
           server.closed = () => Effect.void
         }))
-        return { clock, hasHappened: () => said().some((line) => line.includes("held up the loop")) }
+        return { set, hasHappened: () => said().some((line) => line.includes("held up the loop")) }
       })
     )
 
@@ -133,12 +134,12 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the time for which closing waits for a finalizer",
       { setAfter: 3, at: 5 },
       Effect.gen(function*() {
-        const { clock, life } = yield* byTheClock({ closeTimeout: "5 seconds" }, ({ server }) => {
+        const { set, life } = yield* byTheClock({ closeTimeout: "5 seconds" }, ({ server }) => {
           server.release = () => Effect.never
         })
         yield* settle
         const closing = yield* ask(life.service.close)
-        return { clock, hasHappened: () => !closing.isWaiting }
+        return { set, hasHappened: () => !closing.isWaiting }
       })
     )
 
@@ -146,11 +147,11 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the drain time of closeGracefully",
       { setAfter: 3, at: 20 },
       Effect.gen(function*() {
-        const { clock, life: { service } } = yield* byTheClock()
+        const { set, life: { service } } = yield* byTheClock()
         yield* settle
         yield* askNow(PersistentConnection.use(service, () => Effect.never))
         const closing = yield* ask(PersistentConnection.closeGracefully(service, "20 seconds"))
-        return { clock, hasHappened: () => !closing.isWaiting }
+        return { set, hasHappened: () => !closing.isWaiting }
       })
     )
 
@@ -158,11 +159,11 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the drain time of a connection that has been replaced",
       { setAfter: 3, at: 30 },
       Effect.gen(function*() {
-        const { clock, life: { server, service } } = yield* byTheClock()
+        const { set, life: { server, service } } = yield* byTheClock()
         yield* settle
         yield* askNow(PersistentConnection.use(service, () => Effect.never))
         yield* PersistentConnection.refresh(service)
-        return { clock, hasHappened: () => server.released > 0 }
+        return { set, hasHappened: () => server.released > 0 }
       })
     )
 
@@ -170,11 +171,11 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the age at which a connection is refreshed",
       { setAfter: 10, at: 600 },
       Effect.gen(function*() {
-        const { clock, life: { server, service } } = yield* byTheClock()
+        const { clock, set, life: { server, service } } = yield* byTheClock()
         yield* settle
         const age = PersistentConnection.maxAge("10 minutes", { jitter: 0 })
         yield* ask(Effect.withClock(PersistentConnection.refreshWhen(service, age), clock))
-        return { clock, hasHappened: () => server.lines.length > 1 }
+        return { set, hasHappened: () => server.lines.length > 1 }
       })
     )
 
@@ -182,7 +183,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the drainTimeout of a stream (S1)",
       { setAfter: 60.5, at: 61 },
       Effect.gen(function*() {
-        const { clock, life: { service } } = yield* byTheClock({}, ({ server }) => {
+        const { clock, set, life: { service } } = yield* byTheClock({}, ({ server }) => {
           server.closed = ({ number }) => number === 1 ? sleep(60) : Effect.never
         })
         const begun: Array<number> = []
@@ -191,18 +192,14 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
           return Stream.never
         }))
         yield* ask(Effect.withClock(run, clock))
-        return { clock, hasHappened: () => begun.length > 1 }
+        return { set, hasHappened: () => begun.length > 1 }
       })
     )
 
     const checked = Effect.gen(function*() {
+      const { clock, set } = yield* partedClock
       const pings: Array<number> = []
-      const { clock, life } = yield* Effect.withRandom(
-        byTheClock(),
-        // The whole interval.
-        { ...Random.make("any"), next: Effect.succeed(0) }
-      )
-      const connector = Connector.healthCheck(life.server.connector, {
+      const connector = Connector.healthCheck(new Server(() => 0).connector, {
         probe: (line: Line) => Effect.zipRight(Effect.sync(() => pings.push(line.number)), Effect.never),
         interval: "30 seconds",
         timeout: "10 seconds"
@@ -211,42 +208,42 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
         serverName: "checked",
         address: Effect.succeed("a"),
         connector
+        // Chance draws the whole interval.
       }).pipe(Effect.withClock(clock), Effect.withRandom({ ...Random.make("any"), next: Effect.succeed(0) }))
-      yield* settle
-      const [line] = yield* Effect.map(service.connected, (line) => [line])
-      return { clock, pings, isLost: () => connector.isClosed!(line!) }
+      const line = yield* service.connected
+      return { set, pings, isLost: () => connector.isClosed!(line) }
     })
 
     happensAt(
       "the interval of a health check",
       { setAfter: 7, at: 30 },
-      Effect.map(checked, ({ clock, pings }) => ({ clock, hasHappened: () => pings.length > 0 }))
+      Effect.map(checked, ({ pings, set }) => ({ set, hasHappened: () => pings.length > 0 }))
     )
 
     happensAt(
       "the timeout of a health check",
       { setAfter: 35, at: 50 },
-      Effect.map(checked, ({ clock, isLost }) => ({ clock, hasHappened: isLost }))
+      Effect.map(checked, ({ isLost, set }) => ({ set, hasHappened: isLost }))
     )
 
     happensAt(
       "the time for which a ConnectionMap keeps an idle connection",
       { setAfter: 20, at: 60 },
       Effect.gen(function*() {
-        const clock = new SettableClock(yield* Effect.clock)
+        const { clock, set } = yield* partedClock
         const { devices, options } = makeDevices()
         const map = yield* Effect.withClock(ConnectionMap.make({ options, idleTimeToLive: "1 minute" }), clock)
         yield* Effect.scoped(connected(map, "a"))
-        return { clock, hasHappened: () => devices.released.length > 0 }
+        return { set, hasHappened: () => devices.released.length > 0 }
       })
     )
 
     it.scoped("is shown in the times that people read, of what happens from then on", () =>
       Effect.gen(function*() {
-        const { clock, life } = yield* byTheClock({ attemptTimeout: "20 seconds" })
+        const { set, life } = yield* byTheClock({ attemptTimeout: "20 seconds" })
         const { server, service } = life
         yield* pass(3)
-        clock.setBy(seconds)
+        set(seconds)
         expect(yield* service.state.get, "what has happened before stays").toMatchObject({ since: 0 })
         server.line.drop()
         yield* settle

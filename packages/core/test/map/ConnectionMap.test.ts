@@ -5,7 +5,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import { it, pass } from "../support/virtualTime.js"
+import { Machine } from "../connector/Ward.js"
+import { objectsReachableFrom } from "../support/size.js"
+import { it, pass, settle } from "../support/virtualTime.js"
 import { connected, makeDevices } from "./devices.js"
 
 it.scoped("a connection is made on first use, and shared", () =>
@@ -154,6 +156,61 @@ it.scoped("each idles for its own time, whatever happens to the others", () =>
     yield* Effect.scoped(connected(map, "d"))
     yield* pass(60)
     expect(devices.released).toContain("d")
+  }))
+
+it.scoped("nothing is left behind of what has idled: no timer, and no entry of keys that nobody uses", () =>
+  Effect.gen(function*() {
+    const clock = new Machine(yield* Effect.clock)
+    const { devices, options } = makeDevices()
+    const map = yield* Effect.withClock(ConnectionMap.make({ options, idleTimeToLive: "1 minute" }), clock)
+    expect(clock.sleepers).toBe(0)
+    const use = (key: string) => Effect.scoped(connected(map, key))
+    yield* use("a")
+    yield* pass(60)
+    expect([devices.released, yield* ConnectionMap.keys(map), clock.sleepers]).toEqual([["a"], [], 0])
+    const before = objectsReachableFrom(map)
+    for (let key = 0; key < 100; key++) {
+      yield* use(`${key}`)
+      if (key % 10 === 0) yield* ConnectionMap.invalidate(map, `${key}`)
+    }
+    yield* pass(60)
+    expect([devices.released.length, yield* ConnectionMap.keys(map), clock.sleepers]).toEqual([101, [], 0])
+    expect(objectsReachableFrom(map)).toBeLessThan(before + 20)
+  }))
+
+it.scoped("one that is used again while it idles is not closed, and no timer is left behind for it", () =>
+  Effect.gen(function*() {
+    const clock = new Machine(yield* Effect.clock)
+    const { devices, options } = makeDevices()
+    const map = yield* Effect.withClock(ConnectionMap.make({ options, idleTimeToLive: "1 minute" }), clock)
+    const scope = yield* Scope.make()
+    yield* Effect.scoped(connected(map, "a"))
+    yield* pass(30)
+    yield* Scope.extend(connected(map, "a"), scope)
+    yield* pass(30)
+    expect([devices.released, clock.sleepers]).toEqual([[], 0])
+    yield* pass(1_000)
+    yield* Scope.close(scope, Exit.void)
+    yield* pass(59)
+    expect(devices.released).toEqual([])
+    yield* pass(1)
+    expect([devices.released, clock.sleepers]).toEqual([["a"], 0])
+  }))
+
+it.scoped("leaving the scope ends the timer of those that idle", () =>
+  Effect.gen(function*() {
+    const clock = new Machine(yield* Effect.clock)
+    const { options } = makeDevices()
+    const scope = yield* Scope.make()
+    const map = yield* ConnectionMap.make({ options, idleTimeToLive: "1 minute" }).pipe(
+      Effect.withClock(clock),
+      Scope.extend(scope)
+    )
+    yield* Effect.scoped(connected(map, "a"))
+    yield* settle
+    expect(clock.sleepers).toBe(1)
+    yield* Scope.close(scope, Exit.void)
+    expect(clock.sleepers).toBe(0)
   }))
 
 it.scoped("a new one does not wait for the end of the old one, which whoever invalidates it does", () =>

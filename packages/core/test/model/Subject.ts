@@ -1,5 +1,6 @@
 /**
- * The real thing in a world of its own: it does what a scenario says, and everything that is seen of it is written down.
+ * The real thing in a world of its own: it does what a scenario says, and everything that is seen of it is written
+ * down.
  */
 import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
 import * as State from "@persistent-connection/core/ConnectionState"

@@ -8,11 +8,13 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import {
   ask,
   askNow,
   begin,
+  describeCause,
   hasEnded,
   inScope,
   type Life,
@@ -286,6 +288,65 @@ describe("refresh", () => {
       expect((yield* askNow(refresh(life.service))).failure).toBe("banned")
       expect(yield* currentLine(life)).toBe(1)
       expect(yield* life.service.isClosed).toBe(false)
+    }))
+
+  it.scoped("X5: an abort from elsewhere interrupts the attempt, releases it, and keeps the old connection as the last", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      const { server, service } = life
+      yield* settle
+      const first = server.attempt!
+      let held = 0
+      server.connect = () =>
+        Effect.zipRight(
+          Effect.acquireRelease(Effect.sync(() => held++), () => Effect.sync(() => held--)),
+          Effect.never
+        )
+      const asked = yield* askNow(refresh(service))
+      expect(held).toBe(1)
+      yield* Effect.ignore(first.abort(new Refused({ text: "banned" })))
+      yield* settle
+      expect([asked.failure, held]).toEqual(["banned", 0])
+      expect(yield* service.state.get).toMatchObject({ _tag: "Connected", generation: 1, isLast: true })
+      yield* pass(100)
+      server.line.drop()
+      yield* settle
+      expect(yield* service.state.get).toMatchObject({ _tag: "Closed", reason: { _tag: "Aborted" } })
+      expect(server.attempts).toEqual([0, 0])
+    }))
+
+  it.scoped("X5: an attempt that aborts and cannot be interrupted is released when it ends, and never becomes current", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      const { server, service } = life
+      yield* settle
+      server.isStubborn = true
+      server.connect = ({ abort }) => Effect.zipRight(Effect.ignore(abort(new Refused({ text: "banned" }))), sleep(10))
+      expect((yield* askNow(refresh(service))).failure).toBe("banned")
+      yield* pass(10)
+      expect([released(life), yield* currentLine(life)]).toEqual([[0, 1], 1])
+    }))
+
+  it.scoped("C7: its attempts are numbered from 1 until one succeeds, and know what the last one failed with", () =>
+    Effect.gen(function*() {
+      const attempts: Array<string> = []
+      const life = yield* begin({}, ({ server }) => {
+        server.connect = ({ failedAttempts, generation, lastCause, number }) =>
+          Effect.flatMap(failedAttempts, (failed) => {
+            const cause = Option.match(lastCause, { onNone: () => "nothing", onSome: describeCause })
+            attempts.push(`${generation}.${number} after ${failed} failures, ${cause}`)
+            return generation === 2 && number < 3 ? refuse(`no ${number}`) : Effect.void
+          })
+      })
+      yield* settle
+      for (let refreshes = 0; refreshes < 4; refreshes++) yield* Effect.ignore(refresh(life.service))
+      expect(attempts).toEqual([
+        "1.1 after 0 failures, nothing",
+        "2.1 after 0 failures, nothing",
+        "2.2 after 0 failures, no 1",
+        "2.3 after 0 failures, no 2",
+        "3.1 after 0 failures, nothing"
+      ])
     }))
 
   it.scoped("E1: the new Connected is reported after the handler of the old one has ended", () =>
@@ -579,6 +640,32 @@ describe("reconnectNow", () => {
       yield* reconnectNow(life.service, { whenConnected: "refresh" })
       yield* pass(60)
       expect(yield* currentLine(life)).toBe(2)
+    }))
+
+  it.scoped("never revives what has given up, while the handler of the last event is still running", () =>
+    Effect.gen(function*() {
+      const failed = yield* begin(
+        { retry: Schedule.stop, onEvent: on("FailedToConnect", () => sleep(10)) },
+        (life) => life.server.refuse("no")
+      )
+      const lost = yield* begin({ retry: Schedule.stop, onEvent: on("Disconnected", () => sleep(10)) })
+      yield* settle
+      lost.server.line.drop()
+      yield* pass(5)
+      for (const life of [failed, lost]) {
+        for (const whenConnected of ["keep", "probe", "refresh", "drop"] as const) {
+          yield* reconnectNow(life.service, { whenConnected })
+        }
+        expect((yield* life.service.state.get)._tag).toBe("Waiting")
+      }
+      yield* pass(60)
+      for (const life of [failed, lost]) {
+        expect((yield* life.service.state.get)._tag).toBe("Closed")
+        expect(life.server.attempts).toEqual([0])
+        yield* reconnectNow(life.service)
+      }
+      yield* pass(60)
+      expect([failed, lost].map(({ server }) => server.attempts)).toEqual([[0], [0]])
     }))
 
   it.scoped("never revives what was closed", () =>

@@ -38,8 +38,8 @@ const defectsOf = (cause: Cause.Cause<unknown>): Cause.Cause<never> =>
   Option.getOrElse(Cause.keepDefects(cause), () => Cause.empty)
 
 /**
- * Has a connection that ended like this been closed in the regular way, with a code or a reason that say so (D13)? Every
- * error has to say it, by a field `isRegularEnd` that is true. An end without any error says nothing.
+ * Has a connection that ended like this been closed in the regular way, with a code or a reason that say so (D13)?
+ * Every error has to say it, by a field `isRegularEnd` that is true. An end without any error says nothing.
  *
  * @internal
  */

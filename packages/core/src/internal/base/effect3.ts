@@ -1,6 +1,6 @@
 /**
- * Everything in which effect 3 differs from effect 4: `FiberRef`s and how they are joined, runtime flags, and the log of
- * failed fibers. Nothing of this is used anywhere else.
+ * Everything in which effect 3 differs from effect 4: `FiberRef`s and how they are joined, runtime flags, and the log
+ * of failed fibers. Nothing of this is used anywhere else.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -26,8 +26,8 @@ export type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 export const interrupt = (fiber: AnyFiber): void => fiber.unsafeInterruptAsFork(FiberId.none)
 
 /**
- * Suppresses Effect's log of an unhandled failure, for an effect that is the whole of a fiber whose exit somebody reads:
- * that log would show the raw error.
+ * Suppresses Effect's log of an unhandled failure, for an effect that is the whole of a fiber whose exit somebody
+ * reads: that log would show the raw error.
  *
  * @internal
  */
@@ -69,8 +69,8 @@ export const withMark = <A, E, R, M>(
 
 /**
  * The runtime of this fiber, for fibers that live on their own: they can be interrupted even if this fiber cannot, as
- * where a layer is built; their spans have no parent, which would have ended; and they do not run inside `runSync`, which
- * would not return before they all wait.
+ * where a layer is built; their spans have no parent, which would have ended; and they do not run inside `runSync`,
+ * which would not return before they all wait.
  *
  * @internal
  */
@@ -100,8 +100,8 @@ export const bareFork: Effect.Effect<<A, E>(effect: Effect.Effect<A, E>) => Fibe
 )
 
 /**
- * Forks an effect with a runtime and a mark: `immediate` runs it up to its first suspension before this returns, otherwise
- * it starts in a turn of its own.
+ * Forks an effect with a runtime and a mark: `immediate` runs it up to its first suspension before this returns,
+ * otherwise it starts in a turn of its own.
  *
  * @internal
  */
@@ -116,6 +116,25 @@ export const fork = <A, E, R, M>(
     immediate,
     updateRefs: (refs, fiberId) => FiberRefs.updateAs(refs, { fiberId, fiberRef: mark.ref, value })
   })
+
+/**
+ * Runs an effect before this returns, as far as it does not have to wait for another fiber; the rest of it comes later.
+ * A plain fork goes no further than to the first callback, even to one that is called at once.
+ *
+ * @internal
+ */
+export const runNow = (runtime: Runtime.Runtime<never>, effect: Effect.Effect<void>): void => {
+  const own = FiberRefs.getOrDefault(runtime.fiberRefs, FiberRef.currentScheduler)
+  const now: Array<() => void> = []
+  let isNow = true
+  const scheduler = Scheduler.make((task, priority, fiber) => {
+    if (isNow) now.push(task)
+    else own.scheduleTask(task, priority, fiber)
+  })
+  Runtime.runFork(runtime, effect, { scheduler })
+  for (let task = now.shift(); task !== undefined; task = now.shift()) task()
+  isNow = false
+}
 
 /**
  * The fiber that runs an operation, which is in an uninterruptible region, and what it was before.
@@ -152,8 +171,8 @@ export interface Delegate<A, E> {
 }
 
 /**
- * Forks an effect with the caller's context and `FiberRef`s. It runs up to its first suspension before this returns. Its
- * failure is returned as an `Exit`: Effect logs the cause of any fiber that fails.
+ * Forks an effect with the caller's context and `FiberRef`s. It runs up to its first suspension before this returns.
+ * Its failure is returned as an `Exit`: Effect logs the cause of any fiber that fails.
  *
  * @internal
  */

@@ -19,8 +19,8 @@ interface Subscriber<in A> {
 /**
  * Broadcasts values to any number of subscribers, and first of all the most recent one (E2). It never waits for them.
  *
- * It is not a `PubSub`: with `replay`, that of effect 3 keeps every value since its oldest subscription, and its shutdown
- * drops what has not been delivered.
+ * It is not a `PubSub`: with `replay`, that of effect 3 keeps every value since its oldest subscription, and its
+ * shutdown drops what has not been delivered.
  *
  * @internal
  */

@@ -2,8 +2,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 
 /**
- * A fair semaphore: a released permit passes to the longest waiter, in O(1). An `Effect.Semaphore` wakes up all waiters each
- * time: with 10,000 of them that takes minutes.
+ * A fair semaphore: a released permit passes to the longest waiter, in O(1). An `Effect.Semaphore` wakes up all waiters
+ * each time: with 10,000 of them that takes minutes.
  *
  * @internal
  */

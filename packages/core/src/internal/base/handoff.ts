@@ -6,11 +6,11 @@ import * as Exit from "effect/Exit"
 type Resume = (effect: Effect.Effect<void>) => void
 
 /**
- * A buffer between one producer and one consumer. The producer waits for room *before* it pulls, so that an interruption
- * never loses a chunk. It is at most two chunks ahead of the consumer.
+ * A buffer between one producer and one consumer. The producer waits for room *before* it pulls, so that an
+ * interruption never loses a chunk. It is at most two chunks ahead of the consumer.
  *
- * A `Mailbox` does the same at twice the cost: here a chunk stays a chunk, and neither side waits by means of a `Deferred`.
- * A wait that is interrupted leaves a callback behind, which then does nothing.
+ * A `Mailbox` does the same at twice the cost: here a chunk stays a chunk, and neither side waits by means of a
+ * `Deferred`. A wait that is interrupted leaves a callback behind, which then does nothing.
  *
  * @internal
  */

@@ -6,8 +6,8 @@ import * as Effect from "effect/Effect"
 const longest = 2 ** 31 - 1
 
 /**
- * Never completes. Unlike `Effect.never` it does not keep the process alive. The unused parameter saves half a kB: Effect
- * makes an `AbortSignal` for a callback with any other number of parameters.
+ * Never completes. Unlike `Effect.never` it does not keep the process alive. The unused parameter saves half a kB:
+ * Effect makes an `AbortSignal` for a callback with any other number of parameters.
  *
  * @internal
  */
@@ -29,8 +29,8 @@ export const toWallTime = (clock: Clock.Clock, at: number): number =>
   at + (clock.unsafeCurrentTimeMillis() - now(clock))
 
 /**
- * The time left until a moment of monotonic time, in ms. Less than any timer can measure counts as 0: otherwise rounding
- * could leave a clock just before a moment for ever.
+ * The time left until a moment of monotonic time, in ms. Less than any timer can measure counts as 0: otherwise
+ * rounding could leave a clock just before a moment for ever.
  *
  * @internal
  */

@@ -2,27 +2,16 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import { dual } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { Attempt, Connector } from "../../Connector.js"
 import { withVerdict } from "./verdict.js"
 
 /** @internal */
-export const runInBackground = dual<
-  <Connection extends object, Address, E2, R2>(
-    work: (connection: Connection, address: Address, attempt: Attempt<Address>) => Effect.Effect<unknown, E2, R2>
-  ) => <E, R>(
-    self: Connector<Address, Connection, E, R>
-  ) => Connector<Address, Connection, E | E2, R | Exclude<R2, Scope.Scope>>,
-  <Address, Connection extends object, E, R, E2, R2>(
-    self: Connector<Address, Connection, E, R>,
-    work: (connection: Connection, address: Address, attempt: Attempt<Address>) => Effect.Effect<unknown, E2, R2>
-  ) => Connector<Address, Connection, E | E2, R | Exclude<R2, Scope.Scope>>
->(2, <Address, Connection extends object, E, R, E2, R2>(
+export const runInBackground = <Address, Connection extends object, E, R, E2, R2>(
   self: Connector<Address, Connection, E, R>,
   work: (connection: Connection, address: Address, attempt: Attempt<Address>) => Effect.Effect<unknown, E2, R2>
-) =>
+): Connector<Address, Connection, E | E2, R | Exclude<R2, Scope.Scope>> =>
   withVerdict<Address, Connection, E, R, E2, Exclude<R2, Scope.Scope>>(
     self,
     (verdict, connection, address, attempt) =>
@@ -36,7 +25,7 @@ export const runInBackground = dual<
             : Effect.void
         )
       })
-  ))
+  )
 
 /** What goes wrong while the work is interrupted is told as that of any finalizer. */
 const reported = (exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>

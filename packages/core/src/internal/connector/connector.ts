@@ -3,7 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import { constant, constVoid, dual } from "effect/Function"
+import { constant, constVoid } from "effect/Function"
 import * as Option from "effect/Option"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Scope from "effect/Scope"
@@ -51,15 +51,10 @@ export const make = <Address, Connection, E, E2, R>(options: {
 const asTimeout = (input: Duration.DurationInput): Duration.Duration => Options.duration("connectTimeout", input)
 
 /** @internal */
-export const connectTimeout = dual<
-  (timeout: ConnectTimeout) => <Address, Connection, E, R>(
-    self: Connector<Address, Connection, E, R>
-  ) => Connector<Address, Connection, E | Cause.TimeoutException, R>,
-  <Address, Connection, E, R>(
-    self: Connector<Address, Connection, E, R>,
-    timeout: ConnectTimeout
-  ) => Connector<Address, Connection, E | Cause.TimeoutException, R>
->(2, (self, input) => {
+export const connectTimeout = <Address, Connection, E, R>(
+  self: Connector<Address, Connection, E, R>,
+  input: ConnectTimeout
+): Connector<Address, Connection, E | Cause.TimeoutException, R> => {
   const timeoutOf = typeof input === "function"
     ? (attempt: Attempt<unknown>) => asTimeout(input(attempt))
     : constant(asTimeout(input))
@@ -79,7 +74,7 @@ export const connectTimeout = dual<
         )
       })
   })
-})
+}
 
 const alsoUntimed = <Address>(attempt: Attempt<Address>, deadline: Deadline): Attempt<Address> => ({
   ...attempt,
@@ -127,25 +122,7 @@ const closing = (scope: Scope.CloseableScope, late: Late) => (exit: Exit.Exit<un
   late.release === undefined ? Scope.close(scope, exit) : Fiber.join(late.release)
 
 /** @internal */
-export const setup = dual<
-  <Connection, Address, A extends object | void, E, E2, R2>(
-    f: (
-      connection: Connection,
-      address: Address,
-      attempt: Attempt<Address>
-    ) => Effect.Effect<A, E2, R2>
-  ) => <R>(
-    self: Connector<Address, Connection, E, R>
-  ) => Connector<Address, Prepared<Connection, A>, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>,
-  <Address, Connection, E, R, A extends object | void, E2, R2>(
-    self: Connector<Address, Connection, E, R>,
-    f: (
-      connection: Connection,
-      address: Address,
-      attempt: Attempt<Address>
-    ) => Effect.Effect<A, E2, R2>
-  ) => Connector<Address, Prepared<Connection, A>, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
->(2, <Address, Connection, E, R, A extends object | void, E2, R2>(
+export const setup = <Address, Connection, E, R, A extends object | void, E2, R2>(
   self: Connector<Address, Connection, E, R>,
   f: (connection: Connection, address: Address, attempt: Attempt<Address>) => Effect.Effect<A, E2, R2>
 ) =>
@@ -157,7 +134,7 @@ export const setup = dual<
         Effect.suspend(() => self.closed(connection)),
         attempt
       ))
-  }))
+  })
 
 /**
  * Runs the set-up of a connection until that is lost, and the watch for the loss until the set-up has ended.
@@ -196,15 +173,10 @@ const lossCause = <E>(
 }
 
 /** @internal */
-export const map = dual<
-  <Connection, Connection2 extends object>(f: (connection: Connection) => Connection2) => <Address, E, R>(
-    self: Connector<Address, Connection, E, R>
-  ) => Connector<Address, Connection2, E, R>,
-  <Address, Connection, E, R, Connection2 extends object>(
-    self: Connector<Address, Connection, E, R>,
-    f: (connection: Connection) => Connection2
-  ) => Connector<Address, Connection2, E, R>
->(2, (self, f) => derive(self, (connection) => Effect.sync(() => f(connection))))
+export const map = <Address, Connection, E, R, Connection2 extends object>(
+  self: Connector<Address, Connection, E, R>,
+  f: (connection: Connection) => Connection2
+): Connector<Address, Connection2, E, R> => derive(self, (connection) => Effect.sync(() => f(connection)))
 
 /**
  * A connector whose connections are made from those of another one, which knows when they are lost.
@@ -255,15 +227,10 @@ export const makeAttemptLimiter = (permits: number): AttemptLimiter => {
 }
 
 /** @internal */
-export const limitAttempts = dual<
-  (limiter: AttemptLimiter) => <Address, Connection, E, R>(
-    self: Connector<Address, Connection, E, R>
-  ) => Connector<Address, Connection, E, R>,
-  <Address, Connection, E, R>(
-    self: Connector<Address, Connection, E, R>,
-    limiter: AttemptLimiter
-  ) => Connector<Address, Connection, E, R>
->(2, (self, limiter) => {
+export const limitAttempts = <Address, Connection, E, R>(
+  self: Connector<Address, Connection, E, R>,
+  limiter: AttemptLimiter
+): Connector<Address, Connection, E, R> => {
   if (!(limiter instanceof Limiter)) {
     throw new Cause.IllegalArgumentException("limitAttempts takes a limiter made by makeAttemptLimiter")
   }
@@ -273,18 +240,13 @@ export const limitAttempts = dual<
       // The time that the wait takes does not count against the deadlines of the attempt.
       limiter.withPermit(attempt.untimed, Effect.suspend(() => self.connect(address, attempt)))
   })
-})
+}
 
 /** @internal */
-export const mapError = dual<
-  <E, E2>(f: (error: E) => E2) => <Address, Connection, R>(
-    self: Connector<Address, Connection, E, R>
-  ) => Connector<Address, Connection, E2, R>,
-  <Address, Connection, E, R, E2>(
-    self: Connector<Address, Connection, E, R>,
-    f: (error: E) => E2
-  ) => Connector<Address, Connection, E2, R>
->(2, (self, f) => {
+export const mapError = <Address, Connection, E, R, E2>(
+  self: Connector<Address, Connection, E, R>,
+  f: (error: E) => E2
+): Connector<Address, Connection, E2, R> => {
   const { closed, connect, isClosed, probe, terminate } = self
   const abort = (attempt: Attempt<unknown>, error: unknown) => Effect.suspend(() => attempt.abort(f(error as never)))
   return make({
@@ -302,18 +264,13 @@ export const mapError = dual<
     probe: probe && ((connection) => Effect.mapError(probe(connection), f)),
     terminate
   })
-})
+}
 
 /** @internal */
-export const mapAddress = dual<
-  <Address, Address2>(f: (address: Address2) => Address) => <Connection, E, R>(
-    self: Connector<Address, Connection, E, R>
-  ) => Connector<Address2, Connection, E, R>,
-  <Address, Connection, E, R, Address2>(
-    self: Connector<Address, Connection, E, R>,
-    f: (address: Address2) => Address
-  ) => Connector<Address2, Connection, E, R>
->(2, (self, f) =>
+export const mapAddress = <Address, Connection, E, R, Address2>(
+  self: Connector<Address, Connection, E, R>,
+  f: (address: Address2) => Address
+): Connector<Address2, Connection, E, R> =>
   make({
     ...self,
     connect: (address, attempt) =>
@@ -324,4 +281,4 @@ export const mapAddress = dual<
           previousAddress: Option.flatMap(attempt.previousAddress, Option.liftThrowable(f))
         })
       )
-  }))
+  })

@@ -102,7 +102,8 @@ export const giveUpAfter = <Out, In, R>(
   const initial = { since: undefined as number | undefined, state: self.initial }
   return Schedule.makeWithState(initial, (attemptBegunAt, input, { since, state }) =>
     Effect.gen(function*() {
-      // Not `attemptBegunAt`, from which `Schedule.elapsed` counts: the attempt that led to the connection which is lost
+      // Not `attemptBegunAt`, from which `Schedule.elapsed` counts: the attempt that led to the connection which is
+      // lost
       // now may have begun long ago.
       const at = now(yield* Effect.clock)
       const [next, out, decision] = yield* self.step(attemptBegunAt, input, state)

@@ -21,13 +21,17 @@ import { make } from "./connector.js"
 export class Verdict<E, R> {
   /** Why the connection counts as lost. */
   lost: Exit.Exit<never, E> | undefined
-  private isReleased = false
+  isReleased = false
   /** The connector has said that it is lost, if only by the end of `closed`. */
   private hasEnded = false
   private readonly watches = new Set<(exit: Exit.Exit<unknown, E>) => void>()
   private readonly running = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
 
-  constructor(private readonly runtime: Runtime.Runtime<R>) {}
+  /** `start` starts a fiber for user code. */
+  constructor(
+    private readonly start: <A, E2>(effect: Effect.Effect<A, E2, R>) => Fiber.RuntimeFiber<A, E2>,
+    private readonly onLost: (cause: Cause.Cause<E>) => void = () => {}
+  ) {}
 
   get isClosed(): boolean {
     return this.isReleased || this.hasEnded || this.lost !== undefined
@@ -56,7 +60,11 @@ export class Verdict<E, R> {
 
   /** Starts a fiber of the connection. It is interrupted when the connection is released, or its loss is declared. */
   fork<A, E2>(effect: Effect.Effect<A, E2, R>): Fiber.RuntimeFiber<A, E2> {
-    const fiber = Runtime.runFork(this.runtime, withoutFailureLog(effect))
+    return this.own(this.start(withoutFailureLog(effect)))
+  }
+
+  /** As `fork`, for a fiber that has been started. */
+  own<A, E2>(fiber: Fiber.RuntimeFiber<A, E2>): Fiber.RuntimeFiber<A, E2> {
     this.running.add(fiber)
     fiber.addObserver(() => this.running.delete(fiber))
     return fiber
@@ -73,6 +81,7 @@ export class Verdict<E, R> {
   declare(cause: Cause.Cause<E>): void {
     if (this.isReleased || this.lost !== undefined) return
     const lost = this.lost = Exit.failCause(cause)
+    this.onLost(cause)
     this.watches.forEach((resume) => resume(lost))
     this.watches.clear()
     this.running.forEach(interrupt)
@@ -116,7 +125,8 @@ export const withVerdict = <Address, Connection extends object, E, R, E2, R2>(
     connect: (address, attempt) =>
       Effect.gen(function*() {
         const scope = yield* Effect.scope
-        const verdict = new Verdict<E | E2, R2>(yield* ownRuntime<R2>())
+        const runtime = yield* ownRuntime<R2>()
+        const verdict = new Verdict<E | E2, R2>((effect) => Runtime.runFork(runtime, effect))
         // The last finalizer to run, as what cannot be interrupted may well end with the connection …
         yield* Scope.addFinalizer(scope, verdict.ended)
         const connection = yield* connect(address, attempt)

@@ -49,8 +49,8 @@ export interface DialListener<A, C, E> {
 }
 
 /**
- * One attempt: a look-up and a connect, in a fiber of their own. It owns what the connect acquires until the listener takes
- * the connection over; if that does not happen, everything is released, however late the connect ends.
+ * One attempt: a look-up and a connect, in a fiber of their own. It owns what the connect acquires until the listener
+ * takes the connection over; if that does not happen, everything is released, however late the connect ends.
  *
  * @internal
  */

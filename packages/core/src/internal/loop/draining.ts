@@ -29,8 +29,8 @@ export class Draining<C, E, R> {
   ) {}
 
   /**
-   * Drains and releases a connection. Its uses have until the given moment, and then fail with the reason. Closing does not
-   * wait for the release of a connection that was lost before (D4).
+   * Drains and releases a connection. Its uses have until the given moment, and then fail with the reason. Closing does
+   * not wait for the release of a connection that was lost before (D4).
    */
   add(
     session: Session<C, E>,

@@ -29,9 +29,9 @@ interface Call {
 }
 
 /**
- * The queue of events. Each is published to the bus, then given to the handler, and the next one waits until that call has
- * ended or has been let go (E1). Calls run in fibers of their own: closing does not interrupt them (D1), leaving the scope
- * does (D8).
+ * The queue of events. Each is published to the bus, then given to the handler, and the next one waits until that call
+ * has ended or has been let go (E1). Calls run in fibers of their own: closing does not interrupt them (D1), leaving
+ * the scope does (D8).
  *
  * @internal
  */

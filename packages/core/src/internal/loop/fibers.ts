@@ -21,8 +21,8 @@ interface Origin {
 const origin = makeMark<Origin | undefined>(undefined)
 
 /**
- * The fibers that a persistent connection has started. They have the services of the fiber in which it was made (T4), and
- * do not depend on the fiber that starts them: interrupting a caller of `close` does not interrupt the closing.
+ * The fibers that a persistent connection has started. They have the services of the fiber in which it was made (T4),
+ * and do not depend on the fiber that starts them: interrupting a caller of `close` does not interrupt the closing.
  *
  * @internal
  */
@@ -59,8 +59,8 @@ export class Fibers<R> {
   }
 
   /**
-   * Where a fiber is (D7): outside; in a handler, or in something that a handler has forked; or in anything else that was
-   * started by this persistent connection.
+   * Where a fiber is (D7): outside; in a handler, or in something that a handler has forked; or in anything else that
+   * was started by this persistent connection.
    */
   whereIs(fiber: AnyFiber): "outside" | "handler" | "inside" {
     return isInside(origin.of(fiber), this)

@@ -47,10 +47,10 @@ type Phase<A, C, E, R> =
 /**
  * The life of a persistent connection: Connecting → Connected → Waiting → Connecting …, until it is Closed.
  *
- * Whoever changes the phase does so synchronously, so there are no locks. What has to be waited for in a phase runs in one
- * fiber, `current`, and the next phase interrupts it (`switchTo`). A connected loop has no such fiber: the watch of the
- * session wakes it. What comes late finds out by itself that it is late: an attempt or a session that the phase does not
- * hold any more changes nothing.
+ * Whoever changes the phase does so synchronously, so there are no locks. What has to be waited for in a phase runs in
+ * one fiber, `current`, and the next phase interrupts it (`switchTo`). A connected loop has no such fiber: the watch of
+ * the session wakes it. What comes late finds out by itself that it is late: an attempt or a session that the phase
+ * does not hold any more changes nothing.
  *
  * @internal
  */
@@ -79,7 +79,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     this.draining = new Draining(this)
     this.retry = new RetryDriver(settings, clock)
     this.cycle = new Cycle(settings.addressEquivalence, settings.causeEquivalence)
-    this.status = new Status(clock)
+    this.status = new Status(clock, runtime)
     // A fiber that is forked right after `make`, to follow the events, does not miss the first ones.
     this.switchTo(Effect.zipRight(Effect.yieldNow(), Effect.suspend(() => this.beginCycle())))
   }
@@ -320,8 +320,8 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
   }
 
   /**
-   * To be run before a fiber waits for the loop (D7): the loop stops waiting for handlers that the fiber belongs to, and an
-   * attempt, a `closed` or a policy that would wait for itself dies.
+   * To be run before a fiber waits for the loop (D7): the loop stops waiting for handlers that the fiber belongs to,
+   * and an attempt, a `closed` or a policy that would wait for itself dies.
    */
   beforeWaiting(fiber: AnyFiber): Effect.Effect<void> {
     return Effect.suspend(() => {
@@ -344,7 +344,9 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     return now(this.clock)
   }
 
-  /** The next phase takes over: what the previous one would have done next does not happen. As `FiberHandle.run` does. */
+  /**
+   * The next phase takes over: what the previous one would have done next does not happen. As `FiberHandle.run` does.
+   */
   private switchTo(next: Effect.Effect<void, never, R>): void {
     const previous = this.current
     this.current = this.fibers.fork(next)

@@ -22,8 +22,8 @@ export interface RetrySettings<E, R> {
 }
 
 /**
- * Steps a schedule with the moment at which an attempt began as its "now" (T1, T2). `Schedule.driver` takes the moment of
- * the failure, and sleeps from there. All moments are in ms of monotonic time.
+ * Steps a schedule with the moment at which an attempt began as its "now" (T1, T2). `Schedule.driver` takes the moment
+ * of the failure, and sleeps from there. All moments are in ms of monotonic time.
  *
  * @internal
  */
@@ -55,10 +55,8 @@ export class RetryDriver<E, R> {
   }
 
   /** A connection has lived for this time, in ms. If it was a success, the schedule restarts (D11, D14). */
-  lived(uptime: number): boolean {
-    const isSuccess = uptime >= Duration.toMillis(this.settings.minUptime)
-    if (isSuccess) this.state = this.settings.schedule.initial
-    return isSuccess
+  lived(uptime: number): void {
+    if (uptime >= Duration.toMillis(this.settings.minUptime)) this.state = this.settings.schedule.initial
   }
 
   /** When the next attempt is due after the loss of a connection that has lived for this time, in ms. */
@@ -67,10 +65,10 @@ export class RetryDriver<E, R> {
     uptime: number,
     cause: Cause.Cause<E>
   ): Effect.Effect<Option.Option<number>, never, R> {
-    const isSuccess = this.lived(uptime)
+    this.lived(uptime)
     const stepped = Effect.map(this.afterFailure(attemptBegunAt, cause), (due) => {
       // D11: a success whose delay has passed does not take the first delay away from the first failure after it.
-      if (isSuccess && Option.exists(due, (at) => millisUntil(this.clock, at) === 0)) this.lived(uptime)
+      if (Option.exists(due, (at) => millisUntil(this.clock, at) === 0)) this.lived(uptime)
       return due
     })
     const jitter = Duration.toMillis(this.settings.reconnectJitter)
@@ -88,7 +86,8 @@ export class RetryDriver<E, R> {
     const isDue = millisUntil(this.clock, at) === 0
     this.attemptsWithoutDelay = isDue ? this.attemptsWithoutDelay + 1 : 0
     if (!isDue) return sleepUntil(this.clock, at)
-    // D11: other fibers always get a turn. Timers get one now and then: Effect's scheduler yields to them after 2,048 turns.
+    // D11: other fibers always get a turn. Timers get one now and then: Effect's scheduler yields to them after 2,048
+    // turns.
     return Effect.repeatN(Effect.yieldNow(), this.attemptsWithoutDelay % 64 === 63 ? 2_100 : 0)
   }
 }

@@ -19,6 +19,7 @@ import * as RetryPolicy from "../../RetryPolicy.js"
 import { equalCause, equalCauseBy } from "../base/cause.js"
 import { type AnyFiber, ownRuntime } from "../base/effect3.js"
 import { equalContent } from "../base/equalContent.js"
+import type { Inferred } from "../base/inferred.js"
 import * as option from "../base/options.js"
 import { never } from "../base/time.js"
 import { Loop, type Settings } from "./loop.js"
@@ -166,10 +167,13 @@ export const waitFor = <A, C, E, R, B, E2>(
 ): Effect.Effect<B, E2> => Effect.zipRight(loop.beforeWaiting(fiber), loop.status.whileWaiting(signal))
 
 /** @internal */
-export const make = <Address, Connection, EA, EC, RA, RC, RS, RH>(
+export function make<Address, Connection, EA, EC, RA, RC, RS, RH>(
   options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
-): Effect.Effect<PersistentConnection<Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> =>
-  Effect.uninterruptible(Effect.gen(function*() {
+): Effect.Effect<PersistentConnection<Connection, EA | EC>, never, RA | RC | Inferred<RS | RH> | Scope.Scope>
+export function make<Address, Connection, EA, EC, RA, RC, RS, RH>(
+  options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
+): Effect.Effect<PersistentConnection<Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> {
+  return Effect.uninterruptible(Effect.gen(function*() {
     const settings = yield* Effect.sync(() => decode(options))
     const scope = yield* Effect.scope
     const clock = yield* Effect.clock
@@ -179,13 +183,14 @@ export const make = <Address, Connection, EA, EC, RA, RC, RS, RH>(
     yield* Scope.addFinalizer(scope, Effect.zipRight(self.loop.dispose, Effect.sync(() => registry.delete(self))))
     return self
   }))
+}
 
 const isFunction = (value: unknown) => typeof value === "function"
 
 const decode = <Address, Connection, EA, EC, RA, RC, RS, RH>(
   options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
 ): Settings<Address, Connection, EA | EC, RA | RC | RS | RH> => {
-  const { address, connector, errorEquivalence, onEvent, retry = RetryPolicy.standard } = options
+  const { address, connector, errorEquivalence, maxUndelivered = 8, onEvent, retry = RetryPolicy.standard } = options
   const serverName = option.nonEmpty("serverName", options.serverName)
   // Otherwise every attempt would fail, or every policy be taken for one that dies, for ever.
   option.checkKind(Effect.isEffect(address) || isFunction(address), "address", "an effect or a function", address)
@@ -194,6 +199,8 @@ const decode = <Address, Connection, EA, EC, RA, RC, RS, RH>(
   option.checkKind(onEvent === undefined || isFunction(onEvent), "onEvent", "a function", onEvent)
   const isEquivalence = errorEquivalence === undefined || isFunction(errorEquivalence)
   option.checkKind(isEquivalence, "errorEquivalence", "a function", errorEquivalence)
+  // With 0 no other attempt would ever be made.
+  option.check(maxUndelivered >= 1, "maxUndelivered", "1 or more", maxUndelivered)
   return {
     serverName,
     lookUp: Effect.isEffect(address) ? () => address : address,
@@ -205,7 +212,7 @@ const decode = <Address, Connection, EA, EC, RA, RC, RS, RH>(
     closeTimeout: option.duration("closeTimeout", options.closeTimeout ?? Duration.infinity),
     slowHandlerThreshold: option.duration("slowHandlerThreshold", options.slowHandlerThreshold ?? Duration.seconds(10)),
     onEvent,
-    maxUndelivered: options.maxUndelivered ?? 8,
+    maxUndelivered,
     addressEquivalence: options.addressEquivalence ?? equalContent,
     causeEquivalence: errorEquivalence === undefined ? equalCause : equalCauseBy(errorEquivalence)
   }

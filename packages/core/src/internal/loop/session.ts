@@ -13,8 +13,8 @@ import type { Fibers } from "./fibers.js"
 export type SessionEnd<E> = ConnectionLost<E> | ConnectionClosed<E>
 
 /**
- * Something that is done with a connection. A `use` finishes on a connection that has been replaced; a `follower` moves on
- * to the next one at once; a `delivery` is a stream, which moves on when it has delivered what was received (S1).
+ * Something that is done with a connection. A `use` finishes on a connection that has been replaced; a `follower` moves
+ * on to the next one at once; a `delivery` is a stream, which moves on when it has delivered what was received (S1).
  *
  * @internal
  */
@@ -128,8 +128,8 @@ export class Session<C, E> {
   }
 
   /**
-   * Starts the effect before this returns: nothing can come between the caller's look at the connection and the work. If
-   * the effect ends in its first turn there is nothing to wait for.
+   * Starts the effect before this returns: nothing can come between the caller's look at the connection and the work.
+   * If the effect ends in its first turn there is nothing to wait for.
    */
   private run<A, E2, R>(
     caller: Caller,

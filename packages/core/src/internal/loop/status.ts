@@ -2,11 +2,13 @@ import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import type * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import type { ConnectionEvent } from "../../ConnectionEvent.js"
 import { Connecting, connection, type ConnectionState } from "../../ConnectionState.js"
 import type { AttemptFailure } from "../../Connector.js"
+import { runNow } from "../base/effect3.js"
 import { EventBus } from "../base/eventBus.js"
 import { now } from "../base/time.js"
 
@@ -42,7 +44,7 @@ export class Status<C, E> {
   /** When this phase began, in ms of monotonic time. */
   enteredAt: number
 
-  constructor(clock: Clock.Clock) {
+  constructor(clock: Clock.Clock, private readonly runtime: Runtime.Runtime<never>) {
     const none = Option.none()
     const since = clock.unsafeCurrentTimeMillis()
     this.state = Connecting({ since, generation: 0, attempt: 1, address: none, lastCause: none, deadline: none })
@@ -55,7 +57,15 @@ export class Status<C, E> {
     if (previous._tag !== state._tag || previous.since !== state.since) this.enteredAt = at
     this.observers?.forEach((observer) => observer.onTransition?.(previous, state, at))
     this.bus?.publish(state)
-    if (this.ref !== undefined) set(this.ref, connection(state), connection(previous))
+    this.setCurrent(connection(previous))
+  }
+
+  private setCurrent(previous: Option.Option<C>): void {
+    const { ref } = this
+    const next = () => connection(this.state)
+    if (ref === undefined || Option.getOrUndefined(next()) === Option.getOrUndefined(previous)) return
+    // It waits for a subscriber that is just subscribing: by then, the state may be another one.
+    runNow(this.runtime, SubscriptionRef.update(ref, next))
   }
 
   happened(event: ConnectionEvent<C, E>): void {
@@ -105,14 +115,4 @@ export class Status<C, E> {
     this.waiting += difference
     this.observers?.forEach((observer) => observer.onWaiting?.(this.waiting))
   }
-}
-
-const set = <C>(
-  ref: SubscriptionRef.SubscriptionRef<Option.Option<C>>,
-  next: Option.Option<C>,
-  previous: Option.Option<C>
-): void => {
-  if (Option.getOrUndefined(next) === Option.getOrUndefined(previous)) return
-  // A fork runs at once, and behind a subscriber that is just subscribing. `runSync` would throw there.
-  Effect.runFork(SubscriptionRef.set(ref, next))
 }

@@ -16,6 +16,7 @@ import * as Scope from "effect/Scope"
 import type { ConnectionMap, Options } from "../../ConnectionMap.js"
 import type { PersistentConnection } from "../../PersistentConnection.js"
 import { ownRuntime } from "../base/effect3.js"
+import type { Inferred } from "../base/inferred.js"
 import * as option from "../base/options.js"
 import { render } from "../base/render.js"
 import { millisUntil, now, sleepUntil } from "../base/time.js"
@@ -198,10 +199,13 @@ const hasStarted = <Connection, E>(
   made !== null && Exit.isSuccess(made) && persistentConnection.loopOf(made.value).fibers.whereIs(fiber) !== "outside"
 
 /** @internal */
-export const make = <Key, Address, Connection, EA, EC, RA, RC, RS, RH>(
+export function make<Key, Address, Connection, EA, EC, RA, RC, RS, RH>(
   options: Options<Key, Address, Connection, EA, EC, RA, RC, RS, RH>
-): Effect.Effect<ConnectionMap<Key, Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> =>
-  Effect.uninterruptible(Effect.gen(function*() {
+): Effect.Effect<ConnectionMap<Key, Connection, EA | EC>, never, RA | RC | Inferred<RS | RH> | Scope.Scope>
+export function make<Key, Address, Connection, EA, EC, RA, RC, RS, RH>(
+  options: Options<Key, Address, Connection, EA, EC, RA, RC, RS, RH>
+): Effect.Effect<ConnectionMap<Key, Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> {
+  return Effect.uninterruptible(Effect.gen(function*() {
     const { idleTimeToLive, limiter } = yield* Effect.sync(() => decode(options))
     const scope = yield* Effect.scope
     const clock = yield* Effect.clock
@@ -218,6 +222,7 @@ export const make = <Key, Address, Connection, EA, EC, RA, RC, RS, RH>(
     yield* Scope.addFinalizer(scope, self.leave)
     return self
   }))
+}
 
 const decode = (options: {
   readonly options: unknown

@@ -2,7 +2,7 @@ import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import type { Attempt } from "../../Connector.js"
-import type { Answer } from "../../testing/TestConnector.js"
+import type { Action, Answer } from "../../testing/TestConnector.js"
 import * as option from "../base/options.js"
 
 const Proto: Pipeable = {
@@ -11,8 +11,9 @@ const Proto: Pipeable = {
   }
 }
 
-const answer = <Fields extends { readonly _tag: Answer["_tag"] }>(fields: Fields): Pipeable & Fields =>
-  Object.assign(Object.create(Proto), fields)
+const answer = <Connection = never, E = never, Address = unknown>(
+  action: Action<Connection, E, Address>
+): Answer<Connection, E, Address> => Object.assign(Object.create(Proto), { action })
 
 /** @internal */
 export function succeed(): Answer
@@ -55,4 +56,4 @@ export const thenLose = <Connection, E, Address, E2 = never>(
     readonly cause?: Cause.Cause<E2> | undefined
   }
 ): Answer<Connection, E | E2, Address> =>
-  answer({ _tag: "ThenLose", answer: self, after: option.duration("after", after), cause })
+  answer<Connection, E | E2, Address>({ _tag: "ThenLose", answer: self, after: option.duration("after", after), cause })

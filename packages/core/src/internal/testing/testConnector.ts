@@ -184,28 +184,28 @@ class Impl<Connection, E, Address> implements TestConnector<Connection, E, Addre
 
   private perform(
     call: Call<Connection, E, Address>,
-    answer: Answer<Connection, E, Address>,
+    { action }: Answer<Connection, E, Address>,
     loss?: Loss<E>
   ): Effect.Effect<Connection, E, Scope.Scope> {
-    switch (answer._tag) {
+    switch (action._tag) {
       case "Succeed":
-        return this.establish(call, answer.connection, loss)
+        return this.establish(call, action.connection, loss)
       case "Fail":
-        return Effect.failCause(answer.cause)
+        return Effect.failCause(action.cause)
       case "Hang":
         return Effect.flatMap(call.overruled.next, (answer) => this.perform(call, answer))
       case "Abort":
-        return call.attempt.abort(answer.error)
+        return call.attempt.abort(action.error)
       case "Decide":
-        return Effect.suspend(() => this.perform(call, answer.decide(call.address, call.attempt), loss))
+        return Effect.suspend(() => this.perform(call, action.decide(call.address, call.attempt), loss))
       case "Delayed":
         return Effect.flatMap(
-          Effect.raceFirst(Effect.as(sleep(call.clock, answer.delay), undefined), call.overruled.next),
+          Effect.raceFirst(Effect.as(sleep(call.clock, action.delay), undefined), call.overruled.next),
           (overruled) =>
-            overruled === undefined ? this.perform(call, answer.answer, loss) : this.perform(call, overruled)
+            overruled === undefined ? this.perform(call, action.answer, loss) : this.perform(call, overruled)
         )
       case "ThenLose":
-        return this.perform(call, answer.answer, loss ?? answer)
+        return this.perform(call, action.answer, loss ?? action)
     }
   }
 

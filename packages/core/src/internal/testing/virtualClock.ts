@@ -16,8 +16,8 @@ interface Timer {
 const tooManyTurns = 10_000
 
 /**
- * Time, in ms from 0, that passes only when told to, and a scheduler to which it is told: without any real time, so that
- * a run is a function of the program alone, and costs as much as the work in it.
+ * Time, in ms from 0, that passes only when told to, and a scheduler to which it is told: without any real time, so
+ * that a run is a function of the program alone, and costs as much as the work in it.
  *
  * @internal
  */

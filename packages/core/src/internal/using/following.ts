@@ -18,8 +18,8 @@ export const forEachConnection = <C, E, E2, R>(
   forEachSession(self, ({ connection }) => f(connection))
 
 /**
- * Runs an effect for every session, as it comes, with a scope that lasts until another session follows. A failure that the
- * loss of the connection has caused does not count.
+ * Runs an effect for every session, as it comes, with a scope that lasts until another session follows. A failure that
+ * the loss of the connection has caused does not count.
  *
  * @internal
  */

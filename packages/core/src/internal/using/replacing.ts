@@ -43,8 +43,8 @@ export const refresh = <C, E>(
 }
 
 /**
- * The minimum age of a connection, in ms, before it is refreshed: a signal that comes at once, on every connection, must
- * not make a busy loop.
+ * The minimum age of a connection, in ms, before it is refreshed: a signal that comes at once, on every connection,
+ * must not make a busy loop.
  */
 const minAge = 1_000
 
@@ -129,7 +129,9 @@ const probe = <C, E>(self: PersistentConnection<C, E>): Effect.Effect<void> => {
   })
 }
 
-/** Break before make: the connection counts as lost, the next attempt is due at once, and no closing handshake is made. */
+/**
+ * Break before make: the connection counts as lost, the next attempt is due at once, and no closing handshake is made.
+ */
 const drop = <C, E>(self: PersistentConnection<C, E>): Effect.Effect<void> =>
   Effect.suspend(() => {
     const loop = loopOf(self)

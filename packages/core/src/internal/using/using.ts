@@ -80,8 +80,8 @@ export const useRetrying = <C, E, A, E2, R>(
   })
 
 /**
- * Is the connection lost? Asked right after something has failed on it: the watch gets a turn first, in which it notices a
- * loss that has happened already.
+ * Is the connection lost? Asked right after something has failed on it: the watch gets a turn first, in which it
+ * notices a loss that has happened already.
  *
  * @internal
  */
