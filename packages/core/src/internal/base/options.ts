@@ -82,7 +82,7 @@ export const nonEmpty = (option: string, input: string): string => {
 }
 
 /**
- * An array with something in it, copied, so that nobody changes it later.
+ * A non-empty array, copied, so that no later change of the original shows.
  *
  * @internal
  */

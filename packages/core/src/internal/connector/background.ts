@@ -27,7 +27,7 @@ export const runInBackground = <Address, Connection extends object, E, R, E2, R2
       })
   )
 
-/** What goes wrong while the work is interrupted is told as that of any finalizer. */
+/** A defect while the work is interrupted is reported like that of a finalizer. */
 const reported = (exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
   Option.match(Exit.isFailure(exit) ? Cause.keepDefects(exit.cause) : Option.none(), {
     onNone: () => Effect.void,

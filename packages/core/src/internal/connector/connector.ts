@@ -147,7 +147,7 @@ const whileAlive = <A, E, R, E2>(
   attempt: Attempt<unknown>
 ): Effect.Effect<A, E | E2 | ConnectionLost, R> =>
   Effect.uninterruptibleMask((restore) =>
-    // A watch that is slow to stop holds up nobody.
+    // A watch that is slow to stop must not delay the release.
     Effect.raceWith(
       restore(withoutFailureLog(self)),
       Effect.interruptible(withoutFailureLog(Effect.disconnect(withoutFailureLog(closed)))),

@@ -201,7 +201,7 @@ export class Prober<Connection, E, R> implements Monitor<E | Cause.TimeoutExcept
           interrupt(probe)
           continue
         }
-        // After sleep, or where timers are throttled, the answer may be here, and nobody has looked yet.
+        // After sleep, or where timers are throttled, the answer may be here and not yet read.
         const isLate = now(clock) - begun > Duration.toMillis(timeout) * (1 + tolerance)
         if (isLate && !wasLate) {
           wasLate = true

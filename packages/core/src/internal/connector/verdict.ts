@@ -13,8 +13,8 @@ import { make } from "./connector.js"
  * A connection whose loss can be declared, whatever its connector says, and the fibers that may declare it. No loss is
  * declared after the release of the connection has begun.
  *
- * Nobody here waits for a `closed` that hangs when it is interrupted. What is left of it is waited for when everything
- * else of the connection has been released.
+ * The release does not wait for a `closed` that hangs when it is interrupted. What is left of it is waited for when
+ * everything else of the connection has been released.
  *
  * @internal
  */

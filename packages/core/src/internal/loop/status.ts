@@ -29,7 +29,7 @@ export interface Observer<C, E> {
 }
 
 /**
- * The state, and everybody who observes it. What nobody has asked for is not made.
+ * The state and its observers. Each form of it is made when it is first asked for.
  *
  * @internal
  */

@@ -33,7 +33,7 @@ interface Entry<Key, Connection, E> {
   /** Makes the connection. */
   readonly making: Fiber.RuntimeFiber<PersistentConnection<Connection, E>>
   users: number
-  /** When it will have idled for long enough, in ms of the clock, if nobody uses it. */
+  /** When its idle time is over, in ms of the clock, if it has no users. */
   expiresAt: number
   /** Done when it has been closed; there is none before that begins. */
   closed: Deferred.Deferred<void> | undefined
@@ -45,7 +45,7 @@ interface Entry<Key, Connection, E> {
  */
 class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMap<Key, Connection, E> {
   private readonly entries = MutableHashMap.empty<Key, Entry<Key, Connection, E>>()
-  /** Those of the entries that nobody uses, in the order in which they expire. */
+  /** The entries without users, in the order in which they expire. */
   private readonly idle = new Set<Entry<Key, Connection, E>>()
   /** Those that have been taken out of the map, and have not been closed yet. */
   private readonly detached = new Set<Entry<Key, Connection, E>>()
@@ -104,7 +104,7 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
   private connectionOf(entry: Entry<Key, Connection, E>): Effect.Effect<PersistentConnection<Connection, E>> {
     const exit = entry.making.unsafePoll()
     if (exit === null) return Effect.flatMap(Fiber.await(entry.making), () => this.connectionOf(entry))
-    // Its options make no sense: whoever asks next may have better luck.
+    // Its options are refused: the next call may give others.
     if (Exit.isFailure(exit)) this.detach(entry)
     return this.isClosed ? Effect.zipRight(this.close(entry), exit) : exit
   }
@@ -180,7 +180,7 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
       this.isClosed = true
       const { sweeper } = this
       for (const [_, entry] of this.entries) this.detach(entry)
-      // One that has started this fiber, and that somebody is closing, would wait for itself.
+      // One that started this fiber, and is being closed, would wait for itself.
       const others = [...this.detached].filter((entry) =>
         entry.closed === undefined || !hasStarted(entry.making.unsafePoll(), fiber)
       )

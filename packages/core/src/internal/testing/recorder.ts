@@ -84,7 +84,7 @@ export const states = <Connection, E>(
   Effect.gen(function*() {
     const recorder = yield* start<ConnectionState<Connection, E>>(describeState)
     yield* loopOf(self).status.observe({
-      // The present one is told as a transition to itself.
+      // The present one is recorded as a transition to itself.
       onTransition: (previous, next) => recorder.write(next, previous === next ? next.since : undefined)
     })
     return recorder
