@@ -61,7 +61,7 @@ describe("follows for long without keeping what has been", () => {
           connect: (_: void, { number }) =>
             Effect.suspend(() => {
               if (number === 1) return Effect.fail(failure())
-              const connection = { data: new Array<number>(100).fill(0) }
+              const connection = { data: Array.from({ length: 100 }, () => 0) }
               connections.push(new WeakRef(connection))
               return Effect.succeed<object>(connection)
             }),
