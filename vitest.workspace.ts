@@ -25,6 +25,7 @@ export default defineConfig(({ mode }) => {
     }
   })
 
+  const setup = `${packages}/core/test/support/setup.ts`
   return {
     resolve: {
       // Tests run on the sources, without a build; what is internal stays out of reach by the package's name.
@@ -44,8 +45,8 @@ export default defineConfig(({ mode }) => {
       maxWorkers: "100%",
       minWorkers: "100%",
       projects: isProof
-        ? [project("core", [`${packages}/core/test/support/setup.ts`]), project("playground")]
-        : [project("core", [`${packages}/core/test/support/setup.ts`]), project("platform")]
+        ? [project("core", [setup]), project("platform"), project("playground")]
+        : [project("core", [setup]), project("platform")]
     }
   }
 })

@@ -125,6 +125,13 @@ export interface Connector<in Address, in out Connection, out E = never, out R =
    * other.
    */
   readonly terminate?: ((connection: Connection) => Effect.Effect<void>) | undefined
+  /**
+   * Closes the connection from this side in the regular way, and still receives what the peer sends until it has agreed.
+   * Used for a connection that was replaced, or is closed gracefully, when its uses have finished and streams still
+   * deliver what it receives (S1, S2). It is interrupted when they have, and then the scope of the connection is closed.
+   * Without it such a stream goes on for as long as the peer goes on sending.
+   */
+  readonly close?: ((connection: Connection) => Effect.Effect<unknown, E>) | undefined
 }
 
 /**
@@ -199,6 +206,7 @@ export const make: <Address, Connection, E = never, E2 = never, R = never>(optio
   readonly isClosed?: ((connection: Connection) => boolean) | undefined
   readonly probe?: ((connection: Connection) => Effect.Effect<unknown, E2>) | undefined
   readonly terminate?: ((connection: Connection) => Effect.Effect<void>) | undefined
+  readonly close?: ((connection: Connection) => Effect.Effect<unknown, E2>) | undefined
 }) => Connector<Address, Connection, E | E2, Exclude<R, Scope.Scope>> = internal.make
 
 /**
@@ -277,8 +285,8 @@ export const connectTimeout: {
  * there is none but that the peer closed it.
  *
  * Users see the object that the set-up gives, one of its own for each connection, or the connection itself if it gives
- * nothing. What it acquires belongs to the connection's scope. Give work that goes on to `runInBackground`: nobody would
- * notice the failure of a fiber that the set-up forks.
+ * nothing. What it acquires belongs to the connection's scope. Give work that goes on to `runInBackground`: nobody
+ * would notice the failure of a fiber that the set-up forks.
  *
  * @example
  * ```ts
@@ -341,7 +349,7 @@ export type Prepared<Connection, A> = A extends void ? Connection : A
 
 /**
  * Runs work that belongs to the connection: a reader, a decoder, a heartbeat. It begins when the connection has been
- * opened and everything that was put on before has succeeded, and is interrupted, and waited for, when the connection is
+ * opened and everything that was put on before has succeeded. It is interrupted, and waited for, when the connection is
  * released (D4). What it acquires is released when it ends.
  *
  * If it fails or dies, the connection is lost with that cause, whatever the transport says: `closed` ends at once, and
@@ -372,7 +380,8 @@ export type Prepared<Connection, A> = A extends void ? Connection : A
  *   Connector.setup((line: Line) => Effect.map(Queue.sliding<number>(1_000), (prices) => ({ line, prices }))),
  *   // A message that cannot be decoded ends the connection with `BadMessage`.
  *   Connector.runInBackground(({ line, prices }) =>
- *     Stream.runForEach(line.messages, (message) => Effect.flatMap(decode(message), (price) => Queue.offer(prices, price)))
+ *     Stream.runForEach(line.messages, (message) =>
+ *       Effect.flatMap(decode(message), (price) => Queue.offer(prices, price)))
  *   ),
  *   Connector.runInBackground(({ line }) => line.send("still here").pipe(Effect.delay("20 seconds"), Effect.forever))
  * )

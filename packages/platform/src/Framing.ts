@@ -4,8 +4,8 @@
  * bytes (TCP), `messages` on one of messages (WebSocket); `text`, `json` and `schema` on any of these.
  *
  * A frame is handed on when all of it has come. One that is torn by the end of the connection, too long, or does not
- * decode ends the connection: it is lost with a `FramingError` (S4), which the events, the state and the retry policy see,
- * and so do `messages` and `receive` after the frames before it.
+ * decode ends the connection: it is lost with a `FramingError` (S4), which the events, the state and the retry policy
+ * see, and so do `messages` and `receive` after the frames before it.
  *
  * @since 0.1.0
  */
@@ -39,20 +39,20 @@ export interface FramedConnection<out In, in Out, out E> extends Inspectable {
   readonly [TypeId]: TypeId
 
   /**
-   * The messages, in order, from the first one: what arrives before anyone listens is kept. After those that had come as
-   * a whole it ends as the connection does, with the `FramingError` if that was the reason.
+   * The messages, in order, from the first one: what arrives before anyone listens is kept. After those that had come
+   * as a whole it ends as the connection does, with the `FramingError` if that was the reason.
    *
    * Each message goes to one run of the stream only, and a run is given all that wait, as one chunk. When a run is
-   * interrupted the next one goes on after the last chunk that was handed on. So a run that takes the first few elements
-   * (`Stream.take`, `Stream.runHead`) drops the rest of their chunk: use `receive` to take single messages.
+   * interrupted the next one goes on after the last chunk that was handed on. So a run that takes the first few
+   * elements (`Stream.take`, `Stream.runHead`) drops the rest of their chunk: use `receive` to take single messages.
    *
    * No more than 64 KiB are read ahead. Beyond that the peer is held back, as by the transport itself.
    */
   readonly messages: Stream.Stream<In, E>
 
   /**
-   * Takes the next message and leaves the others, as a handshake in `Connector.setup` needs it. Fails as `messages` does,
-   * and with `Ended` when that would end regularly.
+   * Takes the next message and leaves the others, as a handshake in `Connector.setup` needs it. Fails as `messages`
+   * does, and with `Ended` when that would end regularly.
    */
   readonly receive: Effect.Effect<In, E | FramingError>
 
@@ -265,8 +265,8 @@ export const lengthPrefixed: {
 } = internal.lengthPrefixed
 
 /**
- * The messages of a WebSocket, or of any other transport of messages, as frames: what `text`, `json` and `schema` are put
- * on.
+ * The messages of a WebSocket, or of any other transport of messages, as frames: what `text`, `json` and `schema` are
+ * put on.
  *
  * Throws an `IllegalArgumentException` if an option makes no sense.
  *
@@ -311,8 +311,8 @@ export const text: <
 ) => FramedConnector<Address, Connection, string, string, E, R> = internal.text
 
 /**
- * Frames as JSON, decoded and encoded with a schema; `Schema.Unknown` takes any value. A frame that does not decode ends
- * the connection with `DecodeFailed`, or `InvalidText`.
+ * Frames as JSON, decoded and encoded with a schema; `Schema.Unknown` takes any value. A frame that does not decode
+ * ends the connection with `DecodeFailed`, or `InvalidText`.
  *
  * @since 0.1.0
  * @category messages
@@ -333,9 +333,9 @@ export const json: {
 } = internal.json
 
 /**
- * Frames decoded and encoded with any schema. A frame that does not decode ends the connection with `DecodeFailed`, which
- * says where and what was expected, but nothing of the frame; a schema that dies ends it with that defect. So a protocol
- * of your own, such as Protocol Buffers, is a `Schema.transformOrFail` from `Schema.Uint8ArrayFromSelf`.
+ * Frames decoded and encoded with any schema. A frame that does not decode ends the connection with `DecodeFailed`,
+ * which says where and what was expected, but nothing of the frame; a schema that dies ends it with that defect. So a
+ * protocol of your own, such as Protocol Buffers, is a `Schema.transformOrFail` from `Schema.Uint8ArrayFromSelf`.
  *
  * Frames are decoded when they are taken. If that is asynchronous, interrupting a run of `messages` drops what it was
  * decoding.

@@ -461,12 +461,16 @@ describe("messages that are decoded", () => {
 
   it.scopedLive("all who wait for a message are told", () =>
     Effect.gen(function*() {
-      const { connection, socket } = yield* open(tcp.pipe(Framing.ndjson(Schema.Number)))
+      const Refusing = Schema.transformOrFail(Schema.Number, Schema.Number, {
+        decode: (value, _, ast) => Effect.delay(Effect.fail(new ParseResult.Type(ast, value)), 5),
+        encode: Effect.succeed
+      }).annotations({ title: "nothing" })
+      const { connection, socket } = yield* open(tcp.pipe(Framing.ndjson(Refusing)))
       const waiting = yield* Effect.forEach([1, 2], () => Effect.fork(Effect.exit(connection.receive)))
       yield* turn
-      socket.write("\"x\"\n")
+      socket.write("1\n")
       const reasons = yield* Effect.forEach(waiting, (fiber) => Effect.map(Fiber.join(fiber), reasonOf))
-      const failed: FramingErrorReason = { _tag: "DecodeFailed", description: "expected number" }
+      const failed: FramingErrorReason = { _tag: "DecodeFailed", description: "expected nothing" }
       assert.deepStrictEqual(reasons, [failed, failed])
     }))
 

@@ -183,10 +183,11 @@ describe("messages that are not read", () => {
   it.scopedLive("are taken in, whatever the limit, as far as ws had read and inflated them before the pause", () =>
     Effect.gen(function*() {
       const order = (index: number) => JSON.stringify({ index, text: "buy EURUSD at 1.0835 ".repeat(300) })
+      let sent = 0
       const server = yield* webSocketServer({
         perMessageDeflate: true,
         onSocket: (socket) => {
-          for (let index = 0; index < 2000; index++) socket.send(order(index))
+          for (let index = 0; index < 2000; index++) socket.send(order(index), () => sent++)
           socket.close(1001)
         }
       })
@@ -194,6 +195,8 @@ describe("messages that are not read", () => {
         receiveHighWaterMark: 16 * 1024,
         receiveLimit: 64 * 1024
       })
+      // Compressed, all of it fits into the buffers in between: then one read of the client's gets more than the limit.
+      yield* until(() => sent === 2000)
       let count = 0
       let most = 0
       yield* Stream.runForEach(connection.messages, (message) =>

@@ -202,6 +202,16 @@ describe("a server that refuses the upgrade", () => {
       assert.deepStrictEqual(error.retryAfter, Duration.minutes(1))
     }))
 
+  it.scopedLive("may break off: what it had said counts", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer({
+        refuseWith: "503 No\r\nContent-Length: 100\r\n\r\nbusy",
+        onRefused: (socket) => setTimeout(() => socket.destroy(), 20)
+      })
+      const error = yield* Effect.flip(new Clients().connect(server.url))
+      assert.strictEqual(error.status, 503)
+    }))
+
   it.scopedLive("is left alone when the attempt is interrupted while it speaks", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer({ refuseWith: "503 No\r\nContent-Length: 100\r\n\r\nbusy" })

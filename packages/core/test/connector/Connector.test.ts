@@ -133,14 +133,16 @@ describe("Connector", () => {
       expect(made.map(({ isClosed }) => isClosed)).toEqual(made.map(() => undefined))
     })
 
-    it.scoped("terminate is passed on by every combinator, for the connection that the connector made", () =>
+    it.scoped("terminate and close are passed on by every combinator, for the connection that the connector made", () =>
       Effect.gen(function*() {
         const terminated: Array<object> = []
+        const closing: Array<object> = []
         const connection = {}
         const connector = Connector.make<string, object>({
           connect: () => Effect.succeed(connection),
           closed: () => Effect.never,
-          terminate: (connection) => Effect.sync(() => terminated.push(connection))
+          terminate: (connection) => Effect.sync(() => terminated.push(connection)),
+          close: (connection) => Effect.sync(() => closing.push(connection))
         })
         const made: ReadonlyArray<Connector.Connector<string, object, unknown>> = [
           connector,
@@ -152,13 +154,18 @@ describe("Connector", () => {
           connector.pipe(Connector.mapAddress((address: string) => address)),
           connector.pipe(Connector.healthCheck({ probe: () => Effect.void, interval: "1 hour", timeout: "1 second" }))
         ]
-        for (const each of made) yield* each.terminate!(yield* each.connect("a", attempt))
+        for (const each of made) {
+          const connected = yield* each.connect("a", attempt)
+          yield* each.terminate!(connected)
+          yield* each.close!(connected)
+        }
         expect(terminated.map((each) => each === connection)).toEqual(made.map(() => true))
+        expect(closing.map((each) => each === connection)).toEqual(made.map(() => true))
       }))
 
     it("what is no function is refused at once, by its name", () => {
       const functions = { connect: () => Effect.succeed({}), closed: () => Effect.never }
-      for (const name of ["connect", "closed", "isClosed", "probe", "terminate"]) {
+      for (const name of ["connect", "closed", "isClosed", "probe", "terminate", "close"]) {
         expect(() => Connector.make({ ...functions, [name]: 5 })).toThrow(`${name} must be a function, but is of type`)
       }
     })

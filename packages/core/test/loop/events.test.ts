@@ -412,6 +412,19 @@ describe("the bus", () => {
       yield* Fiber.interrupt(hung.fiber)
     }))
 
+  it.scoped("E4: a subscriber that shuts its queue down harms neither the loop nor others", () =>
+    Effect.gen(function*() {
+      const { diary, server, service } = yield* begin()
+      const queue = yield* service.subscribe
+      const other = yield* service.subscribe
+      yield* settle
+      yield* Queue.shutdown(queue)
+      server.line.drop()
+      yield* pass(10)
+      expect(diary.at(-1)).toBe("10 Connected 2")
+      expect((yield* takeAll(other)).at(-1)).toBe("Connected 2")
+    }))
+
   it.effect("E5: FailedToConnect is an error, all others are information", () =>
     Effect.sync(() => {
       const line = new Line(1, "a")

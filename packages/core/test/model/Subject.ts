@@ -23,6 +23,7 @@ import {
   deadlineOf,
   type Extra,
   type Handling,
+  mostDeaths,
   type Op,
   type Scenario,
   type Step,
@@ -107,6 +108,7 @@ export class Subject {
   private connects = 0
   private handlings = 0
   private faults = 0
+  private deaths = 0
   private attemptBegunAt = 0
 
   constructor(readonly world: World, readonly scenario: Scenario, private readonly options: Options = {}) {
@@ -440,10 +442,10 @@ export class Subject {
         fault,
         Effect.map(sleep(policyTakes), () => {
           const next = retry[Math.min(turn, retry.length - 1)]!
-          if (next === "die") throw new ScriptedDefect("retry")
+          if (next === "die" && this.deaths++ < mostDeaths) throw new ScriptedDefect("retry")
           const decision = next === "end"
             ? ScheduleDecision.done
-            : ScheduleDecision.continueWith(ScheduleInterval.after(now + next * tick))
+            : ScheduleDecision.continueWith(ScheduleInterval.after(now + (next === "die" ? 1 : next) * tick))
           return [turn + 1, undefined, decision] as const
         })
       )

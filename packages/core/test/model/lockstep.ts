@@ -87,6 +87,7 @@ export const run = (
   world.advance(longAfter)
   compare("at the end")
   throwIfAny("at the end", checkLeft(subject))
+  world.end()
 }
 
 type Answers = ReadonlyMap<string, string>

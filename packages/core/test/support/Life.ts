@@ -48,6 +48,8 @@ export class Server {
   closed: (line: Line) => Effect.Effect<unknown, Refused> = (line) => line.lost
   /** What is done to a connection that is dropped. */
   terminate: (line: Line) => Effect.Effect<void> = () => Effect.void
+  /** What is done to a connection of which nothing more is to be received. */
+  close: (line: Line) => Effect.Effect<unknown, Refused> = () => Effect.void
   /** A connect cannot be interrupted. */
   isStubborn = false
 
@@ -113,7 +115,8 @@ export class Server {
     },
     closed: (line: Line) => this.closed(line),
     isClosed: (line) => line.isLost,
-    terminate: (line) => this.terminate(line)
+    terminate: (line) => this.terminate(line),
+    close: (line: Line) => this.close(line)
   })
 }
 

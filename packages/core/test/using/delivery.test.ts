@@ -342,6 +342,91 @@ describe("S1: a connection's stream that does not end by itself", () => {
     }))
 })
 
+describe("S1: a peer that goes on talking", () => {
+  /** It says a word every half second, until it is asked to end the connection. */
+  const beginChatting = Effect.gen(function*() {
+    const life = yield* beginTalking()
+    yield* pass(60)
+    const { inboxes, server } = life
+    const closed: Array<number> = []
+    server.close = (line) =>
+      Effect.sync(() => {
+        closed.push(line.number)
+        inboxes.say(line, "bye")
+        inboxes.end(line)
+      })
+    const [first] = server.lines as [Line]
+    yield* Effect.forkScoped(
+      Effect.repeat(Effect.zipRight(Effect.sync(() => inboxes.say(first, "a")), sleep(0.5)), {
+        while: () => !first.isLost
+      })
+    )
+    return { ...life, closed, first }
+  })
+
+  it.scoped("is asked to end a connection that was replaced, when its uses have finished, and heard until it does", () =>
+    Effect.gen(function*() {
+      const life = yield* beginChatting
+      const { closed, first, inboxes, server, service } = life
+      const { got } = yield* consume(life)
+      yield* askNow(use(service, () => sleep(3)))
+      yield* refresh(service)
+      inboxes.say(server.line, "b")
+      yield* pass(2.9)
+      expect([closed, first.released, new Set(got)]).toEqual([[], 0, new Set(["a"])])
+      yield* pass(0.2)
+      expect([closed, first.released, got.slice(-2)]).toEqual([[1], 1, ["bye", "b"]])
+      yield* pass(60)
+      expect([closed, first.released]).toEqual([[1], 1])
+    }))
+
+  it.scoped("is asked to end a connection that is closed gracefully (S2)", () =>
+    Effect.gen(function*() {
+      const life = yield* beginChatting
+      const { asked, got } = yield* consume(life, 0.1)
+      const closing = yield* askNow(closeGracefully(life.service, "1 minute"))
+      yield* pass(1)
+      expect([life.closed, got.at(-1), asked.exit, closing.exit]).toEqual([[1], "bye", Exit.void, Exit.void])
+    }))
+
+  it.scoped("is not asked to end a connection that was lost, nor one that no stream follows", () =>
+    Effect.gen(function*() {
+      const life = yield* beginChatting
+      const { closed, first, inboxes, service } = life
+      yield* ask(use(service, () => sleep(3)))
+      yield* refresh(service)
+      yield* pass(60)
+      expect([closed, first.released]).toEqual([[], 1])
+      const { got } = yield* consume(life, 1)
+      inboxes.say(life.server.line, "a", "b")
+      yield* settle
+      inboxes.end(life.server.line, reset)
+      yield* pass(60)
+      expect([closed, got]).toEqual([[], ["a", "b"]])
+    }))
+
+  it.scoped("may be slow to end it, or fail to: the stream goes on as it would without asking", () =>
+    Effect.gen(function*() {
+      for (const close of [Effect.never, new Refused({ text: "broken pipe" }), Effect.die("bug")]) {
+        yield* Effect.scoped(Effect.gen(function*() {
+          const life = yield* beginTalking()
+          const { inboxes, server, service } = life
+          yield* pass(60)
+          server.close = () => close
+          const [first] = server.lines as [Line]
+          const { got } = yield* consume(life)
+          yield* refresh(service)
+          inboxes.say(first, "a")
+          inboxes.say(server.line, "b")
+          yield* pass(0.9)
+          expect([got, first.released]).toEqual([["a"], 0])
+          yield* pass(0.2)
+          expect([got, first.released]).toEqual([["a", "b"], 1])
+        }))
+      }
+    }))
+})
+
 describe("S1: ended connections that wait to be delivered", () => {
   /** Connections that end one after the other while a consumer is busy with the first of them. */
   const piledUp = (maxUndelivered?: number) =>

@@ -609,6 +609,32 @@ describe("reconnectNow", () => {
       expect(slow.diary.at(-1)).toBe("65 Connected 2")
     }))
 
+  it.scoped("does so also when the loss is not reported yet: in the turn of it, and while the Connected handler runs", () =>
+    Effect.gen(function*() {
+      const retry = RetryPolicy.fixed("1 hour")
+      const slow = yield* begin({ onEvent: on("Connected", () => sleep(5)), retry })
+      const quick = yield* begin({ retry })
+      yield* pass(1)
+      for (const { server, service } of [slow, quick]) {
+        server.line.drop()
+        yield* Effect.yieldNow()
+        yield* reconnectNow(service)
+      }
+      yield* settle
+      expect(quick.diary.slice(3)).toEqual([
+        "1 Disconnected 1",
+        "1 AttemptingToConnect",
+        "1 ObtainedAddress a",
+        "1 Connected 2"
+      ])
+      yield* pass(4)
+      expect(slow.diary.at(-1)).toBe("5 Connected 2")
+      // It counts once.
+      quick.server.line.drop()
+      yield* pass(60)
+      expect(quick.diary.at(-1)).toBe("5 Disconnected 2")
+    }))
+
   it.scoped("does nothing while an attempt is under way, and by default while connected", () =>
     Effect.gen(function*() {
       const life = yield* begin({}, ({ server }) => {

@@ -187,6 +187,25 @@ describe("S3: resumableStream", () => {
       expect(got).toEqual([1, 2, 3, 4, "gap 2", 20, "gap 3", 30])
     }))
 
+  it.scoped("gives a gap marker also after a first subscription that came to stand on a replaced connection", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* pass(60)
+      const { consumer, feed, got } = resumedFrom()
+      yield* askNow(consumer.run(resumableStream(service, {
+        subscribe: (line) => Effect.zipRight(sleep(line.number === 1 ? 0.5 : 0), feed.subscribe(line)),
+        cursor: (n: number) => n
+      })))
+      yield* refresh(service)
+      yield* pass(0.5)
+      feed.last.send(1)
+      // Its subscription has no end, and is left after drainTimeout.
+      yield* pass(5)
+      feed.last.send(2)
+      yield* settle
+      expect(got()).toEqual([1, "gap 2: 60.5-61.5", 2])
+    }))
+
   it.scoped("gives a busy consumer one marker for the whole of what it has missed", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()

@@ -34,7 +34,8 @@ export const make = (options: Options = {}): Connector.Connector<TcpAddress, Tcp
     connect: (address: TcpAddress) => connect(address, settings),
     closed: (connection: TcpConnection) => connection.closed,
     isClosed: (connection) => connection.isClosed(),
-    terminate: (connection) => Effect.suspend(() => own(connection).terminate)
+    terminate: (connection) => Effect.suspend(() => own(connection).terminate),
+    close: (connection) => connection.close
   })
 }
 

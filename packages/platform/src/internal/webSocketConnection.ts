@@ -291,7 +291,7 @@ export class Connection extends Inspectable.Class
     const error = errorOf(event)
     if (error === undefined) return
     const cause = harmless(error)
-    if (!this.lifeline.wasOpen) return this.fail({ _tag: "OpenFailed", ...statusOf(error), cause })
+    if (!this.lifeline.wasOpen) return this.failToOpen({ ...statusOf(error), cause })
     this.fail({ _tag: "Failed", cause })
     // Until the socket has gone, messages that had been received may still come.
     this.beginClosing()
@@ -305,6 +305,11 @@ export class Connection extends Inspectable.Class
     })
   }
 
+  /** What a server said that refused says more than anything that follows. */
+  private failToOpen(parts: { readonly status?: number; readonly cause?: unknown }): void {
+    this.fail(this.refusal === undefined ? { _tag: "OpenFailed", ...parts } : this.refused(this.refusal))
+  }
+
   private refused(reader: RefusalReader): WebSocketErrorReason {
     const { refusal } = reader
     return { _tag: "OpenFailed", ...refusal, cause: `the server answered with status ${refusal.status}` }
@@ -314,7 +319,7 @@ export class Connection extends Inspectable.Class
     for (const event of events) this.socket.removeEventListener(event, this)
     this.emitter?.off("unexpected-response", this.onRefusedUpgrade)
     const closed = { code, reason, wasClean }
-    if (!this.lifeline.wasOpen) this.fail(this.refusal ? this.refused(this.refusal) : { _tag: "OpenFailed" })
+    if (!this.lifeline.wasOpen) this.failToOpen({})
     else if (this.isOwn(closed)) this.end(Exit.succeed(closed), { _tag: "Closed", ...closed })
     else this.fail({ _tag: "Closed", ...closed })
     this.gone()
@@ -406,6 +411,7 @@ export class Connection extends Inspectable.Class
       try {
         socket.ping(data)
       } catch (cause) {
+        socket.off("pong", onPong)
         resume(Exit.fail(this.error({ _tag: "SendFailed", cause })))
       }
       return Effect.sync(() => socket.off("pong", onPong))

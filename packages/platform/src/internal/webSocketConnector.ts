@@ -32,7 +32,8 @@ export const make = (
     closed: (connection: WebSocketConnection) => connection.closed,
     isClosed: (connection) => connection.isClosed(),
     probe: (connection) => Effect.suspend(() => own(connection).probe),
-    terminate: (connection) => Effect.suspend(() => own(connection).terminate)
+    terminate: (connection) => Effect.suspend(() => own(connection).terminate),
+    close: (connection) => connection.close()
   })
 }
 

@@ -42,8 +42,8 @@ export class EventBus<in out A> {
 
   get subscribe(): Effect.Effect<Queue.Dequeue<A>, never, Scope.Scope> {
     return Effect.acquireRelease(Queue.sliding<A>(capacity), Queue.shutdown).pipe(
-      // A sliding queue never makes the publisher wait.
-      Effect.tap((queue) => this.register({ offer: (value) => Effect.runSync(Queue.offer(queue, value)) }))
+      // A sliding queue never makes the publisher wait. One that its owner has shut down interrupts whoever offers.
+      Effect.tap((queue) => this.register({ offer: (value) => Effect.runSyncExit(Queue.offer(queue, value)) }))
     )
   }
 

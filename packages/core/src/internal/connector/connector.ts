@@ -31,10 +31,11 @@ export const make = <Address, Connection, E, E2, R>(options: {
   readonly isClosed?: ((connection: Connection) => boolean) | undefined
   readonly probe?: ((connection: Connection) => Effect.Effect<unknown, E2>) | undefined
   readonly terminate?: ((connection: Connection) => Effect.Effect<void>) | undefined
+  readonly close?: ((connection: Connection) => Effect.Effect<unknown, E2>) | undefined
 }): Connector<Address, Connection, E | E2, Exclude<R, Scope.Scope>> => {
   Options.checkKind(typeof options.connect === "function", "connect", "a function", options.connect)
   Options.checkKind(typeof options.closed === "function", "closed", "a function", options.closed)
-  for (const name of ["isClosed", "probe", "terminate"] as const) {
+  for (const name of ["isClosed", "probe", "terminate", "close"] as const) {
     const member = options[name]
     Options.checkKind(member === undefined || typeof member === "function", name, "a function", member)
   }
@@ -44,7 +45,8 @@ export const make = <Address, Connection, E, E2, R>(options: {
     closed: options.closed.bind(options),
     isClosed: options.isClosed?.bind(options),
     probe: options.probe?.bind(options),
-    terminate: options.terminate?.bind(options)
+    terminate: options.terminate?.bind(options),
+    close: options.close?.bind(options)
   })
 }
 
@@ -189,7 +191,7 @@ const derive = <Address, Connection, E, R, Connection2, E2, R2>(
     attempt: Attempt<Address>
   ) => Effect.Effect<Connection2, E2, R2 | Scope.Scope>
 ): Connector<Address, Connection2, E | E2, R | R2> => {
-  const { closed, connect, isClosed, probe, terminate } = self
+  const { close, closed, connect, isClosed, probe, terminate } = self
   const originals = new WeakMap<object, { readonly connection: Connection }>()
   const original = (derived: Connection2): Connection => {
     const found = originals.get(derived as object)
@@ -209,7 +211,8 @@ const derive = <Address, Connection, E, R, Connection2, E2, R2>(
     closed: (derived) => Effect.suspend(() => closed(original(derived))),
     isClosed: isClosed && ((derived) => isClosed(original(derived))),
     probe: probe && ((derived) => Effect.suspend(() => probe(original(derived)))),
-    terminate: terminate && ((derived) => Effect.suspend(() => terminate(original(derived))))
+    terminate: terminate && ((derived) => Effect.suspend(() => terminate(original(derived)))),
+    close: close && ((derived) => Effect.suspend(() => close(original(derived))))
   })
 }
 
@@ -247,7 +250,7 @@ export const mapError = <Address, Connection, E, R, E2>(
   self: Connector<Address, Connection, E, R>,
   f: (error: E) => E2
 ): Connector<Address, Connection, E2, R> => {
-  const { closed, connect, isClosed, probe, terminate } = self
+  const { close, closed, connect, isClosed, probe, terminate } = self
   const abort = (attempt: Attempt<unknown>, error: unknown) => Effect.suspend(() => attempt.abort(f(error as never)))
   return make({
     connect: (address, attempt) =>
@@ -262,7 +265,8 @@ export const mapError = <Address, Connection, E, R, E2>(
     closed: (connection) => Effect.mapError(closed(connection), f),
     isClosed,
     probe: probe && ((connection) => Effect.mapError(probe(connection), f)),
-    terminate
+    terminate,
+    close: close && ((connection) => Effect.mapError(close(connection), f))
   })
 }
 

@@ -25,7 +25,12 @@ export class Draining<C, E, R> {
   private readonly endsEarlier = new Signal<void>()
 
   constructor(
-    private readonly context: ReleaseContext<R> & { readonly settings: { readonly maxUndelivered: number } }
+    private readonly context: ReleaseContext<R> & {
+      readonly settings: {
+        readonly maxUndelivered: number
+        readonly connector: { readonly close?: ((connection: C) => Effect.Effect<unknown, unknown>) | undefined }
+      }
+    }
   ) {}
 
   /**
@@ -45,7 +50,7 @@ export class Draining<C, E, R> {
       return
     }
     this.await(this.context.fibers.fork(
-      Effect.flatMap(this.drain(session, reason, usesUntil), () => {
+      Effect.flatMap(this.drain(session, reason, usesUntil, wasLost), () => {
         const released = this.release(session)
         return wasLost ? Effect.void : Effect.asVoid(Fiber.await(released))
       })
@@ -72,12 +77,19 @@ export class Draining<C, E, R> {
     return Effect.suspend(() => Effect.asVoid(Fiber.awaitAll(this.releasing ?? [])))
   }
 
-  private drain(session: Session<C, E>, reason: SessionEnd<E>, usesUntil: number): Effect.Effect<void> {
+  private drain(
+    session: Session<C, E>,
+    reason: SessionEnd<E>,
+    usesUntil: number,
+    wasLost: boolean
+  ): Effect.Effect<void> {
     const delivered = Effect.suspend(() => {
       session.end(reason)
       this.undelivered++
+      const delivered = this.within(session.without("delivery"))
+      const goesOn = !wasLost && session.isBusy && millisUntil(this.context.clock, this.endsAt) > 0
       return Effect.ensuring(
-        this.within(session.without("delivery")),
+        goesOn ? Effect.raceFirst(delivered, this.receiveNoMore(session)) : delivered,
         Effect.sync(() => {
           this.undelivered--
           this.delivered.notify(Exit.void)
@@ -85,6 +97,13 @@ export class Draining<C, E, R> {
       )
     })
     return Effect.zipRight(this.within(session.without("use"), usesUntil), delivered)
+  }
+
+  /** A peer that is not asked to stop might go on sending for ever, and the streams with it. */
+  private receiveNoMore({ connection }: Session<C, E>): Effect.Effect<never> {
+    const { close } = this.context.settings.connector
+    const closed = close === undefined ? Effect.void : Effect.exit(Effect.suspend(() => close(connection)))
+    return Effect.interruptible(Effect.zipRight(closed, Effect.never))
   }
 
   private release(session: Session<C, E>): AnyFiber {

@@ -69,6 +69,8 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
   elsewhere = false
   /** When the last attempt began, in ms of monotonic time. */
   private attemptBegunAt = 0
+  /** Somebody wants the next attempt as soon as the end of the connection has been reported. */
+  private isUrgent = false
   /** It was aborted, or told not to reconnect: only the first time counts (X5). */
   private isDecided = false
 
@@ -212,11 +214,13 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
 
   /** The effect waits until the next attempt is due, and makes it; if there is to be none, it closes. */
   private enterWaiting(
-    due: Option.Option<number>,
+    dueByPolicy: Option.Option<number>,
     cause: Cause.Cause<AttemptFailure<E>>,
     next: Effect.Effect<void>
   ): Effect.Effect<void> {
     this.phase = { _tag: "Waiting", next }
+    const due = this.isUrgent ? Option.map(dueByPolicy, () => this.now) : dueByPolicy
+    this.isUrgent = false
     const nextAttemptAt = Option.map(due, (at) => toWallTime(this.clock, at))
     this.enter(State.Waiting({ ...this.common("Waiting"), lastCause: Option.some(cause), nextAttemptAt }))
     return Option.isNone(due)
@@ -224,10 +228,12 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
       : Effect.zipRight(this.retry.until(due.value), next)
   }
 
-  /** Makes the next attempt now, if the loop waits for it. */
+  /** Makes the next attempt now, if the loop waits for it, or is about to. */
   attemptNow(): void {
-    if (this.phase._tag !== "Waiting" || this.ending !== undefined) return
-    this.switchTo(Effect.zipRight(this.events.settled, this.phase.next))
+    const { phase } = this
+    if (phase._tag === "Connected") this.isUrgent = phase.session.endedWith !== undefined
+    if (phase._tag !== "Waiting" || this.ending !== undefined) return
+    this.switchTo(Effect.zipRight(this.events.settled, phase.next))
   }
 
   // Closing ------------------------------------------------------------------------------------------------------

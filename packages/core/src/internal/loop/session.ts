@@ -77,6 +77,7 @@ export class Session<C, E> {
     this.endedWith = reason
     this.supersede(reason)
     this.works?.forEach((work) => work.onEnded?.())
+    this.left.notify(Exit.void)
   }
 
   /** The scope of the connection is about to be closed. */
@@ -97,9 +98,10 @@ export class Session<C, E> {
     if (this.works?.delete(work) === true) this.left.notify(Exit.void)
   }
 
-  /** Waits until no work of this kind is left. */
+  /** Waits until no work of this kind is left, but not for uses that the end of the connection has interrupted. */
   without(kind: Work["kind"]): Effect.Effect<void> {
     return Effect.suspend(() => {
+      if (kind === "use" && this.endedWith !== undefined) return Effect.void
       for (const work of this.works ?? []) {
         if (work.kind === kind) return Effect.zipRight(this.left.next, this.without(kind))
       }

@@ -8,7 +8,7 @@ import { asCaller } from "../base/effect3.js"
 import { never } from "../base/time.js"
 import { loopOf, waitFor } from "../loop/service.js"
 import { type Session } from "../loop/session.js"
-import { hasBeenLost, hasDefects } from "./using.js"
+import { hasDefects, isSuperseded } from "./using.js"
 
 /** @internal */
 export const forEachConnection = <C, E, E2, R>(
@@ -43,9 +43,8 @@ export const forEachSession = <C, E, E2, R>(
       return Effect.flatMap(session.follow(caller, run), (exit): Result => {
         if (Exit.isSuccess(exit)) return from()
         if (hasDefects(exit.cause)) return exit
-        if (session.supersededBy !== undefined) return from()
         const failure = Exit.failCause(interruptAsDefect(exit.cause))
-        return Effect.flatMap(hasBeenLost(loop, session), (isLost) => isLost ? from() : failure)
+        return Effect.flatMap(isSuperseded(loop, session), (isSuperseded) => isSuperseded ? from() : failure)
       })
     }
     return Effect.suspend(() => from())

@@ -136,8 +136,9 @@ const drop = <C, E>(self: PersistentConnection<C, E>): Effect.Effect<void> =>
   Effect.suspend(() => {
     const loop = loopOf(self)
     const { terminate } = loop.settings.connector
-    const session = loop.openSession
-    if (session === undefined) return Effect.void
+    const { session } = loop
+    // One that is known to be closed may still take long to end.
+    if (session === undefined || session.supersededBy !== undefined) return Effect.void
     loop.connectionLost(session, Cause.empty, true)
     return terminate === undefined ? Effect.void : terminate(session.connection)
   })

@@ -21,7 +21,7 @@ import type { Follower } from "../loop/loopState.js"
 import { loopOf } from "../loop/service.js"
 import type { Session, Work } from "../loop/session.js"
 import { endOf } from "./following.js"
-import { hasBeenLost, hasDefects } from "./using.js"
+import { hasDefects, isSuperseded } from "./using.js"
 
 type Output<A> = Pick<Handoff<A, never>, "give" | "room">
 
@@ -190,11 +190,6 @@ class Delivery<C, E, A, E2, R> implements Follower<C, E> {
   }
 }
 
-const isSuperseded = <C, E>(
-  loop: Loop<unknown, C, E, unknown>,
-  session: Session<C, E>
-): Effect.Effect<boolean> => session.supersededBy === undefined ? hasBeenLost(loop, session) : Effect.succeed(true)
-
 const overSessions = <C, E, A, E2, R>(
   self: PersistentConnection<C, E>,
   options: StreamOptions | undefined,
@@ -286,14 +281,15 @@ export const resumableStream = <C, E, A, Cursor, E2, R, E3, R2>(
         }
         const pull = yield* Stream.toPull(subscribed.value)
         const restoredAt = clock.unsafeCurrentTimeMillis()
-        hasSubscribed = true
         yield* handoff.room
         if (Option.isSome(lostAt)) {
           handoff.give(Chunk.of({ _tag: "Gap", generation, lostAt: lostAt.value, restoredAt }))
           lostAt = Option.none()
-          if (session.supersededBy !== undefined) lost()
           yield* handoff.room
         }
+        hasSubscribed = true
+        // The next gap has begun meanwhile.
+        if (session.supersededBy !== undefined) lost()
         return yield* giveAll(handoff, pull, giveElements(handoff))
       }), lost)
   }))

@@ -80,18 +80,33 @@ export const useRetrying = <C, E, A, E2, R>(
   })
 
 /**
- * Is the connection lost? Asked right after something has failed on it: the watch gets a turn first, in which it
- * notices a loss that has happened already.
+ * Is the connection lost? Asked right after something has failed on it: the watch gets some turns first, as many as a
+ * `closed` takes that is made of a few combinators, in which it notices a loss that has happened already.
  *
  * @internal
  */
 export const hasBeenLost = <C, E>(
   loop: Loop<unknown, C, E, unknown>,
-  session: Session<C, E>
+  session: Session<C, E>,
+  turns = 32
 ): Effect.Effect<boolean> =>
-  Effect.suspend(() =>
-    loop.hasEnded(session) ? Effect.succeed(true) : Effect.map(Effect.yieldNow(), () => loop.hasEnded(session))
-  )
+  Effect.suspend(() => {
+    const hasEnded = loop.hasEnded(session)
+    // One that has been replaced ends when it has been drained, which is no loss.
+    return hasEnded || session.supersededBy !== undefined || turns === 0
+      ? Effect.succeed(hasEnded)
+      : Effect.zipRight(Effect.yieldNow(), hasBeenLost(loop, session, turns - 1))
+  })
+
+/**
+ * Is it not the connection to follow any more? Asked as `hasBeenLost` is.
+ *
+ * @internal
+ */
+export const isSuperseded = <C, E>(
+  loop: Loop<unknown, C, E, unknown>,
+  session: Session<C, E>
+): Effect.Effect<boolean> => session.supersededBy === undefined ? hasBeenLost(loop, session) : Effect.succeed(true)
 
 /** @internal */
 export const hasDefects = (cause: Cause.Cause<unknown>): boolean => Option.isSome(Cause.keepDefects(cause))

@@ -94,10 +94,7 @@ class Reception<Connection, Piece, Frame extends { readonly length: number }, E1
     )
   }
 
-  /**
-   * The end may have torn a frame: that is known when all that was received has been read, whether there is room or
-   * not.
-   */
+  /** The end may have torn a frame. That is known when all that was received has been read, room or not. */
   watch(closed: Effect.Effect<unknown, E>): Effect.Effect<void> {
     return Effect.flatMap(Effect.exit(closed), (exit) => {
       this.frames.unbound()
@@ -139,7 +136,7 @@ export const framed = <
   E,
   R
 >(
-  { closed, connect, isClosed, probe }: Connector.Connector<Address, Connection, E, R>,
+  { close, closed, connect, isClosed, probe, terminate }: Connector.Connector<Address, Connection, E, R>,
   protocol: Protocol<Connection, Piece, Frame, Out, E1>
 ): Connector.Connector<Address, FramedConnection<Frame, Out, E1 | FramingError>, E | E1 | FramingError, R> => {
   type Connected = FramedConnection<Frame, Out, E1 | FramingError>
@@ -169,7 +166,9 @@ export const framed = <
       const { connection, isLost } = receptionOf(framed)
       return isLost || isClosed?.(connection) === true
     },
-    probe: probe && ((framed) => Effect.suspend(() => probe(receptionOf(framed).connection)))
+    probe: probe && ((framed) => Effect.suspend(() => probe(receptionOf(framed).connection))),
+    terminate: terminate && ((framed) => Effect.suspend(() => terminate(receptionOf(framed).connection))),
+    close: close && ((framed) => Effect.suspend(() => close(receptionOf(framed).connection)))
   })
 }
 

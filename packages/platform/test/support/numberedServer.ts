@@ -1,0 +1,306 @@
+/**
+ * Servers that number their messages, and know of each connection what the client must have received.
+ */
+import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
+import * as Connector from "@persistent-connection/core/Connector"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import * as Framing from "@persistent-connection/platform/Framing"
+import * as TcpConnector from "@persistent-connection/platform/TcpConnector"
+import * as WebSocketConnector from "@persistent-connection/platform/WebSocketConnector"
+import * as Effect from "effect/Effect"
+import type * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import * as DiagnosticsChannel from "node:diagnostics_channel"
+import * as Http from "node:http"
+import * as Net from "node:net"
+import { WebSocket, WebSocketServer } from "ws"
+
+/** What a client sees, with either transport. */
+export interface Connected {
+  readonly messages: Stream.Stream<string | Uint8Array, unknown>
+  readonly send: (text: string) => Effect.Effect<void, unknown>
+}
+
+export type Service = PersistentConnection.PersistentConnection<Connected, unknown>
+
+interface ClientOptions {
+  readonly retry?: Schedule.Schedule<unknown> | undefined
+  /** The sockets that this process opens. */
+  readonly sockets: ReadonlyArray<ClientSocket>
+  readonly onConnected: (socket: ClientSocket) => void
+}
+
+/** A socket of a client, and the port that it had. */
+interface ClientSocket {
+  readonly socket: Net.Socket
+  port: number | undefined
+}
+
+/** How a transport sends and ends. */
+interface Peer {
+  /** False if that is no longer possible. */
+  readonly write: (text: string) => boolean
+  readonly end: () => void
+}
+
+type OnLine = (raw: Net.Socket, peer: Peer) => Line
+
+/** One connection, as the server sees it. */
+export class Line {
+  /** How many bytes the server had sent after each message. */
+  private readonly sentBytes: Array<number> = []
+  /** Ended in a regular way, by whichever side: all that was sent has been received. */
+  isClosed = false
+  isOver = false
+  private isBroken = false
+  /** What the client says. */
+  onText: (text: string) => void = () => {}
+  /** The port of the client. */
+  readonly port: number
+
+  constructor(
+    readonly number: number,
+    private readonly raw: Net.Socket,
+    private readonly peer: Peer
+  ) {
+    this.port = raw.remotePort ?? 0
+    raw.on("error", () => {})
+    raw.on("close", () => {
+      this.isOver = true
+    })
+  }
+
+  get sent(): number {
+    return this.sentBytes.length
+  }
+
+  say(text: string): void {
+    if (this.isOver || !this.peer.write(text)) return
+    this.sentBytes.push(this.raw.bytesWritten)
+  }
+
+  /** Ends it in the regular way of the transport: with a close frame, or FIN. */
+  close(): void {
+    if (this.isOver) return
+    this.isOver = true
+    this.isClosed = true
+    this.peer.end()
+  }
+
+  /** The client has ended it in the regular way; the transport answers by itself. */
+  closedByClient(): void {
+    this.isOver = true
+    this.isClosed = !this.isBroken
+  }
+
+  /** Ends it with RST; or as the end of the process does: what the system has not been given is gone. */
+  break(how: "reset" | "destroy"): void {
+    if (this.raw.destroyed) return
+    this.isOver = true
+    this.isClosed = false
+    this.isBroken = true
+    if (how === "reset") this.raw.resetAndDestroy()
+    else this.raw.destroy()
+  }
+
+  /** How many whole messages there are in that many bytes. */
+  wholeIn(bytes: number): number {
+    const next = this.sentBytes.findIndex((sent) => sent > bytes)
+    return next === -1 ? this.sent : next
+  }
+}
+
+export interface Transport {
+  readonly name: string
+  readonly server: (onLine: OnLine) => Net.Server
+  readonly client: (port: number, options: ClientOptions) => Effect.Effect<Service, never, Scope.Scope>
+}
+
+const receiveHighWaterMark = 8 * 1024
+
+/** Opens connections, and remembers with which socket each was opened. */
+const watched = <Address, Connection extends Connected, E, R>(
+  connector: Connector.Connector<Address, Connection, E, R>,
+  { onConnected, retry = RetryPolicy.fixed("5 millis"), sockets }: ClientOptions
+) => {
+  const socketOf = new WeakMap<object, ClientSocket>()
+  return {
+    serverName: "numbered",
+    retry,
+    // Servers that hang up at once are called again at once.
+    minUptime: 0,
+    connector: Connector.make({
+      ...connector,
+      connect: (address: Address, attempt: Connector.Attempt<Address>) =>
+        Effect.suspend(() => {
+          const index = sockets.length
+          return Effect.tap(connector.connect(address, attempt), (connection) =>
+            Effect.sync(() => socketOf.set(connection, sockets[index]!)))
+        })
+    }),
+    onEvent: (event: ConnectionEvent<Connection, unknown>) =>
+      Effect.sync(() => {
+        if (event._tag === "Connected") onConnected(socketOf.get(event.connection)!)
+      })
+  }
+}
+
+export const webSockets: Transport = {
+  name: "WebSocket",
+  server: (onLine) => {
+    const server = Http.createServer()
+    const webSockets = new WebSocketServer({ noServer: true, perMessageDeflate: false })
+    server.on("upgrade", (request, raw, head) => {
+      if (!(raw instanceof Net.Socket)) throw new Error("This is no socket")
+      // What is said at once goes out in one segment with the answer to the upgrade.
+      raw.cork()
+      webSockets.handleUpgrade(request, raw, head, (socket) => {
+        socket.on("error", () => {})
+        const line = onLine(raw, {
+          write: (text) => {
+            if (socket.readyState !== WebSocket.OPEN) return false
+            socket.send(text)
+            return true
+          },
+          end: () => socket.close(4000, "as agreed")
+        })
+        socket.on("message", (data) => line.onText(String(data)))
+        socket.on("close", (code) => {
+          if (code === 1000) line.closedByClient()
+        })
+      })
+      raw.uncork()
+    })
+    return server
+  },
+  client: (port, options) =>
+    PersistentConnection.make({
+      ...watched(WebSocketConnector.make({ ping: false, receiveHighWaterMark }), options),
+      address: Effect.succeed(`ws://127.0.0.1:${port}`)
+    }).pipe(Effect.provide(WebSocketConnector.layerWs(WebSocket)))
+}
+
+export const tcpLines: Transport = {
+  name: "TCP, lines",
+  server: (onLine) =>
+    Net.createServer((raw) => {
+      raw.cork()
+      const line = onLine(raw, {
+        write: (text) => {
+          if (!raw.writable) return false
+          raw.write(`${text}\n`)
+          return true
+        },
+        end: () => raw.end()
+      })
+      raw.uncork()
+      let rest = ""
+      raw.on("data", (data) => {
+        const lines = `${rest}${String(data)}`.split("\n")
+        rest = lines.pop() ?? ""
+        lines.forEach((text) => line.onText(text))
+      })
+      raw.on("end", () => line.closedByClient())
+    }),
+  client: (port, options) =>
+    PersistentConnection.make({
+      ...watched(Framing.lines(TcpConnector.make({ receiveHighWaterMark })), options),
+      address: Effect.succeed({ host: "127.0.0.1", port })
+    })
+}
+
+/** A server that can be killed and restarted on its port, and keeps book of its connections. */
+export class NumberedServer {
+  readonly lines: Array<Line> = []
+  port = 0
+  private server: Net.Server | undefined
+
+  constructor(readonly transport: Transport, private readonly onLine: (line: Line) => void) {}
+
+  readonly start: Effect.Effect<void> = Effect.async<void>((resume) => {
+    const server = this.server = this.transport.server((raw, peer) => {
+      const line = new Line(this.lines.length + 1, raw, peer)
+      this.lines.push(line)
+      this.onLine(line)
+      return line
+    })
+    server.on("error", (error) => resume(Effect.die(error)))
+    server.listen(this.port, "127.0.0.1", () => {
+      const address = server.address()
+      if (address !== null && typeof address === "object") this.port = address.port
+      resume(Effect.void)
+    })
+  })
+
+  /** Ends the server with all its connections, and refuses clients from now on. */
+  readonly kill = (how: "reset" | "destroy"): Effect.Effect<void> =>
+    Effect.sync(() => {
+      this.server?.close()
+      for (const line of this.lines) line.break(how)
+    })
+}
+
+/** Starts a server, which is killed with the scope. */
+export const numberedServer = (
+  transport: Transport,
+  onLine: (line: Line) => void
+): Effect.Effect<NumberedServer, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.suspend(() => {
+      const server = new NumberedServer(transport, onLine)
+      return Effect.as(server.start, server)
+    }),
+    (server) => server.kill("destroy")
+  )
+
+/** A connection that a persistent connection had: as the server saw it, if it did, and what the client's socket read. */
+export interface Had {
+  readonly line: Line | undefined
+  readonly bytesRead: number
+}
+
+export interface NumberedClient {
+  readonly service: Service
+  /** The connections that it had, in order. */
+  readonly had: () => ReadonlyArray<Had>
+}
+
+/** A persistent connection to the server. */
+export const numberedClient = (
+  server: NumberedServer,
+  options: Pick<ClientOptions, "retry"> = {}
+): Effect.Effect<NumberedClient, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const sockets: Array<ClientSocket> = []
+    const listener = (message: unknown) => {
+      const { socket } = message as { readonly socket: Net.Socket }
+      const client: ClientSocket = { socket, port: undefined }
+      sockets.push(client)
+      socket.on("connect", () => {
+        client.port = socket.localPort
+      })
+    }
+    yield* Effect.acquireRelease(
+      Effect.sync(() => DiagnosticsChannel.subscribe("net.client.socket", listener)),
+      () => Effect.sync(() => DiagnosticsChannel.unsubscribe("net.client.socket", listener))
+    )
+    const current: Array<ClientSocket> = []
+    const service = yield* server.transport.client(server.port, {
+      ...options,
+      sockets,
+      onConnected: (socket) => current.push(socket)
+    })
+    const had = () => {
+      // A port may be used again.
+      const free = new Set(server.lines)
+      const lines = new Map(sockets.map((client) => {
+        const line = [...free].find(({ port }) => port === client.port)
+        if (line !== undefined) free.delete(line)
+        return [client, line]
+      }))
+      return current.map((client) => ({ line: lines.get(client), bytesRead: client.socket.bytesRead }))
+    }
+    return { service, had }
+  })
