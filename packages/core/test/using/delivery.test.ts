@@ -9,6 +9,7 @@ import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { Machine } from "../connector/Ward.js"
 import { ask, askNow, inScope, type Line, pass, Refused, settle, sleep, stateTag } from "../support/Life.js"
 import { it } from "../support/virtualTime.js"
 import { Consumer } from "./Feed.js"
@@ -291,6 +292,47 @@ describe("S1: a connection's stream that does not end by itself", () => {
       )
       expect(got).toEqual(["a", "b"])
       expect(after).toBe(21)
+    }))
+
+  it.scoped("is left so, too, if its connection came and went while the consumer was busy", () =>
+    Effect.gen(function*() {
+      const life = yield* connectedForAMinute
+      const { server, service } = life
+      const begun: Array<string> = []
+      const clock = yield* Effect.clock
+      const run = Stream.runForEach(
+        stream(service, ({ lost, number }) => {
+          begun.push(`${clock.unsafeCurrentTimeMillis() / 1_000}: ${number}`)
+          const words = Stream.rechunk(Stream.range(1, 4), 1)
+          return number === 1 ? Stream.concat(words, Stream.execute(lost)) : Stream.never
+        }),
+        () => sleep(100)
+      )
+      yield* askNow(run)
+      for (let losses = 0; losses < 2; losses++) {
+        server.line.drop()
+        yield* pass(10)
+      }
+      yield* pass(1_000)
+      // The second is begun when the last word of the first is on its way, and left a second after all has been taken.
+      expect(begun).toEqual(["60: 1", "360: 2", "461: 3"])
+    }))
+
+  it.scoped("leaves no timer behind if it does end by itself", () =>
+    Effect.gen(function*() {
+      const life = yield* connectedForAMinute
+      const clock = new Machine(yield* Effect.clock)
+      const consumer = new Consumer<string>()
+      yield* askNow(
+        Effect.withClock(consumer.run(stream(life.service, life.inboxes.stream, { drainTimeout: "1 hour" })), clock)
+      )
+      const { server: { line } } = life
+      line.drop()
+      yield* settle
+      expect(clock.sleepers).toBe(1)
+      life.inboxes.end(line)
+      yield* settle
+      expect(clock.sleepers).toBe(0)
     }))
 
   it.scoped("takes no negative time", () =>

@@ -161,6 +161,32 @@ describe("S3: resumableStream", () => {
       expect(got()).toEqual(["gap 3: 60-96"])
     }))
 
+  it.scoped("gives a marker after each subscription on a connection that has ended by then, and had something to say", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(60)
+      const consumer = new Consumer<PersistentConnection.Resumed<number>>()
+      consumer.work = () => sleep(100)
+      yield* askNow(consumer.run(resumableStream(service, {
+        subscribe: ({ lost, number }) =>
+          Effect.succeed(
+            number === 1
+              ? Stream.concat(Stream.rechunk(Stream.range(1, 4), 1), Stream.execute(lost))
+              : Stream.concat(Stream.make(number * 10), Stream.never)
+          ),
+        cursor: (n) => n
+      })))
+      for (let losses = 0; losses < 2; losses++) {
+        server.line.drop()
+        yield* pass(10)
+      }
+      yield* pass(1_000)
+      const got = consumer.got.map((element) =>
+        element._tag === "Element" ? element.value : `gap ${element.generation}`
+      )
+      expect(got).toEqual([1, 2, 3, 4, "gap 2", 20, "gap 3", 30])
+    }))
+
   it.scoped("gives a gap marker also after a first subscription that came to stand on a replaced connection", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
