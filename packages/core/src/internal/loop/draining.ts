@@ -84,7 +84,9 @@ export class Draining<C, E, R> {
         })
       )
     })
-    return Effect.zipRight(this.within(session.without("use"), usesUntil), delivered)
+    // The next attempt must not begin before one that has ended counts.
+    const hasEnded = session.endedWith !== undefined
+    return hasEnded ? delivered : Effect.zipRight(this.within(session.without("use"), usesUntil), delivered)
   }
 
   private release(session: Session<C, E>): AnyFiber {
