@@ -666,7 +666,9 @@ export const mapError: {
  * declare const transport: Connector.Connector<URL, object>
  *
  * export const byHostAndPort = transport.pipe(
- *   Connector.mapAddress((at: { readonly host: string; readonly port: number }) => new URL(`wss://${at.host}:${at.port}`))
+ *   Connector.mapAddress(({ host, port }: { readonly host: string; readonly port: number }) =>
+ *     new URL(`wss://${host}:${port}`)
+ *   )
  * )
  * ```
  *
