@@ -2,6 +2,9 @@
  * How one kind of connection is opened, and how one knows that it is lost; and what changes how one connection
  * behaves: combinators from connector to connector.
  *
+ * What is given to a function of this module is checked at once: what makes no sense throws an
+ * `IllegalArgumentException` that names it.
+ *
  * @since 0.1.0
  */
 import type * as Cause from "effect/Cause"
@@ -153,7 +156,7 @@ export type Error<C extends { readonly [TypeId]: TypeId }> = C extends
   Connector<never, infer _Connection, infer E, unknown> ? E : never
 
 /**
- * Makes a connector from its functions.
+ * Makes a connector from its functions. The options may be an object with methods, and have other members too.
  *
  * @example
  * ```ts

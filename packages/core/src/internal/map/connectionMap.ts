@@ -206,45 +206,37 @@ export function make<Key, Address, Connection, EA, EC, RA, RC, RS, RH>(
   options: Options<Key, Address, Connection, EA, EC, RA, RC, RS, RH>
 ): Effect.Effect<ConnectionMap<Key, Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> {
   return Effect.uninterruptible(Effect.gen(function*() {
-    const { idleTimeToLive, limiter } = yield* Effect.sync(() => decode(options))
+    const { idleTimeToLive, maxConcurrentConnects = Infinity } = yield* Effect.sync(() => option.read(options, readers))
+    const adapt = limitedTo(maxConcurrentConnects)
     const scope = yield* Effect.scope
     const clock = yield* Effect.clock
     const runtime = yield* ownRuntime<RA | RC | RS | RH>()
     const open = (key: Key) =>
-      Effect.suspend(() => {
-        const own = options.options(key)
-        const connector = limiter === undefined ? own.connector : limitAttempts(own.connector, limiter)
-        return persistentConnection.make({ ...own, connector })
-      }).pipe(
+      Effect.suspend(() => persistentConnection.make(options.options(key), adapt)).pipe(
         Effect.mapInputContext((own: Context.Context<Scope.Scope>) => Context.merge(runtime.context, own))
       )
-    const self = new Impl(open, idleTimeToLive, clock, runtime)
+    const self = new Impl(open, Duration.toMillis(idleTimeToLive), clock, runtime)
     yield* Scope.addFinalizer(scope, self.leave)
     return self
   }))
 }
 
-const decode = (options: {
-  readonly options: unknown
-  readonly idleTimeToLive?: Duration.DurationInput | undefined
-  readonly maxConcurrentConnects?: number | undefined
-}) => {
-  const { idleTimeToLive = Duration.zero, maxConcurrentConnects = Infinity } = options
-  option.checkKind(typeof options.options === "function", "options", "a function", options.options)
-  const isCount = Number.isSafeInteger(maxConcurrentConnects) || maxConcurrentConnects === Infinity
-  option.check(
-    isCount && maxConcurrentConnects >= 1,
-    "maxConcurrentConnects",
-    "an integer of 1 or more, or Infinity",
-    maxConcurrentConnects
-  )
-  return {
-    idleTimeToLive: Duration.toMillis(option.duration("idleTimeToLive", idleTimeToLive)),
-    limiter: maxConcurrentConnects === Infinity ? undefined : makeAttemptLimiter(maxConcurrentConnects)
-  }
+const readers = {
+  options: option.func,
+  idleTimeToLive: option.withDefault(option.duration, 0),
+  maxConcurrentConnects: option.optional(option.limit)
 }
 
-const impl = <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>) => self as Impl<Key, Connection, E>
+const limitedTo = (permits: number): persistentConnection.Adapt => {
+  if (permits === Infinity) return identity
+  const limiter = makeAttemptLimiter(permits)
+  return (connector) => limitAttempts(connector, limiter)
+}
+
+const isMap = option.kind("a ConnectionMap", (input) => input instanceof Impl)
+
+const impl = <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>) =>
+  isMap("self", self) as Impl<Key, Connection, E>
 
 /** @internal */
 export const get = <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>, key: Key) => impl(self).get(key)
