@@ -86,8 +86,9 @@ const isNegative = (input: unknown): boolean => {
   return Array.isArray(input) && !(input[0] * 1e9 + input[1] >= 0)
 }
 
+const where = (test: Predicate.Predicate<Duration.Duration>) => (input: unknown) => Option.exists(decode(input), test)
+
 const durationWhere = (expected: string, test: (millis: number) => boolean): Reader<Duration.Duration> => {
-  const where = (test: Predicate.Predicate<Duration.Duration>) => (input: unknown) => Option.exists(decode(input), test)
   const right = value(expected, where((decoded) => test(Duration.toMillis(decoded))))
   const short = value("infinite, or at most 285,000 years", where(isShort))
   return (option, input) => Option.getOrThrow(decode(short(option, right(option, input))))
