@@ -1,5 +1,6 @@
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Equivalence from "effect/Equivalence"
 import type * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
@@ -107,12 +108,14 @@ export class Status<C, E> {
   }
 }
 
+const isSame = Option.getEquivalence<unknown>(Equivalence.strict())
+
 const set = <C>(
   ref: SubscriptionRef.SubscriptionRef<Option.Option<C>>,
   next: Option.Option<C>,
   previous: Option.Option<C>
 ): void => {
-  if (Option.getOrUndefined(next) === Option.getOrUndefined(previous)) return
-  // A fork runs at once, and behind a subscriber that is just subscribing. `runSync` would throw there.
-  Effect.runFork(SubscriptionRef.set(ref, next))
+  if (isSame(next, previous)) return
+  // In this turn; only behind a subscriber that is just subscribing it takes one more, and the exit is a defect.
+  Effect.runSyncExit(SubscriptionRef.set(ref, next))
 }
