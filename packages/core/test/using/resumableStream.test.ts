@@ -302,7 +302,7 @@ describe("S3: resumableStream", () => {
         yield* askNow(Stream.runDrain(resumableStream(service, {
           subscribe: (line) => {
             line.drop(Exit.fail(new Refused({ text: "kicked" })))
-            return refuse("broken pipe")
+            return Effect.as(refuse("broken pipe"), Stream.never)
           },
           cursor: (n: number) => n,
           whenRefused: "reconnect"
