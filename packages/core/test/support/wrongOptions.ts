@@ -18,7 +18,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 
 /** No message may show it. */
-const secret = "hunter2"
+export const secret = "hunter2"
 
 const throws = () => {
   throw new TypeError(secret)
@@ -36,7 +36,7 @@ class Account {
 }
 
 /** Values of all kinds. Each is right for a few options only. */
-const values: Record<string, unknown> = {
+export const values: Record<string, unknown> = {
   "undefined": undefined,
   "null": null,
   "true": true,
