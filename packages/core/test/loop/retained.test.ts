@@ -37,7 +37,7 @@ const followers: Readonly<Record<string, (service: Service) => Effect.Effect<unk
     )
 }
 
-const attempts = 300
+const attempts = 120
 /** The bus keeps the last 64 for a subscriber that does not take them; otherwise a few may be still under way. */
 const most = 70
 
@@ -61,7 +61,7 @@ describe("follows for long without keeping what has been", () => {
           connect: (_: void, { number }) =>
             Effect.suspend(() => {
               if (number === 1) return Effect.fail(failure())
-              const connection = { data: new Array<number>(100).fill(0) }
+              const connection = { data: Array.from({ length: 100 }, () => 0) }
               connections.push(new WeakRef(connection))
               return Effect.succeed<object>(connection)
             }),
