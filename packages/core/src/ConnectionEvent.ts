@@ -8,6 +8,7 @@ import * as Data from "effect/Data"
 import * as LogLevel from "effect/LogLevel"
 import type { AttemptFailure } from "./Connector.js"
 import { describeEnd } from "./internal/base/cause.js"
+import { func } from "./internal/base/options.js"
 import { printable } from "./internal/base/printable.js"
 import { render, summary } from "./internal/base/render.js"
 
@@ -119,5 +120,9 @@ export const logLevel = <Connection, E, Address>(
 export const mapAddress = <Connection, E, Address, Address2>(
   event: ConnectionEvent<Connection, E, Address>,
   f: (address: Address) => Address2
-): ConnectionEvent<Connection, E, Address2> =>
-  event._tag === "ObtainedAddress" ? ObtainedAddress({ address: f(event.address), attempt: event.attempt }) : event
+): ConnectionEvent<Connection, E, Address2> => {
+  func("f", f)
+  return event._tag === "ObtainedAddress"
+    ? ObtainedAddress({ address: f(event.address), attempt: event.attempt })
+    : event
+}

@@ -1,5 +1,5 @@
 /**
- * Many persistent connections, one for each key: made on first use, shared by everyone who uses it, released when nobody
+ * Many persistent connections, one for each key: made on first use, shared by all its users, closed when nobody
  * has for a while.
  *
  * @example
@@ -88,22 +88,22 @@ export interface Options<
     key: Key
   ) => PersistentConnection.Options<Address, Connection, EA, EC, RA, RC, RS, RH>
 
-  /** For how long a connection is kept that nobody uses. Default: 0, it is closed with its last user's scope. */
+  /** How long a connection without users is kept. Default: 0, it is closed with its last user's scope. */
   readonly idleTimeToLive?: Duration.DurationInput | undefined
 
   /**
-   * How many connects may be under way at once, over all keys; the others wait for their turn, first come, first served.
-   * That does not count against the deadline of their attempt. Default: no limit.
+   * How many connects may be under way at once, over all keys; the others wait for their turn, first come, first
+   * served. That does not count against the deadline of their attempt. Default: no limit.
    */
   readonly maxConcurrentConnects?: number | undefined
 }
 
 /**
- * Makes an empty map, with the services, the `Clock` and the `Random` of all its connections. When the scope is left they
- * are all closed, also those in use; whoever asks later gets one that is closed already.
+ * Makes an empty map, with the services, the `Clock` and the `Random` of all its connections. When the scope is left
+ * they are all closed, also those in use. A later `get` returns one that is already closed.
  *
- * Options that make no sense are a defect, an `IllegalArgumentException` that names the option; those of a key when it is
- * asked for.
+ * Options that make no sense are a defect, an `IllegalArgumentException` that names the option; those of a key when it
+ * is asked for.
  *
  * @since 0.1.0
  * @category constructors
@@ -114,10 +114,10 @@ export const make: <Key, Address, Connection, EA = never, EC = never, RA = never
   internal.make
 
 /**
- * The connection for a key, made if there is none; like `PersistentConnection.make` it does not wait until there is one.
- * It is not closed before the scope is. All who ask get the same one.
+ * The connection for a key, made if there is none; like `PersistentConnection.make` it does not wait until there is
+ * one. It is not closed before the scope is. All who ask get the same one.
  *
- * When nobody has it any more and its time to idle is over it is closed; one that is asked for while another of the same
+ * It is closed when it has no users and its `idleTimeToLive` is over. One that is asked for while another of the same
  * key is still being closed does not wait for that.
  *
  * @since 0.1.0
@@ -134,7 +134,7 @@ export const get: {
 } = dual(2, internal.get)
 
 /**
- * Forgets the connection for a key: whoever asks next gets a new one. It is closed when those who have it have closed
+ * Forgets the connection for a key: the next `get` makes a new one. It is closed when those who have it have closed
  * their scopes; if nobody has it at once, and this waits for it.
  *
  * @since 0.1.0

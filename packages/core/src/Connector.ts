@@ -2,6 +2,9 @@
  * How one kind of connection is opened, and how one knows that it is lost; and what changes how one connection
  * behaves: combinators from connector to connector.
  *
+ * What is given to a function of this module is checked at once: what makes no sense throws an
+ * `IllegalArgumentException` that names it.
+ *
  * @since 0.1.0
  */
 import type * as Cause from "effect/Cause"
@@ -104,12 +107,12 @@ export interface Connector<in Address, in out Connection, out E = never, out R =
   ) => Effect.Effect<Connection, E, R | Scope.Scope>
   /**
    * Ends when the connection is lost: successfully if the peer closed it without an error, failing with the reason
-   * otherwise. Either is a loss (D5). It is interrupted when nobody needs to know any more, and may be run more than
+   * otherwise. Either is a loss (D5). It is interrupted when the connection is released, and may be run more than
    * once, also at the same time: it watches the connection and does nothing to it.
    */
   readonly closed: (connection: Connection) => Effect.Effect<unknown, E>
   /**
-   * Is the connection known to be closed already? Used so that nobody is handed a dead connection (A4). Without it a
+   * Is the connection known to be closed already? Used so that no caller gets a dead connection (A4). Without it a
    * connection counts as open until `closed` has ended.
    */
   readonly isClosed?: ((connection: Connection) => boolean) | undefined
@@ -120,16 +123,16 @@ export interface Connector<in Address, in out Connection, out E = never, out R =
    */
   readonly probe?: ((connection: Connection) => Effect.Effect<unknown, E>) | undefined
   /**
-   * Ends the connection at once, without a closing handshake. Used when the connection is dropped, so that a silent peer
-   * does not delay its release; see `PersistentConnection.reconnectNow`. Without it a dropped connection is released like any
-   * other.
+   * Ends the connection at once, without a closing handshake. Used when the connection is dropped, so that a silent
+   * peer does not delay its release; see `PersistentConnection.reconnectNow`. Without it a dropped connection is
+   * released like any other.
    */
   readonly terminate?: ((connection: Connection) => Effect.Effect<void>) | undefined
   /**
-   * Closes the connection from this side in the regular way, and still receives what the peer sends until it has agreed.
-   * Used for a connection that was replaced, or is closed gracefully, when its uses have finished and streams still
-   * deliver what it receives (S1, S2). It is interrupted when they have, and then the scope of the connection is closed.
-   * Without it such a stream goes on for as long as the peer goes on sending.
+   * Closes the connection from this side in the regular way, and still receives what the peer sends until it has
+   * agreed. Used for a connection that was replaced, or is closed gracefully, when its uses have finished and streams
+   * still deliver what it receives (S1, S2). It is interrupted when they have, and then the scope of the connection is
+   * closed. Without it such a stream goes on for as long as the peer goes on sending.
    */
   readonly close?: ((connection: Connection) => Effect.Effect<unknown, E>) | undefined
 }
@@ -153,7 +156,7 @@ export type Error<C extends { readonly [TypeId]: TypeId }> = C extends
   Connector<never, infer _Connection, infer E, unknown> ? E : never
 
 /**
- * Makes a connector from its functions.
+ * Makes a connector from its functions. The options may be an object with methods, and have other members too.
  *
  * @example
  * ```ts
@@ -224,7 +227,8 @@ export type ConnectTimeout = Duration.DurationInput | ((attempt: Attempt<unknown
  * well, and holds beside this one; this one is for the connect alone, or for a part of it. What is `untimed` does not
  * count.
  *
- * Throws an `IllegalArgumentException` for a negative duration; an attempt for which the function gives one fails with it.
+ * Throws an `IllegalArgumentException` for a negative duration; an attempt for which the function gives one fails with
+ * it.
  *
  * @example
  * ```ts
@@ -285,8 +289,8 @@ export const connectTimeout: {
  * there is none but that the peer closed it.
  *
  * Users see the object that the set-up gives, one of its own for each connection, or the connection itself if it gives
- * nothing. What it acquires belongs to the connection's scope. Give work that goes on to `runInBackground`: nobody
- * would notice the failure of a fiber that the set-up forks.
+ * nothing. What it acquires belongs to the connection's scope. Give work that goes on to `runInBackground`: the failure
+ * of a fiber that the set-up forks goes unnoticed.
  *
  * @example
  * ```ts
@@ -434,9 +438,9 @@ export const makeAttemptLimiter: (permits: number) => AttemptLimiter = internal.
  * Limits how many connects are under way at once, over all connectors that share the limiter. The others wait for their
  * turn, first come, first served. `ConnectionMap` has the same limit as an option.
  *
- * A permit is held while `connect` runs, not while the connection lives. The wait is `untimed`: it does not count against
- * the deadline of the attempt, or a `connectTimeout` that is put on later. A `connectTimeout` that is put on before frees the
- * permit when its time is up, even if the `connect` cannot be interrupted and goes on.
+ * A permit is held while `connect` runs, not while the connection lives. The wait is `untimed`: it does not count
+ * against the deadline of the attempt, or a `connectTimeout` that is put on later. A `connectTimeout` that is put on
+ * before frees the permit when its time is up, even if the `connect` cannot be interrupted and goes on.
  *
  * @example
  * ```ts
@@ -501,7 +505,7 @@ export interface HealthCheckOptions<in Connection, out E = never, out R = never>
 }
 
 /**
- * Finds out whether a connection is dead although nobody says so, by asking the peer from time to time. When a probe
+ * Detects a half-open connection by probing the peer from time to time. When a probe
  * fails, or `missedProbes` of them in a row get no answer in time (a `TimeoutException`), the connection is lost with
  * that cause: `closed` ends, even if the connector's own would hang, and `isClosed` says so. It also is what
  * `PersistentConnection.reconnectNow` asks with when it is to probe.
@@ -512,9 +516,9 @@ export interface HealthCheckOptions<in Connection, out E = never, out R = never>
  * `ConnectionMetrics.roundTripTime`.
  *
  * Each connection is asked by itself, however many watch it, from when it is established until it is released: a probe
- * of an old connection has no effect on a new one. Nobody waits for a probe or a `closed` that hangs when it is
- * interrupted, except the release of the connection at its very end. Every connection must be an object of its own. Put
- * it on after a `setup` without which the peer does not answer.
+ * of an old connection has no effect on a new one. The release does not wait for a probe or a `closed` that hangs when
+ * it is interrupted, except the release of the connection at its very end. Every connection must be an object of its
+ * own. Put it on after a `setup` without which the peer does not answer.
  *
  * Throws an `IllegalArgumentException` for an option that makes no sense.
  *
@@ -665,7 +669,9 @@ export const mapError: {
  * declare const transport: Connector.Connector<URL, object>
  *
  * export const byHostAndPort = transport.pipe(
- *   Connector.mapAddress((at: { readonly host: string; readonly port: number }) => new URL(`wss://${at.host}:${at.port}`))
+ *   Connector.mapAddress(({ host, port }: { readonly host: string; readonly port: number }) =>
+ *     new URL(`wss://${host}:${port}`)
+ *   )
  * )
  * ```
  *

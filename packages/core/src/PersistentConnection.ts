@@ -5,10 +5,13 @@
  * A letter with a number (A3, X1, D7 …), here and in the other modules, names a rule: they are listed in `docs/rules.md`
  * of the repository.
  *
+ * What is given to a function of this module is checked at once. What makes no sense, an option of another name included,
+ * throws an `IllegalArgumentException` that names it; `make` and `layer` die with it.
+ *
  * @since 0.1.0
  */
 import type * as Cause from "effect/Cause"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Equivalence from "effect/Equivalence"
@@ -28,6 +31,7 @@ import type { ConnectionEvent } from "./ConnectionEvent.js"
 import type { ConnectionState } from "./ConnectionState.js"
 import type { Attempt, AttemptFailure, Connection, Connector, Error, TypeId as ConnectorTypeId } from "./Connector.js"
 import type { Inferred } from "./internal/base/inferred.js"
+import * as option from "./internal/base/options.js"
 import * as internal from "./internal/loop/service.js"
 import * as following from "./internal/using/following.js"
 import * as replacing from "./internal/using/replacing.js"
@@ -244,7 +248,7 @@ export interface Options<
 
   /**
    * How many ended connections may wait for streams to deliver what was received on them (S1). Beyond that the next attempt
-   * waits. 1 or more. Default: 8.
+   * waits. 1 or more, `Infinity` for no limit. Default: 8.
    */
   readonly maxUndelivered?: number | undefined
 
@@ -309,7 +313,8 @@ export const layer = <
 >(
   tag: Context.Tag<Id, PersistentConnection<Connection, E>>,
   options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
-): Layer.Layer<Id, never, RA | RC | Inferred<RS | RH>> => Layer.scoped(tag, make(options))
+): Layer.Layer<Id, never, RA | RC | Inferred<RS | RH>> =>
+  Layer.scoped(option.kind("a Tag", Context.isTag)("tag", tag), make(options))
 
 /**
  * @since 0.1.0

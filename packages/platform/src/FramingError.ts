@@ -9,7 +9,7 @@ import { oneLine } from "./internal/describe.js"
 /**
  * What went wrong. The first four end the connection, and are what it is lost with:
  *
- * - `TornFrame`: the connection ended in the middle of a frame, of which so many bytes had come. They are dropped.
+ * - `TornFrame`: the connection ended in the middle of a frame. The bytes received of it are counted, and dropped.
  * - `FrameTooLong`: a frame is longer than `maxFrameSize`. It is not waited for.
  * - `InvalidText`: a frame of text is not valid UTF-8.
  * - `DecodeFailed`: a frame does not decode; `description` says where and what was expected.

@@ -49,8 +49,8 @@ export interface TcpConnection extends Inspectable {
    * high-water mark it waits, at most for `sendTimeout`. It does not mean that the bytes have arrived.
    *
    * Fails if they cannot be sent: with `SendTimeout`; with `Closing`, `Closed` or the reason why the connection ended,
-   * when it is not open; with `SendFailed` if Node refuses. Then nothing of them has been sent. Interrupting it leaves that open. A `Uint8Array` must not
-   * be changed afterwards.
+   * when it is not open; with `SendFailed` if Node refuses. Then nothing of them has been sent. Interrupting it leaves
+   * that open. A `Uint8Array` must not be changed afterwards.
    */
   readonly send: (data: Uint8Array | string) => Effect.Effect<void, TcpError>
 
@@ -82,7 +82,7 @@ export interface TcpConnection extends Inspectable {
 
   /**
    * Sends what waits in the system and ends this side, then waits until the peer has ended its own, at most for
-   * `closeTimeout`; then destroys the connection. That time runs even if nobody waits any more, so this can be
+   * `closeTimeout`; then destroys the connection. That time goes on if this is
    * interrupted. What the peer still sends is delivered, and it is not held back any more. Bytes that have been waiting
    * to be handed to the system fail with `Closing`.
    */
@@ -104,13 +104,13 @@ export interface Options {
   readonly closeTimeout?: Duration.DurationInput | undefined
 
   /**
-   * The peer is held back while more than so many received bytes wait to be read, until half of them are left. A chunk
+   * The peer is held back while more received bytes than this wait to be read, until half of them are left. A chunk
    * counts as its length and 64 more. Default: 256 KiB.
    */
   readonly receiveHighWaterMark?: number | undefined
 
   /**
-   * The connection fails with `ReceiveOverflow` when bytes arrive and more than so many, counted in the same way, wait
+   * The connection fails with `ReceiveOverflow` when bytes arrive and more than this, counted in the same way, wait
    * already. That happens only while it is being closed, when the peer is not held back any more. Default: 64 MiB.
    */
   readonly receiveLimit?: number | undefined
@@ -120,8 +120,8 @@ export interface Options {
 
   /**
    * After how long without traffic the system begins to ask whether the peer is still there: from 1 to 32767 seconds,
-   * rounded up to whole ones; false, or infinity, for never. Default: 1 minute. Most systems take minutes more to give up: see the health checks of connectors for something
-   * quicker.
+   * rounded up to whole ones; false, or infinity, for never. Default: 1 minute. Most systems take minutes more to give
+   * up: see the health checks of connectors for something quicker.
    */
   readonly keepAlive?: Duration.DurationInput | false | undefined
 }

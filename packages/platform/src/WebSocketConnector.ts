@@ -87,8 +87,8 @@ export interface WebSocketConnection extends Inspectable {
    *
    * When more than `receiveHighWaterMark` bytes wait to be read, the server is held back where the platform can do so
    * (`ws` in Node): what it sends waits in the systems of both sides, its close frame too. Then the connection neither
-   * answers pings nor notices its end, except by sending, which can cost what waits in this system; so read the messages
-   * even if you need none of them. Elsewhere the connection fails with `ReceiveOverflow` at `receiveLimit`.
+   * answers pings nor notices its end, except by sending, which can cost what waits in this system; so read the
+   * messages even if you need none of them. Elsewhere the connection fails with `ReceiveOverflow` at `receiveLimit`.
    */
   readonly messages: Stream.Stream<string | Uint8Array, WebSocketError>
 
@@ -96,10 +96,10 @@ export interface WebSocketConnection extends Inspectable {
   readonly received: () => number
 
   /**
-   * Waits until the connection has ended. Succeeds if this side closed it, and the server agreed. Fails with `Closed` if
-   * the server closed it, whatever the code (D13), also 1006, which stands for a connection that broke without a close
-   * frame; and otherwise with what went wrong first. For 1000, 1001 and a close frame without a code (1005) the error
-   * says `isRegularEnd`.
+   * Waits until the connection has ended. Succeeds if this side closed it, and the server agreed. Fails with `Closed`
+   * if the server closed it, whatever the code (D13), also 1006, which stands for a connection that broke without a
+   * close frame; and otherwise with what went wrong first. For 1000, 1001 and a close frame without a code (1005) the
+   * error says `isRegularEnd`.
    */
   readonly closed: Effect.Effect<CloseEvent, WebSocketError>
 
@@ -107,11 +107,11 @@ export interface WebSocketConnection extends Inspectable {
   readonly isClosed: () => boolean
 
   /**
-   * Closes the connection, with code 1000 unless told otherwise, and waits until the server has answered, at most for
-   * `closeTimeout`; then gives up on it. That time runs even if nobody waits any more, so this can be interrupted. What
-   * the server still sends is delivered with `ws`, up to `receiveLimit`, for the server is not held back any more; it is
-   * dropped by browsers. Messages that have been waiting to be sent fail with `Closing`. Does nothing to a connection
-   * that is closed, and waits in the same way for one that is closing.
+   * Closes the connection, by default with code 1000, and waits until the server has answered, at most for
+   * `closeTimeout`; then gives up on it. That time goes on if this is interrupted. What the server still sends is
+   * delivered with `ws`, up to `receiveLimit`, for the server is not held back any more; it is dropped by browsers.
+   * Messages that have been waiting to be sent fail with `Closing`. Does nothing to a connection that is closed, and
+   * waits in the same way for one that is closing.
    *
    * Fails with `InvalidClose` if the platform does not accept the code (1000 and 3000 to 4999 are accepted everywhere)
    * or the text (at most 123 bytes in UTF-8).
@@ -139,17 +139,17 @@ export interface Options {
    */
   readonly closeTimeout?: Duration.DurationInput | undefined
 
-  /** `send` waits while the platform holds more than so many unsent bytes. Default: 1 MiB. */
+  /** `send` waits while the platform holds more unsent bytes than this. Default: 1 MiB. */
   readonly sendHighWaterMark?: number | undefined
 
   /**
-   * The server is held back while more than so many received bytes wait to be read, until half of them are left. A
+   * The server is held back while more received bytes than this wait to be read, until half of them are left. A
    * message counts as its length (in bytes, or UTF-16 code units) and 64 more. Default: 1 MiB.
    */
   readonly receiveHighWaterMark?: number | undefined
 
   /**
-   * The connection fails with `ReceiveOverflow` when a message arrives and more than so many bytes, counted in the same
+   * The connection fails with `ReceiveOverflow` when a message arrives and more bytes than this, counted in the same
    * way, wait already; so a single message may be of any length. Default: 64 MiB.
    *
    * It holds where the server cannot be held back: for other platforms than `ws`, and for what comes while the
@@ -185,8 +185,8 @@ export interface PingOptions {
 }
 
 /**
- * What is used of a socket of `ws`. More is used where it is there: to hold the server back, to ping, to destroy it, and
- * to read the answer of a server that refuses.
+ * What is used of a socket of `ws`. More is used where it is there: to hold the server back, to ping, to destroy it,
+ * and to read the answer of a server that refuses.
  *
  * @since 0.1.0
  * @category models
@@ -222,8 +222,8 @@ export const layerWs: <Options extends object>(
 
 /**
  * A connector that opens WebSockets. It needs a `WebSocketConstructor`: `layerWs`, or
- * `Socket.layerWebSocketConstructorGlobal` of `@effect/platform`, or the one of `@effect/platform-node`, or your own. In
- * Node from 22 on the last two are Node's own WebSocket, which can neither ping, nor hold the server back, nor be
+ * `Socket.layerWebSocketConstructorGlobal` of `@effect/platform`, or the one of `@effect/platform-node`, or your own.
+ * In Node from 22 on the last two are Node's own WebSocket, which can neither ping, nor hold the server back, nor be
  * destroyed: prefer `ws` there.
  *
  * Opening fails at once with `InvalidAddress`, and otherwise with `OpenFailed` or `OpenTimeout`. An interrupted opening

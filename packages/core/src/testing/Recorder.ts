@@ -75,7 +75,7 @@ export interface Recorder<out A extends { readonly _tag: string }> {
 }
 
 /**
- * A recorder that is told what to write down.
+ * A recorder to which the test says what to record.
  *
  * @since 0.1.0
  * @category models
@@ -99,7 +99,7 @@ export const events: <Connection, E>(
 
 /**
  * Records the states: the present one with the time at which its phase began, and then every one that is entered, until
- * the scope is left. It is told at the stroke at which each is entered, so that none is missed, however short.
+ * the scope is left. Each is recorded as soon as it is entered, so none is missed, however short.
  *
  * @since 0.1.0
  * @category constructors

@@ -176,7 +176,7 @@ export interface TestConnector<in out Connection, in out E = never, in out Addre
   /** All attempts so far, in the order in which they began. */
   readonly attempts: Effect.Effect<ReadonlyArray<Attempt<Connection, E, Address>>>
 
-  /** Waits until so many attempts have begun since the connector was made. */
+  /** Waits until this number of attempts have begun since the connector was made. */
   readonly awaitAttempts: (count: number) => Effect.Effect<void>
 
   /** How many connections have been opened. */
@@ -277,7 +277,7 @@ export const hang: Answer = answers.hang
 export const abort: <E>(error: E) => Answer<never, E> = answers.abort
 
 /**
- * Does what a function says, which is told where to connect, and what the connector is told about the attempt.
+ * Does what a function says. It gets the address, and what the connector knows about the attempt.
  *
  * @example
  * ```ts

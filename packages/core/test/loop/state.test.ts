@@ -1,5 +1,7 @@
 import { describe, expect } from "@effect/vitest"
 import * as State from "@persistent-connection/core/ConnectionState"
+import * as Connector from "@persistent-connection/core/Connector"
+import { make } from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
@@ -365,6 +367,19 @@ describe("the fields", () => {
       expect(yield* current()).toEqual(Option.some(life.server.line))
       yield* pass(5)
       expect(yield* current()).toEqual(Option.none())
+    }))
+
+  it.scoped("A1, A2: `current` shows also connections that are `undefined`", () =>
+    Effect.gen(function*() {
+      const { current, close } = yield* make({
+        serverName: "void",
+        address: Effect.void,
+        connector: Connector.make({ connect: () => Effect.void, closed: () => Effect.never })
+      })
+      yield* settle
+      expect(yield* current.get).toEqual(Option.some(undefined))
+      yield* close
+      expect(yield* current.get).toEqual(Option.none())
     }))
 })
 

@@ -460,15 +460,27 @@ describe("S1: ended connections that wait to be delivered", () => {
       }))
   }
 
+  it.scoped("are no more if they end at once, and are replaced without a delay", () =>
+    Effect.gen(function*() {
+      const life = yield* beginTalking({ maxUndelivered: 2, retry: RetryPolicy.fixed(0) }, (line, inboxes) => {
+        inboxes.say(line, "hello", "and", "goodbye")
+        inboxes.end(line)
+      })
+      yield* consume(life, 10)
+      yield* pass(9)
+      expect(life.server.lines).toHaveLength(2)
+    }))
+
   it.scoped("make the attempt of a refresh wait as well", () =>
     Effect.gen(function*() {
       const life = yield* beginTalking({ maxUndelivered: 1 }, (line, inboxes) => inboxes.say(line, `${line.number}`))
       const { inboxes, server, service } = life
       yield* pass(60)
       yield* consume(life, 100)
-      inboxes.say(server.line, "x", "y", "z")
-      yield* settle
-      inboxes.end(server.line)
+      const first = server.line
+      inboxes.say(first, "x", "y", "z")
+      yield* refresh(service)
+      inboxes.end(first)
       yield* settle
       const refreshing = yield* askNow(refresh(service))
       yield* pass(99)

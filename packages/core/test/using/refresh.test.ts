@@ -532,7 +532,7 @@ describe("refreshWhen", () => {
 
   it("maxAge throws at options that make no sense", () => {
     expect(() => maxAge(-1)).toThrow("maxAge must be a duration of 0 or more, but is -1")
-    expect(() => maxAge("1 hour", { jitter: 2 })).toThrow("jitter must be a number between 0 and 1, but is 2")
+    expect(() => maxAge("1 hour", { jitter: 2 })).toThrow("jitter must be a number from 0 to 1, but is 2")
   })
 
   it.scoped("tries again while that fails, and the old connection goes on", () =>

@@ -6,7 +6,7 @@ import { within } from "./within.js"
 
 /**
  * The closing of a socket, from when it begins until the socket has gone or is given up. Its time runs in a fiber of
- * its own: whoever waits can be interrupted. Leaving the scope waits too, so that fiber does not outlive it.
+ * its own: a caller that waits can be interrupted. Leaving the scope waits too, so that fiber does not outlive it.
  *
  * @internal
  */

@@ -77,7 +77,7 @@ const events = ["open", "message", "error", "close"] as const
 /**
  * One socket, from its construction on. Its listeners stay until its `close` event, which every socket ends with: what
  * dies late (an opening that was abandoned, a closing that timed out) still reports errors, and an error that
- * nobody listens to would end the process.
+ * has no listener would end the process.
  *
  * @internal
  */
@@ -93,7 +93,7 @@ export class Connection extends Inspectable.Class
   private closing: Closing | undefined
   private polling = false
   private pings = 0
-  // Has the socket gone, or is nobody to wait for it any more?
+  // Is the socket gone, or no longer to be waited for?
   private hasGone = false
   // The code with which this side began to close.
   private closedWith: number | undefined
@@ -223,7 +223,7 @@ export class Connection extends Inspectable.Class
   }
 
   obstacle(): WebSocketError | undefined {
-    // Where nobody tells when the server begins to close.
+    // Where no event says that the server begins to close.
     if (this.socket.readyState === CLOSING) this.beginClosing()
     return this.lifeline.whyEnded ?? (this.socket.readyState === OPEN ? undefined : this.error({ _tag: "Closing" }))
   }
@@ -240,7 +240,7 @@ export class Connection extends Inspectable.Class
     return this.error({ _tag: "SendTimeout", timeout: this.settings.sendTimeout })
   }
 
-  // No platform tells when its buffer has drained, so while somebody waits for that (only then) it is looked at, by one
+  // No platform has an event for a drained buffer. While a `send` waits for that, and only then, it is polled, by one
   // fiber for all who wait, and the more seldom the longer nothing moves.
   get onWaiting(): Effect.Effect<void> {
     return Effect.suspend(() => {
@@ -374,7 +374,7 @@ export class Connection extends Inspectable.Class
 
   private destroy(): void {
     if (isTerminable(this.socket)) return this.socket.terminate()
-    // Its close event may be long in coming, and nobody waits for it.
+    // Its close event may be long in coming, and is not waited for.
     if (this.socket.readyState !== CONNECTING) this.gone()
     this.socket.close()
   }

@@ -13,7 +13,7 @@
  * import * as Stream from "effect/Stream"
  * import * as TestClock from "effect/TestClock"
  *
- * // To be run as a test: the first attempt is refused; on the second one the server greets whoever says hello.
+ * // To be run as a test: the first attempt is refused; on the second one the server answers a hello.
  * export const test = Effect.gen(function*() {
  *   const server = yield* TestWebSocket.make({ script: [TestWebSocket.refuse(503)] })
  *   const feed = yield* PersistentConnection.make({

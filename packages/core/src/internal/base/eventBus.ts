@@ -42,7 +42,7 @@ export class EventBus<in out A> {
 
   get subscribe(): Effect.Effect<Queue.Dequeue<A>, never, Scope.Scope> {
     return Effect.acquireRelease(Queue.sliding<A>(capacity), Queue.shutdown).pipe(
-      // A sliding queue never makes the publisher wait. One that its owner has shut down interrupts whoever offers.
+      // A sliding queue never makes the publisher wait. One that its owner has shut down interrupts the fiber that offers.
       Effect.tap((queue) => this.register({ offer: (value) => Effect.runSyncExit(Queue.offer(queue, value)) }))
     )
   }

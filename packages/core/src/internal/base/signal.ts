@@ -5,7 +5,7 @@ import * as FiberId from "effect/FiberId"
 
 /**
  * Something that happens again and again, and that any number of fibers may wait for. They share one `Deferred`, made
- * when the first of them asks, so that a signal nobody waits for costs next to nothing.
+ * when the first of them asks, so an unused signal costs next to nothing.
  *
  * @internal
  */
@@ -19,7 +19,7 @@ export class Signal<A, E = never> {
 
   notify(exit: Exit.Exit<A, E>): void {
     const deferred = this.deferred
-    // Replaced first: whoever asks again in the same turn waits for the time after this one.
+    // Replaced first: a fiber that waits again in the same turn waits for the next time.
     this.deferred = undefined
     if (deferred !== undefined) Deferred.unsafeDone(deferred, exit)
   }

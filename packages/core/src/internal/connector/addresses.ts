@@ -2,7 +2,6 @@ import * as Arr from "effect/Array"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import type { FailoverOptions, LookUp } from "../../Addresses.js"
 import type { Attempt } from "../../Connector.js"
@@ -28,7 +27,7 @@ const remembering = <S, Address>(
 
 /** @internal */
 export const roundRobin = <Address>(addresses: Arr.NonEmptyReadonlyArray<Address>): LookUp<Address> => {
-  const list = Options.nonEmptyArray("addresses", addresses)
+  const list = Arr.copy(Options.nonEmptyArray("addresses", addresses))
   return remembering(
     () => ({ turn: 0 }),
     (state) => Effect.sync(() => Arr.unsafeGet(list, state.turn++ % list.length))
@@ -66,19 +65,18 @@ const shuffle = <A>(list: ReadonlyArray<A>, notFirst: A | undefined): Effect.Eff
     return order
   })
 
+const readers = {
+  failBackAfter: Options.withDefault(Options.duration, Infinity),
+  failoverWhen: Options.optional(Options.func)
+}
+
 /** @internal */
 export const failover = <Address>(
   addresses: Arr.NonEmptyReadonlyArray<Address>,
   options?: FailoverOptions
 ): LookUp<Address> => {
   const list = Arr.dedupeWith(Options.nonEmptyArray("addresses", addresses), equalContent)
-  Options.checkKind(options === undefined || Predicate.isRecord(options), "options", "an object", options)
-  const failoverWhen = options?.failoverWhen
-  const isUsable = failoverWhen === undefined || typeof failoverWhen === "function"
-  Options.checkKind(isUsable, "failoverWhen", "a function", failoverWhen)
-  const failBackAfter = Duration.toMillis(
-    Options.duration("failBackAfter", options?.failBackAfter ?? Duration.infinity)
-  )
+  const { failBackAfter, failoverWhen } = Options.read(options, readers)
   const after = (index: number) => (index + 1) % list.length
   return remembering(
     () => ({ index: -1, leftPreferredAt: 0, generation: 0, connected: -1 }),
@@ -90,7 +88,7 @@ export const failover = <Address>(
         if (attempt.generation !== state.generation) state.connected = last
         state.generation = attempt.generation
         const isLeft = failoverWhen === undefined ? attempt.number > 1 : Option.exists(attempt.lastCause, failoverWhen)
-        if (attempt.number === 1 && last > 0 && now - state.leftPreferredAt >= failBackAfter) {
+        if (attempt.number === 1 && last > 0 && now - state.leftPreferredAt >= Duration.toMillis(failBackAfter)) {
           state.index = 0
         } else if (isLeft || last === -1) {
           state.index = after(last)

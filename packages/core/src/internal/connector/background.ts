@@ -5,14 +5,16 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { Attempt, Connector } from "../../Connector.js"
+import * as Options from "../base/options.js"
 import { withVerdict } from "./verdict.js"
 
 /** @internal */
 export const runInBackground = <Address, Connection extends object, E, R, E2, R2>(
   self: Connector<Address, Connection, E, R>,
   work: (connection: Connection, address: Address, attempt: Attempt<Address>) => Effect.Effect<unknown, E2, R2>
-): Connector<Address, Connection, E | E2, R | Exclude<R2, Scope.Scope>> =>
-  withVerdict<Address, Connection, E, R, E2, Exclude<R2, Scope.Scope>>(
+): Connector<Address, Connection, E | E2, R | Exclude<R2, Scope.Scope>> => {
+  Options.func("work", work)
+  return withVerdict<Address, Connection, E, R, E2, Exclude<R2, Scope.Scope>>(
     self,
     (verdict, connection, address, attempt) =>
       Effect.suspend(() => {
@@ -26,8 +28,9 @@ export const runInBackground = <Address, Connection extends object, E, R, E2, R2
         )
       })
   )
+}
 
-/** What goes wrong while the work is interrupted is told as that of any finalizer. */
+/** A defect while the work is interrupted is reported like that of a finalizer. */
 const reported = (exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
   Option.match(Exit.isFailure(exit) ? Cause.keepDefects(exit.cause) : Option.none(), {
     onNone: () => Effect.void,

@@ -6,6 +6,7 @@ import * as Fiber from "effect/Fiber"
 import { constant, constVoid } from "effect/Function"
 import * as Option from "effect/Option"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
+import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import { ConnectionLost } from "../../ConnectionError.js"
 import type { Attempt, AttemptLimiter, Connector, ConnectTimeout, Prepared } from "../../Connector.js"
@@ -33,22 +34,31 @@ export const make = <Address, Connection, E, E2, R>(options: {
   readonly terminate?: ((connection: Connection) => Effect.Effect<void>) | undefined
   readonly close?: ((connection: Connection) => Effect.Effect<unknown, E2>) | undefined
 }): Connector<Address, Connection, E | E2, Exclude<R, Scope.Scope>> => {
-  Options.checkKind(typeof options.connect === "function", "connect", "a function", options.connect)
-  Options.checkKind(typeof options.closed === "function", "closed", "a function", options.closed)
-  for (const name of ["isClosed", "probe", "terminate", "close"] as const) {
-    const member = options[name]
-    Options.checkKind(member === undefined || typeof member === "function", name, "a function", member)
-  }
+  const { close, closed, connect, isClosed, probe, terminate } = Options.read(options, readers)
   return Object.assign(Object.create(Proto), {
     // The options may be an object with methods.
-    connect: options.connect.bind(options),
-    closed: options.closed.bind(options),
-    isClosed: options.isClosed?.bind(options),
-    probe: options.probe?.bind(options),
-    terminate: options.terminate?.bind(options),
-    close: options.close?.bind(options)
+    connect: connect.bind(options),
+    closed: closed.bind(options),
+    isClosed: isClosed?.bind(options),
+    probe: probe?.bind(options),
+    terminate: terminate?.bind(options),
+    close: close?.bind(options)
   })
 }
+
+const { func } = Options
+const optional = Options.optional(func)
+const readers = {
+  connect: func,
+  closed: func,
+  isClosed: optional,
+  probe: optional,
+  terminate: optional,
+  close: optional
+}
+
+/** @internal */
+export const connector = Options.kind("a Connector", (input) => Predicate.hasProperty(input, TypeId))
 
 const asTimeout = (input: Duration.DurationInput): Duration.Duration => Options.duration("connectTimeout", input)
 
@@ -61,7 +71,7 @@ export const connectTimeout = <Address, Connection, E, R>(
     ? (attempt: Attempt<unknown>) => asTimeout(input(attempt))
     : constant(asTimeout(input))
   return make({
-    ...self,
+    ...connector("self", self),
     connect: (address, attempt) =>
       Effect.flatMap(Effect.clock, (clock) => {
         const timeout = timeoutOf(attempt)
@@ -127,8 +137,9 @@ const closing = (scope: Scope.CloseableScope, late: Late) => (exit: Exit.Exit<un
 export const setup = <Address, Connection, E, R, A extends object | void, E2, R2>(
   self: Connector<Address, Connection, E, R>,
   f: (connection: Connection, address: Address, attempt: Attempt<Address>) => Effect.Effect<A, E2, R2>
-) =>
-  derive(self, (connection, address, attempt) => {
+) => {
+  func("f", f)
+  return derive(self, (connection, address, attempt) => {
     const prepared = (result: A) => (result === undefined ? connection : result) as Prepared<Connection, A>
     return Effect.flatMap(Effect.scope, (scope) =>
       whileAlive(
@@ -137,6 +148,7 @@ export const setup = <Address, Connection, E, R, A extends object | void, E2, R2
         attempt
       ))
   })
+}
 
 /**
  * Runs the set-up of a connection until that is lost, and the watch for the loss until the set-up has ended.
@@ -147,7 +159,7 @@ const whileAlive = <A, E, R, E2>(
   attempt: Attempt<unknown>
 ): Effect.Effect<A, E | E2 | ConnectionLost, R> =>
   Effect.uninterruptibleMask((restore) =>
-    // A watch that is slow to stop holds up nobody.
+    // A watch that is slow to stop must not delay the release.
     Effect.raceWith(
       restore(withoutFailureLog(self)),
       Effect.interruptible(withoutFailureLog(Effect.disconnect(withoutFailureLog(closed)))),
@@ -178,7 +190,10 @@ const lossCause = <E>(
 export const map = <Address, Connection, E, R, Connection2 extends object>(
   self: Connector<Address, Connection, E, R>,
   f: (connection: Connection) => Connection2
-): Connector<Address, Connection2, E, R> => derive(self, (connection) => Effect.sync(() => f(connection)))
+): Connector<Address, Connection2, E, R> => {
+  func("f", f)
+  return derive(self, (connection) => Effect.sync(() => f(connection)))
+}
 
 /**
  * A connector whose connections are made from those of another one, which knows when they are lost.
@@ -191,7 +206,7 @@ const derive = <Address, Connection, E, R, Connection2, E2, R2>(
     attempt: Attempt<Address>
   ) => Effect.Effect<Connection2, E2, R2 | Scope.Scope>
 ): Connector<Address, Connection2, E | E2, R | R2> => {
-  const { close, closed, connect, isClosed, probe, terminate } = self
+  const { close, closed, connect, isClosed, probe, terminate } = connector("self", self)
   const originals = new WeakMap<object, { readonly connection: Connection }>()
   const original = (derived: Connection2): Connection => {
     const found = originals.get(derived as object)
@@ -224,21 +239,18 @@ class Limiter extends FairSemaphore implements AttemptLimiter {
 }
 
 /** @internal */
-export const makeAttemptLimiter = (permits: number): AttemptLimiter => {
-  Options.check(Number.isSafeInteger(permits) && permits >= 1, "permits", "an integer of 1 or more", permits)
-  return new Limiter(permits)
-}
+export const makeAttemptLimiter = (permits: number): AttemptLimiter => new Limiter(Options.count("permits", permits))
+
+const isLimiter = Options.kind("a limiter made by makeAttemptLimiter", (input) => input instanceof Limiter)
 
 /** @internal */
 export const limitAttempts = <Address, Connection, E, R>(
   self: Connector<Address, Connection, E, R>,
-  limiter: AttemptLimiter
+  input: AttemptLimiter
 ): Connector<Address, Connection, E, R> => {
-  if (!(limiter instanceof Limiter)) {
-    throw new Cause.IllegalArgumentException("limitAttempts takes a limiter made by makeAttemptLimiter")
-  }
+  const limiter = isLimiter("limiter", input) as Limiter
   return make({
-    ...self,
+    ...connector("self", self),
     connect: (address, attempt) =>
       // The time that the wait takes does not count against the deadlines of the attempt.
       limiter.withPermit(attempt.untimed, Effect.suspend(() => self.connect(address, attempt)))
@@ -250,7 +262,8 @@ export const mapError = <Address, Connection, E, R, E2>(
   self: Connector<Address, Connection, E, R>,
   f: (error: E) => E2
 ): Connector<Address, Connection, E2, R> => {
-  const { close, closed, connect, isClosed, probe, terminate } = self
+  func("f", f)
+  const { close, closed, connect, isClosed, probe, terminate } = connector("self", self)
   const abort = (attempt: Attempt<unknown>, error: unknown) => Effect.suspend(() => attempt.abort(f(error as never)))
   return make({
     connect: (address, attempt) =>
@@ -274,9 +287,10 @@ export const mapError = <Address, Connection, E, R, E2>(
 export const mapAddress = <Address, Connection, E, R, Address2>(
   self: Connector<Address, Connection, E, R>,
   f: (address: Address2) => Address
-): Connector<Address2, Connection, E, R> =>
-  make({
-    ...self,
+): Connector<Address2, Connection, E, R> => {
+  func("f", f)
+  return make({
+    ...connector("self", self),
     connect: (address, attempt) =>
       Effect.suspend(() =>
         self.connect(f(address), {
@@ -286,3 +300,4 @@ export const mapAddress = <Address, Connection, E, R, Address2>(
         })
       )
   })
+}

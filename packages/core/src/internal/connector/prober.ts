@@ -41,26 +41,22 @@ export interface Settings<in Connection, E, R> {
   readonly activity: (connection: Connection) => unknown
 }
 
+const readers = {
+  probe: Options.func,
+  interval: Options.positive,
+  timeout: Options.positive,
+  missedProbes: Options.optional(Options.count),
+  activity: Options.optional(Options.func)
+}
+
+const monitorReaders = { ...readers, onFailure: Options.func }
+
 /** @internal */
 export const settingsOf = <Connection, E, R>(
   options: HealthCheckOptions<Connection, E, R>
 ): Settings<Connection, E, Exclude<R, Scope.Scope>> => {
-  const { activity = constUndefined, missedProbes = 2, probe } = options
-  Options.checkKind(typeof probe === "function", "probe", "a function", probe)
-  Options.checkKind(typeof activity === "function", "activity", "a function", activity)
-  Options.check(
-    Number.isInteger(missedProbes) && missedProbes > 0,
-    "missedProbes",
-    "a whole number of 1 or more",
-    missedProbes
-  )
-  return {
-    probe: (connection) => Effect.scoped(options.probe(connection)),
-    interval: Options.positive("interval", options.interval),
-    timeout: Options.positive("timeout", options.timeout),
-    missedProbes,
-    activity
-  }
+  const { activity = constUndefined, missedProbes = 2, probe, ...times } = Options.read(options, readers)
+  return { ...times, missedProbes, activity, probe: (connection) => Effect.scoped(probe(connection)) }
 }
 
 /** Whose probe a fiber is a part of. */
@@ -201,7 +197,7 @@ export class Prober<Connection, E, R> implements Monitor<E | Cause.TimeoutExcept
           interrupt(probe)
           continue
         }
-        // After sleep, or where timers are throttled, the answer may be here, and nobody has looked yet.
+        // After sleep, or where timers are throttled, the answer may be here and not yet read.
         const isLate = now(clock) - begun > Duration.toMillis(timeout) * (1 + tolerance)
         if (isLate && !wasLate) {
           wasLate = true
@@ -242,9 +238,8 @@ export const monitor = <Connection, E>(
   connection: Connection,
   serverName: string
 ) => Effect.Effect<Monitor<E | Cause.TimeoutException>, never, Scope.Scope> => {
-  const settings = settingsOf(options)
-  const { onFailure } = options
-  Options.checkKind(typeof onFailure === "function", "onFailure", "a function", onFailure)
+  const { onFailure, ...rest } = Options.read(options, monitorReaders)
+  const settings = settingsOf(rest)
   return (connection, serverName) =>
     Effect.uninterruptible(Effect.gen(function*() {
       const [clock, random] = yield* Effect.all([Effect.clock, Effect.random])

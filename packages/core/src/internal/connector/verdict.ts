@@ -7,14 +7,14 @@ import * as Scope from "effect/Scope"
 import type { Attempt, Connector } from "../../Connector.js"
 import { interruptAsDefect } from "../base/cause.js"
 import { interrupt, ownRuntime, withoutFailureLog } from "../base/effect3.js"
-import { make } from "./connector.js"
+import { connector, make } from "./connector.js"
 
 /**
  * A connection whose loss can be declared, whatever its connector says, and the fibers that may declare it. No loss is
  * declared after the release of the connection has begun.
  *
- * Nobody here waits for a `closed` that hangs when it is interrupted. What is left of it is waited for when everything
- * else of the connection has been released.
+ * The release does not wait for a `closed` that hangs when it is interrupted. What is left of it is waited for when
+ * everything else of the connection has been released.
  *
  * @internal
  */
@@ -113,7 +113,7 @@ export const withVerdict = <Address, Connection extends object, E, R, E2, R2>(
     attempt: Attempt<Address>
   ) => Effect.Effect<unknown, never, Scope.Scope>
 ): Connector<Address, Connection, E | E2, R | Exclude<R2, Scope.Scope>> => {
-  const { closed, connect, isClosed, probe } = self
+  const { closed, connect, isClosed, probe } = connector("self", self)
   const verdicts = new WeakMap<Connection, Verdict<E | E2, R2>>()
   const verdictOf = (connection: Connection) => {
     const verdict = verdicts.get(connection)

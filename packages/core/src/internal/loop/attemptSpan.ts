@@ -36,12 +36,13 @@ type Described = Pick<Attempt<unknown>, "generation" | "owner" | "lastCause" | "
  */
 const previous = new WeakMap<object, Tracer.ExternalSpan>()
 
-/** It keeps no spans, so that nobody sees them, and an idle connection need not pay for them. */
+/** It drops all spans, so an idle connection need not pay for them. */
 const defaultTracer = Context.get(DefaultServices.liveServices, Tracer.Tracer)
 
 /**
- * Runs an attempt in a span, if somebody traces: a root, as whoever made the persistent connection has long since gone
- * on, linked to the attempt that failed before, or whose connection was lost or is to be replaced.
+ * Runs an attempt in a span, if there is a tracer. The span is a root, because the fiber that made the persistent
+ * connection has long since gone on. It is linked to the attempt that failed before, or whose connection was lost or is
+ * to be replaced.
  *
  * @internal
  */

@@ -127,7 +127,7 @@ export class Dial<A, C, E, R> {
     return releaseInBackground(
       this.context,
       Effect.suspend(() => {
-        // In a turn of its own: whoever aborts from inside the attempt still hears that it was heard.
+        // In a turn of its own: a caller that aborts from inside the attempt still gets its result.
         interrupt(fiber)
         return Effect.flatMap(
           Fiber.await(fiber),

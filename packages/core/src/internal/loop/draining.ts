@@ -96,7 +96,9 @@ export class Draining<C, E, R> {
         })
       )
     })
-    return Effect.zipRight(this.within(session.without("use"), usesUntil), delivered)
+    // The next attempt must not begin before one that has ended counts.
+    const hasEnded = session.endedWith !== undefined
+    return hasEnded ? delivered : Effect.zipRight(this.within(session.without("use"), usesUntil), delivered)
   }
 
   /** A peer that is not asked to stop might go on sending for ever, and the streams with it. */

@@ -45,7 +45,7 @@ export class Fibers<R> {
     return this.add(fork(this.runtime, effect, origin, { ...this.own, handler }, true))
   }
 
-  /** As `fork`, with the runtime of whoever asked for the effect. */
+  /** As `fork`, with the runtime of the caller. */
   forkFor<A, E, R2>(runtime: Runtime.Runtime<R2>, effect: Effect.Effect<A, E, R2>): Fiber.RuntimeFiber<A, E> {
     return fork(runtime, effect, origin, { ...this.own, outer: origin.ofRuntime(runtime) })
   }

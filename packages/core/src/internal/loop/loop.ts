@@ -47,7 +47,7 @@ type Phase<A, C, E, R> =
 /**
  * The life of a persistent connection: Connecting → Connected → Waiting → Connecting …, until it is Closed.
  *
- * Whoever changes the phase does so synchronously, so there are no locks. What has to be waited for in a phase runs in
+ * Every change of the phase is synchronous, so there are no locks. What has to be waited for in a phase runs in
  * one fiber, `current`, and the next phase interrupts it (`switchTo`). A connected loop has no such fiber: the watch of
  * the session wakes it. What comes late finds out by itself that it is late: an attempt or a session that the phase
  * does not hold any more changes nothing.
@@ -69,7 +69,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
   elsewhere = false
   /** When the last attempt began, in ms of monotonic time. */
   private attemptBegunAt = 0
-  /** Somebody wants the next attempt as soon as the end of the connection has been reported. */
+  /** The next attempt is wanted as soon as the end of the connection has been reported. */
   private isUrgent = false
   /** It was aborted, or told not to reconnect: only the first time counts (X5). */
   private isDecided = false
@@ -178,7 +178,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
   ): Effect.Effect<void, never, R> {
     return Effect.flatMap(this.ending === undefined ? next : Effect.succeedNone, (next) => {
       if (Option.isNone(next)) this.ending ??= { _tag: "GaveUp", cause }
-      // While the policy was asked, somebody may have said that this was the last connection.
+      // While the policy was asked, the owner may have said that this was the last connection.
       const due = this.ending === undefined ? next : Option.none()
       this.draining.add(session, session.lossError(cause), { wasLost: true })
       const wait = this.enterWaiting(due, cause, Effect.suspend(() => this.beginCycle()))

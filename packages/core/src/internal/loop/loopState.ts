@@ -74,7 +74,7 @@ export abstract class LoopState<C, E> {
     return this.isClosing || this.ending !== undefined
   }
 
-  /** The error for `whenDisconnected: "fail"`. A connection that is dead is lost, even if nobody knows its end yet. */
+  /** The error for `whenDisconnected: "fail"`. A dead connection counts as lost, even before its end is reported. */
   get notConnected(): NotConnected<E> {
     const { settings: { serverName }, state: { generation, lastCause } } = this
     const { failedAttempts, session } = this

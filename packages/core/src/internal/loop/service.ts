@@ -1,27 +1,28 @@
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import { identity } from "effect/Function"
 import * as Inspectable from "effect/Inspectable"
 import type * as Option from "effect/Option"
 import { pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import type * as Queue from "effect/Queue"
-import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Subscribable from "effect/Subscribable"
 import type { ConnectionClosed } from "../../ConnectionError.js"
 import type { ConnectionEvent } from "../../ConnectionEvent.js"
 import * as State from "../../ConnectionState.js"
-import * as Connector from "../../Connector.js"
+import type { AttemptFailure, Connector } from "../../Connector.js"
 import type { Options, PersistentConnection } from "../../PersistentConnection.js"
-import * as RetryPolicy from "../../RetryPolicy.js"
+import { standard } from "../../RetryPolicy.js"
 import { equalCause, equalCauseBy } from "../base/cause.js"
 import { type AnyFiber, ownRuntime } from "../base/effect3.js"
 import { equalContent } from "../base/equalContent.js"
 import type { Inferred } from "../base/inferred.js"
 import * as option from "../base/options.js"
 import { never } from "../base/time.js"
+import { connector } from "../connector/connector.js"
+import { schedule } from "../connector/retryPolicy.js"
 import { Loop, type Settings } from "./loop.js"
 import { registry } from "./registry.js"
 import { shownState } from "./shownState.js"
@@ -69,7 +70,7 @@ class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnect
     })
   }
 
-  get connectedOrFailedToConnect(): Effect.Effect<C, Connector.AttemptFailure<E> | ConnectionClosed<E>> {
+  get connectedOrFailedToConnect(): Effect.Effect<C, AttemptFailure<E> | ConnectionClosed<E>> {
     return Effect.withFiberRuntime((fiber) => {
       const { loop } = this
       const { openSession } = loop
@@ -153,7 +154,9 @@ class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnect
  */
 export const loopOf = <Connection, E>(
   self: PersistentConnection<Connection, E>
-): Loop<unknown, Connection, E, unknown> => (self as Service<unknown, Connection, E, unknown>).loop
+): Loop<unknown, Connection, E, unknown> => (service("self", self) as Service<unknown, Connection, E, unknown>).loop
+
+const service = option.kind("a PersistentConnection", (input) => input instanceof Service)
 
 /**
  * Waits for a signal that comes with a connection, or instead of one.
@@ -166,15 +169,24 @@ export const waitFor = <A, C, E, R, B, E2>(
   signal: Effect.Effect<B, E2>
 ): Effect.Effect<B, E2> => Effect.zipRight(loop.beforeWaiting(fiber), loop.status.whileWaiting(signal))
 
+/**
+ * What a map of connections does to their connectors.
+ *
+ * @internal
+ */
+export type Adapt = <A, C, E, R>(connector: Connector<A, C, E, R>) => Connector<A, C, E, R>
+
 /** @internal */
 export function make<Address, Connection, EA, EC, RA, RC, RS, RH>(
-  options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
+  options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>,
+  adapt?: Adapt
 ): Effect.Effect<PersistentConnection<Connection, EA | EC>, never, RA | RC | Inferred<RS | RH> | Scope.Scope>
 export function make<Address, Connection, EA, EC, RA, RC, RS, RH>(
-  options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
+  options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>,
+  adapt: Adapt = identity
 ): Effect.Effect<PersistentConnection<Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> {
   return Effect.uninterruptible(Effect.gen(function*() {
-    const settings = yield* Effect.sync(() => decode(options))
+    const settings = yield* Effect.sync(() => decode(options, adapt))
     const scope = yield* Effect.scope
     const clock = yield* Effect.clock
     const runtime = yield* ownRuntime<RA | RC | RS | RH>()
@@ -185,35 +197,43 @@ export function make<Address, Connection, EA, EC, RA, RC, RS, RH>(
   }))
 }
 
-const isFunction = (value: unknown) => typeof value === "function"
+/**
+ * What a simulation has too.
+ *
+ * @internal
+ */
+export const retryReaders = {
+  retry: option.optional(schedule),
+  minUptime: option.withDefault(option.duration, "5 seconds"),
+  reconnectJitter: option.withDefault(option.finite, 0)
+}
+
+const readers = {
+  ...retryReaders,
+  serverName: option.nonEmpty,
+  address: option.kind("an effect or a function", (input) => Effect.isEffect(input) || Predicate.isFunction(input)),
+  connector,
+  attemptTimeout: option.withDefault(option.positive, "30 seconds"),
+  closeTimeout: option.withDefault(option.duration, Infinity),
+  slowHandlerThreshold: option.withDefault(option.duration, "10 seconds"),
+  onEvent: option.optional(option.func),
+  maxUndelivered: option.optional(option.limit),
+  addressEquivalence: option.optional(option.func),
+  errorEquivalence: option.optional(option.func)
+}
 
 const decode = <Address, Connection, EA, EC, RA, RC, RS, RH>(
-  options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
+  options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>,
+  adapt: Adapt
 ): Settings<Address, Connection, EA | EC, RA | RC | RS | RH> => {
-  const { address, connector, errorEquivalence, maxUndelivered = 8, onEvent, retry = RetryPolicy.standard } = options
-  const serverName = option.nonEmpty("serverName", options.serverName)
-  // Otherwise every attempt would fail, or every policy be taken for one that dies, for ever.
-  option.checkKind(Effect.isEffect(address) || isFunction(address), "address", "an effect or a function", address)
-  option.checkKind(Predicate.hasProperty(connector, Connector.TypeId), "connector", "a Connector", connector)
-  option.checkKind(Schedule.isSchedule(retry), "retry", "a Schedule", retry)
-  option.checkKind(onEvent === undefined || isFunction(onEvent), "onEvent", "a function", onEvent)
-  const isEquivalence = errorEquivalence === undefined || isFunction(errorEquivalence)
-  option.checkKind(isEquivalence, "errorEquivalence", "a function", errorEquivalence)
-  // With 0 no other attempt would ever be made.
-  option.check(maxUndelivered >= 1, "maxUndelivered", "1 or more", maxUndelivered)
+  const { address, errorEquivalence, retry, ...rest } = option.read(options, readers)
   return {
-    serverName,
+    ...rest,
+    connector: adapt(rest.connector),
     lookUp: Effect.isEffect(address) ? () => address : address,
-    connector,
-    schedule: retry,
-    minUptime: option.duration("minUptime", options.minUptime ?? Duration.seconds(5)),
-    reconnectJitter: Duration.millis(option.finiteMillis("reconnectJitter", options.reconnectJitter ?? Duration.zero)),
-    attemptTimeout: option.positive("attemptTimeout", options.attemptTimeout ?? Duration.seconds(30)),
-    closeTimeout: option.duration("closeTimeout", options.closeTimeout ?? Duration.infinity),
-    slowHandlerThreshold: option.duration("slowHandlerThreshold", options.slowHandlerThreshold ?? Duration.seconds(10)),
-    onEvent,
-    maxUndelivered,
-    addressEquivalence: options.addressEquivalence ?? equalContent,
+    schedule: retry ?? standard,
+    maxUndelivered: rest.maxUndelivered ?? 8,
+    addressEquivalence: rest.addressEquivalence ?? equalContent,
     causeEquivalence: errorEquivalence === undefined ? equalCause : equalCauseBy(errorEquivalence)
   }
 }

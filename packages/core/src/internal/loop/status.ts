@@ -1,5 +1,6 @@
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Equivalence from "effect/Equivalence"
 import type * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Runtime from "effect/Runtime"
@@ -29,7 +30,7 @@ export interface Observer<C, E> {
 }
 
 /**
- * The state, and everybody who observes it. What nobody has asked for is not made.
+ * The state and its observers. Each form of it is made when it is first asked for.
  *
  * @internal
  */
@@ -63,7 +64,7 @@ export class Status<C, E> {
   private setCurrent(previous: Option.Option<C>): void {
     const { ref } = this
     const next = () => connection(this.state)
-    if (ref === undefined || Option.getOrUndefined(next()) === Option.getOrUndefined(previous)) return
+    if (ref === undefined || isSame(next(), previous)) return
     // It waits for a subscriber that is just subscribing: by then, the state may be another one.
     runNow(this.runtime, SubscriptionRef.update(ref, next))
   }
@@ -116,3 +117,5 @@ export class Status<C, E> {
     this.observers?.forEach((observer) => observer.onWaiting?.(this.waiting))
   }
 }
+
+const isSame = Option.getEquivalence<unknown>(Equivalence.strict())

@@ -54,7 +54,7 @@ export class VirtualClock implements Clock.Clock {
     })
   }
 
-  /** Calls a function in so many ms, in a turn of its own, also if that is in the present ms. Returns a cancel. */
+  /** Calls a function after a number of ms, in a turn of its own, also if that is the present ms. Returns a cancel. */
   after(millis: number, task: () => void): () => void {
     const timer: Timer = { time: this.time + millis, task }
     const next = this.timers.findIndex((other) => other.time > timer.time)

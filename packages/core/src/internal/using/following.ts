@@ -5,6 +5,7 @@ import type { ConnectionClosed } from "../../ConnectionError.js"
 import type { PersistentConnection } from "../../PersistentConnection.js"
 import { interruptAsDefect } from "../base/cause.js"
 import { asCaller } from "../base/effect3.js"
+import * as option from "../base/options.js"
 import { never } from "../base/time.js"
 import { loopOf, waitFor } from "../loop/service.js"
 import { type Session } from "../loop/session.js"
@@ -14,8 +15,10 @@ import { hasDefects, isSuperseded } from "./using.js"
 export const forEachConnection = <C, E, E2, R>(
   self: PersistentConnection<C, E>,
   f: (connection: C) => Effect.Effect<unknown, E2, R>
-): Effect.Effect<void, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>> =>
-  forEachSession(self, ({ connection }) => f(connection))
+): Effect.Effect<void, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>> => {
+  option.func("f", f)
+  return forEachSession(self, ({ connection }) => f(connection))
+}
 
 /**
  * Runs an effect for every session, as it comes, with a scope that lasts until another session follows. A failure that

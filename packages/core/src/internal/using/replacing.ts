@@ -3,6 +3,7 @@ import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -25,16 +26,21 @@ import { withSession } from "./using.js"
 
 const refreshDrain = Duration.seconds(30)
 
+const refreshReaders = {
+  drain: option.withDefault(option.duration, refreshDrain),
+  elsewhere: option.optional(option.boolean)
+}
+
 /** @internal */
 export const refresh = <C, E>(
   self: PersistentConnection<C, E>,
   options?: RefreshOptions
 ): Effect.Effect<void, AttemptFailure<E> | ConnectionClosed<E>> => {
-  const drain = option.duration("drain", options?.drain ?? refreshDrain)
+  const { drain, elsewhere } = option.read(options, refreshReaders)
   return Effect.withFiberRuntime((fiber) => {
     const loop = loopOf(self)
     if (loop.willNotReconnect) return loop.closedExit
-    if (options?.elsewhere === true) loop.elsewhere = true
+    if (elsewhere === true) loop.elsewhere = true
     const result = waitFor(loop, fiber as AnyFiber, loop.attemptEnded.next)
     loop.refresh(drain)
     loop.attemptNow()
@@ -56,6 +62,7 @@ export const refreshWhen = <C, E, R>(
   signal: (connection: C, age: ConnectionAge) => Effect.Effect<unknown, never, R>,
   options?: RefreshOptions
 ): Effect.Effect<void, ConnectionClosed<E>, Exclude<R, Scope.Scope>> => {
+  option.func("signal", signal)
   const refreshed = Effect.retry(refresh(self, options), {
     schedule: refreshRetry,
     // The last connection stays until it ends.
@@ -77,8 +84,11 @@ export const refreshWhen = <C, E, R>(
 
 const ageSince = (clock: Clock.Clock, establishedAt: number): ConnectionAge => ({
   now: Effect.sync(() => Duration.millis(now(clock) - establishedAt)),
-  reaches: (age) => Effect.suspend(() => sleepUntil(clock, establishedAt + Duration.toMillis(age)))
+  reaches: (age) =>
+    Effect.suspend(() => sleepUntil(clock, establishedAt + Duration.toMillis(option.duration("age", age))))
 })
+
+const maxAgeReaders = { jitter: option.optional(option.part) }
 
 /** @internal */
 export const maxAge = (
@@ -86,20 +96,22 @@ export const maxAge = (
   options?: { readonly jitter?: number | undefined }
 ): (connection: unknown, age: ConnectionAge) => Effect.Effect<void> => {
   const most = option.duration("maxAge", age)
-  const jitter = options?.jitter ?? 0.1
-  option.check(jitter >= 0 && jitter <= 1, "jitter", "a number between 0 and 1", jitter)
+  const { jitter = 0.1 } = option.read(options, maxAgeReaders)
   return (_, age) => Effect.flatMap(Random.next, (part) => age.reaches(Duration.times(most, 1 - jitter * part)))
 }
+
+const reconnectReaders = { whenConnected: option.optional(option.oneOf("keep", "probe", "refresh", "drop")) }
 
 /** @internal */
 export const reconnectNow = <C, E>(
   self: PersistentConnection<C, E>,
   options?: ReconnectOptions
-): Effect.Effect<void> =>
-  Effect.suspend(() => {
+): Effect.Effect<void> => {
+  const { whenConnected } = option.read(options, reconnectReaders)
+  return Effect.suspend(() => {
     const loop = loopOf(self)
     loop.attemptNow()
-    switch (options?.whenConnected) {
+    switch (whenConnected) {
       case "refresh":
         return Effect.sync(() => loop.refresh(refreshDrain))
       case "probe":
@@ -111,6 +123,7 @@ export const reconnectNow = <C, E>(
         return Effect.void
     }
   })
+}
 
 /** Asks the peer whether it is still there, if the connector can; without a good answer the connection is lost. */
 const probe = <C, E>(self: PersistentConnection<C, E>): Effect.Effect<void> => {
@@ -148,8 +161,11 @@ export const reconnectOn = <C, E, E2, R>(
   self: PersistentConnection<C, E>,
   signals: Stream.Stream<unknown, E2, R>,
   options?: ReconnectOptions
-): Effect.Effect<void, E2, R> =>
-  Effect.raceFirst(Stream.runForEach(signals, () => reconnectNow(self, options)), self.closeFinished)
+): Effect.Effect<void, E2, R> => {
+  option.kind("a Stream", (input) => Predicate.hasProperty(input, Stream.StreamTypeId))("signals", signals)
+  const reconnect = reconnectNow(self, options)
+  return Effect.raceFirst(Stream.runForEach(signals, () => reconnect), self.closeFinished)
+}
 
 /** @internal */
 export const closeGracefully = <C, E>(

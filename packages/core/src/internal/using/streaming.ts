@@ -192,11 +192,10 @@ class Delivery<C, E, A, E2, R> implements Follower<C, E> {
 
 const overSessions = <C, E, A, E2, R>(
   self: PersistentConnection<C, E>,
-  options: StreamOptions | undefined,
+  drainTimeout: Duration.Duration,
   deliver: Deliver<C, E, A, E2, R>,
   onSuperseded: () => void = () => {}
 ): Stream.Stream<A, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>> => {
-  const drainTimeout = Duration.toMillis(option.duration("drainTimeout", options?.drainTimeout ?? "1 second"))
   type Requirements = Exclude<R, Scope.Scope>
   return Stream.unwrapScoped(Effect.gen(function*() {
     const loop = loopOf(self)
@@ -211,7 +210,7 @@ const overSessions = <C, E, A, E2, R>(
       loop,
       clock,
       (effect) => loop.fibers.forkFor(runtime, effect),
-      drainTimeout,
+      Duration.toMillis(drainTimeout),
       (session, handoff) => Effect.scoped(deliver(session, handoff)),
       onSuperseded
     )
@@ -241,21 +240,26 @@ export const stream = <C, E, A, E2, R>(
   self: PersistentConnection<C, E>,
   f: (connection: C) => Stream.Stream<A, E2, R>,
   options?: StreamOptions
-): Stream.Stream<A, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>> =>
-  overSessions(self, options, ({ connection }, handoff: Output<A>) =>
+): Stream.Stream<A, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>> => {
+  option.func("f", f)
+  const { drainTimeout } = option.read(options, streamReaders)
+  return overSessions(self, drainTimeout, ({ connection }, handoff: Output<A>) =>
     Effect.flatMap(
       Stream.toPull(Stream.suspend(() => f(connection))),
       // The first pull subscribes, so it does not wait for room.
       (pull) => giveAll(handoff, pull, (elements) => handoff.give(elements), Effect.zipLeft(pull, handoff.room))
     ))
+}
+
+const streamReaders = { drainTimeout: option.withDefault(option.duration, "1 second") }
 
 /** @internal */
 export const resumableStream = <C, E, A, Cursor, E2, R, E3, R2>(
   self: PersistentConnection<C, E>,
   options: ResumeOptions<C, A, Cursor, E2, R, E3, R2>
-): Stream.Stream<Resumed<A>, E2 | E3 | ConnectionClosed<E>, Exclude<R | R2, Scope.Scope>> =>
-  Stream.unwrap(Effect.map(Effect.clock, (clock) => {
-    const { cursor: cursorOf, subscribe, whenRefused = "fail" } = options
+): Stream.Stream<Resumed<A>, E2 | E3 | ConnectionClosed<E>, Exclude<R | R2, Scope.Scope>> => {
+  const { cursor: cursorOf, drainTimeout, subscribe, whenRefused } = option.read(options, resumeReaders)
+  return Stream.unwrap(Effect.map(Effect.clock, (clock) => {
     let cursor: Option.Option<Cursor> = Option.none()
     let hasSubscribed = false
     /** When the gap began that has not been given yet. */
@@ -269,7 +273,7 @@ export const resumableStream = <C, E, A, Cursor, E2, R, E3, R2>(
       cursor = Option.orElse(last, () => cursor)
       return hasRoom
     }
-    return overSessions(self, options, (session, handoff: Output<Resumed<A>>) =>
+    return overSessions(self, drainTimeout, (session, handoff: Output<Resumed<A>>) =>
       Effect.gen(function*() {
         const { connection, generation } = session
         const subscribed = yield* Effect.exit(subscribe(connection, cursor))
@@ -293,3 +297,11 @@ export const resumableStream = <C, E, A, Cursor, E2, R, E3, R2>(
         return yield* giveAll(handoff, pull, giveElements(handoff))
       }), lost)
   }))
+}
+
+const resumeReaders = {
+  ...streamReaders,
+  subscribe: option.func,
+  cursor: option.func,
+  whenRefused: option.optional(option.oneOf("fail", "reconnect"))
+}

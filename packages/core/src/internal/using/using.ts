@@ -5,6 +5,7 @@ import * as Option from "effect/Option"
 import type { ConnectionClosed, ConnectionLost, NotConnected } from "../../ConnectionError.js"
 import type { PersistentConnection, UseOptions } from "../../PersistentConnection.js"
 import { asCaller, type Caller } from "../base/effect3.js"
+import * as option from "../base/options.js"
 import type { Loop } from "../loop/loop.js"
 import { loopOf, waitFor } from "../loop/service.js"
 import { isTorn, type Session } from "../loop/session.js"
@@ -49,23 +50,29 @@ export const use = <C, E, A, E2, R>(
   self: PersistentConnection<C, E>,
   f: (connection: C) => Effect.Effect<A, E2, R>,
   options?: UseOptions
-): Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R> =>
-  withSession<C, E, A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R>(self, {
+): Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R> => {
+  option.func("f", f)
+  const { whenDisconnected } = option.read(options, readers)
+  return withSession<C, E, A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R>(self, {
     onSession: (session, caller) =>
       Effect.flatMap(
         session.use(caller, Effect.suspend(() => f(session.connection))),
         (exit) => session.resultOf(exit)
       ),
     onClosed: Effect.fail,
-    onDisconnected: options?.whenDisconnected === "fail" ? () => Effect.fail(loopOf(self).notConnected) : undefined
+    onDisconnected: whenDisconnected === "fail" ? () => Effect.fail(loopOf(self).notConnected) : undefined
   })
+}
+
+const readers = { whenDisconnected: option.optional(option.oneOf("wait", "fail")) }
 
 /** @internal */
 export const useRetrying = <C, E, A, E2, R>(
   self: PersistentConnection<C, E>,
   f: (connection: C) => Effect.Effect<A, E2, R>
-): Effect.Effect<A, E2 | ConnectionClosed<E>, R> =>
-  withSession<C, E, A, E2 | ConnectionClosed<E>, R>(self, {
+): Effect.Effect<A, E2 | ConnectionClosed<E>, R> => {
+  option.func("f", f)
+  return withSession<C, E, A, E2 | ConnectionClosed<E>, R>(self, {
     onSession: (session, caller, again) =>
       Effect.flatMap(session.use(caller, Effect.suspend(() => f(session.connection))), (exit) => {
         if (Exit.isSuccess(exit) || hasDefects(exit.cause)) return exit
@@ -78,6 +85,7 @@ export const useRetrying = <C, E, A, E2, R>(
       }),
     onClosed: Effect.fail
   })
+}
 
 /**
  * Is the connection lost? Asked right after something has failed on it: the watch gets some turns first, as many as a

@@ -89,7 +89,7 @@ class Reception<Connection, Piece, Frame extends { readonly length: number }, E1
           Deferred.unsafeDone(this.hasRead, Exit.void)
         })
       ),
-      // What went wrong is told. Of a fiber that fails Effect logs why, with all that the error carries.
+      // The failure is reported in `closed`. Of a fiber that fails Effect logs why, with all that the error carries.
       Effect.catchAllCause(() => Effect.void)
     )
   }
