@@ -37,7 +37,7 @@ const followers: Readonly<Record<string, (service: Service) => Effect.Effect<unk
     )
 }
 
-const attempts = 300
+const attempts = 120
 /** The bus keeps the last 64 for a subscriber that does not take them; otherwise a few may be still under way. */
 const most = 70
 
