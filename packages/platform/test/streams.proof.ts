@@ -158,7 +158,7 @@ describe.each([webSockets, tcpLines])("a server that numbers its messages ($name
   it.scopedLive("S1: a connection that says something and ends at once is heard like any other", () =>
     Effect.gen(function*() {
       const since = performance.now()
-      const total = cases(20, 500)
+      const total = cases(20, 200)
       const server = yield* numberedServer(transport, (line) => {
         if (line.number > total) return sayTheLastWord(line)
         say(line, new Chance(line.number), 1)
