@@ -38,6 +38,11 @@ const keepAlive = maybe({
 const tooShort: ReadonlyArray<unknown> = [1, 1.5, 5n, 2 ** 53]
 
 type PingOptions = WebSocketConnector.PingOptions
+/** Without any of the options. */
+const isPlain = (value: unknown) =>
+  isRecord(value) && [Object.prototype, null].includes(Object.getPrototypeOf(value)) &&
+  ["interval", "timeout", "missedProbes"].every((option) => !Object.hasOwn(value as object, option))
+
 const isRecord = (value: unknown) => typeof value === "object" && value !== null && !Array.isArray(value)
 
 const messagesKinds = { maxFrameSize: someBytes }
@@ -113,7 +118,7 @@ const table: Record<string, Rows> = {
         receiveHighWaterMark: someBytes,
         receiveLimit: someBytes,
         ping: maybe({
-          takes: (value) => value === false || isRecord(value) && Reflect.ownKeys(value as object).length === 0,
+          takes: (value) => value === false || isPlain(value),
           right: [false, {}]
         })
       },

@@ -19,11 +19,11 @@ import * as Mailbox from "effect/Mailbox"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { heapUsed } from "../model/size.js"
 import { cases, isLong, seed } from "../support/proof.js"
+import { heapUsed } from "../support/size.js"
 
 /** Something that would be seen if it was kept: 16 KiB. */
-const ballast = (number: number): ReadonlyArray<number> => new Array<number>(2_048).fill(number)
+const ballast = (number: number): ReadonlyArray<number> => Array.from({ length: 2_048 }, () => number)
 
 class Failure extends Data.TaggedError("Failure")<{
   readonly number: number
@@ -121,10 +121,14 @@ const start = ({ succeeds }: Scenario) => {
     yield* Effect.forkScoped(PersistentConnection.forEachConnection(service, () => see("forEachConnection")))
     yield* Effect.forkScoped(PersistentConnection.useRetrying(service, () => Effect.never))
     const asking = Effect.exit(service.connectedOrFailedToConnect)
-    yield* Effect.forkScoped(Effect.forever(Effect.zipRight(asking, Effect.zipRight(see("asked"), Effect.sleep(1_000)))))
+    yield* Effect.forkScoped(
+      Effect.forever(Effect.zipRight(asking, Effect.zipRight(see("asked"), Effect.sleep(1_000))))
+    )
     if (succeeds) {
-      const lose = Effect.flatMap(service.connected, (line) =>
-        Effect.sync(() => line.lose(line.number % 2 === 0 ? Exit.void : Exit.fail(failure(line.number)))))
+      const lose = Effect.flatMap(
+        service.connected,
+        (line) => Effect.sync(() => line.lose(line.number % 2 === 0 ? Exit.void : Exit.fail(failure(line.number))))
+      )
       yield* Effect.forkScoped(Effect.forever(Effect.zipRight(Effect.sleep(1_000), lose)))
     }
   })
@@ -139,7 +143,8 @@ const start = ({ succeeds }: Scenario) => {
   return { clock, scope, seen, attempts: () => attempts }
 }
 
-const median = (values: ReadonlyArray<number>): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!
+const median = (values: ReadonlyArray<number>): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!
 
 const windows = 24
 /** In the first windows code is compiled, caches fill, and so do the buffers of slow consumers. */
@@ -188,7 +193,7 @@ describe("the heap is flat, with log, metrics, events, states and streams attach
     const watched = scenario.succeeds
       ? ["log", "onEvent", "release", "events", "state", "current", "stream", "resumableStream", "forEachConnection"]
       : ["log", "onEvent", "events", "state"]
-    for (const what of watched) expect(seen.get(what) ?? 0, what).toBeGreaterThanOrEqual(scenario.total * 0.9)
+    for (const what of watched) expect(`${what} ${(seen.get(what) ?? 0) >= scenario.total * 0.9}`).toBe(`${what} true`)
     expect(growth).toBeLessThan(bytesPerAttempt * between + noise)
 
     const leaving = clock.run(Scope.close(scope, Exit.void))

@@ -86,8 +86,6 @@ const isNegative = (input: unknown): boolean => {
   return Array.isArray(input) && !(input[0] * 1e9 + input[1] >= 0)
 }
 
-const where = (test: Predicate.Predicate<Duration.Duration>) => (input: unknown) => Option.exists(decode(input), test)
-
 const durationWhere = (expected: string, test: (millis: number) => boolean): Reader<Duration.Duration> => {
   const right = value(expected, (input) => Option.exists(decode(input), (decoded) => test(Duration.toMillis(decoded))))
   return (option, input) => Option.getOrThrow(decode(short(option, right(option, input))))
