@@ -85,13 +85,15 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
 
   /**
    * Closes the current connection, and stops or prevents every attempt, also one under way (X1, X2, D1). When it
-   * completes, the last connection has been closed and there will be no other. Later calls wait for the first. It
-   * does not wait for event handlers, nor, called from inside a connect or a finalizer, for these (D7).
+   * completes, the last connection has been closed and there will be no other. Later calls wait for the first. It never
+   * waits for event handlers. Called from inside a look-up, a connect, a finalizer or a use, it waits only until closing
+   * has begun (D7).
    */
   readonly close: Effect.Effect<void>
 
   /**
-   * True from the moment of the first `close`.
+   * True from the moment at which closing begins: at the first `close`, or when the persistent connection closes because
+   * its retry policy gave up, it was aborted, or its last connection has ended.
    */
   readonly isClosed: Effect.Effect<boolean>
 
@@ -114,10 +116,8 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
   readonly current: Subscribable.Subscribable<Option.Option<Connection>>
 
   /**
-   * What is the case now, and how it changes: the read side of a `SubscriptionRef`, which the persistent connection
-   * alone sets, and at the stroke at which the thing happens. Its legal transitions are listed in `ConnectionState`.
-   * `changes` begins with the present state and never ends; a consumer that falls more than 64 states behind loses the
-   * oldest ones.
+   * The present state, and how it changes. The possible transitions are listed in `ConnectionState`. `changes` begins with
+   * the present state and never ends; a consumer that falls more than 64 states behind loses the oldest ones.
    */
   readonly state: Subscribable.Subscribable<ConnectionState<Connection, E>>
 
@@ -511,8 +511,8 @@ export const resumableStream: {
 } = dual(2, streaming.resumableStream)
 
 /**
- * As `close`, but first lets what is being done with `use` finish, for at most the given time. From the moment that it
- * is called nothing new is begun on the connection. Called from inside a `use`, it does not wait for that one.
+ * As `close`, but first lets uses finish, and streams deliver what has arrived (S2), for at most the given time. Nothing
+ * new is begun on the connection from the moment of the call. Called from inside a `use`, it does not wait for that one.
  *
  * @since 0.1.0
  * @category ending
@@ -572,9 +572,9 @@ export interface ConnectionAge {
 
 /**
  * Refreshes every connection when the signal for it has come: its age (`maxAge`), the end of its token, a server that
- * says it will go. The signal may ask since when, in ms, the connection has been established; one is replaced a second
- * after that at the earliest. While a refresh fails it is tried again, and the old connection goes on. Runs until the persistent connection is closed by its owner, and fails
- * with `ConnectionClosed` if it was aborted or gave up.
+ * says it will go. The signal is given the connection and its age. No connection is replaced within its first second, so
+ * a signal that comes at once cannot loop. While a refresh fails it is tried again, and the old connection goes on. Runs
+ * until the persistent connection is closed by its owner, and fails with `ConnectionClosed` if it was aborted or gave up.
  *
  * @example
  * ```ts

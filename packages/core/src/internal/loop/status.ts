@@ -56,7 +56,9 @@ export class Status<C, E> {
     if (previous._tag !== state._tag || previous.since !== state.since) this.enteredAt = at
     this.observers?.forEach((observer) => observer.onTransition?.(previous, state, at))
     this.bus?.publish(state)
-    if (this.ref !== undefined) set(this.ref, connection(state), connection(previous))
+    if (this.ref === undefined || isSame(connection(previous), connection(state))) return
+    // In this turn; only behind a subscriber that is just subscribing it takes one more, and the exit is a defect.
+    Effect.runSyncExit(SubscriptionRef.set(this.ref, connection(state)))
   }
 
   happened(event: ConnectionEvent<C, E>): void {
@@ -109,13 +111,3 @@ export class Status<C, E> {
 }
 
 const isSame = Option.getEquivalence<unknown>(Equivalence.strict())
-
-const set = <C>(
-  ref: SubscriptionRef.SubscriptionRef<Option.Option<C>>,
-  next: Option.Option<C>,
-  previous: Option.Option<C>
-): void => {
-  if (isSame(next, previous)) return
-  // In this turn; only behind a subscriber that is just subscribing it takes one more, and the exit is a defect.
-  Effect.runSyncExit(SubscriptionRef.set(ref, next))
-}

@@ -23,12 +23,8 @@ interface Visit<C, E, A, E2, R> {
   readonly onDisconnected?: (() => Effect.Effect<A, E2>) | undefined
 }
 
-/**
- * Does something with the current session, or with the next one.
- *
- * @internal
- */
-export const withSession = <C, E, A, E2, R>(
+/** Does something with the current session, or with the next one. */
+const withSession = <C, E, A, E2, R>(
   self: PersistentConnection<C, E>,
   { onClosed, onDisconnected, onSession }: Visit<C, E, A, E2, R>
 ): Effect.Effect<A, E2, R> =>
@@ -106,8 +102,7 @@ export const hasBeenLost = <C, E>(
 export const isSuperseded = <C, E>(
   loop: Loop<unknown, C, E, unknown>,
   session: Session<C, E>
-): Effect.Effect<boolean> =>
-  session.supersededBy === undefined ? hasBeenLost(loop, session) : Effect.succeed(true)
+): Effect.Effect<boolean> => session.supersededBy === undefined ? hasBeenLost(loop, session) : Effect.succeed(true)
 
 /** @internal */
 export const hasDefects = (cause: Cause.Cause<unknown>): boolean => Option.isSome(Cause.keepDefects(cause))
