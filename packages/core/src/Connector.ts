@@ -68,7 +68,8 @@ export interface Attempt<out Address> {
   readonly previousAddress: Option.Option<Address>
   /**
    * True if the look-up is to choose another address than that of the current connection, because the server there has
-   * announced that it will go. `Addresses.failover` does so; any other look-up may.
+   * announced that it will go (`RefreshOptions.elsewhere`). It is still true at the first attempt after the loss of that
+   * connection. `Addresses.failover` chooses another address then; any other look-up may.
    */
   readonly elsewhere: boolean
   /** The number of consecutive failed attempts as of now, not as of this attempt: a success resets it (C7). */

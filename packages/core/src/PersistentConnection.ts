@@ -96,7 +96,8 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
   readonly close: Effect.Effect<void>
 
   /**
-   * True from the moment of the first `close`.
+   * True from the moment at which closing begins: at the first `close`, or when the persistent connection closes because
+   * its retry policy gave up, it was aborted, or its last connection has ended.
    */
   readonly isClosed: Effect.Effect<boolean>
 
@@ -516,7 +517,7 @@ export const resumableStream: {
 
 /**
  * As `close`, but first lets uses finish and streams deliver what has arrived, for at most the given time (S2). From the call
- * on nothing new starts on the connection. Called from inside a `use`, it waits only until closing has begun (D7).
+ * on nothing new starts on the connection. Called from inside a `use`, it does not wait for that one (D7).
  *
  * @since 0.1.0
  * @category ending
@@ -576,8 +577,9 @@ export interface ConnectionAge {
 
 /**
  * Refreshes every connection when its signal comes: an age (`maxAge`), the end of a token, a server that announces its
- * shutdown. A connection is never refreshed within its first second, so an immediate signal cannot loop. A refresh that fails
- * is tried again, with a backoff of 1 s to 1 min, and the old connection stays meanwhile.
+ * shutdown. The signal gets the connection and its age. A connection is never refreshed within its first second, so an
+ * immediate signal cannot loop. A refresh that fails is tried again, with a backoff of 1 s to 1 min, and the old connection
+ * stays meanwhile.
  *
  * Runs until the owner closes the persistent connection, and fails with `ConnectionClosed` if it was aborted or gave up.
  *

@@ -392,7 +392,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
       number,
       lastCause,
       previousAddress: this.address,
-      elsewhere: this.elsewhere,
+      elsewhere: this.elsewhere && (number === 1 || this.session !== undefined),
       failedAttempts: Effect.sync(() => this.failedAttempts),
       abort: (error) =>
         Effect.suspend(() => {

@@ -17,12 +17,11 @@ import type {
 } from "../../PersistentConnection.js"
 import * as RetryPolicy from "../../RetryPolicy.js"
 import { interruptAsDefect } from "../base/cause.js"
-import type { AnyFiber } from "../base/effect3.js"
+import { type AnyFiber, asCaller } from "../base/effect3.js"
 import * as option from "../base/options.js"
 import { now, sleepUntil } from "../base/time.js"
 import { loopOf, waitFor } from "../loop/service.js"
 import { forEachSession } from "./following.js"
-import { withSession } from "./using.js"
 
 const refreshDrain = Duration.seconds(30)
 
@@ -124,21 +123,18 @@ export const reconnectNow = <C, E>(
 }
 
 /** Asks the peer whether it is still there, if the connector can; without a good answer the connection is lost. */
-const probe = <C, E>(self: PersistentConnection<C, E>): Effect.Effect<void> => {
-  const loop = loopOf(self)
-  const { probe } = loop.settings.connector
-  if (probe === undefined) return Effect.void
-  return withSession(self, {
-    onSession: (session, caller) =>
-      Effect.map(session.follow(caller, Effect.suspend(() => probe(session.connection))), (exit) => {
-        if (Exit.isFailure(exit) && session.supersededBy === undefined) {
-          loop.connectionLost(session, interruptAsDefect(exit.cause))
-        }
-      }),
-    onClosed: () => Effect.void,
-    onDisconnected: () => Effect.void
+const probe = <C, E>(self: PersistentConnection<C, E>): Effect.Effect<void> =>
+  asCaller((caller) => {
+    const loop = loopOf(self)
+    const { openSession, settings: { connector: { probe } } } = loop
+    if (probe === undefined || openSession === undefined) return Effect.void
+    const probed = openSession.follow(caller, Effect.suspend(() => probe(openSession.connection)))
+    return Effect.map(probed, (exit) => {
+      if (Exit.isFailure(exit) && openSession.supersededBy === undefined) {
+        loop.connectionLost(openSession, interruptAsDefect(exit.cause))
+      }
+    })
   })
-}
 
 /**
  * Break before make: the connection counts as lost, the next attempt is due at once, and no closing handshake is made.

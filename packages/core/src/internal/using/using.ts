@@ -24,12 +24,8 @@ interface Visit<C, E, A, E2, R> {
   readonly onDisconnected?: (() => Effect.Effect<A, E2>) | undefined
 }
 
-/**
- * Does something with the current session, or with the next one.
- *
- * @internal
- */
-export const withSession = <C, E, A, E2, R>(
+/** Does something with the current session, or with the next one. */
+const withSession = <C, E, A, E2, R>(
   self: PersistentConnection<C, E>,
   { onClosed, onDisconnected, onSession }: Visit<C, E, A, E2, R>
 ): Effect.Effect<A, E2, R> =>
