@@ -117,7 +117,7 @@ const reach = ({ options, prepare, reach }: Place, act: (life: Life) => Act) =>
     return life
   })
 
-describe("D7b: who waits for the end of a close", () => {
+describe("D7b: a call of close or closeFinished", () => {
   for (const place of insiders) {
     /** With a release that takes 10 seconds, it is a matter of a moment, whether it returns or is interrupted by the close. */
     const endsAtOnce = (wait: (life: Life) => Effect.Effect<void>) =>
