@@ -603,12 +603,15 @@ describe("options and types", () => {
   it("refuse options that make no sense, with a message that names them", () => {
     const wrong: ReadonlyArray<readonly [() => unknown, string]> = [
       [() => tcp.pipe(Framing.lines({ maxFrameSize: 0 })), "maxFrameSize must be a number of bytes above 0, but is 0"],
-      [() => Framing.lengthPrefixed(tcp, { lengthBytes: 3 as 4 }), "lengthBytes must be one of [1,2,4], but is 3"],
+      [() => Framing.lengthPrefixed(tcp, { lengthBytes: 3 as 4 }), "lengthBytes must be one of 1, 2, 4, but is 3"],
       [
         () => Framing.lengthPrefixed(tcp, { lengthBytes: 1, endianness: "middle" as "big" }),
-        "endianness must be one of [\"big\",\"little\"], but is middle"
+        "endianness must be one of \"big\", \"little\", but is \"middle\""
       ],
-      [() => Framing.lines(tcp, { newline: "\r" as "\n" }), "newline must be one of [\"\\n\",\"\\r\\n\"], but is \r"]
+      [
+        () => Framing.lines(tcp, { newline: "\r" as "\n" }),
+        "newline must be one of \"\\n\", \"\\r\\n\", but is \"\\r\""
+      ]
     ]
     for (const [make, message] of wrong) assert.throws(make, message)
   })

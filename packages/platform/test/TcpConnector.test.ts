@@ -194,14 +194,26 @@ describe("opening a TCP connection", () => {
 
   it.each<[TcpConnector.Options, string]>([
     [{ connectTimeout: -1 }, "connectTimeout must be a duration of 0 or more, but is -1"],
-    [{ keepAlive: "-1 seconds" }, "keepAlive must be a duration of 0 or more, but is -1 seconds"],
-    [{ keepAlive: 0 }, "keepAlive must be a duration from 1 second to 32767 seconds, but is 0"],
-    [{ keepAlive: "999 millis" }, "keepAlive must be a duration from 1 second to 32767 seconds, but is 999 millis"],
-    [{ keepAlive: "10 hours" }, "keepAlive must be a duration from 1 second to 32767 seconds, but is 10 hours"],
+    [
+      { keepAlive: "-1 seconds" },
+      "keepAlive must be a duration from 1 second to 32767 seconds, infinite or false, but is \"-1 seconds\""
+    ],
+    [{ keepAlive: 0 }, "keepAlive must be a duration from 1 second to 32767 seconds, infinite or false, but is 0"],
+    [
+      { keepAlive: "999 millis" },
+      "keepAlive must be a duration from 1 second to 32767 seconds, infinite or false, but is \"999 millis\""
+    ],
+    [
+      { keepAlive: "10 hours" },
+      "keepAlive must be a duration from 1 second to 32767 seconds, infinite or false, but is \"10 hours\""
+    ],
     [{ receiveHighWaterMark: 0 }, "receiveHighWaterMark must be a number of bytes above 0, but is 0"],
-    [{ noDelay: "yes" as never }, "noDelay must be true or false, but is yes"],
-    [{ keepAlive: true as never }, "keepAlive must be a duration of 0 or more, but is true"],
-    [5 as never, "options must be an object, but is 5"]
+    [{ noDelay: "yes" as never }, "noDelay must be true or false, but is \"yes\""],
+    [
+      { keepAlive: true as never },
+      "keepAlive must be a duration from 1 second to 32767 seconds, infinite or false, but is true"
+    ],
+    [5 as never, "options must be an object of options, but is of type number"]
   ])("options %o make no sense", (options, message) => {
     assert.throws(() => TcpConnector.make(options), message)
   })

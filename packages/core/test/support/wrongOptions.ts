@@ -18,7 +18,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 
 /** No message may show it. */
-const secret = "hunter2"
+export const secret = "hunter2"
 
 const throws = () => {
   throw new TypeError(secret)
@@ -36,7 +36,7 @@ class Account {
 }
 
 /** Values of all kinds. Each is right for a few options only. */
-const values: Record<string, unknown> = {
+export const values: Record<string, unknown> = {
   "undefined": undefined,
   "null": null,
   "true": true,
@@ -198,9 +198,9 @@ export const maybe = ({ right, takes }: Kind): Kind => ({
 
 const areOptional = (kindsOf: object): boolean => Object.values(kindsOf).every((kind) => kindOf(kind).takes(undefined))
 
-const isEmpty = (value: unknown): boolean =>
-  typeof value === "object" && value !== null && Reflect.ownKeys(value).length === 0 &&
-  [Object.prototype, null].includes(Object.getPrototypeOf(value))
+const hasNoOption = (kindsOf: object, value: unknown): boolean =>
+  typeof value === "object" && value !== null && [Object.prototype, null].includes(Object.getPrototypeOf(value)) &&
+  Reflect.ownKeys(value).every((key) => !Object.hasOwn(kindsOf, key))
 
 /** What reading a value throws, as with a proxy, is no option. */
 const isWrong = ({ kind }: Row) => (value: unknown): boolean => {
@@ -233,7 +233,7 @@ export const optionsOf = <O extends object>(
   {
     option: "",
     kind: {
-      takes: (value) => areOptional(kindsOf) && (value === undefined || isEmpty(value)),
+      takes: (value) => areOptional(kindsOf) && (value === undefined || hasNoOption(kindsOf, value)),
       right: [good]
     },
     give

@@ -489,6 +489,19 @@ describe("S1: ended connections that wait to be delivered", () => {
       expect([refreshing.isWaiting, server.lines.length]).toEqual([false, 3])
     }))
 
+  it.scoped("T1: do not hasten the attempt after the one that has waited for them", () =>
+    Effect.gen(function*() {
+      const life = yield* beginTalking({ maxUndelivered: 1 }, (line, inboxes) => {
+        inboxes.say(line, "a", "b", "c")
+        inboxes.end(line)
+      })
+      yield* consume(life, 55)
+      life.server.refuse("no")
+      yield* pass(135)
+      // It waits while "a" and "b" are worked on.
+      expect(life.server.attempts).toEqual([0, 110, 120, 130])
+    }))
+
   it.scoped("do not keep it from closing", () =>
     Effect.gen(function*() {
       const life = yield* piledUp(1)

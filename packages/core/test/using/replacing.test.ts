@@ -4,6 +4,7 @@ import * as ConnectionMetrics from "@persistent-connection/core/ConnectionMetric
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
@@ -101,6 +102,22 @@ describe("maxAge", () => {
       yield* pass(50 * 60)
       yield* askNow(PersistentConnection.refreshWhen(service, PersistentConnection.maxAge("1 hour", { jitter: 0 })))
       yield* pass(9 * 60)
+      expect(server.lines.length).toBe(1)
+      yield* pass(60)
+      expect(server.lines.length).toBe(2)
+    }))
+
+  it.scoped("T4, T5: is measured by the clock of the persistent connection, whatever that of the caller", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      const own = yield* Effect.clock
+      // Clocks share no origin of their monotonic time.
+      const other: Clock.Clock = Object.create(own, {
+        unsafeCurrentTimeNanos: { value: () => own.unsafeCurrentTimeNanos() + 3_600_000_000_000n }
+      })
+      const whenOld = PersistentConnection.maxAge("1 hour", { jitter: 0 })
+      yield* askNow(Effect.withClock(PersistentConnection.refreshWhen(service, whenOld), other))
+      yield* pass(59 * 60)
       expect(server.lines.length).toBe(1)
       yield* pass(60)
       expect(server.lines.length).toBe(2)

@@ -12,7 +12,7 @@ import { askNow, begin, type Line, pass, refuse, Refused, settle, sleep } from "
 import { it } from "../support/virtualTime.js"
 import { Consumer, Feed } from "./Feed.js"
 
-const { refresh, resumableStream } = PersistentConnection
+const { refresh, resumableStream, use } = PersistentConnection
 
 describe("S3: resumableStream", () => {
   const resumedFrom = () => {
@@ -303,6 +303,37 @@ describe("S3: resumableStream", () => {
         yield* pass(60)
         expect(diary.at(-1)).toBe("70 Connected 3")
         expect(asked.isWaiting).toBe(true)
+      }))
+
+    it.scoped("is no loss with `whenRefused` \"reconnect\" on a connection that was replaced: its uses are drained", () =>
+      Effect.gen(function*() {
+        const { service } = yield* begin()
+        yield* settle
+        const used = yield* askNow(use(service, () => Effect.as(sleep(20), "done")))
+        yield* askNow(Stream.runDrain(resumableStream(service, {
+          subscribe: ({ number }) =>
+            number === 1 ? Effect.zipRight(sleep(0.5), refuse("no")) : Effect.succeed(Stream.never),
+          cursor: (n: number) => n,
+          whenRefused: "reconnect"
+        })))
+        yield* refresh(service)
+        yield* pass(20)
+        expect(used.answer).toBe("done")
+      }))
+
+    it.scoped("D13: does not hide with `whenRefused` \"reconnect\" how the connection has ended by itself", () =>
+      Effect.gen(function*() {
+        const { diary, service } = yield* begin()
+        yield* settle
+        yield* askNow(Stream.runDrain(resumableStream(service, {
+          subscribe: (line) => {
+            line.drop(Exit.fail(new Refused({ text: "kicked" })))
+            return Effect.as(refuse("broken pipe"), Stream.never)
+          },
+          cursor: (n: number) => n,
+          whenRefused: "reconnect"
+        })))
+        expect(diary.at(-1)).toBe("0 Disconnected 1 kicked")
       }))
 
     it.scoped("does not hide a defect with `whenRefused` \"reconnect\"", () =>

@@ -87,15 +87,15 @@ const isNegative = (input: unknown): boolean => {
 }
 
 const durationWhere = (expected: string, test: (millis: number) => boolean): Reader<Duration.Duration> => {
-  const where = (test: Predicate.Predicate<Duration.Duration>) => (input: unknown) => Option.exists(decode(input), test)
-  const right = value(expected, where((decoded) => test(Duration.toMillis(decoded))))
-  const short = value("infinite, or at most 285,000 years", where(isShort))
+  const right = value(expected, (input) => Option.exists(decode(input), (decoded) => test(Duration.toMillis(decoded))))
   return (option, input) => Option.getOrThrow(decode(short(option, right(option, input))))
 }
 
-/** Moments this far away are still counted in whole ms. */
+/** A longer time, added to the present moment, would not be counted in whole ms. */
 const isShort = (decoded: Duration.Duration): boolean =>
   !Duration.isFinite(decoded) || Duration.toMillis(decoded) <= 9e15
+
+const short = value("infinite, or at most 285,000 years", (input) => Option.exists(decode(input), isShort))
 
 /**
  * A duration of 0 or more, which may be infinite.
@@ -167,6 +167,8 @@ type Read<O, R> = {
   readonly [K in keyof O & keyof R]: R[K] extends Guard ? O[K] : R[K] extends Reader<infer A> ? A : never
 }
 
+const inGroup = (name: string, group: string | undefined): string => group === undefined ? name : `${group}.${name}`
+
 const isPlain = (input: object): boolean => [Object.prototype, null].includes(Object.getPrototypeOf(input))
 
 /**
@@ -176,15 +178,17 @@ const isPlain = (input: object): boolean => [Object.prototype, null].includes(Ob
  */
 export const read = <O extends object, R extends Readers<O>>(
   options: O = Object.create(null),
-  readers: R
+  readers: R,
+  group?: string
 ): Read<O, R> => {
   // What is of a class, as a date, a promise or an effect is, must have at least one of the options.
   const hasOptions = (input: unknown) =>
     Predicate.isRecord(input) && (isPlain(input) || Object.keys(readers).some((option) => option in input))
-  kind("an object of options", hasOptions)("options", options)
-  const values = Object.entries<Reader<unknown>>(readers).map(([option, reader]) => {
+  kind("an object of options", hasOptions)(group ?? "options", options)
+  const values = Object.entries<Reader<unknown>>(readers).map(([name, reader]) => {
+    const option = inGroup(name, group)
     const unreadable = () => refuse(option, "readable", "a getter that throws")
-    return [option, reader(option, attempt(() => Reflect.get(options, option), unreadable))]
+    return [name, reader(option, attempt(() => Reflect.get(options, name), unreadable))]
   })
   return Object.fromEntries(values) as Read<O, R>
 }

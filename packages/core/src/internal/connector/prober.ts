@@ -11,7 +11,7 @@ import * as MetricBoundaries from "effect/MetricBoundaries"
 import * as Option from "effect/Option"
 import type * as Random from "effect/Random"
 
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import type { HealthCheckOptions, Monitor, MonitorOptions } from "../../Connector.js"
 import { interruptAsDefect } from "../base/cause.js"
 import { type AnyFiber, bareFork, interrupt, makeMark, withMark } from "../base/effect3.js"

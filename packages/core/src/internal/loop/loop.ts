@@ -97,10 +97,9 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
   }
 
   private attempt(): void {
-    this.attemptBegunAt = this.now
     this.cycle.attempt++
     const dial = new Dial(this, this.describeAttempt(this.cycle.attempt, this.state.lastCause), {
-      ready: this.draining.hasRoom,
+      ready: Effect.map(this.draining.hasRoom, () => void (this.attemptBegunAt = this.now)),
       onAddress: (address) => this.obtained(address),
       onDeadline: (at) => this.showConnecting(at),
       onConnected: (connection, scope) => {
@@ -193,9 +192,9 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     if (phase._tag !== "Connected" || this.ending !== undefined || phase.session.endedWith !== undefined) return
     const { replacement, session } = phase
     if (replacement.dial !== undefined) return
-    const begunAt = this.now
+    let begunAt: number
     replacement.begin(this, this.describeAttempt(replacement.failures + 1, replacement.lastCause), {
-      ready: this.draining.hasRoom,
+      ready: Effect.map(this.draining.hasRoom, () => void (begunAt = this.now)),
       onAddress: (address) => Effect.sync(() => void (this.address = Option.some(address))),
       onConnected: (connection, scope) => {
         this.retry.lived(this.now - session.establishedAt)

@@ -34,6 +34,8 @@ export const forEachSession = <C, E, E2, R>(
   type Result = Effect.Effect<void, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>>
 
   return asCaller((caller) => {
+    // It waits for connections, also when it finds one each time (D7a).
+    loop.fibers.letHandlersGo(caller.fiber)
     // A session that comes while this waits is not skipped, even if it has ended by now.
     const from = (arrived?: Session<C, E>): Result => {
       const session = arrived ?? loop.openSession

@@ -63,21 +63,19 @@ export const refreshWhen = <C, E, R>(
   options?: RefreshOptions
 ): Effect.Effect<void, ConnectionClosed<E>, Exclude<R, Scope.Scope>> => {
   option.func("signal", signal)
+  const loop = loopOf(self)
+  const { clock } = loop
   const refreshed = Effect.retry(refresh(self, options), {
     schedule: refreshRetry,
     // The last connection stays until it ends.
-    while: () => !loopOf(self).willNotReconnect
+    while: () => !loop.willNotReconnect
   })
-  return Effect.flatMap(
-    Effect.clock,
-    (clock) =>
-      forEachSession(
-        self,
-        ({ connection, establishedAt }) =>
-          Effect.suspend(() => signal(connection, ageSince(clock, establishedAt))).pipe(
-            Effect.zipRight(sleepUntil(clock, establishedAt + minAge)),
-            Effect.zipRight(Effect.ignore(refreshed))
-          )
+  return forEachSession(
+    self,
+    ({ connection, establishedAt }) =>
+      Effect.suspend(() => signal(connection, ageSince(clock, establishedAt))).pipe(
+        Effect.zipRight(sleepUntil(clock, establishedAt + minAge)),
+        Effect.zipRight(Effect.ignore(refreshed))
       )
   )
 }

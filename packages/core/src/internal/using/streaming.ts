@@ -278,8 +278,10 @@ export const resumableStream = <C, E, A, Cursor, E2, R, E3, R2>(
         const { connection, generation } = session
         const subscribed = yield* Effect.exit(subscribe(connection, cursor))
         if (Exit.isFailure(subscribed)) {
-          if (whenRefused === "reconnect" && !hasDefects(subscribed.cause)) {
-            loopOf(self).connectionLost(session, Cause.die(Cause.squash(subscribed.cause)))
+          const loop = loopOf(self)
+          // One that has ended by itself keeps its own cause (D13).
+          if (whenRefused === "reconnect" && !hasDefects(subscribed.cause) && !(yield* isSuperseded(loop, session))) {
+            loop.connectionLost(session, Cause.die(Cause.squash(subscribed.cause)))
           }
           return yield* subscribed
         }

@@ -1,0 +1,203 @@
+/**
+ * Does the heap stay flat while attempts fail and connections are lost, with everything attached that can watch them? In
+ * virtual time: what would take a day takes as long as the work in it.
+ */
+import { VirtualClock } from "#internal/testing/virtualClock.js"
+import { describe, expect, it } from "@effect/vitest"
+import * as ConnectionLog from "@persistent-connection/core/ConnectionLog"
+import * as ConnectionMetrics from "@persistent-connection/core/ConnectionMetrics"
+import * as Connector from "@persistent-connection/core/Connector"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
+import * as Mailbox from "effect/Mailbox"
+import * as Random from "effect/Random"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { cases, isLong, seed } from "../support/proof.js"
+import { heapUsed } from "../support/size.js"
+
+/** Something that would be seen if it was kept: 16 KiB. */
+const ballast = (number: number): ReadonlyArray<number> => Array.from({ length: 2_048 }, () => number)
+
+class Failure extends Data.TaggedError("Failure")<{
+  readonly number: number
+  readonly ballast: ReadonlyArray<number>
+}> {
+  override get message(): string {
+    return `failure ${this.number}`
+  }
+}
+
+const failure = (number: number) => new Failure({ number, ballast: ballast(number) })
+
+const inbox = () => Effect.runSync(Mailbox.make<number, Failure>())
+
+class Line {
+  readonly ballast: ReadonlyArray<number>
+  /** Two subscriptions. */
+  readonly inboxes = [inbox(), inbox()] as const
+  isLost = false
+  readonly lost = Effect.runSync(Deferred.make<void, Failure>())
+
+  constructor(readonly number: number) {
+    this.ballast = ballast(number)
+  }
+
+  lose(exit: Exit.Exit<void, Failure>): void {
+    this.isLost = true
+    this.inboxes.forEach((inbox) => inbox.unsafeDone(exit))
+    Deferred.unsafeDone(this.lost, exit)
+  }
+}
+
+interface Scenario {
+  readonly what: string
+  /** One a second, in virtual time. */
+  readonly total: number
+  readonly succeeds: boolean
+}
+
+/** A persistent connection, and everybody who can watch or use it. Each kind of watcher counts what it sees. */
+const start = ({ succeeds }: Scenario) => {
+  const clock = new VirtualClock()
+  const seen = new Map<string, number>()
+  const see = (what: string) => Effect.sync(() => void seen.set(what, (seen.get(what) ?? 0) + 1))
+  const logger = Logger.map(Logger.stringLogger, (line) => {
+    if (line.length > 0) Effect.runSync(see("log"))
+  })
+  const scope = Effect.runSync(Scope.make())
+  let attempts = 0
+  const connector = Connector.make({
+    connect: (_: string) =>
+      Effect.suspend(() => {
+        const number = ++attempts
+        if (!succeeds) return Effect.fail(failure(number))
+        return Effect.acquireRelease(
+          Effect.sync(() => {
+            const line = new Line(number)
+            line.inboxes.forEach((inbox) => inbox.unsafeOfferAll([1, 2, 3]))
+            return line
+          }),
+          () => see("release")
+        )
+      }),
+    closed: (line: Line) => Deferred.await(line.lost),
+    isClosed: (line) => line.isLost
+  })
+  const program = Effect.gen(function*() {
+    const service = yield* PersistentConnection.make({
+      serverName: "heap",
+      address: Effect.sync(() => `address ${attempts}`),
+      connector,
+      retry: RetryPolicy.fixed("1 second"),
+      minUptime: 0,
+      onEvent: () => see("onEvent")
+    })
+    yield* ConnectionLog.track(service)
+    yield* ConnectionMetrics.track(service)
+    // Nobody takes from this one.
+    yield* service.subscribe
+    const consume = <A, E>(what: string, stream: Stream.Stream<A, E>, work: Effect.Effect<void> = Effect.void) =>
+      Effect.forkScoped(Stream.runForEach(stream, () => Effect.zipRight(see(what), work)))
+    yield* consume("events", service.events)
+    yield* consume("events, slowly", service.events, Effect.sleep("7 seconds"))
+    yield* consume("state", service.state.changes)
+    yield* consume("state, slowly", service.state.changes, Effect.sleep("7 seconds"))
+    yield* consume("current", service.current.changes)
+    yield* consume("stream", PersistentConnection.stream(service, ({ inboxes }) => Mailbox.toStream(inboxes[0])))
+    yield* consume(
+      "resumableStream",
+      PersistentConnection.resumableStream(service, {
+        subscribe: ({ inboxes }) => Effect.succeed(Mailbox.toStream(inboxes[1])),
+        cursor: (number) => number
+      })
+    )
+    yield* Effect.forkScoped(PersistentConnection.forEachConnection(service, () => see("forEachConnection")))
+    yield* Effect.forkScoped(PersistentConnection.useRetrying(service, () => Effect.never))
+    const asking = Effect.exit(service.connectedOrFailedToConnect)
+    yield* Effect.forkScoped(
+      Effect.forever(Effect.zipRight(asking, Effect.zipRight(see("asked"), Effect.sleep(1_000))))
+    )
+    if (succeeds) {
+      const lose = Effect.flatMap(
+        service.connected,
+        (line) => Effect.sync(() => line.lose(line.number % 2 === 0 ? Exit.void : Exit.fail(failure(line.number))))
+      )
+      yield* Effect.forkScoped(Effect.forever(Effect.zipRight(Effect.sleep(1_000), lose)))
+    }
+  })
+  const made = clock.run(program.pipe(
+    Scope.extend(scope),
+    Logger.withMinimumLogLevel(LogLevel.Info),
+    Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
+    Effect.withRandom(Random.make(seed))
+  ))
+  clock.flush()
+  expect(made.unsafePoll()).toEqual(Exit.void)
+  return { clock, scope, seen, attempts: () => attempts }
+}
+
+const median = (values: ReadonlyArray<number>): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!
+
+const windows = 24
+/** In the first windows code is compiled, caches fill, and so do the buffers of slow consumers. */
+const warmUp = 6
+
+/**
+ * What is kept for each attempt would cost a pointer at least, 8 bytes, and in most cases an object of 24 bytes or more
+ * beside it. Half a pointer is therefore nothing.
+ */
+const bytesPerAttempt = 4
+
+/**
+ * What V8 itself gives and takes, however long that goes on. The short form does not get beyond the warm-up: it sees only
+ * whether whole connections or errors are kept, by their ballast.
+ */
+const noise = isLong ? 128 * 1024 : 1024 * 1024
+
+describe("the heap is flat, with log, metrics, events, states and streams attached", () => {
+  it.each<Scenario>([
+    { what: "failed attempts", total: cases(960, 100_000), succeeds: false },
+    { what: "lost connections", total: cases(480, 20_000), succeeds: true }
+  ])("over $total $what", async (scenario) => {
+    const { attempts, clock, scope, seen } = start(scenario)
+    const began = performance.now()
+    const perWindow = Math.ceil(scenario.total / windows)
+    const heaps: Array<number> = []
+    for (let window = 1; window <= windows; window++) {
+      for (let second = 0; second < perWindow; second++) {
+        clock.advanceTo(clock.now + 1_000)
+        // `current` is set by fibers that have Effect's own scheduler.
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+      heaps.push(heapUsed())
+    }
+    const third = (windows - warmUp) / 3
+    const growth = median(heaps.slice(-third)) - median(heaps.slice(warmUp, warmUp + third))
+    const between = 2 * third * perWindow
+    const seconds = ((performance.now() - began) / 1_000).toFixed(1)
+    // oxlint-disable-next-line no-console -- For people who read the output.
+    console.log(
+      `${attempts()} ${scenario.what}: ${(growth / between).toFixed(2)} bytes each, from ${
+        heaps.map((heap) => (heap / 2 ** 20).toFixed(2)).join(" ")
+      } MiB; ${seconds} s, seed ${seed}`
+    )
+    expect(attempts()).toBeGreaterThanOrEqual(scenario.total)
+    const watched = scenario.succeeds
+      ? ["log", "onEvent", "release", "events", "state", "current", "stream", "resumableStream", "forEachConnection"]
+      : ["log", "onEvent", "events", "state"]
+    for (const what of watched) expect(`${what} ${(seen.get(what) ?? 0) >= scenario.total * 0.9}`).toBe(`${what} true`)
+    expect(growth).toBeLessThan(bytesPerAttempt * between + noise)
+
+    const leaving = clock.run(Scope.close(scope, Exit.void))
+    clock.advanceTo(clock.now + 60_000)
+    expect(leaving.unsafePoll()).not.toBeNull()
+  })
+})
