@@ -114,7 +114,7 @@ describe("the layer", () => {
       }).pipe(Effect.provide(Layer.provide(PricesLive, layer)))
     }))
 
-  it.effect("D8: is memoised: all who need it share one connection, which closes once", () =>
+  it.effect("D8: is memoised: all users share one connection, which closes once", () =>
     Effect.gen(function*() {
       class Quotes extends Context.Tag("app/Quotes")<Quotes, PriceFeed>() {}
       class Charts extends Context.Tag("app/Charts")<Charts, PriceFeed>() {}

@@ -459,7 +459,7 @@ describe("`changes`", () => {
       expect(slow.slice(-64)).toEqual(fast.slice(-64))
     }))
 
-  it.scoped("A2: who subscribes in the middle of a transition misses none, and none comes twice or out of order", () =>
+  it.scoped("A2: a subscriber that comes in the middle of a transition misses no state, and gets none twice or out of order", () =>
     Effect.gen(function*() {
       // A consumer that yields between any two of its steps subscribes in the middle of everything.
       for (let steps = 15; steps < 60; steps += 4) {

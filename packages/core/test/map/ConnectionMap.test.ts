@@ -25,7 +25,7 @@ it.scoped("a connection is made on first use, and shared", () =>
     expect(JSON.parse(JSON.stringify(map))).toEqual({ _id: "ConnectionMap", keys: ["a", "b"] })
   }))
 
-it.scoped("those who ask for the first time at the same time get the same one", () =>
+it.scoped("concurrent first users of a key get the same connection", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     const map = yield* ConnectionMap.make({ options })
@@ -36,7 +36,7 @@ it.scoped("those who ask for the first time at the same time get the same one", 
     expect(devices.opened).toEqual(["a"])
   }))
 
-it.scoped("it is released with its last user's scope, and made anew for the next", () =>
+it.scoped("it is released with its last user's scope, and made anew for the next user", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     const map = yield* ConnectionMap.make({ options })
@@ -66,7 +66,7 @@ it.scoped("it is kept while it idles, and used again, and released when it has i
     expect(yield* Effect.scoped(connected(map, "a"))).not.toBe(first)
   }))
 
-it.scoped("what is invalidated is made anew for the next, and stays with those who have it", () =>
+it.scoped("an invalidated connection is made anew for the next user, and stays with those that have it", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     const map = yield* ConnectionMap.make({ options, idleTimeToLive: "1 minute" })
@@ -92,7 +92,7 @@ it.effect("leaving the scope closes all of them, also those that idle", () =>
     expect(devices.released.sort()).toEqual(["a", "b"])
   }))
 
-it.scoped("no more attempts are under way at once than allowed, and waiting for one's turn is not too long", () =>
+it.scoped("no more attempts are under way at once than allowed, and the wait for a permit does not count as time of the attempt", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     devices.takes = 20_000
@@ -108,7 +108,7 @@ it.scoped("no more attempts are under way at once than allowed, and waiting for 
     expect([0, 2, 4].map((from) => devices.opened.slice(from, from + 2).sort().join(""))).toEqual(["ab", "cd", "ef"])
   }))
 
-it.scoped("whose turn it is goes by who came first, and who leaves the queue takes no turn with them", () =>
+it.scoped("permits go to the longest waiter, and a waiter that leaves takes none", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     devices.takes = 10_000
@@ -213,7 +213,7 @@ it.scoped("leaving the scope ends the timer of those that idle", () =>
     expect(clock.sleepers).toBe(0)
   }))
 
-it.scoped("a new one does not wait for the end of the old one, which whoever invalidates it does", () =>
+it.scoped("invalidate waits for the end of the old connection; a new one does not", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     const map = yield* ConnectionMap.make({
@@ -239,7 +239,7 @@ it.scoped("a new one does not wait for the end of the old one, which whoever inv
     expect(yield* ConnectionMap.keys(map)).toEqual(["a"])
   }))
 
-it.effect("whoever asks when the scope of the map has been left gets one that is closed, and nothing is opened", () =>
+it.effect("after the scope of the map has been left it gives closed connections, and opens nothing", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     const map = yield* Effect.scoped(ConnectionMap.make({ options }))

@@ -294,7 +294,7 @@ describe("S1: a connection's stream that does not end by itself", () => {
       expect(after).toBe(21)
     }))
 
-  it.scoped("is left so, too, if its connection came and went while the consumer was busy", () =>
+  it.scoped("is left in the same way if its connection came and went while the consumer was busy", () =>
     Effect.gen(function*() {
       const life = yield* connectedForAMinute
       const { server, service } = life

@@ -109,7 +109,7 @@ describe("refresh", () => {
       expect(ends).toEqual([1, 2, 3])
     }))
 
-  it.scoped("ends the draining at once when the old connection is lost, and says so to who uses it", () =>
+  it.scoped("ends draining at once when the old connection is lost, and its uses fail with the loss", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* settle
@@ -157,7 +157,7 @@ describe("refresh", () => {
       expect(open).toBe(0)
     }))
 
-  it.scoped("several at once are one", () =>
+  it.scoped("several refreshes at the same time make one attempt", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* settle
@@ -256,7 +256,7 @@ describe("refresh", () => {
       expect(released(life)).toEqual([1])
     }))
 
-  it.scoped("fails if there is to be no other connection, also if that is said meanwhile; the old one goes on", () =>
+  it.scoped("fails if there will be no other connection, also if that is decided meanwhile; the old one goes on", () =>
     Effect.gen(function*() {
       const last = yield* begin()
       const aborted = yield* begin()
@@ -652,7 +652,7 @@ describe("reconnectNow", () => {
       expect(yield* currentLine(life)).toBe(1)
     }))
 
-  it.scoped("with replace, replaces the connection, make before break, without waiting for it", () =>
+  it.scoped("with `refresh`, replaces the connection, make before break, without waiting for it", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* settle

@@ -79,7 +79,7 @@ describe("stream", () => {
       expect(asked.isWaiting).toBe(true)
     }))
 
-  it.scoped("does so without isClosed, too", () =>
+  it.scoped("goes on then without isClosed, too", () =>
     Effect.gen(function*() {
       const connector = Connector.make({
         connect: () => Deferred.make<void, Refused>(),

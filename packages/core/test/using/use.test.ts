@@ -414,7 +414,7 @@ describe("use", () => {
       yield* pass(5)
     }))
 
-  it.scoped("answers those who wait when it closes, with the reason", () =>
+  it.scoped("fails with the reason if it closes while a caller waits", () =>
     Effect.gen(function*() {
       const waits = (life: Life) => askNow(use(life.service, () => Effect.void))
       const closed = yield* begin({}, ({ server }) => server.refuse("no"))
