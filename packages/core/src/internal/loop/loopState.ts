@@ -76,11 +76,9 @@ export abstract class LoopState<C, E> {
 
   /** The error for `whenDisconnected: "fail"`. A dead connection counts as lost, even before its end is reported. */
   get notConnected(): NotConnected<E> {
-    const { settings: { serverName }, state: { generation, lastCause } } = this
-    const { failedAttempts, session } = this
-    return session === undefined
-      ? new NotConnected({ serverName, generation, failedAttempts, lastCause })
-      : new NotConnected({ serverName, generation, failedAttempts: 0, lastCause: Option.some(session.loss) })
+    const { failedAttempts, session, settings: { serverName }, state: { generation, lastCause } } = this
+    const cause = session === undefined ? lastCause : Option.some(session.loss)
+    return new NotConnected({ serverName, generation, failedAttempts, lastCause: cause })
   }
 
   /** The error for every caller once closing has begun. */

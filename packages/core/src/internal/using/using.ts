@@ -86,10 +86,8 @@ export const useRetrying = <C, E, A, E2, R>(
 /**
  * Is the connection lost? Asked right after something has failed on it: the watch gets some turns first, as many as a
  * `closed` takes that is made of a few combinators, in which it notices a loss that has happened already.
- *
- * @internal
  */
-export const hasBeenLost = <C, E>(
+const hasBeenLost = <C, E>(
   loop: Loop<unknown, C, E, unknown>,
   session: Session<C, E>,
   turns = 32
