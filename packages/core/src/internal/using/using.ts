@@ -101,7 +101,7 @@ const hasBeenLost = <C, E>(
   })
 
 /**
- * Is it not the connection to follow any more? Asked as `hasBeenLost` is.
+ * Is the connection lost or replaced? Asked right after something has failed on it, as above.
  *
  * @internal
  */
