@@ -71,12 +71,14 @@ export const kind = (expected: string, test: Predicate.Predicate<unknown>): Guar
 export const optional = (guard: Guard): Guard => (option, input) => input === undefined ? input : guard(option, input)
 
 /**
- * An option that may be left out, and what is read then.
+ * An option that may be left out, and its default, which is read once.
  *
  * @internal
  */
-export const withDefault = <A>(reader: Reader<A>, otherwise: unknown): Reader<A> => (option, input) =>
-  reader(option, input === undefined ? otherwise : input)
+export const withDefault = <A>(reader: Reader<A>, otherwise: unknown): Reader<A> => {
+  const read = reader("default", otherwise)
+  return (option, input) => input === undefined ? read : reader(option, input)
+}
 
 const decode = (input: unknown): Option.Option<Duration.Duration> =>
   isNegative(input) ? Option.none() : Duration.decodeUnknown(input)
