@@ -220,11 +220,11 @@ describe("opening a TCP connection", () => {
 })
 
 /** In how many seconds, rounded up, Linux will ask the peer whether it is still there; undefined if it will not. */
-const keepAliveOf = (localPort: number): number | undefined => {
-  const hex = localPort.toString(16).toUpperCase().padStart(4, "0")
-  const line = readFileSync("/proc/net/tcp", "latin1").split("\n").find((line) =>
-    line.includes(`0100007F:${hex} 0100007F`)
+const keepAliveOf = ({ localPort, remotePort }: Net.Socket): number | undefined => {
+  const [local, remote] = [localPort, remotePort].map((port = 0) =>
+    `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`
   )
+  const line = readFileSync("/proc/net/tcp", "latin1").split("\n").find((line) => line.includes(`${local} ${remote}`))
   const [, hundredths] = / 02:([0-9A-F]{8}) /.exec(line ?? "") ?? []
   return hundredths === undefined ? undefined : Math.ceil(parseInt(hundredths, 16) / 100)
 }
@@ -242,7 +242,7 @@ describe.runIf(process.platform === "linux")("the system", () => {
       const sockets = yield* netSockets
       const server = yield* tcpServer()
       yield* open(server.port, { keepAlive })
-      assert.strictEqual(keepAliveOf(sockets[0]?.localPort ?? 0), seconds)
+      assert.strictEqual(keepAliveOf(sockets[0]!), seconds)
     }))
 })
 
