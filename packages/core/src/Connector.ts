@@ -58,8 +58,8 @@ export interface Attempt<out Address> {
   /** The number of the connection that this attempt would establish, from 1. */
   readonly generation: number
   /**
-   * The number of the attempt within its cycle, from 1. In a `refresh`: one more than the number of consecutive
-   * failures of refreshes.
+   * The number of the attempt within its cycle, from 1. In a `refresh`: 1 plus the number of failed refreshes of the
+   * current connection.
    */
   readonly number: number
   /**
