@@ -103,7 +103,10 @@ export interface Peer {
    */
   readonly fallSilent: Effect.Effect<void>
 
-  /** Waits until the client has closed the connection, and gives the code and the text; 1006 if it gave none. */
+  /**
+   * Waits until the client has closed the connection, and gives the code and the text: 1005 for a close without a code,
+   * 1006 if the client broke the connection.
+   */
   readonly closedByClient: Effect.Effect<{ readonly code: number; readonly reason: string }>
 }
 
