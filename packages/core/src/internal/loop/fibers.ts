@@ -10,7 +10,7 @@ interface HandlerCall {
   readonly letGo: () => void
 }
 
-/** How a fiber got inside a persistent connection (D7). `outer` is that of the fiber which made or used it. */
+/** How a fiber got inside a persistent connection (D7). `outer` is the origin of the fiber that made or used that. */
 interface Origin {
   readonly fibers: unknown
   readonly handler: HandlerCall | undefined
