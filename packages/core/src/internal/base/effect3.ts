@@ -211,7 +211,7 @@ const hasChanged = (
   for (const [ref, [[, value]]] of now) {
     if (ref !== FiberRef.currentRuntimeFlags && value !== locals.get(ref)?.[0][1]) return true
   }
-  // Also true for a fiber that has ended.
+  // A fiber that has ended has the flag `WindDown`, which does not count.
   const flags = RuntimeFlags.disable(fiber.getFiberRef(FiberRef.currentRuntimeFlags), RuntimeFlags.WindDown)
   return flags !== runtimeFlags
 }

@@ -21,7 +21,7 @@ export const never: Effect.Effect<never> = Effect.async<never>((_) => {})
 export const now = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / 1_000_000
 
 /**
- * Converts a moment of monotonic time, as of now, to ms of the clock's wall time, for people.
+ * Converts a moment of monotonic time to ms of the clock's wall time, for people. Exact only as of now.
  *
  * @internal
  */
