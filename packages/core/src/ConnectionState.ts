@@ -38,13 +38,13 @@ import { shownState } from "./internal/loop/shownState.js"
 export interface Common<E> {
   /** When this phase began, in ms of the `Clock`. */
   readonly since: number
-  /** How many connections have been established so far: the number of the current or the last one, 0 before the first. */
+  /** How many connections have been established so far: the number of the current or last one, 0 before the first. */
   readonly generation: number
   /** The number of the attempt under way, or of the last one made, within its cycle; from 1. */
   readonly attempt: number
   /** The address obtained last. Its type depends on the look-up (E3). */
   readonly address: Option.Option<unknown>
-  /** Why the last attempt failed or the last connection was lost (empty if closed without an error); none before that. */
+  /** Why the last attempt failed or the last connection was lost (empty without an error); none before that. */
   readonly lastCause: Option.Option<Cause.Cause<AttemptFailure<E>>>
 }
 

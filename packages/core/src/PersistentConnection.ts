@@ -4,7 +4,7 @@
  * A letter with a number (A3, X1, D7 …), here and in the other modules, names a rule of `docs/rules.md` in the
  * repository.
  *
- * Every function of this module checks its arguments at once. A wrong one, or an unknown option, throws an
+ * Every function of this module checks its arguments at once. A wrong argument or option throws an
  * `IllegalArgumentException` that names it; `make` and `layer` die with it.
  *
  * @since 0.1.0
@@ -95,8 +95,8 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
   readonly close: Effect.Effect<void>
 
   /**
-   * True from the moment at which closing begins: at the first `close`, or when the persistent connection closes because
-   * its retry policy gave up, it was aborted, or its last connection has ended.
+   * True once closing has begun: at the first `close`, or when the persistent connection closes because its retry
+   * policy gave up, it was aborted, or its last connection has ended.
    */
   readonly isClosed: Effect.Effect<boolean>
 
@@ -112,8 +112,9 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
   readonly closeWhenCurrentConnectionIsClosed: Effect.Effect<void>
 
   /**
-   * The current connection, as `currentConnection` gives it, in a `SubscriptionRef`. Only the persistent connection sets it,
-   * in the turn in which the state changes (A1, A2). After a `refresh` the new connection follows the old one directly.
+   * The current connection in a `SubscriptionRef`, with the value of `currentConnection`. Only the persistent
+   * connection sets it, in the turn in which the state changes (A1, A2). After a `refresh` the new connection follows
+   * the old one directly.
    */
   readonly current: Subscribable.Subscribable<Option.Option<Connection>>
 
@@ -195,9 +196,9 @@ export interface Options<
   readonly connector: Connector<Address, Connection, EC, RC>
 
   /**
-   * When to try again: a `Schedule` whose input is the cause of each failure or loss; see `RetryPolicy`. Its delays run from
-   * the moment at which the last attempt began, so a connection that lived longer than the delay is replaced at once
-   * (T1, T2). A success restarts it. When it ends, the persistent connection gives up (D11), which is logged as an error.
+   * When to try again: a `Schedule` that gets the cause of each failure or loss; see `RetryPolicy`. A delay runs from
+   * the beginning of the last attempt, so a connection that lived longer than the delay is replaced at once (T1, T2). A
+   * success restarts it. When it ends, the persistent connection gives up (D11), which is logged as an error.
    *
    * Default: `RetryPolicy.standard`, 10 s, randomised by ± 30 % (T3).
    */
@@ -248,8 +249,8 @@ export interface Options<
     | undefined
 
   /**
-   * How many ended connections may wait for streams to deliver what was received on them (S1). Beyond that the next attempt
-   * waits. 1 or more, `Infinity` for no limit. Default: 8.
+   * How many ended connections may wait until streams have delivered what they received (S1). Beyond that the next
+   * attempt waits. 1 or more, `Infinity` for no limit. Default: 8.
    */
   readonly maxUndelivered?: number | undefined
 
@@ -260,9 +261,9 @@ export interface Options<
   readonly addressEquivalence?: Equivalence.Equivalence<NoInfer<Address>> | undefined
 
   /**
-   * When two typed failures of attempts count as the same, so that `FailedToConnect` is not reported again (C5, D12). Use it
-   * for errors whose text differs each time, for instance by the id of a request. Defects are compared by their text.
-   * Default: the same text in messages, which have no stack traces, ids of fibers and spans, headers or secrets.
+   * When two typed failures of attempts count as the same, so that `FailedToConnect` is not reported again (C5, D12).
+   * Use it for errors whose text differs each time, for instance by the id of a request. Defects are compared by their
+   * text. Default: the same text, without stack traces, ids of fibers and spans, headers and secrets.
    */
   readonly errorEquivalence?: Equivalence.Equivalence<AttemptFailure<NoInfer<EA | EC>>> | undefined
 }
@@ -407,8 +408,8 @@ export const useRetrying: {
  * Runs `f` once for every connection: for sessions, subscriptions, caches. Each run has its own scope. When the
  * connection is lost, replaced or closed, `f` is interrupted, and the scope is closed.
  *
- * Runs until the owner closes the persistent connection. Fails with `ConnectionClosed` if it was aborted or gave up, and with
- * the error of `f` if `f` fails on a connection that works.
+ * Runs until the owner closes the persistent connection. Fails with `ConnectionClosed` if that was aborted or gave up,
+ * and with the error of `f` if `f` fails on a connection that works.
  *
  * @since 0.1.0
  * @category using
@@ -442,8 +443,8 @@ export interface StreamOptions {
  * all that a connection has received, in order, before anything of the next one (S1). A slow consumer slows the
  * connection's stream down. What the server sends between two connections is missed: see `resumableStream`.
  *
- * If the stream of a connection that works ends, this stream ends; if it fails, this stream fails. It also ends when the
- * owner closes the persistent connection (S2), and fails with `ConnectionClosed` if that was aborted or gave up.
+ * If the stream of a working connection ends or fails, this stream ends or fails too. It also ends when the owner
+ * closes the persistent connection (S2), and fails with `ConnectionClosed` if that was aborted or gave up.
  *
  * @since 0.1.0
  * @category using
@@ -480,8 +481,8 @@ export type Resumed<A> =
  */
 export interface ResumeOptions<in Connection, A, Cursor, out E2, out R, out E3, out R2> extends StreamOptions {
   /**
-   * Subscribes on a connection, and completes when the server has accepted the subscription. `cursor` is that of the last
-   * element, or none before the first one: resume from there if the server can.
+   * Subscribes on a connection, and completes when the server has accepted the subscription. `cursor` is that of the
+   * last element, or none before the first one. Resume from there if the server can.
    */
   readonly subscribe: (
     connection: Connection,
@@ -582,7 +583,7 @@ export interface ConnectionAge {
  * immediate signal cannot loop. A failed refresh is retried, with a backoff of 1 s to 1 min; the old connection stays
  * meanwhile.
  *
- * Runs until the owner closes the persistent connection, and fails with `ConnectionClosed` if it was aborted or gave up.
+ * Runs until the owner closes the persistent connection. Fails with `ConnectionClosed` if that was aborted or gave up.
  *
  * @example
  * ```ts
@@ -639,8 +640,8 @@ export interface ReconnectOptions {
    * - `"probe"`: ask the peer whether it is still there, if the connector has a `probe`; if that fails, the connection
    *   is lost.
    * - `"refresh"`: replace the connection, make before break.
-   * - `"drop"`: break before make. The connection counts as lost at once, the next attempt does not wait for its release,
-   *   and the transport ends it without a closing handshake if it can (`Connector.terminate`).
+   * - `"drop"`: break before make. The connection counts as lost at once, and the next attempt does not wait for its
+   *   release. The transport ends it without a closing handshake if it can (`Connector.terminate`).
    */
   readonly whenConnected?: "keep" | "probe" | "refresh" | "drop" | undefined
 }
