@@ -367,7 +367,7 @@ export type Prepared<Connection, A> = A extends void ? Connection : A
  * moment (S4). If that happens while a later `setup` runs, the attempt fails with that cause. Work that interrupts
  * itself counts as died. The regular end of the work does not end the connection.
  *
- * Every connection must be an object of its own.
+ * Every connection must be a separate object.
  *
  * @example
  * ```ts

@@ -75,7 +75,7 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
   readonly connectedOrClosed: Effect.Effect<Connection, ConnectionClosed<E>>
 
   /**
-   * The current connection if it is not known to be closed; otherwise the result of the next attempt to end, which is a
+   * Gives the current connection if it is not known to be closed; otherwise the result of the next attempt that ends, a
    * connection or a failure (A5). Fails with the error of an abort (X5), or with `ConnectionClosed` as soon as `close`
    * is called or there will be no other attempt. A caller that waits for the attempt after which the policy gives up
    * gets the failure of that attempt.
@@ -101,7 +101,7 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
   readonly isClosed: Effect.Effect<boolean>
 
   /**
-   * Waits until closing has finished, without closing.
+   * Waits until closing has finished; it does not close.
    */
   readonly closeFinished: Effect.Effect<void>
 
@@ -198,7 +198,8 @@ export interface Options<
   /**
    * When to try again: a `Schedule` that gets the cause of each failure or loss; see `RetryPolicy`. A delay runs from
    * the beginning of the last attempt, so a connection that lived longer than the delay is replaced at once (T1, T2). A
-   * success restarts it. When it ends, the persistent connection gives up (D11), which is logged as an error.
+   * success restarts it. When it ends, the persistent connection gives up (D11). That is logged as an error, or as
+   * information after a regular close (D13).
    *
    * Default: `RetryPolicy.standard`, 10 s, randomised by ± 30 % (T3).
    */

@@ -162,13 +162,13 @@ export interface TestConnector<in out Connection, in out E = never, in out Addre
 
   /**
    * Ends every open connection, or the given one, as a loss: with the given cause, or closed by the peer without an
-   * error. A defect if there is none.
+   * error. A defect if there is no such open connection.
    */
   readonly lose: (cause?: Cause.Cause<E>, connection?: Connection) => Effect.Effect<void>
 
   /**
    * Makes every open connection, or the given one, half-open: the peer is silent, `closed` does not end, `isClosed` is
-   * false, and probes hang. `lose` still ends it. A defect if there is none.
+   * false, and probes hang. `lose` still ends it. A defect if there is no such open connection.
    */
   readonly fallSilent: (connection?: Connection) => Effect.Effect<void>
 

@@ -19,9 +19,9 @@ import { endpoint } from "./endpoint.js"
  * @internal
  */
 export interface AttemptSpan {
-  /** Runs the look-up in a span of its own. */
+  /** Runs the look-up in a child span. */
   readonly lookUp: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Runs the connect in a span of its own. */
+  /** Runs the connect in a child span. */
   readonly connect: <A, E, R>(address: unknown, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
