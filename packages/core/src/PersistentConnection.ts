@@ -1,12 +1,11 @@
 /**
- * One logical connection to one named server: opened eagerly, opened again whenever it is lost, and closed only when its
- * owner says so.
+ * One logical connection to one named server: opened at once, opened again after every loss, and closed by its owner.
  *
- * A letter with a number (A3, X1, D7 …), here and in the other modules, names a rule: they are listed in `docs/rules.md`
- * of the repository.
+ * A letter with a number (A3, X1, D7 …), here and in the other modules, names a rule of `docs/rules.md` in the
+ * repository.
  *
- * What is given to a function of this module is checked at once. What makes no sense, an option of another name included,
- * throws an `IllegalArgumentException` that names it; `make` and `layer` die with it.
+ * Every function of this module checks its arguments at once. A wrong argument or option throws an
+ * `IllegalArgumentException` that names it; `make` and `layer` die with it.
  *
  * @since 0.1.0
  */
@@ -51,8 +50,8 @@ export const TypeId: "~persistent-connection/PersistentConnection" = internal.Ty
 export type TypeId = typeof TypeId
 
 /**
- * A persistent connection. Every operation may be called at any time and from anywhere, also from inside the look-up,
- * the connector, a handler or a finalizer (D7), and can be interrupted where it waits.
+ * A persistent connection. Every operation may be called at any time and from anywhere, also inside the look-up, the
+ * connector, a handler or a finalizer (D7). A wait can be interrupted.
  *
  * @since 0.1.0
  * @category models
@@ -64,9 +63,9 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
   readonly serverName: string
 
   /**
-   * The current connection, or else the next one (A3); never one that is known to be closed (A4). It waits as long as that
-   * takes, and cannot fail. Once closed it suspends for ever, also if the retry policy gave up or an attempt aborted: where
-   * that can happen, use `connectedOrClosed`.
+   * Gives the current connection, or waits for the next one (A3), without a limit. Never gives a connection that is
+   * known to be closed (A4). It cannot fail: it suspends for ever once closed, also if the retry policy gave up or an
+   * attempt aborted. If that can happen, use `connectedOrClosed`.
    */
   readonly connected: Effect.Effect<Connection>
 
@@ -76,51 +75,52 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
   readonly connectedOrClosed: Effect.Effect<Connection, ConnectionClosed<E>>
 
   /**
-   * The current connection if it is not known to be closed; otherwise the result of the next attempt to end, which is a
-   * connection or a failure (A5). Fails with the error of an abort (X5), with `ConnectionClosed` as soon as `close` has been
-   * called or there will be no other attempt. A caller that waits for the attempt after which the policy gives up gets the
-   * failure of that attempt.
+   * Gives the current connection if it is not known to be closed; otherwise the result of the next attempt that ends, a
+   * connection or a failure (A5). Fails with the error of an abort (X5), or with `ConnectionClosed` as soon as `close`
+   * is called or there will be no other attempt. A caller that waits for the attempt after which the policy gives up
+   * gets the failure of that attempt.
    */
   readonly connectedOrFailedToConnect: Effect.Effect<Connection, AttemptFailure<E> | ConnectionClosed<E>>
 
   /**
-   * The connection if there is one now, without waiting. It may be known to be closed (A2, A6).
+   * The connection, if there is one now; it does not wait. It may be known to be closed (A2, A6).
    */
   readonly currentConnection: Effect.Effect<Option.Option<Connection>>
 
   /**
-   * Closes the current connection, interrupts an attempt that is under way, and prevents all others (X1, X2, D1). When it
-   * completes, the last connection has been closed. Later calls wait for the first. It never waits for event handlers.
-   * Called from inside a look-up, connect, finalizer or use, it waits only until closing has begun (D7).
+   * Closes the current connection, interrupts an attempt that is under way, and prevents all others (X1, X2, D1). When
+   * it completes, the last connection has been closed. Later calls wait for the first. It never waits for event
+   * handlers. Inside a look-up, connect, finalizer or use, it waits only until closing has begun (D7).
    */
   readonly close: Effect.Effect<void>
 
   /**
-   * True from the moment at which closing begins: at the first `close`, or when the persistent connection closes because
-   * its retry policy gave up, it was aborted, or its last connection has ended.
+   * True once closing has begun: at the first `close`, or when the persistent connection closes because its retry
+   * policy gave up, it was aborted, or its last connection has ended.
    */
   readonly isClosed: Effect.Effect<boolean>
 
   /**
-   * Waits until closing has finished, without closing.
+   * Waits until closing has finished; it does not close.
    */
   readonly closeFinished: Effect.Effect<void>
 
   /**
    * Makes the current connection the last one: the persistent connection closes when that connection and its
-   * `Disconnected` handler have ended; without a connection it closes at once (X4). It does not wait: see `closeFinished`.
+   * `Disconnected` handler have ended, or at once without a connection (X4). It does not wait: see `closeFinished`.
    */
   readonly closeWhenCurrentConnectionIsClosed: Effect.Effect<void>
 
   /**
-   * The current connection, as `currentConnection` gives it, in a `SubscriptionRef`. Only the persistent connection sets it,
-   * in the turn in which the state changes (A1, A2). After a `refresh` the new connection follows the old one directly.
+   * The current connection in a `SubscriptionRef`, with the value of `currentConnection`. Only the persistent
+   * connection sets it, in the turn in which the state changes (A1, A2). After a `refresh` the new connection follows
+   * the old one directly.
    */
   readonly current: Subscribable.Subscribable<Option.Option<Connection>>
 
   /**
-   * The state now, and its changes. `ConnectionState` lists the legal transitions. `changes` begins with the present state
-   * and never ends. A consumer that falls more than 64 states behind loses the oldest ones.
+   * The state now, and its changes; see `ConnectionState`. `changes` begins with the present state and never ends. A
+   * consumer that falls more than 64 states behind loses the oldest ones.
    */
   readonly state: Subscribable.Subscribable<ConnectionState<Connection, E>>
 
@@ -138,8 +138,8 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
 }
 
 /**
- * The type of a persistent connection that is made from this connector and this look-up, to name the type of a tag
- * without spelling out its errors. The look-up is an effect or a function that gives one; leave it out if it cannot fail.
+ * The type of a persistent connection for a connector and a look-up. Use it for the type of a tag, instead of writing
+ * out the errors. The look-up is an effect or a function that returns one; leave it out if it cannot fail.
  *
  * @example
  * ```ts
@@ -169,7 +169,7 @@ export type Of<C extends { readonly [ConnectorTypeId]: ConnectorTypeId }, LookUp
 >
 
 /**
- * Where the server is, how a connection is opened, and when to try again.
+ * The options of a persistent connection.
  *
  * @since 0.1.0
  * @category models
@@ -187,18 +187,19 @@ export interface Options<
   /** Names the server in errors, logs and metrics. Not empty. */
   readonly serverName: string
 
-  /** Looks up where the server is; run before every attempt (C3). See `Addresses`. */
+  /** Looks up the address of the server at every attempt (C3). See `Addresses`. */
   readonly address:
     | Effect.Effect<Address, EA, RA>
     | ((attempt: Attempt<NoInfer<Address>>) => Effect.Effect<Address, EA, RA>)
 
-  /** Opens a connection, and knows when it is lost. */
+  /** Opens a connection, and detects its loss. */
   readonly connector: Connector<Address, Connection, EC, RC>
 
   /**
-   * When to try again: a `Schedule` whose input is the cause of each failure or loss; see `RetryPolicy`. Its delays run from
-   * the moment at which the last attempt began, so a connection that lived longer than the delay is replaced at once
-   * (T1, T2). A success restarts it. When it ends, the persistent connection gives up (D11), which is logged as an error.
+   * When to try again: a `Schedule` that gets the cause of each failure or loss; see `RetryPolicy`. A delay runs from
+   * the beginning of the last attempt, so a connection that lived longer than the delay is replaced at once (T1, T2). A
+   * success restarts it. When it ends, the persistent connection gives up (D11). That is logged as an error, or as
+   * information after a regular close (D13).
    *
    * Default: `RetryPolicy.standard`, 10 s, randomised by ± 30 % (T3).
    */
@@ -207,8 +208,8 @@ export interface Options<
     | undefined
 
   /**
-   * How long a connection must have lived to count as a success, which restarts `retry` (D14). It makes `retry` back off
-   * from a server that accepts and hangs up. With 0 every connection is a success. Default: 5 s.
+   * How long a connection must live to count as a success, which restarts `retry` (D14). So `retry` backs off from a
+   * server that accepts and hangs up. With 0 every connection is a success. Default: 5 s.
    */
   readonly minUptime?: Duration.DurationInput | undefined
 
@@ -219,26 +220,27 @@ export interface Options<
   readonly reconnectJitter?: Duration.DurationInput | undefined
 
   /**
-   * How long the look-up and the connect together may take; more than 0. Then the attempt fails with a `TimeoutException`
-   * (D9). Time spent in event handlers does not count. `Duration.infinity` sets no limit. Default: 30 s.
+   * How long the look-up and the connect together may take; more than 0. After that the attempt fails with a
+   * `TimeoutException` (D9). Time spent in event handlers does not count. `Duration.infinity` sets no limit. Default:
+   * 30 s.
    */
   readonly attemptTimeout?: Duration.DurationInput | undefined
 
   /**
-   * How long a close waits for the finalizers of a connection, or for an attempt that cannot be interrupted. After that it
-   * logs a warning and waits no longer; they go on by themselves. Leaving the scope does not wait longer than that either
-   * (D8). Default: `Duration.infinity`.
+   * How long a close waits for the finalizers of a connection, or for an attempt that cannot be interrupted. After that
+   * it logs a warning and waits no longer; they go on by themselves. Leaving the scope has the same limit (D8).
+   * Default: `Duration.infinity`.
    */
   readonly closeTimeout?: Duration.DurationInput | undefined
 
   /**
-   * How long the loop may wait for a call of `onEvent` before a warning is logged and counted. Default: 10 s.
+   * If the loop waits longer than this for a call of `onEvent`, a warning is logged and counted. Default: 10 s.
    */
   readonly slowHandlerThreshold?: Duration.DurationInput | undefined
 
   /**
-   * Called with every event, and awaited: nothing that comes after the event happens before the call has ended (E1), except
-   * that closing does not wait for it (D7). A defect is logged and counted, and the cycle goes on (D6).
+   * Called with every event, and awaited: the cycle goes on when the call has ended (E1). Only closing does not wait
+   * for it (D7). A defect is logged and counted, and the cycle goes on (D6).
    *
    * An address or a failure is reported only if it differs from the last one of the same cycle (C4, C5). To see every
    * attempt, watch `state`, the metrics (`ConnectionMetrics`) or the spans.
@@ -248,8 +250,8 @@ export interface Options<
     | undefined
 
   /**
-   * How many ended connections may wait for streams to deliver what was received on them (S1). Beyond that the next attempt
-   * waits. 1 or more, `Infinity` for no limit. Default: 8.
+   * How many ended connections may wait until streams have delivered what they received (S1). Beyond that the next
+   * attempt waits. 1 or more, `Infinity` for no limit. Default: 8.
    */
   readonly maxUndelivered?: number | undefined
 
@@ -260,19 +262,19 @@ export interface Options<
   readonly addressEquivalence?: Equivalence.Equivalence<NoInfer<Address>> | undefined
 
   /**
-   * When two typed failures of attempts count as the same, so that `FailedToConnect` is not reported again (C5, D12). Use it
-   * for errors whose text differs each time, for instance by the id of a request. Defects are compared by their text.
-   * Default: the same text in messages, which have no stack traces, ids of fibers and spans, headers or secrets.
+   * When two typed failures of attempts count as the same, so that `FailedToConnect` is not reported again (C5, D12).
+   * Use it for errors whose text differs each time, for instance by the id of a request. Defects are compared by their
+   * text. Default: the same text, without stack traces, ids of fibers and spans, headers and secrets.
    */
   readonly errorEquivalence?: Equivalence.Equivalence<AttemptFailure<NoInfer<EA | EC>>> | undefined
 }
 
 /**
- * Makes a persistent connection, and returns at once; the first attempt starts in the background (C1). Leaving the scope
- * closes it, and waits until everything that it started has ended (D8).
+ * Makes a persistent connection and returns at once; the first attempt starts in the background (C1). Leaving the scope
+ * closes it, and waits until all its fibers have ended (D8).
  *
- * It never fails for what happens in the background. A wrong option is a defect: an `IllegalArgumentException` that names the
- * option.
+ * It never fails because of the background work. A wrong option is a defect: an `IllegalArgumentException` that names
+ * the option.
  *
  * @since 0.1.0
  * @category constructors
@@ -323,8 +325,8 @@ export const layer = <
  */
 export interface UseOptions {
   /**
-   * What to do while there is no connection: wait for the next one (the default; put a limit on it with `Effect.timeout`),
-   * or fail at once with `NotConnected`, which says what failed last.
+   * What to do while there is no connection: `"wait"` for the next one (the default; limit the time with
+   * `Effect.timeout`), or `"fail"` at once with `NotConnected`, which holds the last cause.
    */
   readonly whenDisconnected?: "wait" | "fail" | undefined
 }
@@ -338,9 +340,9 @@ export interface WaitOptions extends UseOptions {
 }
 
 /**
- * Runs `f` on the current connection, or on the next one, once. If that connection is lost meanwhile, `f` is interrupted,
- * and `use` fails with `ConnectionLost`. It fails with `ConnectionClosed` if the persistent
- * connection closes first, or has closed; and with `NotConnected` only if the options say so.
+ * Runs `f` on the current connection, or on the next one, once. If that connection is lost meanwhile, `f` is
+ * interrupted, and `use` fails with `ConnectionLost`. It fails with `ConnectionClosed` if the persistent connection
+ * closes first, or has closed; and with `NotConnected` only with `whenDisconnected: "fail"`.
  *
  * @example
  * ```ts
@@ -387,8 +389,8 @@ export const use: {
 } = dual((args) => isPersistentConnection(args[0]), using.use)
 
 /**
- * As `use`, but runs `f` again on the next connection if the connection is lost, as often as it takes. For work that may be
- * done twice.
+ * As `use`, but when the connection is lost, runs `f` again on the next one, without a limit. For work that may be done
+ * twice.
  *
  * @since 0.1.0
  * @category using
@@ -404,11 +406,11 @@ export const useRetrying: {
 } = dual(2, using.useRetrying)
 
 /**
- * Runs `f` once for every connection, as it comes: for sessions, subscriptions, caches. Each run has a scope of its own. When
- * the connection is lost, replaced or closed, `f` is interrupted if it has not ended, and the scope is closed.
+ * Runs `f` once for every connection: for sessions, subscriptions, caches. Each run has its own scope. When the
+ * connection is lost, replaced or closed, `f` is interrupted, and the scope is closed.
  *
- * Runs until the owner closes the persistent connection. Fails with `ConnectionClosed` if it was aborted or gave up, and with
- * the error of `f` if `f` fails on a connection that works.
+ * Runs until the owner closes the persistent connection. Fails with `ConnectionClosed` if that was aborted or gave up,
+ * and with the error of `f` if `f` fails on a connection that works.
  *
  * @since 0.1.0
  * @category using
@@ -431,19 +433,19 @@ export const forEachConnection: {
  */
 export interface StreamOptions {
   /**
-   * A stream moves on from a connection that has ended when the stream of that connection has ended too. A source without
-   * an end, such as a queue, is left when it has given nothing for this time while the consumer waited (S1). Default: 1 s.
+   * After the end of a connection, its stream is read until it ends too. A source without an end, such as a queue, is
+   * left when it has given nothing for this time while the consumer waited (S1). Default: 1 s.
    */
   readonly drainTimeout?: Duration.DurationInput | undefined
 }
 
 /**
- * The stream of `f(connection)`, continued with that of the next connection when the connection ends or is replaced. It
- * delivers what each connection has received, all of it and in order, before anything of the next one (S1). A slow consumer
- * slows the connection's stream down. What the server sends between two connections is missed: see `resumableStream`.
+ * The stream of `f(connection)`, continued on the next connection when the connection ends or is replaced. It delivers
+ * all that a connection has received, in order, before anything of the next one (S1). A slow consumer slows the
+ * connection's stream down. What the server sends between two connections is missed: see `resumableStream`.
  *
- * If the stream of a connection that works ends, this stream ends; if it fails, this stream fails. It also ends when the
- * owner closes the persistent connection (S2), and fails with `ConnectionClosed` if that was aborted or gave up.
+ * If the stream of a working connection ends or fails, this stream ends or fails too. It also ends when the owner
+ * closes the persistent connection (S2), and fails with `ConnectionClosed` if that was aborted or gave up.
  *
  * @since 0.1.0
  * @category using
@@ -463,8 +465,9 @@ export const stream: {
 } = dual((args) => isPersistentConnection(args[0]), streaming.stream)
 
 /**
- * An element of a `resumableStream`: what the server sent, or the mark of a gap without a subscription. The gap lasted from
- * `lostAt` to `restoredAt`, in ms of the `Clock`; the new subscription is on the connection `generation`.
+ * An element of a `resumableStream`: what the server sent, or the mark of a gap, a time without a subscription. The gap
+ * lasted from `lostAt` to `restoredAt`, in ms of the `Clock`; the new subscription is on connection number
+ * `generation`.
  *
  * @since 0.1.0
  * @category models
@@ -479,14 +482,14 @@ export type Resumed<A> =
  */
 export interface ResumeOptions<in Connection, A, Cursor, out E2, out R, out E3, out R2> extends StreamOptions {
   /**
-   * Subscribes on a connection, and completes when the server has accepted the subscription. `cursor` is that of the last
-   * element, or none before the first one: resume from there if the server can.
+   * Subscribes on a connection, and completes when the server has accepted the subscription. `cursor` is that of the
+   * last element, or none before the first one. Resume from there if the server can.
    */
   readonly subscribe: (
     connection: Connection,
     cursor: Option.Option<Cursor>
   ) => Effect.Effect<Stream.Stream<A, E2, R>, E3, R2>
-  /** The place of an element in the server's sequence. */
+  /** Gives the position of an element in the server's sequence. */
   readonly cursor: (element: A) => Cursor
   /**
    * What to do if `subscribe` fails on a connection that works: fail the stream (`"fail"`, the default), or treat the
@@ -496,9 +499,9 @@ export interface ResumeOptions<in Connection, A, Cursor, out E2, out R, out E3, 
 }
 
 /**
- * As `stream`, but resumes from the cursor of the last element, and gives a `Gap` after every new subscription and before its
- * first element (S3). A consumer that reads the current values anew at each `Gap` misses nothing; nor does one whose server
- * resumes from a cursor. No element comes twice or out of order.
+ * As `stream`, but resumes from the cursor of the last element, and gives a `Gap` before the first element of every new
+ * subscription (S3). No element comes twice or out of order. Nothing is missed if the server resumes from a cursor, or
+ * if the consumer reads the current values again at each `Gap`.
  *
  * @since 0.1.0
  * @category using
@@ -516,8 +519,8 @@ export const resumableStream: {
 } = dual(2, streaming.resumableStream)
 
 /**
- * As `close`, but first lets uses finish and streams deliver what has arrived, for at most the given time (S2). From the call
- * on nothing new starts on the connection. Called from inside a `use`, it does not wait for that one (D7).
+ * As `close`, but first lets uses finish and streams deliver what has arrived, for at most the given time (S2). After
+ * the call nothing new starts on the connection. Inside a `use`, it does not wait for that use (D7).
  *
  * @since 0.1.0
  * @category ending
@@ -535,17 +538,17 @@ export interface RefreshOptions {
   /** How long uses of the old connection may go on before it is closed. Default: 30 s. */
   readonly drain?: Duration.DurationInput | undefined
   /**
-   * Asks the look-up for another address than that of the current connection, because the server there has announced that
-   * it will go: see `Attempt.elsewhere`. Default: false.
+   * Asks the look-up for another address than that of the current connection, because the server there has announced a
+   * shutdown; see `Attempt.elsewhere`. Default: false.
    */
   readonly elsewhere?: boolean | undefined
 }
 
 /**
- * Replaces the connection, make before break: opens the next connection, makes it the current one, and then drains and closes
- * the old one. At no moment is there no connection, and there is no `Disconnected` before the next `Connected`. If the attempt
- * fails, the old connection stays and `refresh` fails with the cause; no event reports that. Without a connection, the next
- * attempt is made at once.
+ * Replaces the connection, make before break: opens the next connection, makes it the current one, and then drains and
+ * closes the old one. There always is a connection, and there is no `Disconnected` between the two `Connected`. If the
+ * attempt fails, the old connection stays and `refresh` fails with the cause; no event reports that. Without a
+ * connection, the next attempt is made at once.
  *
  * Completes when the new connection is current. Fails with `ConnectionClosed` if there will be no other connection.
  *
@@ -577,11 +580,11 @@ export interface ConnectionAge {
 
 /**
  * Refreshes every connection when its signal comes: an age (`maxAge`), the end of a token, a server that announces its
- * shutdown. The signal gets the connection and its age. A connection is never refreshed within its first second, so an
- * immediate signal cannot loop. A refresh that fails is tried again, with a backoff of 1 s to 1 min, and the old connection
- * stays meanwhile.
+ * shutdown. The signal gets the connection and its age. A connection is never refreshed in its first second, so an
+ * immediate signal cannot loop. A failed refresh is retried, with a backoff of 1 s to 1 min; the old connection stays
+ * meanwhile.
  *
- * Runs until the owner closes the persistent connection, and fails with `ConnectionClosed` if it was aborted or gave up.
+ * Runs until the owner closes the persistent connection. Fails with `ConnectionClosed` if that was aborted or gave up.
  *
  * @example
  * ```ts
@@ -615,8 +618,8 @@ export const refreshWhen: {
 } = dual((args) => isPersistentConnection(args[0]), replacing.refreshWhen)
 
 /**
- * A signal for `refreshWhen`: it comes when the connection has this age, less a random part of it up to `jitter` (0.1 unless
- * set), so that clients that connected together do not reconnect together.
+ * A signal for `refreshWhen`: it comes when the connection has this age, minus a random part of it. So clients that
+ * connected together do not reconnect together. `jitter` is the maximum part, from 0 to 1; default: 0.1.
  *
  * @since 0.1.0
  * @category replacing
@@ -635,18 +638,19 @@ export interface ReconnectOptions {
    * What to do while connected:
    *
    * - `"keep"`, the default: nothing.
-   * - `"probe"`: ask the peer whether it is still there, if the connector has a `probe`; without a good answer the connection
+   * - `"probe"`: ask the peer whether it is still there, if the connector has a `probe`; if that fails, the connection
    *   is lost.
    * - `"refresh"`: replace the connection, make before break.
-   * - `"drop"`: break before make. The connection counts as lost at once, the next attempt does not wait for its release,
-   *   and the transport ends it without a closing handshake if it can (`Connector.terminate`).
+   * - `"drop"`: break before make. The connection counts as lost at once, and the next attempt does not wait for its
+   *   release. The transport ends it without a closing handshake if it can (`Connector.terminate`).
    */
   readonly whenConnected?: "keep" | "probe" | "refresh" | "drop" | undefined
 }
 
 /**
- * Makes the next attempt now instead of when it is due, but not before the handler of the last event has ended. Does nothing
- * while an attempt is under way, or once closed. Waits for the probe, if it makes one, but not for the attempt.
+ * Makes the next attempt now, without the rest of the delay, but not before the handler of the last event has ended.
+ * While connected it does what `whenConnected` says. Does nothing while an attempt is under way, or once closed. Waits
+ * for a probe, but not for the attempt.
  *
  * @since 0.1.0
  * @category replacing
@@ -657,8 +661,8 @@ export const reconnectNow: {
 } = dual((args) => isPersistentConnection(args[0]), replacing.reconnectNow)
 
 /**
- * Calls `reconnectNow` at every signal: the network is back, the machine woke up, the page became visible. Ends when the
- * signals end or the persistent connection has closed, and fails if the signals fail.
+ * Calls `reconnectNow` at every signal: the network is back, the machine woke up, the page became visible. Ends when
+ * the signals end or the persistent connection has closed. Fails if the signals fail.
  *
  * @since 0.1.0
  * @category replacing

@@ -1,6 +1,7 @@
 /**
- * A type parameter in a result, which only the arguments infer. Otherwise a caller that expects `any`, as `Effect.Service`
- * does, would make `any` of a parameter that nothing in the arguments mentions. (`NoInfer` would stay in the result.)
+ * A type parameter in a result that is inferred from the arguments only. Otherwise a parameter that no argument
+ * mentions would become `any` where the caller expects `any`, as `Effect.Service` does. (`NoInfer` would stay in the
+ * result.)
  *
  * @internal
  */

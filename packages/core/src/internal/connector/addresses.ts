@@ -10,7 +10,8 @@ import * as Options from "../base/options.js"
 import * as time from "../base/time.js"
 
 /**
- * A look-up with a state of its own for each persistent connection that uses it, for as long as that lives.
+ * A look-up with a separate state for each persistent connection that uses it. The state is dropped with the persistent
+ * connection.
  */
 const remembering = <S, Address>(
   initial: () => S,
@@ -51,7 +52,7 @@ export const shuffled = <Address>(addresses: Arr.NonEmptyReadonlyArray<Address>)
 }
 
 /**
- * A random order that does not begin with the given element, if there is another; all such orders are equally likely.
+ * A random order that does not begin with the given element, if there is another. All such orders are equally likely.
  */
 const shuffle = <A>(list: ReadonlyArray<A>, notFirst: A | undefined): Effect.Effect<Array<A>> =>
   Effect.gen(function*() {

@@ -20,7 +20,7 @@ export const runInBackground = <Address, Connection extends object, E, R, E2, R2
       Effect.suspend(() => {
         const fiber = verdict.fork(Effect.scoped(Effect.suspend(() => work(connection, address, attempt))))
         verdict.judge(fiber)
-        // Waited for before the connection is released: what the work does last may need it.
+        // Waits before the connection is released, because the end of the work may still use it.
         return Effect.addFinalizer(() =>
           fiber.unsafePoll() === null
             ? Effect.zipRight(verdict.end, Effect.flatMap(Fiber.await(fiber), reported))
@@ -30,7 +30,7 @@ export const runInBackground = <Address, Connection extends object, E, R, E2, R2
   )
 }
 
-/** A defect while the work is interrupted is reported like that of a finalizer. */
+/** Reports a defect during the interruption of the work, like a defect of a finalizer. */
 const reported = (exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
   Option.match(Exit.isFailure(exit) ? Cause.keepDefects(exit.cause) : Option.none(), {
     onNone: () => Effect.void,

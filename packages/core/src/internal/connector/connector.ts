@@ -94,9 +94,9 @@ const alsoUntimed = <Address>(attempt: Attempt<Address>, deadline: Deadline): At
 })
 
 /**
- * Runs a scoped effect until the time has passed, without waiting for it then: an effect that cannot be interrupted
- * goes on, in a scope of its own, and is released when it ends at last. The scope around it, which nobody has to wait
- * for, lasts until then.
+ * Runs a scoped effect for at most the given time, and does not wait for it after that. An effect that cannot be
+ * interrupted goes on in a separate scope, and is released when it ends. The outer scope closes only then, but no
+ * caller waits for that.
  */
 const within = <A, E, R, E2>(
   self: Effect.Effect<A, E, R>,
@@ -111,7 +111,7 @@ const within = <A, E, R, E2>(
       const late: Late = { release: undefined }
       yield* Scope.addFinalizerExit(outer, closing(inner, late))
       const isInTime = yield* restore(
-        // Interruptible in any case, as the loser of a race is waited for.
+        // Always interruptible, because a race waits for its loser.
         Effect.raceFirst(
           Effect.interruptible(Effect.as(Fiber.await(fiber), true)),
           Effect.interruptible(Effect.as(passed, false))
@@ -125,11 +125,11 @@ const within = <A, E, R, E2>(
   )
 
 interface Late {
-  /** Waits for what comes too late, and releases it. */
+  /** The fiber that waits for a late effect and releases what it acquired. */
   release: Fiber.Fiber<void> | undefined
 }
 
-/** A function by itself, so that nothing else of the attempt is kept as long as the connection lives. */
+/** A separate function, so that the finalizer keeps nothing else of the attempt in memory. */
 const closing = (scope: Scope.CloseableScope, late: Late) => (exit: Exit.Exit<unknown, unknown>) =>
   late.release === undefined ? Scope.close(scope, exit) : Fiber.join(late.release)
 
@@ -151,7 +151,8 @@ export const setup = <Address, Connection, E, R, A extends object | void, E2, R2
 }
 
 /**
- * Runs the set-up of a connection until that is lost, and the watch for the loss until the set-up has ended.
+ * Runs the set-up of a connection, and interrupts it if the connection is lost. `closed` runs until the set-up has
+ * ended.
  */
 const whileAlive = <A, E, R, E2>(
   self: Effect.Effect<A, E, R>,
@@ -159,7 +160,7 @@ const whileAlive = <A, E, R, E2>(
   attempt: Attempt<unknown>
 ): Effect.Effect<A, E | E2 | ConnectionLost, R> =>
   Effect.uninterruptibleMask((restore) =>
-    // A watch that is slow to stop must not delay the release.
+    // Disconnected, because a `closed` that is slow to stop must not delay the release.
     Effect.raceWith(
       restore(withoutFailureLog(self)),
       Effect.interruptible(withoutFailureLog(Effect.disconnect(withoutFailureLog(closed)))),
@@ -180,7 +181,7 @@ const lossCause = <E>(
   { generation, serverName }: Attempt<unknown>
 ): Cause.Cause<E | ConnectionLost> => {
   const cause = Exit.isFailure(exit) ? exit.cause : Cause.empty
-  // An interruption of the watch is a loss, but must not pass for an interruption of the attempt.
+  // A `closed` that interrupts itself is a loss; it must not look like an interruption of the attempt.
   return Cause.isEmpty(cause) || Cause.isInterruptedOnly(cause)
     ? Cause.fail(new ConnectionLost({ serverName, generation, lossCause: cause }))
     : cause
@@ -196,7 +197,7 @@ export const map = <Address, Connection, E, R, Connection2 extends object>(
 }
 
 /**
- * A connector whose connections are made from those of another one, which knows when they are lost.
+ * A connector that makes its connections from those of another connector, which detects their loss.
  */
 const derive = <Address, Connection, E, R, Connection2, E2, R2>(
   self: Connector<Address, Connection, E, R>,
@@ -252,7 +253,7 @@ export const limitAttempts = <Address, Connection, E, R>(
   return make({
     ...connector("self", self),
     connect: (address, attempt) =>
-      // The time that the wait takes does not count against the deadlines of the attempt.
+      // The wait for a permit does not count against the deadlines of the attempt.
       limiter.withPermit(attempt.untimed, Effect.suspend(() => self.connect(address, attempt)))
   })
 }
@@ -270,7 +271,7 @@ export const mapError = <Address, Connection, E, R, E2>(
       Effect.mapError(
         connect(address, {
           ...attempt,
-          // What an attempt aborts with is one of the connector's errors, and is mapped when it fails with it.
+          // The error of an abort is one of the connector's, and is mapped when the attempt fails with it.
           abort: (error) => Effect.zipRight(Effect.ignore(abort(attempt, error)), Effect.fail(error))
         }),
         f

@@ -19,10 +19,10 @@ import * as Options from "../base/options.js"
 import { now, sleep } from "../base/time.js"
 import { Verdict } from "./verdict.js"
 
-/** Every interval is shortened by a random part of it, up to this one. */
+/** Every interval is shortened by a random part of it, at most this one. */
 const jitter = 0.25
 
-/** A deadline that comes later than it should, by more than this part of it, has been kept from coming. */
+/** A timeout that fires late by more than this part of it was delayed by a sleep or by throttling. */
 const tolerance = 0.1
 
 /** @internal */
@@ -59,19 +59,19 @@ export const settingsOf = <Connection, E, R>(
   return { ...times, missedProbes, activity, probe: (connection) => Effect.scoped(probe(connection)) }
 }
 
-/** Whose probe a fiber is a part of. */
+/** The probers whose probe a fiber is part of. */
 const probing = makeMark<ReadonlyArray<unknown>>([])
 
 /**
- * Asks the peer of one connection from time to time, and on demand, until it is released or found to be gone: then the
- * verdict declares the loss.
+ * Asks the peer of one connection from time to time, and on demand, until the connection is released or the peer is
+ * found to be gone. Then the verdict declares the loss.
  *
  * It never waits for user code: a probe may hang when it is interrupted.
  *
  * @internal
  */
 export class Prober<Connection, E, R> implements Monitor<E | Cause.TimeoutException> {
-  /** The examination under way. There is one at a time, so there is one probe at a time. */
+  /** The examination under way: at most one at a time, so there is at most one probe at a time. */
   private examination: Fiber.RuntimeFiber<void, E | Cause.TimeoutException> | undefined
 
   private constructor(
@@ -84,11 +84,11 @@ export class Prober<Connection, E, R> implements Monitor<E | Cause.TimeoutExcept
     >,
     private readonly clock: Clock.Clock,
     private readonly random: Random.Random,
-    /** Starts a fiber for what needs no services: that costs little, and most connections do nothing else. */
+    /** Starts a cheap fiber without services, which is enough for the waits between probes. */
     private readonly forkBare: Effect.Effect.Success<typeof bareFork>
   ) {}
 
-  /** Begins to ask, by the clock and the chance of this fiber. */
+  /** Begins to ask, with the `Clock` and the `Random` of this fiber. */
   static begin<Connection, E, R>(
     connection: Connection,
     serverName: string,
@@ -106,7 +106,7 @@ export class Prober<Connection, E, R> implements Monitor<E | Cause.TimeoutExcept
   get ask(): Effect.Effect<void, E | Cause.TimeoutException> {
     return Effect.withFiberRuntime((fiber) => {
       if (this.verdict.lost !== undefined) return this.verdict.lost
-      // A probe that asks for a probe would wait for itself (D7).
+      // A probe that asks the same prober would wait for itself (D7).
       if (probing.of(fiber as AnyFiber).includes(this)) return Effect.void
       const examination = this.examination ?? this.startExamination()
       return Effect.flatMap(
@@ -129,8 +129,8 @@ export class Prober<Connection, E, R> implements Monitor<E | Cause.TimeoutExcept
   }
 
   /**
-   * Asks if nothing was heard. The next look is an interval after the answer, but only half of one after something was
-   * heard, as it may have been heard just after the last look.
+   * Asks if nothing was received since the last look. The next look is one interval after the answer. If something was
+   * received, it is half an interval later, because that may have come just after the last look.
    */
   private look(before: unknown): void {
     if (!Object.is(before, this.heard)) return this.lookAfter(0.5)
@@ -140,7 +140,7 @@ export class Prober<Connection, E, R> implements Monitor<E | Cause.TimeoutExcept
     })
   }
 
-  /** An activity may throw. */
+  /** Declares the loss if `activity` throws. */
   private guard(next: () => void): void {
     if (this.verdict.isReleased || this.verdict.lost !== undefined) return
     try {
@@ -178,7 +178,7 @@ export class Prober<Connection, E, R> implements Monitor<E | Cause.TimeoutExcept
           Effect.asSome(Fiber.await(probe)),
           Effect.as(sleep(clock, timeout), Option.none())
         )
-        // If the connector has noticed the end of the connection in the same turn, it has said so by now.
+        // If the connector noticed the end of the connection in the same turn, it has declared that by now.
         if (Option.isSome(exit)) {
           if (interruptedFor === "heard") return
           if (interruptedFor === undefined) {
@@ -189,20 +189,20 @@ export class Prober<Connection, E, R> implements Monitor<E | Cause.TimeoutExcept
           continue
         }
         if (!Object.is(before, this.heard)) {
-          // A peer that is heard is there: the answer may be stuck behind what is being said. Only a probe that cannot
-          // be interrupted goes on, and it must not hide a silence that begins now.
+          // Something was received, so the peer is there: the answer may be queued behind other data. A probe that
+          // cannot be interrupted goes on; it must not hide a silence that begins now.
           before = this.heard
           missed = 0
           interruptedFor = "heard"
           interrupt(probe)
           continue
         }
-        // After sleep, or where timers are throttled, the answer may be here and not yet read.
+        // After a sleep of the machine, or with throttled timers, the answer may have arrived but not been read yet.
         const isLate = now(clock) - begun > Duration.toMillis(timeout) * (1 + tolerance)
         if (isLate && !wasLate) {
           wasLate = true
         } else if (++missed < missedProbes) {
-          // The next probe starts when this one has ended: there is never more than one.
+          // The next probe starts when this one has ended, so there is never more than one.
           interruptedFor ??= "missed"
           interrupt(probe)
         } else {
@@ -245,7 +245,7 @@ export const monitor = <Connection, E>(
       const [clock, random] = yield* Effect.all([Effect.clock, Effect.random])
       const labels = yield* FiberRef.get(FiberRef.currentMetricLabels)
       const forkBare = yield* bareFork
-      // With next to nothing of this fiber: the runtime of an attempt holds kilobytes.
+      // Keeps only these parts of the fiber: the runtime of an attempt holds kilobytes.
       const start = <A, E2>(effect: Effect.Effect<A, E2>) =>
         forkBare(Effect.locally(
           Effect.withRandom(Effect.withClock(effect, clock), random),

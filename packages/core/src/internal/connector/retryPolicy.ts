@@ -14,7 +14,7 @@ import { now } from "../base/time.js"
 export const schedule = Options.kind("a Schedule", Schedule.isSchedule)
 
 /**
- * A schedule without an end: `next` maps its state to the next delay in ms and the next state.
+ * A schedule that never ends: `next` maps its state to the next delay in ms and the next state.
  */
 const fromDelays = <S>(
   initial: S,
@@ -49,7 +49,7 @@ export const randomized = (
   return fromDelays(undefined, () => Effect.map(proportional(millis, jitter), (drawn) => [drawn, undefined]))
 }
 
-/** The jitters that are drawn from a delay which has grown and been capped. */
+/** The jitters that are applied to the capped delay. */
 const draws: Record<"full" | "equal" | "none", (delay: number) => Effect.Effect<number>> = {
   full: (delay) => Random.nextRange(0, delay),
   equal: (delay) => Random.nextRange(delay / 2, delay),
@@ -84,14 +84,14 @@ export const exponential = (options: ExponentialOptions): Schedule.Schedule<Dura
         return [delay, delay]
       }))
   }
-  // The jitter comes after the cap, which would otherwise bring together again what the jitter has spread.
+  // The jitter comes after the cap: otherwise the cap would bring the spread clients together again.
   const draw = typeof jitter === "number" ? (delay: number) => proportional(delay, jitter) : draws[jitter]
   return fromDelays(base, (delay) => Effect.map(draw(delay), (drawn) => [drawn, Math.min(maxDelay, delay * factor)]))
 }
 
 /** @internal */
 export const production = {
-  // Equal jitter at a base of 2 s: full jitter would have to begin slower to be as gentle with a server that flaps.
+  // Equal jitter at a base of 2 s. Full jitter would need a longer base to be as gentle with a server that flaps.
   retry: exponential({ base: "2 seconds", maxDelay: "30 seconds", jitter: "equal" }),
   minUptime: Duration.seconds(5),
   reconnectJitter: Duration.seconds(5)
@@ -106,8 +106,7 @@ export const giveUpAfter = <Out, In, R>(
   const initial = { since: undefined as number | undefined, state: schedule("self", self).initial }
   return Schedule.makeWithState(initial, (attemptBegunAt, input, { since, state }) =>
     Effect.gen(function*() {
-      // Not `attemptBegunAt`, from which `Schedule.elapsed` counts: the attempt that led to the connection which is
-      // lost
+      // Not `attemptBegunAt`, from which `Schedule.elapsed` counts: the attempt that opened a connection which is lost
       // now may have begun long ago.
       const at = now(yield* Effect.clock)
       const [next, out, decision] = yield* self.step(attemptBegunAt, input, state)
@@ -144,7 +143,7 @@ export const classify = <Out, In, R, E>(
     (attemptBegunAt, cause: In & Cause.Cause<E>, state) =>
       Effect.gen(function*() {
         const decision = asDecision("What decide returns", decide(cause))
-        // The server speaks now, however long ago the attempt began that led to the connection which is lost now.
+        // Counts from now: after a loss, the last attempt may have begun long ago.
         const from = decision._tag === "RetryAfter"
           ? now(yield* Effect.clock) + Duration.toMillis(decision.time)
           : attemptBegunAt

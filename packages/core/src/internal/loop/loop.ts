@@ -35,9 +35,9 @@ export interface Settings<A, C, E, R>
   readonly maxUndelivered: number
 }
 
-/** Where the loop is, with everything that exists only there. The public `ConnectionState` is a view of it. */
+/** The phase of the loop, with the data of that phase. The public `ConnectionState` is a view of it. */
 type Phase<A, C, E, R> =
-  /** There is no attempt while the `AttemptingToConnect` handler runs. */
+  /** `dial` is undefined while the `AttemptingToConnect` handler runs. */
   | { readonly _tag: "Connecting"; readonly dial: Dial<A, C, E, R> | undefined }
   | { readonly _tag: "Connected"; readonly session: Session<C, E>; readonly replacement: Replacement<A, C, E, R> }
   | { readonly _tag: "Waiting"; readonly next: Effect.Effect<void> }
@@ -47,10 +47,9 @@ type Phase<A, C, E, R> =
 /**
  * The life of a persistent connection: Connecting → Connected → Waiting → Connecting …, until it is Closed.
  *
- * Every change of the phase is synchronous, so there are no locks. What has to be waited for in a phase runs in
- * one fiber, `current`, and the next phase interrupts it (`switchTo`). A connected loop has no such fiber: the watch of
- * the session wakes it. What comes late finds out by itself that it is late: an attempt or a session that the phase
- * does not hold any more changes nothing.
+ * Every change of the phase is synchronous, so there are no locks. The waits of a phase run in one fiber, `current`,
+ * which the next phase interrupts (`switchTo`). A connected loop has no such fiber: the watch of the session wakes it.
+ * A late result is ignored: an attempt or a session that is no longer part of the phase changes nothing.
  *
  * @internal
  */
@@ -65,13 +64,15 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
   private current: AnyFiber | undefined
   private cycle: Cycle<A, AttemptFailure<E>>
   private address: Option.Option<A> = Option.none()
-  /** The server of the current connection has announced that it will go: the next one is to be at another address. */
+  /**
+   * The server of the current connection has announced a shutdown: the next connection should be at another address.
+   */
   elsewhere = false
   /** When the last attempt began, in ms of monotonic time. */
   private attemptBegunAt = 0
-  /** The next attempt is wanted as soon as the end of the connection has been reported. */
+  /** The next attempt must be made as soon as the end of the connection has been reported. */
   private isUrgent = false
-  /** It was aborted, or told not to reconnect: only the first time counts (X5). */
+  /** There was an abort, or `closeWhenCurrentConnectionIsClosed`: only the first counts (X5). */
   private isDecided = false
 
   constructor(readonly settings: Settings<A, C, E, R>, readonly clock: Clock.Clock, runtime: Runtime.Runtime<R>) {
@@ -82,7 +83,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     this.retry = new RetryDriver(settings, clock)
     this.cycle = new Cycle(settings.addressEquivalence, settings.causeEquivalence)
     this.status = new Status(clock, runtime)
-    // A fiber that is forked right after `make`, to follow the events, does not miss the first ones.
+    // Yields first: a fiber that is forked right after `make` to follow the events misses none.
     this.switchTo(Effect.zipRight(Effect.yieldNow(), Effect.suspend(() => this.beginCycle())))
   }
 
@@ -135,7 +136,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
 
   // Connected ----------------------------------------------------------------------------------------------------
 
-  /** Everyone who waits for a connection gets it before its `Connected` event is published (A1). */
+  /** All waiting callers get the connection before its `Connected` event is published (A1). */
   private makeCurrent(connection: C, scope: Scope.CloseableScope): void {
     const { serverName } = this.settings
     const generation = this.state.generation + 1
@@ -152,16 +153,16 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
       Effect.exit(Effect.suspend(() => this.settings.connector.closed(connection))),
       (exit) => this.connectionLost(session, Exit.isFailure(exit) ? interruptAsDefect(exit.cause) : Cause.empty)
     ))
-    // The handler runs its first turn now, and may close.
+    // Last, because the handler runs its first turn now, and may close.
     this.events.emit(Event.Connected({ connection, generation }))
   }
 
-  /** The connection counts as lost. The policy says when the next attempt is due, unless it is to be made at once. */
+  /** Treats the connection as lost. The policy decides when the next attempt is due, unless `atOnce`. */
   connectionLost(session: Session<C, E>, cause: Cause.Cause<E>, atOnce = false): void {
     const { phase } = this
     if (session.endedWith !== undefined) return
     session.end(session.lossError(cause))
-    // Another one has replaced it, or it is being closed.
+    // Another connection has replaced it, or it is being closed.
     if (phase._tag !== "Connected" || phase.session !== session) return
     phase.replacement.abandon()
     const uptime = this.now - session.establishedAt
@@ -177,7 +178,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
   ): Effect.Effect<void, never, R> {
     return Effect.flatMap(this.ending === undefined ? next : Effect.succeedNone, (next) => {
       if (Option.isNone(next)) this.ending ??= { _tag: "GaveUp", cause }
-      // While the policy was asked, the owner may have said that this was the last connection.
+      // While the policy decided, there may have been an abort or `closeWhenCurrentConnectionIsClosed`.
       const due = this.ending === undefined ? next : Option.none()
       this.draining.add(session, session.lossError(cause), { wasLost: true })
       const wait = this.enterWaiting(due, cause, Effect.suspend(() => this.beginCycle()))
@@ -186,7 +187,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     })
   }
 
-  /** Make before break: the next connection becomes the current one before the old one is drained and closed. */
+  /** Make before break: the new connection becomes current before the old one is drained and closed. */
   refresh(drain: Duration.Duration): void {
     const { phase } = this
     if (phase._tag !== "Connected" || this.ending !== undefined || phase.session.endedWith !== undefined) return
@@ -211,7 +212,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
 
   // Waiting ------------------------------------------------------------------------------------------------------
 
-  /** The effect waits until the next attempt is due, and makes it; if there is to be none, it closes. */
+  /** The effect waits until the next attempt is due, and makes it. If there is no next attempt, it closes. */
   private enterWaiting(
     dueByPolicy: Option.Option<number>,
     cause: Cause.Cause<AttemptFailure<E>>,
@@ -227,7 +228,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
       : Effect.zipRight(this.retry.until(due.value), next)
   }
 
-  /** Makes the next attempt now, if the loop waits for it, or is about to. */
+  /** Makes the next attempt now, if the loop waits or is about to wait for it. */
   attemptNow(): void {
     const { phase } = this
     if (phase._tag === "Connected") this.isUrgent = phase.session.endedWith !== undefined
@@ -237,13 +238,13 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
 
   // Closing ------------------------------------------------------------------------------------------------------
 
-  /** Closes the current connection at once, or after at most this time, and makes no other attempt (X1). */
+  /** Closes the current connection at once, or after at most the drain time. Makes no other attempt (X1). */
   close(drain = Duration.zero): void {
     this.draining.endBy(this.now + Duration.toMillis(drain))
     this.beginClosing()
   }
 
-  /** The current connection is the last one; without one, closes at once (X4, X5). Only the first call counts. */
+  /** Makes the current connection the last one; without one, closes at once (X4, X5). Only the first call counts. */
   closeAfterCurrent(reason: ClosedReason<E>): void {
     if (this.isDecided) return
     this.isDecided = true
@@ -287,7 +288,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
       yield* abandoned
       yield* this.draining.released
       if (session !== undefined) {
-        // It stays the current one until its `Connected` handler has ended (A2); `close` does not wait for that (D7).
+        // It stays current until its `Connected` handler has ended (A2); `close` does not wait for that (D7).
         this.endClose()
         yield* this.events.settled
       }
@@ -307,7 +308,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     this.closeEnded.notify(Exit.void)
   }
 
-  /** Leaves the scope (D8). From inside it waits for nothing, since it would wait for itself. */
+  /** Leaves the scope (D8). From inside it does not wait, because it would wait for itself. */
   get dispose(): Effect.Effect<void> {
     return Effect.withFiberRuntime((fiber) => {
       this.close()
@@ -325,8 +326,8 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
   }
 
   /**
-   * To be run before a fiber waits for the loop (D7): the loop stops waiting for handlers that the fiber belongs to,
-   * and an attempt, a `closed` or a policy that would wait for itself dies.
+   * Run before a fiber waits for the loop (D7). The loop stops waiting for handlers that the fiber belongs to. An
+   * attempt, a `closed` or a policy that would wait for itself dies.
    */
   beforeWaiting(fiber: AnyFiber): Effect.Effect<void> {
     return Effect.suspend(() => {
@@ -350,7 +351,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
   }
 
   /**
-   * The next phase takes over: what the previous one would have done next does not happen. As `FiberHandle.run` does.
+   * Starts the fiber of the next phase, and interrupts that of the previous one, as `FiberHandle.run` does.
    */
   private switchTo(next: Effect.Effect<void, never, R>): void {
     const previous = this.current
@@ -396,7 +397,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
       failedAttempts: Effect.sync(() => this.failedAttempts),
       abort: (error) =>
         Effect.suspend(() => {
-          // What an attempt aborts with is an error of the look-up or the connector.
+          // The error of an abort is always one of the look-up or the connector.
           this.closeAfterCurrent({ _tag: "Aborted", cause: Cause.fail(error) as Cause.Cause<never> })
           return Effect.fail(error)
         })

@@ -31,7 +31,7 @@ import { shownState } from "./shownState.js"
 export const TypeId = "~persistent-connection/PersistentConnection" as const
 
 /**
- * The operations. Each reads the state of the loop, and waits for one of its signals if the answer is not there yet.
+ * The operations. Each reads the state of the loop, and waits for a signal of the loop if there is no answer yet.
  */
 class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnection<C, E> {
   constructor(readonly loop: Loop<A, C, E, R>) {
@@ -52,7 +52,7 @@ class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnect
       const { openSession } = loop
       if (openSession !== undefined) return Effect.succeed(openSession.connection)
       if (!loop.isClosing) return Effect.zipRight(waitFor(loop, fiber, loop.connectionChanged.next), this.connected)
-      // A3: it never answers. But what closing waits for must not wait for ever (D7).
+      // A3: it never answers once closed. But a fiber that closing waits for must not wait for ever (D7).
       return loop.fibers.whereIs(fiber as AnyFiber) === "inside"
         ? Effect.die(loop.closedError)
         : Effect.zipRight(loop.beforeWaiting(fiber as AnyFiber), never)
@@ -99,7 +99,7 @@ class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnect
       const { loop } = this
       if (loop.hasClosed) return Effect.void
       const isAwaited = loop.fibers.whereIs(fiber as AnyFiber) === "inside"
-      // Closing waits for what is inside, which therefore waits for its beginning only (D7b).
+      // Closing waits for fibers that are inside, so they wait only for its beginning (D7b).
       if (isAwaited && loop.isClosing) return Effect.void
       const next = isAwaited ? Effect.zipRight(loop.connectionChanged.next, this.closeFinished) : loop.closeEnded.next
       return Effect.zipRight(loop.beforeWaiting(fiber as AnyFiber), next)
@@ -130,7 +130,7 @@ class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnect
     return this.loop.events.bus.subscribe
   }
 
-  /** The loop does not wait for a handler that follows what the loop does (D7a). */
+  /** The loop does not wait for a handler that follows the events or the state (D7a). */
   private following<B>(stream: Stream.Stream<B>): Stream.Stream<B> {
     return Stream.unwrap(Effect.withFiberRuntime((fiber) => {
       this.loop.fibers.letHandlersGo(fiber as AnyFiber)
@@ -148,7 +148,7 @@ class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnect
 }
 
 /**
- * The loop of a persistent connection, for what is built on it in this package.
+ * The loop of a persistent connection, for other modules of this package.
  *
  * @internal
  */
@@ -159,7 +159,7 @@ export const loopOf = <Connection, E>(
 const service = option.kind("a PersistentConnection", (input) => input instanceof Service)
 
 /**
- * Waits for a signal that comes with a connection, or instead of one.
+ * Waits for a signal of the loop, and counts the fiber as waiting for a connection.
  *
  * @internal
  */
@@ -170,7 +170,7 @@ export const waitFor = <A, C, E, R, B, E2>(
 ): Effect.Effect<B, E2> => Effect.zipRight(loop.beforeWaiting(fiber), loop.status.whileWaiting(signal))
 
 /**
- * What a map of connections does to their connectors.
+ * How a map of connections changes their connectors.
  *
  * @internal
  */
@@ -198,7 +198,7 @@ export function make<Address, Connection, EA, EC, RA, RC, RS, RH>(
 }
 
 /**
- * What a simulation has too.
+ * The options that a simulation shares.
  *
  * @internal
  */

@@ -14,7 +14,7 @@ import { EventBus } from "../base/eventBus.js"
 import { now } from "../base/time.js"
 
 /**
- * Called synchronously with every change.
+ * Its functions are called synchronously at every change.
  *
  * @internal
  */
@@ -23,14 +23,14 @@ export interface Observer<C, E> {
   readonly onTransition?: (previous: ConnectionState<C, E>, next: ConnectionState<C, E>, at: number) => void
   /** An event, with the address, when it is published (E1). */
   readonly onEvent?: (event: ConnectionEvent<C, E>) => void
-  /** An attempt has ended, an abandoned one with an interruption. A failed refresh is not a transition. */
+  /** An attempt has ended; an abandoned one with an interruption. A failed refresh causes no transition. */
   readonly onAttempt?: (exit: Exit.Exit<unknown, AttemptFailure<E>>, isRefresh: boolean) => void
   /** The number of fibers that wait for a connection has changed. */
   readonly onWaiting?: (waiting: number) => void
 }
 
 /**
- * The state and its observers. Each form of it is made when it is first asked for.
+ * The state and its observers. The bus and the `SubscriptionRef` are made on first use.
  *
  * @internal
  */
@@ -65,7 +65,7 @@ export class Status<C, E> {
     const { ref } = this
     const next = () => connection(this.state)
     if (ref === undefined || isSame(next(), previous)) return
-    // It waits for a subscriber that is just subscribing: by then, the state may be another one.
+    // Reads the state late: the update may wait for a subscriber, and the state may change meanwhile.
     runNow(this.runtime, SubscriptionRef.update(ref, next))
   }
 
@@ -91,7 +91,7 @@ export class Status<C, E> {
     return this.ref ??= Effect.runSync(SubscriptionRef.make(connection(this.state)))
   }
 
-  /** From now on, beginning with the present state, until the scope is closed. */
+  /** Calls the observer from now on, first with the present state, until the scope is closed. */
   observe(observer: Observer<C, E>): Effect.Effect<void, never, Scope.Scope> {
     return Effect.asVoid(Effect.acquireRelease(
       Effect.sync(() => {
@@ -103,7 +103,7 @@ export class Status<C, E> {
     ))
   }
 
-  /** Runs an effect that waits for a connection. */
+  /** Runs an effect that waits for a connection, and counts it as waiting. */
   whileWaiting<A, E2>(effect: Effect.Effect<A, E2>): Effect.Effect<A, E2> {
     return Effect.acquireUseRelease(
       Effect.sync(() => this.countWaiting(1)),

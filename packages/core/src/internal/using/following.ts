@@ -21,8 +21,8 @@ export const forEachConnection = <C, E, E2, R>(
 }
 
 /**
- * Runs an effect for every session, as it comes, with a scope that lasts until another session follows. A failure that
- * the loss of the connection has caused does not count.
+ * Runs an effect for every session when it begins, with a scope that lasts until the session is superseded. Ignores a
+ * failure that comes from the loss of the connection.
  *
  * @internal
  */
@@ -34,9 +34,9 @@ export const forEachSession = <C, E, E2, R>(
   type Result = Effect.Effect<void, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>>
 
   return asCaller((caller) => {
-    // It waits for connections, also when it finds one each time (D7a).
+    // Counts as waiting for connections, even if there always is one (D7a).
     loop.fibers.letHandlersGo(caller.fiber)
-    // A session that comes while this waits is not skipped, even if it has ended by now.
+    // `arrived`: a session that began during the wait is not skipped, even if it has ended since.
     const from = (arrived?: Session<C, E>): Result => {
       const session = arrived ?? loop.openSession
       if (session === undefined) {
@@ -57,7 +57,7 @@ export const forEachSession = <C, E, E2, R>(
 }
 
 /**
- * The end of what follows a persistent connection: a failure, unless the owner has closed that.
+ * How a follower ends when the persistent connection closes: with a failure, unless the owner closed it.
  *
  * @internal
  */

@@ -48,8 +48,8 @@ export const refresh = <C, E>(
 }
 
 /**
- * The minimum age of a connection, in ms, before it is refreshed: a signal that comes at once, on every connection,
- * must not make a busy loop.
+ * The minimum age of a connection before a refresh, in ms. Otherwise a signal that comes at once would make a busy
+ * loop.
  */
 const minAge = 1_000
 
@@ -66,7 +66,7 @@ export const refreshWhen = <C, E, R>(
   const { clock } = loop
   const refreshed = Effect.retry(refresh(self, options), {
     schedule: refreshRetry,
-    // The last connection stays until it ends.
+    // The last connection is not refreshed: it stays until it ends.
     while: () => !loop.willNotReconnect
   })
   return forEachSession(
@@ -114,7 +114,7 @@ export const reconnectNow = <C, E>(
       case "probe":
         return probe(self)
       case "drop":
-        // A use that drops its own connection is interrupted by that.
+        // Uninterruptible, because a use that drops its own connection is interrupted by the drop.
         return Effect.uninterruptible(drop(self))
       default:
         return Effect.void
@@ -122,7 +122,7 @@ export const reconnectNow = <C, E>(
   })
 }
 
-/** Asks the peer whether it is still there, if the connector can; without a good answer the connection is lost. */
+/** Asks the peer whether it is still there, if the connector has a `probe`. If that fails, the connection is lost. */
 const probe = <C, E>(self: PersistentConnection<C, E>): Effect.Effect<void> =>
   asCaller((caller) => {
     const loop = loopOf(self)
@@ -137,14 +137,14 @@ const probe = <C, E>(self: PersistentConnection<C, E>): Effect.Effect<void> =>
   })
 
 /**
- * Break before make: the connection counts as lost, the next attempt is due at once, and no closing handshake is made.
+ * Break before make: the connection counts as lost, the next attempt is due at once, and there is no closing handshake.
  */
 const drop = <C, E>(self: PersistentConnection<C, E>): Effect.Effect<void> =>
   Effect.suspend(() => {
     const loop = loopOf(self)
     const { terminate } = loop.settings.connector
     const { session } = loop
-    // One that is known to be closed may still take long to end.
+    // Not `openSession`: a connection that is known to be closed may still take long to end.
     if (session === undefined || session.supersededBy !== undefined) return Effect.void
     loop.connectionLost(session, Cause.empty, true)
     return terminate === undefined ? Effect.void : terminate(session.connection)

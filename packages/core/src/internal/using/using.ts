@@ -10,7 +10,7 @@ import type { Loop } from "../loop/loop.js"
 import { loopOf, waitFor } from "../loop/service.js"
 import { isTorn, type Session } from "../loop/session.js"
 
-/** What to do with a session, once closed, and while disconnected. */
+/** What to do with a session, after closing has begun, and while disconnected. */
 interface Visit<C, E, A, E2, R> {
   /** Called in the turn in which the session is found open. `again` starts from the beginning. */
   readonly onSession: (
@@ -24,7 +24,7 @@ interface Visit<C, E, A, E2, R> {
   readonly onDisconnected?: (() => Effect.Effect<A, E2>) | undefined
 }
 
-/** Does something with the current session, or with the next one. */
+/** Runs a visit on the current session, or on the next one. */
 const withSession = <C, E, A, E2, R>(
   self: PersistentConnection<C, E>,
   { onClosed, onDisconnected, onSession }: Visit<C, E, A, E2, R>
@@ -76,7 +76,7 @@ export const useRetrying = <C, E, A, E2, R>(
           return session.endedWith._tag === "ConnectionClosed" ? Effect.fail(session.endedWith) : again
         }
         if (session.supersededBy?._tag === "ConnectionClosed") return exit
-        // The loss of the connection may have made it fail, and not be known yet.
+        // The failure may come from a loss that the loop has not noticed yet.
         return Effect.flatMap(hasBeenLost(loopOf(self), session), (isLost) => isLost ? again : exit)
       }),
     onClosed: Effect.fail
@@ -84,8 +84,8 @@ export const useRetrying = <C, E, A, E2, R>(
 }
 
 /**
- * Is the connection lost? Asked right after something has failed on it: the watch gets some turns first, as many as a
- * `closed` takes that is made of a few combinators, in which it notices a loss that has happened already.
+ * Is the connection lost? Called right after a failure on it. First the watch gets some turns to notice a loss that has
+ * happened already: enough for a `closed` made of a few combinators.
  */
 const hasBeenLost = <C, E>(
   loop: Loop<unknown, C, E, unknown>,
@@ -94,14 +94,14 @@ const hasBeenLost = <C, E>(
 ): Effect.Effect<boolean> =>
   Effect.suspend(() => {
     const hasEnded = loop.hasEnded(session)
-    // One that has been replaced ends when it has been drained, which is no loss.
+    // A replaced connection ends when it has been drained, which is not a loss.
     return hasEnded || session.supersededBy !== undefined || turns === 0
       ? Effect.succeed(hasEnded)
       : Effect.zipRight(Effect.yieldNow(), hasBeenLost(loop, session, turns - 1))
   })
 
 /**
- * Is the connection lost or replaced? Asked right after something has failed on it, as above.
+ * Has the session been superseded, or its connection lost? Called like `hasBeenLost`.
  *
  * @internal
  */
