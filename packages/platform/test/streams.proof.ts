@@ -93,7 +93,9 @@ const stage = (
       yield* server.start
     })
     const refresh = Effect.ignore(PersistentConnection.refresh(client.service, { drain: 100 }))
-    const act = Effect.suspend(() => chance.often(0.25) ? kill : refresh)
+    const act = Effect.suspend(() =>
+      chance.often(0.25) ? kill : refresh
+    )
     const chaos = (connections: number) =>
       Effect.repeat(Effect.zipRight(chance.sleep(150), act), { while: () => server.lines.length < connections })
     return { server, client, chaos }
@@ -217,7 +219,10 @@ describe.each([webSockets, tcpLines])("a server that numbers its messages ($name
           outcomes.push(check(got, client))
         }))
       }
-      yield* measured(`${transport.name}, given up ${outcomes.length} times, the last time after ${outcomes.at(-1)}`, since)
+      yield* measured(
+        `${transport.name}, given up ${outcomes.length} times, the last time after ${outcomes.at(-1)}`,
+        since
+      )
     }).pipe(Effect.provide(Logger.remove(Logger.defaultLogger))))
 
   it.scopedLive("S2: closeGracefully lets the stream deliver what has arrived", () =>
@@ -240,7 +245,10 @@ describe.each([webSockets, tcpLines])("a server that numbers its messages ($name
           outcomes.push(check(got, client))
         }))
       }
-      yield* measured(`${transport.name}, closed ${outcomes.length} times, the last time after ${outcomes.at(-1)}`, since)
+      yield* measured(
+        `${transport.name}, closed ${outcomes.length} times, the last time after ${outcomes.at(-1)}`,
+        since
+      )
     }))
 
   it.scopedLive("S3: a resumable stream gives every number once, in order, over the whole run", () =>
@@ -278,7 +286,10 @@ describe.each([webSockets, tcpLines])("a server that numbers its messages ($name
       let goal = Infinity
       const consumer = yield* PersistentConnection.resumableStream(client.service, {
         subscribe: ({ messages, send }: Connected, cursor: Option.Option<number>) =>
-          Effect.as(send(String(Option.getOrElse(cursor, () => 0))), Stream.map(messages, (message) => parseInt(String(message)))),
+          Effect.as(
+            send(String(Option.getOrElse(cursor, () => 0))),
+            Stream.map(messages, (message) => parseInt(String(message)))
+          ),
         cursor: (number) => number
       }).pipe(
         Stream.runForEachWhile((element) => {

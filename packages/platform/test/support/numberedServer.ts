@@ -256,7 +256,7 @@ export const numberedServer = (
   )
 
 /** A connection that a persistent connection had: as the server saw it, if it did, and what the client's socket read. */
-export interface Had {
+interface Had {
   readonly line: Line | undefined
   readonly bytesRead: number
 }
