@@ -146,9 +146,9 @@ const start = ({ succeeds }: Scenario) => {
 const median = (values: ReadonlyArray<number>): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!
 
-const windows = 24
+const windows = isLong ? 24 : 12
 /** In the first windows code is compiled, caches fill, and so do the buffers of slow consumers. */
-const warmUp = 6
+const warmUp = windows / 4
 
 /**
  * What is kept for each attempt would cost a pointer at least, 8 bytes, and in most cases an object of 24 bytes or more
@@ -160,11 +160,11 @@ const bytesPerAttempt = 4
  * What V8 itself gives and takes, however long that goes on. The short form does not get beyond the warm-up: it sees only
  * whether whole connections or errors are kept, by their ballast.
  */
-const noise = isLong ? 128 * 1024 : 1024 * 1024
+const noise = isLong ? 128 * 1024 : 2 * 1024 * 1024
 
 describe("the heap is flat, with log, metrics, events, states and streams attached", () => {
   it.each<Scenario>([
-    { what: "failed attempts", total: cases(960, 100_000), succeeds: false },
+    { what: "failed attempts", total: cases(480, 100_000), succeeds: false },
     { what: "lost connections", total: cases(480, 20_000), succeeds: true }
   ])("over $total $what", async (scenario) => {
     const { attempts, clock, scope, seen } = start(scenario)
@@ -193,7 +193,8 @@ describe("the heap is flat, with log, metrics, events, states and streams attach
     const watched = scenario.succeeds
       ? ["log", "onEvent", "release", "events", "state", "current", "stream", "resumableStream", "forEachConnection"]
       : ["log", "onEvent", "events", "state"]
-    for (const what of watched) expect(`${what} ${(seen.get(what) ?? 0) >= scenario.total * 0.9}`).toBe(`${what} true`)
+    expect(watched.filter((what) => (seen.get(what) ?? 0) < scenario.total * 0.9), "watchers that saw too little")
+      .toEqual([])
     expect(growth).toBeLessThan(bytesPerAttempt * between + noise)
 
     const leaving = clock.run(Scope.close(scope, Exit.void))
