@@ -55,7 +55,12 @@ const lookUps = {
   takes: (value: unknown) => typeof value === "function" || Effect.isEffect(value),
   right: [Effect.succeed("b"), () => Effect.succeed("b")]
 }
-const jitters = only("full", "equal", "decorrelated", "none", 0, 0.5, 1)
+const jitters = {
+  takes: (value: unknown) =>
+    ["full", "equal", "decorrelated", "none"].includes(value as string) ||
+    typeof value === "number" && value >= 0 && value <= 1,
+  right: ["full", "equal", "decorrelated", "none", 0, 0.5, 1]
+}
 const answer = TestConnector.succeed()
 const answers = only(answer, TestConnector.hang)
 const scripts = {

@@ -156,7 +156,7 @@ export const read = <O extends object, R extends Readers<O>>(
   readers: R,
   group?: string
 ): Read<O, R> => {
-  // What is of a class, as a date, a promise or an effect is, must have at least one of the options.
+  // An instance of a class, such as a date, a promise or an effect, must have at least one of the options.
   const hasOptions = (input: unknown) =>
     Predicate.isRecord(input) && (isPlain(input) || Object.keys(readers).some((option) => option in input))
   kind("an object of options", hasOptions)(group ?? "options", options)
