@@ -302,7 +302,7 @@ describe.each([webSockets, tcpLines])("a server that numbers its messages ($name
         }),
         Effect.fork
       )
-      yield* chaos(cases(15, 400))
+      yield* chaos(cases(15, 200))
       goal = published + 1
       yield* Fiber.join(consumer)
       assert.deepStrictEqual(got, Array.from({ length: got.length }, (_, index) => index + 1))
