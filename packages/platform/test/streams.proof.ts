@@ -27,6 +27,7 @@ import {
   webSockets
 } from "./support/numberedServer.js"
 import { cases, Chance, measured } from "./support/proof.js"
+import { until } from "./support/servers.js"
 
 /** Says, as the next message of a connection, that there will be no other. */
 const sayTheLastWord = (line: Line): void => line.say(`${line.number}:${line.sent + 1}:${lastWord}`)
@@ -42,7 +43,7 @@ const untilTheLastWord = (service: Service): Stream.Stream<string, unknown> =>
 /** Says the next messages of a connection: its number, the number within it, and something of any length. */
 const say = (line: Line, chance: Chance, count: number): void => {
   for (let index = 0; index < count; index++) {
-    line.say(`${line.number}:${line.sent + 1}:${"x".repeat(chance.often(0.02) ? 20_000 : chance.upTo(200))}`)
+    line.say(`${line.number}:${line.sent + 1}:${"x".repeat(chance.often(0.1) ? 20_000 : chance.upTo(200))}`)
   }
 }
 
@@ -193,7 +194,7 @@ describe.each([webSockets, tcpLines])("a server that numbers its messages ($name
       }
       yield* Fiber.join(consumer)
       assert.lengthOf(server.lines, total + 1)
-      assert.isTrue(server.lines.slice(0, total).every(({ isClosed }) => isClosed))
+      yield* until(() => server.lines.slice(0, total).every(({ isClosed }) => isClosed))
       yield* measured(`${transport.name}, refreshed while busy: ${check(got, client)}`, since)
     }))
 
