@@ -1,10 +1,10 @@
 /**
- * Where the server is this time: look-ups for the `address` option of a persistent connection. Any effect, or function
- * from the attempt to an effect, works as well. A function learns why the last attempt failed, so it can get a new token
- * when the old one was not accepted, and another address only when the server was not there.
+ * Look-ups for the `address` option of a persistent connection: they say where the server is at each attempt. Any
+ * effect, or function from the attempt to an effect, works as well. A function sees why the last attempt failed. So it
+ * can get a new token when the server refused the old one, and another address only when the server was unreachable.
  *
- * The look-ups made here keep their position in the list for each persistent connection separately: several can share
- * one look-up, and a new one starts at the beginning of the list.
+ * The look-ups made here keep one position in the list for each persistent connection. Several persistent connections
+ * can share a look-up, and each starts at the beginning of the list.
  *
  * @example
  * ```ts
@@ -49,7 +49,7 @@ import type { Attempt } from "./Connector.js"
 import * as internal from "./internal/connector/addresses.js"
 
 /**
- * A look-up: a value for the `address` option, or a part of a function for it.
+ * A look-up: a value for the `address` option, or a part of a function given to it.
  *
  * @since 0.1.0
  * @category models
@@ -59,7 +59,7 @@ export interface LookUp<out Address> {
 }
 
 /**
- * Always the same address.
+ * Always gives the same address.
  *
  * @since 0.1.0
  * @category constructors
@@ -67,8 +67,8 @@ export interface LookUp<out Address> {
 export const constant: <Address>(address: Address) => Effect.Effect<Address> = Effect.succeed
 
 /**
- * The next address of the list for every attempt, from the first to the last and then the first again. An address that
- * is listed twice has two turns.
+ * Gives the next address of the list at every attempt; after the last comes the first again. An address that is listed
+ * twice has two turns.
  *
  * Throws an `IllegalArgumentException` if there are no addresses.
  *
@@ -78,9 +78,9 @@ export const constant: <Address>(address: Address) => Effect.Effect<Address> = E
 export const roundRobin: <Address>(addresses: NonEmptyReadonlyArray<Address>) => LookUp<Address> = internal.roundRobin
 
 /**
- * The addresses in a random order, which is drawn again when all have had their turn, so that the clients of a set of
- * servers spread over them. It never gives the same address twice in a row, unless there is only one. An address that is
- * listed twice, by its content, counts once. Randomness comes from the `Random` service (T4).
+ * Gives the addresses in a random order, so that clients spread over the servers. A new order is drawn when all
+ * addresses have had their turn. The same address never comes twice in a row, unless there is only one. Addresses with
+ * equal content count as one. Randomness comes from the `Random` service (T4).
  *
  * Throws an `IllegalArgumentException` if there are no addresses.
  *
@@ -95,22 +95,24 @@ export const shuffled: <Address>(addresses: NonEmptyReadonlyArray<Address>) => L
  */
 export interface FailoverOptions {
   /**
-   * When the first address was left at least this long ago, the first attempt after the loss of a connection, or of a
-   * refresh, goes there again. A connection that works is not given up for it. Default: `Duration.infinity`, never.
+   * How long to stay away from the first address. After this time, the first attempt after a loss, or the first of a
+   * refresh, goes to it again. A connection that works is never closed for that. Default: `Duration.infinity`, never go
+   * back.
    */
   readonly failBackAfter?: Duration.DurationInput | undefined
   /**
-   * After which causes to go on to the next address. They are those of failed attempts, look-ups included, and those of
-   * losses; a loss without an error has an empty cause. Default: after every failed attempt, and after no loss.
+   * Decides by the cause whether to go on to the next address. It gets the causes of failed attempts, look-ups
+   * included, and of losses; a loss without an error has an empty cause. Default: go on after every failed attempt, and
+   * after no loss.
    */
   readonly failoverWhen?: ((cause: Cause.Cause<unknown>) => boolean) | undefined
 }
 
 /**
- * Addresses in the order of preference. By default it stays with the one that works, also when a connection to it is lost
- * or refreshed, and goes on to the next one when an attempt has failed; after the last comes the first again. When the
- * server of the current connection has announced that it will go (`attempt.elsewhere`), it chooses another address, if
- * there is one. An address that is listed twice, by its content, counts once.
+ * Gives the addresses in the order of preference. By default it goes on to the next address when an attempt has failed;
+ * after the last comes the first again. It stays with an address that works, also after a loss or at a refresh. When
+ * the server of the current connection has announced a shutdown (`attempt.elsewhere`), it chooses another address, if
+ * there is one. Addresses with equal content count as one.
  *
  * Throws an `IllegalArgumentException` if there are no addresses, or an option makes no sense.
  *

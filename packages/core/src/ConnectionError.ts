@@ -1,9 +1,9 @@
 /**
- * The only errors that the library makes itself. Everything else that a user sees failing is the look-up's or the
- * connector's own error, unchanged (rule D5).
+ * The only errors that the library makes itself. Every other error is that of the look-up or the connector, unchanged
+ * (rule D5).
  *
- * However they are printed or logged, these errors show their message and no secrets: the causes that they hold are for
- * the program, and neither `console.log`, JSON nor Effect's loggers walk into them.
+ * When printed or logged, these errors show their message and no secrets. The causes that they hold are for the
+ * program: `console.log`, JSON and Effect's loggers do not print them.
  *
  * @since 0.1.0
  */
@@ -17,12 +17,12 @@ import { summary } from "./internal/base/render.js"
 /**
  * Why a persistent connection is closed:
  *
- * - `ClosedByOwner`: by `close`, `closeWhenCurrentConnectionIsClosed`, or because its scope was left (X1, X4, D8);
+ * - `ClosedByOwner`: by `close` or `closeWhenCurrentConnectionIsClosed`, or because its scope was left (X1, X4, D8);
  * - `Aborted`: the connector, or the look-up, called `attempt.abort` with this error (X5);
  * - `GaveUp`: the retry policy ended after this failure or loss (D11).
  *
- * If it is not closed by its owner, a persistent connection logs that: as an error, but as information if it gave up
- * after the server had closed the connection in the regular way (`isRegularEnd`).
+ * `Aborted` and `GaveUp` are logged as errors; a `GaveUp` after a regular close by the server (`isRegularEnd`) is
+ * logged as information.
  *
  * @since 0.1.0
  * @category models
@@ -33,9 +33,9 @@ export type ClosedReason<E> =
   | { readonly _tag: "GaveUp"; readonly cause: Cause.Cause<AttemptFailure<E>> }
 
 /**
- * Did the server close the connection in the regular way (D13)? True if there are errors, and all of them have a field
- * `isRegularEnd` that is true, as those have with which a WebSocket connector reports the close codes 1000 and 1001. A
- * connection that ended without any error has given no reason, and is not one.
+ * Did the server close the connection in the regular way (D13)? True if the cause has errors, and every one has a field
+ * `isRegularEnd` that is true. The WebSocket connector sets it for the close codes 1000 and 1001. False for an empty
+ * cause, which gives no reason.
  *
  * @example
  * ```ts
@@ -55,7 +55,7 @@ export type ClosedReason<E> =
 export const isRegularEnd: (cause: Cause.Cause<unknown>) => boolean = internal.isRegularEnd
 
 /**
- * The persistent connection is closed, or closing: there is no connection and there will be no other.
+ * The persistent connection is closed or closing: there will be no other connection.
  *
  * @since 0.1.0
  * @category errors
@@ -98,7 +98,7 @@ const describeReason = (reason: ClosedReason<unknown>): string => {
 }
 
 /**
- * The connection on which something was being done is lost. The persistent connection itself goes on.
+ * The connection was lost while it was in use. The persistent connection itself goes on.
  *
  * @since 0.1.0
  * @category errors
@@ -128,8 +128,8 @@ export class ConnectionLost<out E = unknown> extends Data.TaggedError("Connectio
   }
 
   /**
-   * How the connection ended: empty if the server closed it without an error. Not printed with the error, and not called
-   * `cause`, which Effect's loggers print in full; the message says the same in words.
+   * How the connection ended: empty if the server closed it without an error. Not printed with the error; the message
+   * says the same in words. It is not called `cause` because Effect's loggers print a `cause` in full.
    *
    * @since 0.1.0
    */
@@ -139,7 +139,7 @@ export class ConnectionLost<out E = unknown> extends Data.TaggedError("Connectio
 }
 
 /**
- * There is no connection now, and the caller did not want to wait for one (`whenDisconnected: "fail"`). The persistent
+ * There is no connection now, and the caller does not wait for one (`whenDisconnected: "fail"`). The persistent
  * connection goes on trying.
  *
  * @since 0.1.0
@@ -149,7 +149,7 @@ export class NotConnected<out E = unknown> extends Data.TaggedError("NotConnecte
   readonly serverName: string
   /** The number of the last connection; 0 if there has been none. */
   readonly generation: number
-  /** How many attempts have failed since that connection, or from the beginning. */
+  /** How many attempts have failed since that connection, or since the beginning. */
   readonly failedAttempts: number
   readonly message: string
 }> {
@@ -178,8 +178,8 @@ export class NotConnected<out E = unknown> extends Data.TaggedError("NotConnecte
   }
 
   /**
-   * Why the last attempt failed or, if none has failed since, how the last connection ended; none if there has been
-   * neither. Not printed with the error; the message says the same in words.
+   * Why the last attempt failed, or how the last connection ended, whichever came last; none if there was neither. Not
+   * printed with the error; the message says the same in words.
    *
    * @since 0.1.0
    */

@@ -8,19 +8,20 @@ import * as Data from "effect/Data"
 import * as LogLevel from "effect/LogLevel"
 import type { AttemptFailure } from "./Connector.js"
 import { describeEnd } from "./internal/base/cause.js"
+import { func } from "./internal/base/options.js"
 import { printable } from "./internal/base/printable.js"
 import { render, summary } from "./internal/base/render.js"
 
 /**
- * - `AttemptingToConnect` opens a cycle; retries inside the cycle do not repeat it (C2).
- * - `ObtainedAddress`: the look-up answered, with another address than before in this cycle (C4).
- * - `FailedToConnect`: an attempt failed, with another error than before in this cycle (C5).
- * - `Connected`: the connection is current; everyone who waited has been answered (A1).
- * - `Disconnected`: it is no longer current (A2). `cause` is how it ended, empty if without an error.
+ * - `AttemptingToConnect`: a cycle begins; retries inside the cycle do not repeat this event (C2).
+ * - `ObtainedAddress`: the look-up gave an address that differs from the previous one in this cycle (C4).
+ * - `FailedToConnect`: an attempt failed with an error that differs from the previous one in this cycle (C5).
+ * - `Connected`: the connection is current, and all waiting callers have got it (A1).
+ * - `Disconnected`: the connection is no longer current (A2). `cause` is empty if it ended without an error.
  *
- * `generation` numbers the connections from 1; `attempt` numbers the attempts of a cycle from 1. While the same failure
- * repeats there is no event, and so the next `FailedToConnect` may be that of a much later attempt: what happens at each
- * attempt is in the state, the metrics and the spans.
+ * `generation` numbers the connections from 1; `attempt` numbers the attempts of a cycle from 1. A failure that repeats
+ * is not reported again, so the next `FailedToConnect` may come many attempts later. The state, the metrics and the
+ * spans show every attempt.
  *
  * @since 0.1.0
  * @category models
@@ -110,8 +111,8 @@ export const logLevel = <Connection, E, Address>(
 ): LogLevel.LogLevel => event._tag === "FailedToConnect" ? LogLevel.Error : LogLevel.Info
 
 /**
- * The same event with another form of address. The event bus carries `void` in its place, so that who subscribes need
- * not know how servers are located (E3).
+ * Changes the address of an event. On the event bus the address is `void`, so that subscribers need not know how
+ * servers are located (E3).
  *
  * @since 0.1.0
  * @category mapping
@@ -119,5 +120,9 @@ export const logLevel = <Connection, E, Address>(
 export const mapAddress = <Connection, E, Address, Address2>(
   event: ConnectionEvent<Connection, E, Address>,
   f: (address: Address) => Address2
-): ConnectionEvent<Connection, E, Address2> =>
-  event._tag === "ObtainedAddress" ? ObtainedAddress({ address: f(event.address), attempt: event.attempt }) : event
+): ConnectionEvent<Connection, E, Address2> => {
+  func("f", f)
+  return event._tag === "ObtainedAddress"
+    ? ObtainedAddress({ address: f(event.address), attempt: event.attempt })
+    : event
+}

@@ -1,5 +1,5 @@
 /**
- * What happens to a persistent connection, in the log.
+ * Logs what happens to a persistent connection.
  *
  * @since 0.1.0
  */
@@ -8,17 +8,17 @@ import * as internal from "./internal/watching/connectionLog.js"
 import type { PersistentConnection } from "./PersistentConnection.js"
 
 /**
- * Logs what happens from now on until the persistent connection has closed, which leaving its scope also brings about:
- * every event of `ConnectionEvent` at its level (E5), a `refresh` that fails, as a warning, and that its owner has closed
- * it; any other end a persistent connection logs by itself. It starts no fiber that stays.
+ * Logs what happens from now on, until the persistent connection has closed: every event of `ConnectionEvent` at its
+ * level (E5), every `refresh` that fails, as a warning, and the close by the owner. (A persistent connection logs any
+ * other end by itself.) It leaves no fiber running.
  *
- * While the same failure repeats there are no events (C5). The log then reminds of the outage, as an error, when an
- * attempt begins and a minute has passed since the last line about it, and then each time the outage has lasted twice as
- * long, at least every 6 hours (D12). A second outage is logged like the first.
+ * A failure that repeats gives no events (C5). The log then reminds of the outage, as an error, when an attempt begins:
+ * first after a minute without a line about it, then each time the outage has lasted twice as long, but at least every
+ * 6 hours (D12). A second outage is logged like the first.
  *
- * Each line is annotated: `server_name`, `event`, and the event's `generation`, `attempt` or `address`. It holds no
- * connection and no error, but texts without secrets; see `docs/watching.md` for what is hidden. It goes to the loggers,
- * with the annotations, of the fiber that called this.
+ * Each line is annotated: `server_name`, `event`, and the event's `generation`, `attempt` or `address`. It holds only
+ * texts, without secrets; see `docs/watching.md` for what is hidden. It goes to the loggers of the fiber that called
+ * this, with the annotations of that fiber.
  *
  * @example
  * ```ts

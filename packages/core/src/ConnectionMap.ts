@@ -1,6 +1,6 @@
 /**
- * Many persistent connections, one for each key: made on first use, shared by everyone who uses it, released when nobody
- * has for a while.
+ * Many persistent connections, one for each key. Each is made on first use, shared by its users, and closed when it has
+ * had no user for a while.
  *
  * @example
  * ```ts
@@ -38,6 +38,7 @@ import type { Inspectable } from "effect/Inspectable"
 import type { Pipeable } from "effect/Pipeable"
 import type * as Scope from "effect/Scope"
 import type * as Types from "effect/Types"
+import type { Inferred } from "./internal/base/inferred.js"
 import * as internal from "./internal/map/connectionMap.js"
 import type * as PersistentConnection from "./PersistentConnection.js"
 
@@ -82,41 +83,42 @@ export interface Options<
   RS = never,
   RH = never
 > {
-  /** The options of the persistent connection for a key; asked when it is made. */
+  /** Gives the options of the persistent connection for a key; called when that is made. */
   readonly options: (
     key: Key
   ) => PersistentConnection.Options<Address, Connection, EA, EC, RA, RC, RS, RH>
 
-  /** For how long a connection is kept that nobody uses. Default: 0, it is closed with its last user's scope. */
+  /** How long a connection without users is kept. Default: 0, it closes with the scope of its last user. */
   readonly idleTimeToLive?: Duration.DurationInput | undefined
 
   /**
-   * How many connects may be under way at once, over all keys; the others wait for their turn, first come, first served.
-   * That does not count against the deadline of their attempt. Default: no limit.
+   * How many connects may be under way at once, over all keys. The others wait for their turn, first come, first
+   * served; the wait does not count against the deadline of the attempt. Default: no limit.
    */
   readonly maxConcurrentConnects?: number | undefined
 }
 
 /**
- * Makes an empty map, with the services, the `Clock` and the `Random` of all its connections. When the scope is left they
- * are all closed, also those in use; whoever asks later gets one that is closed already.
+ * Makes an empty map. All its connections use the services, the `Clock` and the `Random` of the caller. Leaving the
+ * scope closes them all, also those in use; a later `get` returns a connection that is already closed.
  *
- * Options that make no sense are a defect, an `IllegalArgumentException` that names the option; those of a key when it is
- * asked for.
+ * A wrong option is a defect: an `IllegalArgumentException` that names the option. A wrong option of a key is a defect
+ * of its `get`.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const make: <Key, Address, Connection, EA = never, EC = never, RA = never, RC = never, RS = never, RH = never>(
   options: Options<Key, Address, Connection, EA, EC, RA, RC, RS, RH>
-) => Effect.Effect<ConnectionMap<Key, Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> = internal.make
+) => Effect.Effect<ConnectionMap<Key, Connection, EA | EC>, never, RA | RC | Inferred<RS | RH> | Scope.Scope> =
+  internal.make
 
 /**
- * The connection for a key, made if there is none; like `PersistentConnection.make` it does not wait until there is one.
- * It is not closed before the scope is. All who ask get the same one.
+ * Gives the persistent connection for a key, and makes it if there is none. Like `PersistentConnection.make` it does
+ * not wait until that is connected. All callers share one, and it stays open at least until the caller's scope is left.
  *
- * When nobody has it any more and its time to idle is over it is closed; one that is asked for while another of the same
- * key is still being closed does not wait for that.
+ * It closes when it has had no users for `idleTimeToLive`. A `get` does not wait for an old one of the same key that is
+ * still closing.
  *
  * @since 0.1.0
  * @category using
@@ -132,8 +134,8 @@ export const get: {
 } = dual(2, internal.get)
 
 /**
- * Forgets the connection for a key: whoever asks next gets a new one. It is closed when those who have it have closed
- * their scopes; if nobody has it at once, and this waits for it.
+ * Forgets the connection for a key: the next `get` makes a new one. The old one closes when all its users have left
+ * their scopes. Without users it closes at once, and this waits for that.
  *
  * @since 0.1.0
  * @category using

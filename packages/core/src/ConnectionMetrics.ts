@@ -1,8 +1,9 @@
 /**
- * What persistent connections count and measure, as Effect metrics for any exporter.
+ * Effect metrics of persistent connections, for any exporter.
  *
- * What `track` is not called for is neither counted nor measured, except by the two counters of `onEvent` handlers and
- * the round-trip time. The metrics of persistent connections with one name are added up.
+ * A persistent connection is counted and measured once `track` is called for it. Only the two counters of `onEvent`
+ * handlers and the round-trip time need no `track`. The metrics of persistent connections with the same name are added
+ * up.
  *
  * @since 0.1.0
  */
@@ -18,10 +19,10 @@ import type { PersistentConnection } from "./PersistentConnection.js"
  *
  * - `success`: with a connection;
  * - `failure`: with a typed error of the look-up or of the connector;
- * - `timeout`: with a `TimeoutException`, since it took too long (D9);
+ * - `timeout`: with a `TimeoutException`, because it took too long (D9);
  * - `defect`: with a defect (C6);
- * - `interrupted`: because the persistent connection was closed or aborted meanwhile (D1, D2), or the connection lost
- *   that a `refresh` was to replace.
+ * - `interrupted`: the persistent connection was closed or aborted meanwhile (D1, D2), or a `refresh` was under way and
+ *   the connection that it would replace was lost.
  *
  * @since 0.1.0
  * @category models
@@ -29,7 +30,7 @@ import type { PersistentConnection } from "./PersistentConnection.js"
 export type AttemptOutcome = "success" | "failure" | "timeout" | "defect" | "interrupted"
 
 /**
- * The phases of a persistent connection, as in `ConnectionState`. One that is closed is counted no longer.
+ * The phases of a persistent connection, as in `ConnectionState`. After the close it is not counted any more.
  *
  * @since 0.1.0
  * @category models
@@ -37,10 +38,10 @@ export type AttemptOutcome = "success" | "failure" | "timeout" | "defect" | "int
 export type Phase = "connecting" | "connected" | "waiting" | "closing"
 
 /**
- * Counts and measures a persistent connection from now on until it has closed, which leaving its scope also brings
- * about; then the gauges no longer count it. It starts no fiber and costs an idle connection a few hundred bytes.
+ * Counts and measures a persistent connection from now on until it has closed; then the gauges no longer count it. It
+ * starts no fiber, and costs a few hundred bytes for an idle connection.
  *
- * Metric labels of the fiber (`Effect.tagMetrics`) come after the tags that the metrics have by themselves. What is
+ * Metric labels of the fiber (`Effect.tagMetrics`) come after the metrics' own tags. A persistent connection that is
  * tracked twice is counted twice.
  *
  * @example
@@ -66,7 +67,7 @@ export const track: <Connection, E>(self: PersistentConnection<Connection, E>) =
 
 /**
  * `persistent_connection_attempts`: attempts that have ended, tagged by `server_name` and `outcome`, an
- * `AttemptOutcome`. Those that are not reported again count as well, and those of a `refresh`.
+ * `AttemptOutcome`. Attempts that no event reports count too (C5), and so do those of a `refresh`.
  *
  * @example
  * ```ts
@@ -106,8 +107,8 @@ export const connections: Metric.Metric.Counter<number> = internal.connections
 export const losses: Metric.Metric.Counter<number> = internal.losses
 
 /**
- * `persistent_connection_time_to_connect_seconds`: how long each attempt that succeeded took, in seconds, with the
- * event handlers that it waited for; tagged by `server_name`. Those of a `refresh` are not measured.
+ * `persistent_connection_time_to_connect_seconds`: how long each successful attempt took, in seconds, including the
+ * event handlers that it waited for; tagged by `server_name`. The attempts of a `refresh` are not measured.
  *
  * @since 0.1.0
  * @category metrics
@@ -124,8 +125,8 @@ export const timeToConnect: Metric.Metric.Histogram<number> = internal.timeToCon
 export const uptime: Metric.Metric.Histogram<number> = internal.uptime
 
 /**
- * `persistent_connection_time_disconnected_seconds`: how long there was no connection at a stretch, in seconds: from
- * the beginning, or a loss, to the next connection, or to the end if there was no other; tagged by `server_name`.
+ * `persistent_connection_time_disconnected_seconds`: how long each period without a connection lasted, in seconds: from
+ * the beginning, or a loss, to the next connection or the close; tagged by `server_name`.
  *
  * @since 0.1.0
  * @category metrics
@@ -133,8 +134,8 @@ export const uptime: Metric.Metric.Histogram<number> = internal.uptime
 export const timeDisconnected: Metric.Metric.Histogram<number> = internal.timeDisconnected
 
 /**
- * `persistent_connection_state`: how many persistent connections of one name are in a phase now, tagged by
- * `server_name` and `phase`, a `Phase`. With one of that name it is 1 for the phase that it is in and 0 for the others.
+ * `persistent_connection_state`: how many persistent connections are in a phase now, tagged by `server_name` and
+ * `phase`, a `Phase`. If a name has only one, its phase has the value 1 and the others have 0.
  *
  * @since 0.1.0
  * @category metrics
@@ -160,8 +161,8 @@ export const waiting: Metric.Metric.Gauge<number> = internal.waiting
 export const handlerDefects: Metric.Metric.Counter<number> = internal.handlerDefects
 
 /**
- * `persistent_connection_slow_handlers`: calls of `onEvent` that held up the loop for longer than `slowHandlerThreshold`,
- * tagged by `server_name`. Counted for every persistent connection.
+ * `persistent_connection_slow_handlers`: calls of `onEvent` that delayed the loop for longer than
+ * `slowHandlerThreshold`, tagged by `server_name`. Counted for every persistent connection.
  *
  * @since 0.1.0
  * @category metrics
@@ -170,7 +171,7 @@ export const slowHandlers: Metric.Metric.Counter<number> = internal.slowHandlers
 
 /**
  * `persistent_connection_round_trip_time_seconds`: how long each answer to a probe of a health check took, in seconds;
- * tagged by `server_name`. Measured for every connection that has one, and for every WebSocket that can ping.
+ * tagged by `server_name`. Measured for every connection with a health check, and for every WebSocket that can ping.
  *
  * @since 0.1.0
  * @category metrics

@@ -1,7 +1,7 @@
 /**
- * What is the case now: one value that answers every question about a persistent connection.
+ * The state of a persistent connection now, in one value.
  *
- * The legal transitions, `*` being the start:
+ * The legal transitions; `*` is the start:
  *
  * | from         | to           | when                                                                          |
  * | ------------ | ------------ | ----------------------------------------------------------------------------- |
@@ -30,7 +30,7 @@ import { printable } from "./internal/base/printable.js"
 import { shownState } from "./internal/loop/shownState.js"
 
 /**
- * What every phase has to say.
+ * The fields of every phase.
  *
  * @since 0.1.0
  * @category models
@@ -38,22 +38,23 @@ import { shownState } from "./internal/loop/shownState.js"
 export interface Common<E> {
   /** When this phase began, in ms of the `Clock`. */
   readonly since: number
-  /** How many connections have been established so far: the number of the current or the last one, 0 before the first. */
+  /** How many connections have been established so far: the number of the current or last one, 0 before the first. */
   readonly generation: number
   /** The number of the attempt under way, or of the last one made, within its cycle; from 1. */
   readonly attempt: number
-  /** The address obtained last. Its type is the look-up's business (E3). */
+  /** The address obtained last. Its type depends on the look-up (E3). */
   readonly address: Option.Option<unknown>
-  /** Why the last attempt failed or the last connection was lost (empty if closed without an error); none before that. */
+  /** Why the last attempt failed or the last connection was lost (empty without an error); none before that. */
   readonly lastCause: Option.Option<Cause.Cause<AttemptFailure<E>>>
 }
 
 /**
  * - `Connecting`: the `AttemptingToConnect` handler is running, or an attempt is under way. `deadline` is when the
- *   attempt will fail if it has not ended (D9), in ms of the `Clock`; none without one or before the attempt begins.
- * - `Connected`: there is a current connection. `isLast` once no other will follow it (X4, X5).
- * - `Waiting`: for the next attempt at `nextAttemptAt`, in ms of the `Clock`; none if there will be no other and only
- *   the handler of the last event is still awaited (X4, X5, D11).
+ *   attempt will fail if it has not ended (D9), in ms of the `Clock`; none if there is no deadline, or before the
+ *   attempt begins.
+ * - `Connected`: there is a current connection. `isLast` is true once no other will follow it (X4, X5).
+ * - `Waiting`: the next attempt begins at `nextAttemptAt`, in ms of the `Clock`. None if there will be no other
+ *   attempt, and only the handler of the last event is still awaited (X4, X5, D11).
  * - `Closing`: no other connection will be established; the last one, if there is one, is being closed.
  * - `Closed`: for good.
  *

@@ -1,6 +1,9 @@
 /**
- * How one kind of connection is opened, and how one knows that it is lost; and what changes how one connection
- * behaves: combinators from connector to connector.
+ * Connectors: how to open one kind of connection, and how to detect its loss. Combinators from connector to connector
+ * add set-up, deadlines, health checks and more.
+ *
+ * Every function of this module checks its arguments at once: a wrong one throws an `IllegalArgumentException` that
+ * names it.
  *
  * @since 0.1.0
  */
@@ -30,8 +33,8 @@ export const TypeId: "~persistent-connection/Connector" = internal.TypeId
 export type TypeId = typeof TypeId
 
 /**
- * What an attempt can fail with: the errors of the look-up and of the connector, and the deadline for both together
- * (D9).
+ * What an attempt can fail with: the errors of the look-up and of the connector, and a `TimeoutException` from the
+ * deadline for both together (D9).
  *
  * @since 0.1.0
  * @category models
@@ -39,7 +42,7 @@ export type TypeId = typeof TypeId
 export type AttemptFailure<E> = E | Cause.TimeoutException
 
 /**
- * What the look-up and `connect` may know about, and do to, the attempt that they are part of.
+ * What the look-up and `connect` can read about their attempt, and do to it.
  *
  * @since 0.1.0
  * @category models
@@ -48,46 +51,53 @@ export interface Attempt<out Address> {
   /** The name of the server, as given to `PersistentConnection.make`. */
   readonly serverName: string
   /**
-   * Stands for the persistent connection: the same object at each of its attempts, and another one for any other. A key
-   * for what a look-up or a connector remembers from one attempt to the next.
+   * Identifies the persistent connection: the same object at each of its attempts, and a different one for any other.
+   * Use it as a key for what a look-up or a connector remembers between attempts.
    */
   readonly owner: object
   /** The number of the connection that this attempt would establish, from 1. */
   readonly generation: number
-  /** The number of the attempt within its cycle, from 1; of a `refresh`, among those in a row that have failed. */
+  /**
+   * The number of the attempt within its cycle, from 1. In a `refresh`: 1 plus the number of failed refreshes of the
+   * current connection.
+   */
   readonly number: number
   /**
    * Why the previous attempt failed or the previous connection was lost; none at the very first attempt, and at the
-   * first one of a `refresh`, which is to replace a connection that works.
+   * first attempt of a `refresh`.
    */
   readonly lastCause: Option.Option<Cause.Cause<unknown>>
-  /** The address that the previous look-up to succeed gave, in this cycle or before; none if there was none. */
+  /** The address from the last successful look-up, in this cycle or before; none if there was none. */
   readonly previousAddress: Option.Option<Address>
   /**
-   * True if the look-up is to choose another address than that of the current connection, because the server there has
-   * announced that it will go. `Addresses.failover` does so; any other look-up may.
+   * True if the look-up should choose another address than that of the current connection, because the server there has
+   * announced a shutdown (`RefreshOptions.elsewhere`). It is still true at the first attempt after the loss of that
+   * connection. `Addresses.failover` respects it; your own look-up may.
    */
   readonly elsewhere: boolean
-  /** The number of consecutive failed attempts as of now, not as of this attempt: a success resets it (C7). */
+  /**
+   * Reads the current number of consecutive failed attempts, also after this attempt has ended. A success resets it
+   * (C7).
+   */
   readonly failedAttempts: Effect.Effect<number>
   /**
-   * Ends the persistent connection for good with this error, as `closeWhenCurrentConnectionIsClosed` would: an attempt
-   * under way is interrupted, an established connection is kept until it ends (X5, D2). Everyone who waits in or
-   * later calls `connectedOrFailedToConnect` gets the error. Only the first abort counts. It is logged, as an
-   * error, when the persistent connection has closed.
+   * Ends the persistent connection for good with this error. As with `closeWhenCurrentConnectionIsClosed`, an attempt
+   * under way is interrupted, and an established connection is kept until it ends (X5, D2). All present and later
+   * callers of `connectedOrFailedToConnect` get the error. Only the first abort counts. It is logged as an error when
+   * the persistent connection has closed.
    *
-   * Then it fails with the error, so that this is one of the errors of the look-up or the connector.
+   * The effect itself fails with the error too, so the error is part of the type of the look-up or the connector.
    */
   readonly abort: <E>(error: E) => Effect.Effect<never, E>
   /**
-   * Runs an effect whose time does not count against the deadline of the attempt (D9): waiting for one's turn, or for
-   * a person.
+   * Runs an effect whose time does not count against the deadline of the attempt (D9), such as a wait for a permit or
+   * for a person.
    */
   readonly untimed: <A, E2, R>(effect: Effect.Effect<A, E2, R>) => Effect.Effect<A, E2, R>
 }
 
 /**
- * How to open a connection and how to know that it is lost: all that a transport has to supply.
+ * How to open a connection, and how to detect its loss: all that a transport has to supply.
  *
  * @since 0.1.0
  * @category models
@@ -95,41 +105,41 @@ export interface Attempt<out Address> {
 export interface Connector<in Address, in out Connection, out E = never, out R = never> extends Pipeable {
   readonly [TypeId]: TypeId
   /**
-   * Opens a connection. What it acquires belongs to the given `Scope`, which is the connection's own: it is closed
-   * exactly once, when the attempt fails or is interrupted, or when the connection is lost or closed (D4).
+   * Opens a connection. What it acquires belongs to the `Scope` of this one connection, which is closed exactly once:
+   * when the attempt fails or is interrupted, or when the connection is lost or closed (D4).
    */
   readonly connect: (
     address: Address,
     attempt: Attempt<Address>
   ) => Effect.Effect<Connection, E, R | Scope.Scope>
   /**
-   * Ends when the connection is lost: successfully if the peer closed it without an error, failing with the reason
-   * otherwise. Either is a loss (D5). It is interrupted when nobody needs to know any more, and may be run more than
-   * once, also at the same time: it watches the connection and does nothing to it.
+   * Ends when the connection is lost: it succeeds if the peer closed the connection without an error, and fails with
+   * the reason otherwise. Both are a loss (D5). It only watches the connection: it may be run more than once, also at
+   * the same time. It is interrupted when the connection is released.
    */
   readonly closed: (connection: Connection) => Effect.Effect<unknown, E>
   /**
-   * Is the connection known to be closed already? Used so that nobody is handed a dead connection (A4). Without it a
+   * Is the connection known to be closed already? This keeps callers from getting a dead connection (A4). Without it a
    * connection counts as open until `closed` has ended.
    */
   readonly isClosed?: ((connection: Connection) => boolean) | undefined
   /**
-   * Asks the peer whether it is still there: succeeds if it answers, fails with what is wrong otherwise. Used when
-   * there is a reason to doubt, such as waking up from sleep; see `PersistentConnection.reconnectNow`. `healthCheck`
-   * supplies it.
+   * Asks the peer whether it is still there: succeeds if it answers, and fails with the reason otherwise. Used on
+   * demand, for instance after a sleep of the machine; see `PersistentConnection.reconnectNow`. `healthCheck` supplies
+   * it.
    */
   readonly probe?: ((connection: Connection) => Effect.Effect<unknown, E>) | undefined
   /**
-   * Ends the connection at once, without a closing handshake. Used when the connection is dropped, so that a silent peer
-   * does not delay its release; see `PersistentConnection.reconnectNow`. Without it a dropped connection is released like any
-   * other.
+   * Ends the connection at once, without a closing handshake. Used for a connection that is dropped, so that a silent
+   * peer does not delay its release; see `PersistentConnection.reconnectNow`. Without it a dropped connection is
+   * released like any other.
    */
   readonly terminate?: ((connection: Connection) => Effect.Effect<void>) | undefined
   /**
-   * Closes the connection from this side in the regular way, and still receives what the peer sends until it has agreed.
-   * Used for a connection that was replaced, or is closed gracefully, when its uses have finished and streams still
-   * deliver what it receives (S1, S2). It is interrupted when they have, and then the scope of the connection is closed.
-   * Without it such a stream goes on for as long as the peer goes on sending.
+   * Closes the connection from this side in the regular way, and still receives what the peer sends until the peer has
+   * closed too. Used for a connection that was replaced or is closed gracefully: it runs when the uses have finished
+   * and streams still deliver (S1, S2). It is interrupted when the streams have delivered everything; then the scope of
+   * the connection is closed. Without it such a stream goes on as long as the peer sends.
    */
   readonly close?: ((connection: Connection) => Effect.Effect<unknown, E>) | undefined
 }
@@ -153,7 +163,7 @@ export type Error<C extends { readonly [TypeId]: TypeId }> = C extends
   Connector<never, infer _Connection, infer E, unknown> ? E : never
 
 /**
- * Makes a connector from its functions.
+ * Makes a connector from its functions. The options may be an object with methods and further members.
  *
  * @example
  * ```ts
@@ -218,13 +228,13 @@ export const make: <Address, Connection, E = never, E2 = never, R = never>(optio
 export type ConnectTimeout = Duration.DurationInput | ((attempt: Attempt<unknown>) => Duration.DurationInput)
 
 /**
- * Limits the time that `connect` may take. An attempt that takes longer is interrupted, and fails with a
- * `TimeoutException` at once, even if it cannot be interrupted: what it acquires meanwhile, or an established
- * connection, is released when it ends at last. `attemptTimeout` of `PersistentConnection.make` covers the look-up as
- * well, and holds beside this one; this one is for the connect alone, or for a part of it. What is `untimed` does not
- * count.
+ * Limits the time that `connect` may take. A `connect` that takes longer is interrupted and fails with a
+ * `TimeoutException` at once. If it cannot be interrupted, it goes on in the background, and is released when it ends.
+ * `untimed` time does not count. `attemptTimeout` of `PersistentConnection.make` also covers the look-up; both limits
+ * apply.
  *
- * Throws an `IllegalArgumentException` for a negative duration; an attempt for which the function gives one fails with it.
+ * Throws an `IllegalArgumentException` for a negative duration. If the function gives one, the attempt fails with that
+ * exception.
  *
  * @example
  * ```ts
@@ -279,14 +289,14 @@ export const connectTimeout: {
 } = dual(2, internal.connectTimeout)
 
 /**
- * Prepares every connection before anyone sees it: authenticates, subscribes, wraps it in a client. It is part of the
- * attempt: if it fails the attempt has failed and the connection is released. So it is if the connection is lost
- * meanwhile: the set-up is interrupted, and the attempt fails with the cause of the loss, or with `ConnectionLost` if
- * there is none but that the peer closed it.
+ * Prepares every connection before its first use: authenticates, subscribes, wraps it in a client. It is part of the
+ * attempt: if it fails, the attempt fails and the connection is released. If the connection is lost meanwhile, the
+ * set-up is interrupted, and the attempt fails with the cause of the loss, or with `ConnectionLost` if the peer closed
+ * the connection without an error.
  *
- * Users see the object that the set-up gives, one of its own for each connection, or the connection itself if it gives
- * nothing. What it acquires belongs to the connection's scope. Give work that goes on to `runInBackground`: nobody would
- * notice the failure of a fiber that the set-up forks.
+ * Users see the object that the set-up gives, or the connection itself if it gives nothing. It must give each
+ * connection a separate object. What it acquires belongs to the connection's scope. For work that goes on, use
+ * `runInBackground`: the library does not notice the failure of a fiber that the set-up forks.
  *
  * @example
  * ```ts
@@ -340,7 +350,8 @@ export const setup: {
 } = dual(2, internal.setup)
 
 /**
- * The connection that users see after `setup`: what its effect gives, or the connection itself if that is nothing.
+ * The connection that users see after `setup`: the result of its effect, or the connection itself if the effect gives
+ * nothing.
  *
  * @since 0.1.0
  * @category models
@@ -349,14 +360,14 @@ export type Prepared<Connection, A> = A extends void ? Connection : A
 
 /**
  * Runs work that belongs to the connection: a reader, a decoder, a heartbeat. It begins when the connection has been
- * opened and everything that was put on before has succeeded, and is interrupted, and waited for, when the connection is
- * released (D4). What it acquires is released when it ends.
+ * opened and all combinators before this one have succeeded. The release of the connection interrupts it and waits for
+ * it (D4). What it acquires is released when it ends.
  *
- * If it fails or dies, the connection is lost with that cause, whatever the transport says: `closed` ends at once, and
- * `isClosed` says so from that moment (S4). That is also so before the connection is handed over, while a later `setup`
- * runs: the attempt fails with that cause. Work that interrupts itself has died. Work that ends regularly ends nothing.
+ * If it fails or dies, the connection is lost with that cause: `closed` ends at once, and `isClosed` is true from that
+ * moment (S4). If that happens while a later `setup` runs, the attempt fails with that cause. Work that interrupts
+ * itself counts as died. The regular end of the work does not end the connection.
  *
- * Every connection must be an object of its own.
+ * Every connection must be a separate object.
  *
  * @example
  * ```ts
@@ -380,7 +391,8 @@ export type Prepared<Connection, A> = A extends void ? Connection : A
  *   Connector.setup((line: Line) => Effect.map(Queue.sliding<number>(1_000), (prices) => ({ line, prices }))),
  *   // A message that cannot be decoded ends the connection with `BadMessage`.
  *   Connector.runInBackground(({ line, prices }) =>
- *     Stream.runForEach(line.messages, (message) => Effect.flatMap(decode(message), (price) => Queue.offer(prices, price)))
+ *     Stream.runForEach(line.messages, (message) =>
+ *       Effect.flatMap(decode(message), (price) => Queue.offer(prices, price)))
  *   ),
  *   Connector.runInBackground(({ line }) => line.send("still here").pipe(Effect.delay("20 seconds"), Effect.forever))
  * )
@@ -430,12 +442,12 @@ export interface AttemptLimiter {
 export const makeAttemptLimiter: (permits: number) => AttemptLimiter = internal.makeAttemptLimiter
 
 /**
- * Limits how many connects are under way at once, over all connectors that share the limiter. The others wait for their
- * turn, first come, first served. `ConnectionMap` has the same limit as an option.
+ * Limits how many connects run at once, over all connectors that share the limiter. The others wait for their turn,
+ * first come, first served. `ConnectionMap` has the same limit as an option.
  *
- * A permit is held while `connect` runs, not while the connection lives. The wait is `untimed`: it does not count against
- * the deadline of the attempt, or a `connectTimeout` that is put on later. A `connectTimeout` that is put on before frees the
- * permit when its time is up, even if the `connect` cannot be interrupted and goes on.
+ * A permit is held while `connect` runs, not while the connection lives. The wait is `untimed`: it does not count
+ * against the deadline of the attempt, or against a `connectTimeout` added after this. A `connectTimeout` added before
+ * this frees the permit when its time is up, even if the `connect` cannot be interrupted.
  *
  * @example
  * ```ts
@@ -472,14 +484,14 @@ export const limitAttempts: {
  */
 export interface HealthCheckOptions<in Connection, out E = never, out R = never> {
   /**
-   * Asks the peer: succeeds when it has answered, fails with what is wrong otherwise. What it acquires is released when
-   * it has ended. It is interrupted when it is not needed any more, and there is never more than one at a time.
+   * Asks the peer: succeeds when it has answered, and fails with the reason otherwise. What it acquires is released
+   * when it has ended. It is interrupted when it is not needed any more. There is never more than one at a time.
    */
   readonly probe: (connection: Connection) => Effect.Effect<unknown, E, R>
   /**
-   * How long after the connection was established, and then after each answer, the peer is asked (again); more than 0.
-   * Every interval is shortened by a random part of up to a quarter, so that clients that connected together do not ask
-   * together (T4). `Duration.infinity`: only on demand, see `PersistentConnection.reconnectNow`.
+   * The time from the beginning of the connection, or from an answer, to the next probe; more than 0. Every interval is
+   * shortened by a random part of up to a quarter, so that clients that connected together do not probe together (T4).
+   * `Duration.infinity`: probe only on demand, see `PersistentConnection.reconnectNow`.
    */
   readonly interval: Duration.DurationInput
   /**
@@ -487,33 +499,32 @@ export interface HealthCheckOptions<in Connection, out E = never, out R = never>
    */
   readonly timeout: Duration.DurationInput
   /**
-   * How many probes in a row may go without an answer before the connection is given up: 1 or more. Each follows the
-   * one before it at once, when that one has had its time. A probe that fails needs no other. Default: 2.
+   * The connection counts as lost after this many consecutive probes without an answer; 1 or more. When a probe times
+   * out, the next one starts at once. One probe that fails is enough. Default: 2.
    */
   readonly missedProbes?: number | undefined
   /**
-   * A value that changes (by `Object.is`) whenever something has been received: a count, or the time of it. A peer that
-   * is heard is not asked: only when the value has not changed for at least half an interval. A probe whose time is up
-   * is forgiven if it changed meanwhile. Default: the peer is always asked.
+   * A value that changes (by `Object.is`) whenever something is received, such as a count or a time. The peer is probed
+   * only when the value has not changed for at least half an interval. A probe that times out does not count if the
+   * value changed meanwhile. Default: the peer is always probed.
    */
   readonly activity?: ((connection: Connection) => unknown) | undefined
 }
 
 /**
- * Finds out whether a connection is dead although nobody says so, by asking the peer from time to time. When a probe
- * fails, or `missedProbes` of them in a row get no answer in time (a `TimeoutException`), the connection is lost with
- * that cause: `closed` ends, even if the connector's own would hang, and `isClosed` says so. It also is what
- * `PersistentConnection.reconnectNow` asks with when it is to probe.
+ * Detects a half-open connection by probing the peer from time to time. When a probe fails, or `missedProbes`
+ * consecutive probes get no answer in time (a `TimeoutException`), the connection is lost with that cause: `closed`
+ * ends, even if the connector's own would hang, and `isClosed` is true. `PersistentConnection.reconnectNow` uses the
+ * same probe.
  *
- * So a dead connection is noticed, at the latest, one interval and the timeouts of all its probes after the last answer
- * or the last `activity`. Time is measured by the clock's nanoseconds (T5). If a deadline itself came late, because the
- * machine slept or timers are throttled, the answer has that time once more. How long each answer took is measured by
- * `ConnectionMetrics.roundTripTime`.
+ * A dead connection is detected at most one interval plus the timeouts of its probes after the last answer or
+ * `activity`. Time is measured by the clock's nanoseconds (T5). If the timer of a timeout fires late, because the
+ * machine slept or timers are throttled, the peer gets the full timeout again. `ConnectionMetrics.roundTripTime`
+ * measures how long each answer took.
  *
- * Each connection is asked by itself, however many watch it, from when it is established until it is released: a probe
- * of an old connection has no effect on a new one. Nobody waits for a probe or a `closed` that hangs when it is
- * interrupted, except the release of the connection at its very end. Every connection must be an object of its own. Put
- * it on after a `setup` without which the peer does not answer.
+ * Each connection has its own probes, from when it is established until it is released: a probe of an old connection
+ * has no effect on a new one. A probe or a `closed` that hangs when it is interrupted delays only the very end of the
+ * release. Every connection must be a separate object. If the peer answers only after a `setup`, add this after it.
  *
  * Throws an `IllegalArgumentException` for an option that makes no sense.
  *
@@ -564,25 +575,25 @@ export const healthCheck: {
 export interface MonitorOptions<in Connection, in out E = never>
   extends HealthCheckOptions<Connection, E, Scope.Scope>
 {
-  /** Called when the peer is found to be gone, once, with the reason. */
+  /** Called once with the reason when the peer is found to be gone. */
   readonly onFailure: (connection: Connection, cause: Cause.Cause<E | Cause.TimeoutException>) => void
 }
 
 /**
- * What asks the peer of one connection.
+ * Probes the peer of one connection.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Monitor<out E> {
-  /** Asks the peer now, as a connector's `probe` does. */
+  /** Probes the peer now, as a connector's `probe` does. */
   readonly ask: Effect.Effect<void, E>
 }
 
 /**
- * What `healthCheck` does, for the author of a transport that can ask by itself, and that ends the connection by itself
- * in `onFailure`. The function that this gives is called with each connection when it is established, and the name of
- * its server; it asks until the scope is closed.
+ * Does what `healthCheck` does, for authors of transports: the transport itself ends the connection in `onFailure`.
+ * Call the returned function for each connection when it is established, with the name of its server. It probes until
+ * the scope is closed.
  *
  * Throws an `IllegalArgumentException` for an option that makes no sense.
  *
@@ -597,8 +608,8 @@ export const monitor: <Connection, E>(
 ) => Effect.Effect<Monitor<E | Cause.TimeoutException>, never, Scope.Scope> = probing.monitor
 
 /**
- * Changes the connection that users see, by a pure function; `setup` is its effectful form. It must give each
- * connection an object of its own; that may be the connection itself.
+ * Changes the connection that users see, by a pure function; `setup` is its effectful form. The function must give a
+ * separate object for each connection, which may be the connection itself.
  *
  * @example
  * ```ts
@@ -625,7 +636,7 @@ export const map: {
 } = dual(2, internal.map)
 
 /**
- * Changes the errors of connecting and of losing the connection, and of `attempt.abort`. Defects stay what they are.
+ * Changes the errors of connects, of losses, and of `attempt.abort`. Defects stay unchanged.
  *
  * @example
  * ```ts
@@ -653,9 +664,9 @@ export const mapError: {
 } = dual(2, internal.mapError)
 
 /**
- * Changes the address that the connector takes: from what the look-up gives to what the transport wants. The events go
- * on to show what the look-up gave. The connector sees the changed address in `attempt.previousAddress` too, or none if
- * the function throws at it.
+ * Converts the address that the look-up gives to the one that the transport takes. The events still show the address of
+ * the look-up. In `attempt.previousAddress` the connector sees the converted address, or none if the function throws on
+ * it.
  *
  * @example
  * ```ts
@@ -664,7 +675,9 @@ export const mapError: {
  * declare const transport: Connector.Connector<URL, object>
  *
  * export const byHostAndPort = transport.pipe(
- *   Connector.mapAddress((at: { readonly host: string; readonly port: number }) => new URL(`wss://${at.host}:${at.port}`))
+ *   Connector.mapAddress(({ host, port }: { readonly host: string; readonly port: number }) =>
+ *     new URL(`wss://${host}:${port}`)
+ *   )
  * )
  * ```
  *

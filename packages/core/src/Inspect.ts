@@ -1,6 +1,6 @@
 /**
- * Every persistent connection of the process at a glance, for a debug endpoint or a signal handler. It needs no
- * preparation: whatever has been made and whose scope has not been left is there.
+ * Shows every persistent connection of the process, for a debug endpoint or a signal handler. It needs no preparation:
+ * it finds every persistent connection whose scope has not been left.
  *
  * @since 0.1.0
  */
@@ -30,20 +30,20 @@ export interface Summary {
   /** The number of the attempt under way, or of the last one made, within its cycle; from 1. */
   readonly attempt: number
   /**
-   * When the next attempt is due, in ms of the `Clock`; null if it does not wait for one. `Infinity`, of which JSON makes
-   * null, if only `reconnectNow` or `refresh` brings it about.
+   * When the next attempt is due, in ms of the `Clock`; null if none is scheduled. `Infinity` if only `reconnectNow` or
+   * `refresh` starts it; JSON shows that as null.
    */
   readonly nextAttemptAt: number | null
   /** How many fibers wait for a connection. */
   readonly waiting: number
   /** The address obtained last; null if there has been none. */
   readonly address: string | null
-  /** Why the last attempt failed or the last connection was lost, in words; null if there has been nothing of the kind. */
+  /** Why the last attempt failed or the last connection was lost, in words; null if neither has happened. */
   readonly lastCause: string | null
 }
 
 /**
- * What is the case with one persistent connection.
+ * Summarizes one persistent connection.
  *
  * @since 0.1.0
  * @category getters
@@ -52,8 +52,8 @@ export const summarize: <Connection, E>(self: PersistentConnection<Connection, E
   internal.summarize
 
 /**
- * What is the case with every persistent connection of the process whose scope has not been left, sorted by the name of
- * the server; those of one name in the order in which they were made.
+ * Summarizes every persistent connection of the process whose scope has not been left, sorted by the name of the
+ * server. Those with the same name are in the order in which they were made.
  *
  * @example
  * ```ts

@@ -1,14 +1,16 @@
 /**
- * One logical connection to one named server: established eagerly, re-established whenever it is lost, and torn down
- * only when its owner says so.
+ * One logical connection to one named server: opened at once, opened again after every loss, and closed by its owner.
  *
- * A letter with a number (A3, X1, D7 …), here and in the other modules, names a rule: they are listed in `docs/rules.md`
- * of the repository.
+ * A letter with a number (A3, X1, D7 …), here and in the other modules, names a rule of `docs/rules.md` in the
+ * repository.
+ *
+ * Every function of this module checks its arguments at once. A wrong argument or option throws an
+ * `IllegalArgumentException` that names it; `make` and `layer` die with it.
  *
  * @since 0.1.0
  */
 import type * as Cause from "effect/Cause"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Equivalence from "effect/Equivalence"
@@ -27,6 +29,8 @@ import type { ConnectionClosed, ConnectionLost, NotConnected } from "./Connectio
 import type { ConnectionEvent } from "./ConnectionEvent.js"
 import type { ConnectionState } from "./ConnectionState.js"
 import type { Attempt, AttemptFailure, Connection, Connector, Error, TypeId as ConnectorTypeId } from "./Connector.js"
+import type { Inferred } from "./internal/base/inferred.js"
+import * as option from "./internal/base/options.js"
 import * as internal from "./internal/loop/service.js"
 import * as following from "./internal/using/following.js"
 import * as replacing from "./internal/using/replacing.js"
@@ -46,8 +50,8 @@ export const TypeId: "~persistent-connection/PersistentConnection" = internal.Ty
 export type TypeId = typeof TypeId
 
 /**
- * A persistent connection. Every operation may be called at any time and from anywhere, also from inside the look-up,
- * the connector, a handler or a finalizer (D7), and can be interrupted where it waits.
+ * A persistent connection. Every operation may be called at any time and from anywhere, also inside the look-up, the
+ * connector, a handler or a finalizer (D7). A wait can be interrupted.
  *
  * @since 0.1.0
  * @category models
@@ -59,65 +63,64 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
   readonly serverName: string
 
   /**
-   * The current connection, or else the next one to be established; never one that is known to be closed (A3, A4). It
-   * waits as long as that takes. It does not answer once `close` has been called, nor when the persistent connection has
-   * closed because its retry policy gave up or an attempt aborted: where that can happen, ask `connectedOrClosed`.
+   * Gives the current connection, or waits for the next one (A3), without a limit. Never gives a connection that is
+   * known to be closed (A4). It cannot fail: it suspends for ever once closed, also if the retry policy gave up or an
+   * attempt aborted. If that can happen, use `connectedOrClosed`.
    */
   readonly connected: Effect.Effect<Connection>
 
   /**
-   * As `connected`, but fails with `ConnectionClosed`, which says why, when the persistent connection has closed (A7).
+   * As `connected`, but fails with `ConnectionClosed`, which says why, once closing has finished (A7).
    */
   readonly connectedOrClosed: Effect.Effect<Connection, ConnectionClosed<E>>
 
   /**
-   * The current connection if it is not known to be closed, otherwise the result of the next attempt to end: the new
-   * connection, or the cause of the failure (A5). Fails with the error of an abort once aborted (X5); with
-   * `ConnectionClosed` as soon as `close` has been called, and once the retry policy has given up. Who waits for the
-   * attempt after which it gives up gets the failure of that.
+   * Gives the current connection if it is not known to be closed; otherwise the result of the next attempt that ends, a
+   * connection or a failure (A5). Fails with the error of an abort (X5), or with `ConnectionClosed` as soon as `close`
+   * is called or there will be no other attempt. A caller that waits for the attempt after which the policy gives up
+   * gets the failure of that attempt.
    */
   readonly connectedOrFailedToConnect: Effect.Effect<Connection, AttemptFailure<E> | ConnectionClosed<E>>
 
   /**
-   * The connection if there is one now, without waiting. It may be one that is known to be closed (A2, A6).
+   * The connection, if there is one now; it does not wait. It may be known to be closed (A2, A6).
    */
   readonly currentConnection: Effect.Effect<Option.Option<Connection>>
 
   /**
-   * Closes the current connection, and stops or prevents every attempt, also one under way (X1, X2, D1). When it
-   * completes, the last connection has been closed and there will be no other. Later calls wait for the first. It
-   * does not wait for event handlers, nor, called from inside a connect or a finalizer, for these (D7).
+   * Closes the current connection, interrupts an attempt that is under way, and prevents all others (X1, X2, D1). When
+   * it completes, the last connection has been closed. Later calls wait for the first. It never waits for event
+   * handlers. Inside a look-up, connect, finalizer or use, it waits only until closing has begun (D7).
    */
   readonly close: Effect.Effect<void>
 
   /**
-   * True from the moment of the first `close`.
+   * True once closing has begun: at the first `close`, or when the persistent connection closes because its retry
+   * policy gave up, it was aborted, or its last connection has ended.
    */
   readonly isClosed: Effect.Effect<boolean>
 
   /**
-   * Waits until closing has finished, without closing.
+   * Waits until closing has finished; it does not close.
    */
   readonly closeFinished: Effect.Effect<void>
 
   /**
-   * Do not reconnect: while connected, closes when the connection has ended and its `Disconnected` handler has too;
-   * otherwise at once, without a new attempt (X4). Does not wait for either: see `closeFinished`.
+   * Makes the current connection the last one: the persistent connection closes when that connection and its
+   * `Disconnected` handler have ended, or at once without a connection (X4). It does not wait: see `closeFinished`.
    */
   readonly closeWhenCurrentConnectionIsClosed: Effect.Effect<void>
 
   /**
-   * The current connection, as `currentConnection` gives it: a `SubscriptionRef` that only the persistent connection sets,
-   * in the same turn in which the state changes (A1, A2). Where the connection is replaced, the new one follows the old one
-   * directly.
+   * The current connection in a `SubscriptionRef`, with the value of `currentConnection`. Only the persistent
+   * connection sets it, in the turn in which the state changes (A1, A2). After a `refresh` the new connection follows
+   * the old one directly.
    */
   readonly current: Subscribable.Subscribable<Option.Option<Connection>>
 
   /**
-   * What is the case now, and how it changes: the read side of a `SubscriptionRef`, which the persistent connection
-   * alone sets, and at the stroke at which the thing happens. Its legal transitions are listed in `ConnectionState`.
-   * `changes` begins with the present state and never ends; a consumer that falls more than 64 states behind loses the
-   * oldest ones.
+   * The state now, and its changes; see `ConnectionState`. `changes` begins with the present state and never ends. A
+   * consumer that falls more than 64 states behind loses the oldest ones.
    */
   readonly state: Subscribable.Subscribable<ConnectionState<Connection, E>>
 
@@ -128,16 +131,15 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
   readonly events: Stream.Stream<ConnectionEvent<Connection, E, void>>
 
   /**
-   * Subscribes to the events at once, not when a stream is run: the queue holds the most recent event (E2), if there
-   * has been one, and then every later one, until the scope is closed. A consumer that falls more than 64 events
-   * behind loses the oldest ones.
+   * Subscribes to the events at once. The queue holds the most recent event (E2), if there has been one, and then every
+   * later one, until the scope is closed. A consumer that falls more than 64 events behind loses the oldest ones.
    */
   readonly subscribe: Effect.Effect<Queue.Dequeue<ConnectionEvent<Connection, E, void>>, never, Scope.Scope>
 }
 
 /**
- * The type of a persistent connection that is made from this connector and this look-up, to name the type of a tag
- * without spelling out its errors. The look-up is an effect or a function that gives one; leave it out if it cannot fail.
+ * The type of a persistent connection for a connector and a look-up. Use it for the type of a tag, instead of writing
+ * out the errors. The look-up is an effect or a function that returns one; leave it out if it cannot fail.
  *
  * @example
  * ```ts
@@ -167,7 +169,7 @@ export type Of<C extends { readonly [ConnectorTypeId]: ConnectorTypeId }, LookUp
 >
 
 /**
- * Where, how and when.
+ * The options of a persistent connection.
  *
  * @since 0.1.0
  * @category models
@@ -185,19 +187,19 @@ export interface Options<
   /** Names the server in errors, logs and metrics. Not empty. */
   readonly serverName: string
 
-  /** Looks up where the server is; run before every attempt (C3). See `Addresses`. */
+  /** Looks up the address of the server at every attempt (C3). See `Addresses`. */
   readonly address:
     | Effect.Effect<Address, EA, RA>
     | ((attempt: Attempt<NoInfer<Address>>) => Effect.Effect<Address, EA, RA>)
 
-  /** Opens a connection, and knows when it is lost. */
+  /** Opens a connection, and detects its loss. */
   readonly connector: Connector<Address, Connection, EC, RC>
 
   /**
-   * When to try again, as a `Schedule` fed with the cause of each failure or loss; see `RetryPolicy`. Its delays run
-   * from the moment the last attempt began, so a connection that lived longer than the delay is replaced at once
-   * (T1, T2). It restarts after a success. When it ends the persistent connection gives up (D11), which is logged as an
-   * error, and `connected` never answers again: see `connectedOrClosed`.
+   * When to try again: a `Schedule` that gets the cause of each failure or loss; see `RetryPolicy`. A delay runs from
+   * the beginning of the last attempt, so a connection that lived longer than the delay is replaced at once (T1, T2). A
+   * success restarts it. When it ends, the persistent connection gives up (D11). That is logged as an error, or as
+   * information after a regular close (D13).
    *
    * Default: `RetryPolicy.standard`, 10 s, randomised by ± 30 % (T3).
    */
@@ -206,50 +208,50 @@ export interface Options<
     | undefined
 
   /**
-   * How long a connection must have lived to count as a success that restarts `retry` (D14), so that a peer that accepts
-   * and hangs up is backed off. 0 lets every connection count. Default: 5 s.
+   * How long a connection must live to count as a success, which restarts `retry` (D14). So `retry` backs off from a
+   * server that accepts and hangs up. With 0 every connection is a success. Default: 5 s.
    */
   readonly minUptime?: Duration.DurationInput | undefined
 
   /**
-   * The first attempt after a loss is delayed by a further random part of this window, so that the clients of a server
-   * that went away do not all return in one instant. Default: 0.
+   * The first attempt after a loss waits for a further random part of this time, so that the clients of a server that
+   * restarts do not all come back at once. Default: 0.
    */
   readonly reconnectJitter?: Duration.DurationInput | undefined
 
   /**
-   * How long look-up and connect together may take before the attempt fails with a `TimeoutException` (D9), more than 0;
-   * time spent in event handlers does not count. `Duration.infinity` for no limit. Default: 30 s.
+   * How long the look-up and the connect together may take; more than 0. After that the attempt fails with a
+   * `TimeoutException` (D9). Time spent in event handlers does not count. `Duration.infinity` sets no limit. Default:
+   * 30 s.
    */
   readonly attemptTimeout?: Duration.DurationInput | undefined
 
   /**
    * How long a close waits for the finalizers of a connection, or for an attempt that cannot be interrupted. After that
-   * a warning is logged, and nobody waits for them any more; they go on by themselves. Leaving the scope waits no longer
-   * for anything else either (D8). Default: `Duration.infinity`, so that what has closed is closed (X1).
+   * it logs a warning and waits no longer; they go on by themselves. Leaving the scope has the same limit (D8).
+   * Default: `Duration.infinity`.
    */
   readonly closeTimeout?: Duration.DurationInput | undefined
 
   /**
-   * How long a call of `onEvent` may hold up the loop before a warning is logged and counted. Default: 10 s.
+   * If the loop waits longer than this for a call of `onEvent`, a warning is logged and counted. Default: 10 s.
    */
   readonly slowHandlerThreshold?: Duration.DurationInput | undefined
 
   /**
-   * Called with every event and awaited: nothing that comes after the event happens before it ends (E1), except that
-   * closing does not wait for it (D7). A defect is logged and counted, and the cycle goes on (D6).
+   * Called with every event, and awaited: the cycle goes on when the call has ended (E1). Only closing does not wait
+   * for it (D7). A defect is logged and counted, and the cycle goes on (D6).
    *
-   * Not every attempt is an event: an address or a failure is reported only if it differs from the last one of the same
-   * cycle (C4, C5), so it is silent while the same failure repeats. For every attempt watch `state`, the metrics
-   * (`ConnectionMetrics`), or the spans.
+   * An address or a failure is reported only if it differs from the last one of the same cycle (C4, C5). To see every
+   * attempt, watch `state`, the metrics (`ConnectionMetrics`) or the spans.
    */
   readonly onEvent?:
     | ((event: ConnectionEvent<Connection, NoInfer<EA | EC>, NoInfer<Address>>) => Effect.Effect<unknown, never, RH>)
     | undefined
 
   /**
-   * How many connections that have ended may wait until streams have delivered what was received on them (S1). Beyond
-   * that the next attempt waits. Default: 8.
+   * How many ended connections may wait until streams have delivered what they received (S1). Beyond that the next
+   * attempt waits. 1 or more, `Infinity` for no limit. Default: 8.
    */
   readonly maxUndelivered?: number | undefined
 
@@ -261,18 +263,18 @@ export interface Options<
 
   /**
    * When two typed failures of attempts count as the same, so that `FailedToConnect` is not reported again (C5, D12).
-   * For errors whose text differs each time, as by the id of a request. Defects are compared by their text. Default: the
-   * same text, as it is printed in messages: without stack traces, ids of fibers and spans, headers and secrets.
+   * Use it for errors whose text differs each time, for instance by the id of a request. Defects are compared by their
+   * text. Default: the same text, without stack traces, ids of fibers and spans, headers and secrets.
    */
   readonly errorEquivalence?: Equivalence.Equivalence<AttemptFailure<NoInfer<EA | EC>>> | undefined
 }
 
 /**
- * Makes a persistent connection and returns at once; the first cycle starts in the background (C1). It is closed, and
- * all that it started has ended, when the scope is left (D8).
+ * Makes a persistent connection and returns at once; the first attempt starts in the background (C1). Leaving the scope
+ * closes it, and waits until all its fibers have ended (D8).
  *
- * It never fails for what happens in the background. An option that makes no sense is a defect, an
- * `IllegalArgumentException` that names the option.
+ * It never fails because of the background work. A wrong option is a defect: an `IllegalArgumentException` that names
+ * the option.
  *
  * @since 0.1.0
  * @category constructors
@@ -288,7 +290,11 @@ export const make: <
   RH = never
 >(
   options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
-) => Effect.Effect<PersistentConnection<Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> = internal.make
+) => Effect.Effect<
+  PersistentConnection<Connection, EA | EC>,
+  never,
+  RA | RC | Inferred<RS | RH> | Scope.Scope
+> = internal.make
 
 /**
  * A layer that makes a persistent connection for a tag; see `make`.
@@ -310,7 +316,8 @@ export const layer = <
 >(
   tag: Context.Tag<Id, PersistentConnection<Connection, E>>,
   options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
-): Layer.Layer<Id, never, RA | RC | RS | RH> => Layer.scoped(tag, make(options))
+): Layer.Layer<Id, never, RA | RC | Inferred<RS | RH>> =>
+  Layer.scoped(option.kind("a Tag", Context.isTag)("tag", tag), make(options))
 
 /**
  * @since 0.1.0
@@ -318,8 +325,8 @@ export const layer = <
  */
 export interface UseOptions {
   /**
-   * What to do while there is no connection: wait for the next one (the default; put a limit on it with `Effect.timeout`),
-   * or fail at once with `NotConnected`, which says what failed last.
+   * What to do while there is no connection: `"wait"` for the next one (the default; limit the time with
+   * `Effect.timeout`), or `"fail"` at once with `NotConnected`, which holds the last cause.
    */
   readonly whenDisconnected?: "wait" | "fail" | undefined
 }
@@ -333,9 +340,9 @@ export interface WaitOptions extends UseOptions {
 }
 
 /**
- * Does something with the connection: waits for one if there is none, and runs `f` on it, once. If that connection is lost
- * meanwhile, `f` is interrupted, and `use` fails with `ConnectionLost`. It fails with `ConnectionClosed` if the persistent
- * connection closes first, or has closed; and with `NotConnected` only if the options say so.
+ * Runs `f` on the current connection, or on the next one, once. If that connection is lost meanwhile, `f` is
+ * interrupted, and `use` fails with `ConnectionLost`. It fails with `ConnectionClosed` if the persistent connection
+ * closes first, or has closed; and with `NotConnected` only with `whenDisconnected: "fail"`.
  *
  * @example
  * ```ts
@@ -382,8 +389,8 @@ export const use: {
 } = dual((args) => isPersistentConnection(args[0]), using.use)
 
 /**
- * As `use`, but when the connection is lost runs `f` again, on the next one, for as long as it takes. For work that may
- * be done twice.
+ * As `use`, but when the connection is lost, runs `f` again on the next one, without a limit. For work that may be done
+ * twice.
  *
  * @since 0.1.0
  * @category using
@@ -399,10 +406,11 @@ export const useRetrying: {
 } = dual(2, using.useRetrying)
 
 /**
- * Runs `f` once for every connection, as it comes: sessions, subscriptions, caches. It has a scope of its own, which
- * is closed when the connection goes, that is when it is lost, replaced or closed; `f` is interrupted if it has not
- * ended by then. Runs until the persistent connection is closed by its owner; fails with `ConnectionClosed` if it was
- * aborted or gave up, and with the error of `f` if `f` fails.
+ * Runs `f` once for every connection: for sessions, subscriptions, caches. Each run has its own scope. When the
+ * connection is lost, replaced or closed, `f` is interrupted, and the scope is closed.
+ *
+ * Runs until the owner closes the persistent connection. Fails with `ConnectionClosed` if that was aborted or gave up,
+ * and with the error of `f` if `f` fails on a connection that works.
  *
  * @since 0.1.0
  * @category using
@@ -425,20 +433,19 @@ export const forEachConnection: {
  */
 export interface StreamOptions {
   /**
-   * A stream moves on from a connection that has ended when the stream of that connection has ended too. A source without
-   * an end, such as a queue, is left when it has given nothing for this time while the consumer waited (S1). Default: 1 s.
+   * After the end of a connection, its stream is read until it ends too. A source without an end, such as a queue, is
+   * left when it has given nothing for this time while the consumer waited (S1). Default: 1 s.
    */
   readonly drainTimeout?: Duration.DurationInput | undefined
 }
 
 /**
- * The stream of `f(connection)`, continued with that of the next connection when the connection is lost or replaced.
- * Elements keep their order; a slow consumer slows the connection's stream down. What the server sends between two
- * connections is missed: see `resumableStream`.
+ * The stream of `f(connection)`, continued on the next connection when the connection ends or is replaced. It delivers
+ * all that a connection has received, in order, before anything of the next one (S1). A slow consumer slows the
+ * connection's stream down. What the server sends between two connections is missed: see `resumableStream`.
  *
- * A stream that ends while its connection is alive ends this one, and one that fails then fails this one. It also ends
- * when the persistent connection is closed by its owner, and fails with `ConnectionClosed` if that was aborted or gave
- * up.
+ * If the stream of a working connection ends or fails, this stream ends or fails too. It also ends when the owner
+ * closes the persistent connection (S2), and fails with `ConnectionClosed` if that was aborted or gave up.
  *
  * @since 0.1.0
  * @category using
@@ -458,8 +465,9 @@ export const stream: {
 } = dual((args) => isPersistentConnection(args[0]), streaming.stream)
 
 /**
- * An element of a `resumableStream`: what the server sent, or the mark of a gap, during which there was no
- * subscription: from `lostAt` to `restoredAt`, in ms of the `Clock`, restored on the connection `generation`.
+ * An element of a `resumableStream`: what the server sent, or the mark of a gap, a time without a subscription. The gap
+ * lasted from `lostAt` to `restoredAt`, in ms of the `Clock`; the new subscription is on connection number
+ * `generation`.
  *
  * @since 0.1.0
  * @category models
@@ -474,14 +482,14 @@ export type Resumed<A> =
  */
 export interface ResumeOptions<in Connection, A, Cursor, out E2, out R, out E3, out R2> extends StreamOptions {
   /**
-   * Subscribes on a connection, and completes when the subscription stands. `cursor` is that of the last element
-   * delivered, none before the first: where to resume from, if the server can.
+   * Subscribes on a connection, and completes when the server has accepted the subscription. `cursor` is that of the
+   * last element, or none before the first one. Resume from there if the server can.
    */
   readonly subscribe: (
     connection: Connection,
     cursor: Option.Option<Cursor>
   ) => Effect.Effect<Stream.Stream<A, E2, R>, E3, R2>
-  /** The place of an element in the server's sequence. */
+  /** Gives the position of an element in the server's sequence. */
   readonly cursor: (element: A) => Cursor
   /**
    * What to do if `subscribe` fails on a connection that works: fail the stream (`"fail"`, the default), or treat the
@@ -491,9 +499,9 @@ export interface ResumeOptions<in Connection, A, Cursor, out E2, out R, out E3, 
 }
 
 /**
- * As `stream`, resuming after a loss from the last cursor seen, and saying when something may have been missed: a `Gap`
- * comes after every new subscription stands, and before its first element. So a consumer that reads the state of
- * things anew at each `Gap`, or whose server resumes from a cursor, misses nothing.
+ * As `stream`, but resumes from the cursor of the last element, and gives a `Gap` before the first element of every new
+ * subscription (S3). No element comes twice or out of order. Nothing is missed if the server resumes from a cursor, or
+ * if the consumer reads the current values again at each `Gap`.
  *
  * @since 0.1.0
  * @category using
@@ -511,8 +519,8 @@ export const resumableStream: {
 } = dual(2, streaming.resumableStream)
 
 /**
- * As `close`, but first lets what is being done with `use` finish, for at most the given time. From the moment that it
- * is called nothing new is begun on the connection. Called from inside a `use`, it does not wait for that one.
+ * As `close`, but first lets uses finish and streams deliver what has arrived, for at most the given time (S2). After
+ * the call nothing new starts on the connection. Inside a `use`, it does not wait for that use (D7).
  *
  * @since 0.1.0
  * @category ending
@@ -527,22 +535,22 @@ export const closeGracefully: {
  * @category models
  */
 export interface RefreshOptions {
-  /** How long what is being done with the old connection by `use` may go on before it is closed. Default: 30 s. */
+  /** How long uses of the old connection may go on before it is closed. Default: 30 s. */
   readonly drain?: Duration.DurationInput | undefined
   /**
-   * Asks the look-up for another address than that of the current connection, because the server there has announced that
-   * it will go: see `Attempt.elsewhere`. Default: false.
+   * Asks the look-up for another address than that of the current connection, because the server there has announced a
+   * shutdown; see `Attempt.elsewhere`. Default: false.
    */
   readonly elsewhere?: boolean | undefined
 }
 
 /**
- * Replaces the connection, make before break: establishes the next one, makes it the current one, and only then drains
- * and closes the old one, so that at no moment there is none. For a `Connected` with the next generation there is
- * then no `Disconnected` before it. If the attempt fails, the old connection stays, and `refresh` fails with the cause;
- * that is not reported as an event. While there is no connection, the next attempt is made at once.
+ * Replaces the connection, make before break: opens the next connection, makes it the current one, and then drains and
+ * closes the old one. There always is a connection, and there is no `Disconnected` between the two `Connected`. If the
+ * attempt fails, the old connection stays and `refresh` fails with the cause; no event reports that. Without a
+ * connection, the next attempt is made at once.
  *
- * Completes when the new connection is current. Fails with `ConnectionClosed` if there is to be no other connection.
+ * Completes when the new connection is current. Fails with `ConnectionClosed` if there will be no other connection.
  *
  * @since 0.1.0
  * @category replacing
@@ -571,10 +579,12 @@ export interface ConnectionAge {
 }
 
 /**
- * Refreshes every connection when the signal for it has come: its age (`maxAge`), the end of its token, a server that
- * says it will go. The signal may ask since when, in ms, the connection has been established; one is replaced a second
- * after that at the earliest. While a refresh fails it is tried again, and the old connection goes on. Runs until the persistent connection is closed by its owner, and fails
- * with `ConnectionClosed` if it was aborted or gave up.
+ * Refreshes every connection when its signal comes: an age (`maxAge`), the end of a token, a server that announces its
+ * shutdown. The signal gets the connection and its age. A connection is never refreshed in its first second, so an
+ * immediate signal cannot loop. A failed refresh is retried, with a backoff of 1 s to 1 min; the old connection stays
+ * meanwhile.
+ *
+ * Runs until the owner closes the persistent connection. Fails with `ConnectionClosed` if that was aborted or gave up.
  *
  * @example
  * ```ts
@@ -587,7 +597,7 @@ export interface ConnectionAge {
  * declare const feed: PersistentConnection.PersistentConnection<Feed>
  *
  * export const hourly = PersistentConnection.refreshWhen(feed, PersistentConnection.maxAge("1 hour"))
- * export const whenTheServerSaysSo = PersistentConnection.refreshWhen(feed, (feed) => feed.goingAway)
+ * export const atShutdown = PersistentConnection.refreshWhen(feed, (feed) => feed.goingAway, { elsewhere: true })
  * ```
  *
  * @since 0.1.0
@@ -608,8 +618,8 @@ export const refreshWhen: {
 } = dual((args) => isPersistentConnection(args[0]), replacing.refreshWhen)
 
 /**
- * A signal for `refreshWhen`: comes when a connection has reached this age, less a random part of it up to `jitter`
- * (0.1 unless set), so that clients that connected together do not reconnect together.
+ * A signal for `refreshWhen`: it comes when the connection has this age, minus a random part of it. So clients that
+ * connected together do not reconnect together. `jitter` is the maximum part, from 0 to 1; default: 0.1.
  *
  * @since 0.1.0
  * @category replacing
@@ -625,18 +635,22 @@ export const maxAge: (
  */
 export interface ReconnectOptions {
   /**
-   * What to do while connected: nothing (`"keep"`, the default); ask the peer whether it is still there, if the
-   * connector has a `probe`, and reconnect if not (`"probe"`); replace the connection as `refresh` does, make before
-   * break (`"refresh"`); or break before make (`"drop"`): the connection counts as lost at once, the next attempt does not
-   * wait for its release, and the transport is terminated without a closing handshake where it can be.
+   * What to do while connected:
+   *
+   * - `"keep"`, the default: nothing.
+   * - `"probe"`: ask the peer whether it is still there, if the connector has a `probe`; if that fails, the connection
+   *   is lost.
+   * - `"refresh"`: replace the connection, make before break.
+   * - `"drop"`: break before make. The connection counts as lost at once, and the next attempt does not wait for its
+   *   release. The transport ends it without a closing handshake if it can (`Connector.terminate`).
    */
   readonly whenConnected?: "keep" | "probe" | "refresh" | "drop" | undefined
 }
 
 /**
- * Makes the next attempt now, without waiting until it is due, but not before the handler of the last event has ended.
- * Does nothing while an attempt is under way, and never revives what was closed. Waits for the probe, if it makes one,
- * not for the attempt.
+ * Makes the next attempt now, without the rest of the delay, but not before the handler of the last event has ended.
+ * While connected it does what `whenConnected` says. Does nothing while an attempt is under way, or once closed. Waits
+ * for a probe, but not for the attempt.
  *
  * @since 0.1.0
  * @category replacing
@@ -647,8 +661,8 @@ export const reconnectNow: {
 } = dual((args) => isPersistentConnection(args[0]), replacing.reconnectNow)
 
 /**
- * Calls `reconnectNow` at every signal: the network is back, the machine woke up, the page became visible. Runs until
- * the signals end, fails if they do, and ends when the persistent connection has closed.
+ * Calls `reconnectNow` at every signal: the network is back, the machine woke up, the page became visible. Ends when
+ * the signals end or the persistent connection has closed. Fails if the signals fail.
  *
  * @since 0.1.0
  * @category replacing

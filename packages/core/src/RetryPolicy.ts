@@ -1,6 +1,6 @@
 /**
- * When to try again: schedules for the `retry` option of a persistent connection. Any other `Schedule` works as well, and
- * all of them can be combined as usual. The output of those made here is the delay, and they never end by themselves.
+ * Schedules for the `retry` option of a persistent connection: they say when to try again. Any other `Schedule` works
+ * as well, and all can be combined as usual. The schedules made here output the delay, and never end by themselves.
  *
  * In a persistent connection a delay runs from the moment at which the last attempt began (T1, T2). A connection that
  * lives for `minUptime` restarts the schedule (D11, D14). Randomness comes from the `Random` service only (T4).
@@ -39,26 +39,26 @@ import * as internal from "./internal/connector/retryPolicy.js"
  */
 export interface ExponentialOptions {
   /**
-   * The delay from which the growth starts. With 0 every delay is 0, as 0 does not grow: for tests. To retry only once
-   * without a delay, use `Schedule.recurs(1).pipe(Schedule.andThen(policy))`.
+   * The first delay, which then grows. With 0 every delay is 0, which is for tests. To retry only once without a delay,
+   * use `Schedule.recurs(1).pipe(Schedule.andThen(policy))`.
    */
   readonly base: Duration.DurationInput
-  /** By how much the delay grows from attempt to attempt; 1 or more. Default: 2, and 3 for decorrelated jitter. */
+  /** The delay is multiplied by this after each failure; 1 or more. Default: 2, and 3 for decorrelated jitter. */
   readonly factor?: number | undefined
   /**
-   * Where the growth ends; `base` or more, and finite. With a number as `jitter` a delay may be longer than this, by that
-   * part. Default: 1 minute, or `base` if that is longer.
+   * The cap of the growth; `base` or more, and finite. If `jitter` is a number, a delay may exceed the cap by that part
+   * of it. Default: 1 minute, or `base` if that is longer.
    */
   readonly maxDelay?: Duration.DurationInput | undefined
   /**
-   * How the delay is drawn, where `delay` is `min(maxDelay, base * factor ** n)` after `n` failures. The first three are
-   * the formulas that AWS has published under these names.
+   * How the delay is drawn. Below, `delay` is `min(maxDelay, base * factor ** n)` after `n` failures. The first three
+   * are the formulas that AWS has published under these names.
    *
    * - `"full"`, the default: uniform between 0 and `delay`. Spreads the clients of a server most.
-   * - `"equal"`: uniform between half of `delay` and `delay`, so that there always is some rest.
-   * - `"decorrelated"`: `min(maxDelay, d)`, where `d` is uniform between `base` and `factor` times the delay drawn
-   *   before. It is capped after the draw: once the delays are long, more than a third of the clients wait for exactly
-   *   `maxDelay`. Where clients fail together, prefer one of the others.
+   * - `"equal"`: uniform between half of `delay` and `delay`, so there always is some delay.
+   * - `"decorrelated"`: `min(maxDelay, d)`, where `d` is uniform between `base` and `factor` times the previous delay.
+   *   The cap comes after the draw: once the delays are long, more than a third of the clients wait for exactly
+   *   `maxDelay`. If clients fail together, prefer one of the others.
    * - a number `p` from 0 to 1: uniform over `delay` ± `p` times `delay`, as in gRPC.
    * - `"none"`: `delay` itself.
    */
@@ -74,12 +74,12 @@ export interface ExponentialOptions {
 export const standard: Schedule.Schedule<Duration.Duration> = internal.randomized("10 seconds")
 
 /**
- * The options of `PersistentConnection.make` for a client in production: when in doubt, spread them into yours.
+ * Options of `PersistentConnection.make` for a client in production. When in doubt, spread them into yours.
  *
  * - `retry`: at most 2, 4, 8, 16, 30, 30 … seconds, and at least half of that. The jitter comes after the cap.
  * - `minUptime`: 5 s. A server that accepts and hangs up sees at most 5 connections in 30 s from each client.
- * - `reconnectJitter`: 5 s. When a server restarts, its clients come back spread evenly over 5 s. Take more for a fleet
- *   that is too large for that: `ThunderingHerd` simulates it.
+ * - `reconnectJitter`: 5 s. When a server restarts, its clients come back spread evenly over 5 s. Set more if your
+ *   fleet is too large for that: `ThunderingHerd` simulates it.
  *
  * It never gives up: see `classify` and `giveUpAfter`.
  *
@@ -110,8 +110,8 @@ export const production: {
 } = internal.production
 
 /**
- * A new delay for every attempt, uniform over `delay` ± `jitter` times `delay` (T3). `jitter` is a number from 0 to 1;
- * default: 0.3.
+ * Draws a new delay for every attempt, uniform over `delay` ± `jitter` times `delay` (T3). `jitter` is a number from 0
+ * to 1; default: 0.3.
  *
  * Throws an `IllegalArgumentException` that names the option if one makes no sense.
  *
@@ -124,8 +124,8 @@ export const randomized: (
 ) => Schedule.Schedule<Duration.Duration> = internal.randomized
 
 /**
- * The same delay every time (T3); 0 retries at once. All clients of a server that fails return together, so this is for
- * tests, and for a server with a single client.
+ * The same delay every time (T3); 0 retries at once. All clients of a server that fails return together: use it for
+ * tests, or for a server with a single client.
  *
  * Throws an `IllegalArgumentException` for a delay that is negative or infinite.
  *
@@ -135,8 +135,8 @@ export const randomized: (
 export const fixed: (delay: Duration.DurationInput) => Schedule.Schedule<Duration.Duration> = internal.fixed
 
 /**
- * A delay that grows with every failure in a row up to a cap, with jitter. Except for decorrelated jitter, the jitter
- * comes after the cap: clients that have reached the cap are still spread.
+ * Exponential backoff with jitter: the delay grows with every consecutive failure, up to a cap. The jitter comes after
+ * the cap, except for decorrelated jitter, so clients that have reached the cap are still spread.
  *
  * Throws an `IllegalArgumentException` that names the option if one makes no sense.
  *
@@ -160,9 +160,9 @@ export const exponential: (options: ExponentialOptions) => Schedule.Schedule<Dur
 /**
  * What a failure or a loss means for the next attempt; see `classify`.
  *
- * - `Follow`: the schedule decides when it is made.
- * - `GiveUp`: there is none (D11).
- * - `RetryAfter`: it is not made before the time that the server has named.
+ * - `Follow`: the schedule decides when the next attempt is made.
+ * - `GiveUp`: there is no next attempt (D11).
+ * - `RetryAfter`: the next attempt is not made before the time that the server has named.
  *
  * @since 0.1.0
  * @category models
@@ -181,8 +181,8 @@ export type RetryDecision =
 export const follow: RetryDecision = internal.follow
 
 /**
- * There is no next attempt: the persistent connection closes, with this cause as its reason (D11). All waiters fail with
- * `ConnectionClosed`, except those of `connected`, which never answers (A3).
+ * There is no next attempt: the persistent connection closes, with this cause as its reason (D11). Waiting callers fail
+ * with `ConnectionClosed`, except those of `connected`, which never answers (A3).
  *
  * @since 0.1.0
  * @category decisions
@@ -190,12 +190,12 @@ export const follow: RetryDecision = internal.follow
 export const giveUp: RetryDecision = internal.giveUp
 
 /**
- * The next attempt is not made before this time has passed. It counts from the failure or loss, not from the beginning
- * of the attempt. The delay of the schedule comes after it in full, so that its jitter spreads the clients to which the
- * server has named the same time.
+ * The next attempt is not made before this time has passed since the failure or loss, not since the beginning of the
+ * attempt. The full delay of the schedule is added, so that its jitter spreads clients that got the same time from the
+ * server.
  *
- * There is no upper limit: take `Duration.min` of the time that the server names and the longest that you would wait.
- * Throws an `IllegalArgumentException` for a time that is negative or infinite.
+ * There is no upper limit: use `Duration.min` to set one. Throws an `IllegalArgumentException` for a time that is
+ * negative or infinite.
  *
  * @since 0.1.0
  * @category decisions
@@ -203,13 +203,12 @@ export const giveUp: RetryDecision = internal.giveUp
 export const retryAfter: (time: Duration.DurationInput) => RetryDecision = internal.retryAfter
 
 /**
- * Gives up when nothing has worked for this time: at the first failure that comes at least this long after the first
- * failure or loss of the run; with 0, at the first one. A success restarts it (D11). Time is the clock's monotonic time
- * (T5).
+ * Gives up when no connection has been a success for this time: at the first failure that comes at least this long
+ * after the first consecutive failure or loss; with 0, at the first one. A success restarts it (D11). Time is the
+ * clock's monotonic time (T5).
  *
- * `Schedule.upTo` is not the same: it counts from the beginning of the attempt that led to the connection which was lost,
- * so it gives up at the first failure after a long-lived connection. So does everything that builds on
- * `Schedule.elapsed`.
+ * `Schedule.upTo`, and anything else that builds on `Schedule.elapsed`, is not the same: it counts from the beginning
+ * of the attempt that opened the lost connection, so it gives up at the first failure after a long-lived connection.
  *
  * Throws an `IllegalArgumentException` for a negative time.
  *
@@ -222,11 +221,11 @@ export const giveUpAfter: {
 } = dual((args) => Schedule.isSchedule(args[0]), internal.giveUpAfter)
 
 /**
- * Decides by the cause of a failure or loss whether to retry as the schedule says (`follow`), not before a time that the
- * server has named (`retryAfter`), or not at all (`giveUp`). The cause is that of a look-up, of a connect, or of the end
- * of a connection: a typed error, a defect, or empty if the peer closed the connection without an error.
+ * Decides by the cause of a failure or loss whether to retry as the schedule says (`follow`), to wait at least for a
+ * time that the server has named (`retryAfter`), or to give up (`giveUp`). The cause comes from a look-up, a connect,
+ * or the end of a connection: a typed error, a defect, or empty if the peer closed the connection without an error.
  *
- * For causes that ask for another address see `Addresses.failover`. If `decide` throws, or returns anything but a
+ * To choose another address by the cause, see `Addresses.failover`. If `decide` throws, or returns anything but a
  * decision, that is logged as an error, and the next attempt is made 10 s after the last one began (D10).
  *
  * Throws an `IllegalArgumentException` if `decide` is not a function.

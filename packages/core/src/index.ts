@@ -1,6 +1,6 @@
 /**
- * Everything, by module. Importing a module by itself (`@persistent-connection/core/PersistentConnection`) keeps the
- * others out of a bundle without the help of a bundler.
+ * All modules. To keep the others out of a bundle, import one module alone:
+ * `@persistent-connection/core/PersistentConnection`.
  *
  * @since 0.1.0
  */

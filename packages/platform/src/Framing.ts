@@ -1,11 +1,11 @@
 /**
- * Frames: whole messages over a connection that gives bytes in pieces of any size, or messages that are still to be
- * decoded. Combinators from connector to connector: `lines`, `ndjson` and `lengthPrefixed` are put on a transport of
- * bytes (TCP), `messages` on one of messages (WebSocket); `text`, `json` and `schema` on any of these.
+ * Framing: whole, decoded messages over a connection that gives bytes in pieces of any size, or raw messages. These are
+ * combinators from connector to connector. `lines`, `ndjson` and `lengthPrefixed` take a transport of bytes (TCP);
+ * `messages` takes a transport of messages (WebSocket); `text`, `json` and `schema` take the result of any of these.
  *
- * A frame is handed on when all of it has come. One that is torn by the end of the connection, too long, or does not
- * decode ends the connection: it is lost with a `FramingError` (S4), which the events, the state and the retry policy see,
- * and so do `messages` and `receive` after the frames before it.
+ * A frame is delivered when it is complete. A frame that is torn by the end of the connection, is too long, or does not
+ * decode ends the connection: it is lost with a `FramingError` (S4). The events, the state and the retry policy see
+ * this error; `messages` and `receive` fail with it after the earlier frames.
  *
  * @since 0.1.0
  */
@@ -39,30 +39,30 @@ export interface FramedConnection<out In, in Out, out E> extends Inspectable {
   readonly [TypeId]: TypeId
 
   /**
-   * The messages, in order, from the first one: what arrives before anyone listens is kept. After those that had come as
-   * a whole it ends as the connection does, with the `FramingError` if that was the reason.
+   * The messages, in order, from the first one: what arrives before the stream runs is kept. After the last complete
+   * message it ends as the connection did, with the `FramingError` if that was the reason.
    *
-   * Each message goes to one run of the stream only, and a run is given all that wait, as one chunk. When a run is
-   * interrupted the next one goes on after the last chunk that was handed on. So a run that takes the first few elements
+   * Each message goes to one run of the stream only. A run gets all waiting messages as one chunk. When a run is
+   * interrupted, the next run goes on after the last delivered chunk. So a run that takes a few elements
    * (`Stream.take`, `Stream.runHead`) drops the rest of their chunk: use `receive` to take single messages.
    *
-   * No more than 64 KiB are read ahead. Beyond that the peer is held back, as by the transport itself.
+   * At most 64 KiB are read ahead. Beyond that the transport's backpressure applies.
    */
   readonly messages: Stream.Stream<In, E>
 
   /**
-   * Takes the next message and leaves the others, as a handshake in `Connector.setup` needs it. Fails as `messages` does,
-   * and with `Ended` when that would end regularly.
+   * Takes the next message only, for instance in a handshake in `Connector.setup`. Fails as `messages` does, and with
+   * `Ended` where `messages` would end regularly.
    */
   readonly receive: Effect.Effect<In, E | FramingError>
 
   /**
-   * Encodes the message and sends it, as the `send` of the transport does. What does not encode fails at once with
-   * `EncodeFailed`: nothing of it has been sent, and the connection goes on.
+   * Encodes the message and sends it, as the `send` of the transport does. Fails at once with `EncodeFailed` if the
+   * message does not encode: then nothing has been sent, and the connection goes on.
    */
   readonly send: (message: Out) => Effect.Effect<void, E | FramingError>
 
-  /** As that of the transport: a count that grows with what is received, the `activity` of a health check. */
+  /** The count of the transport, which grows with what is received. Use it as the `activity` of a health check. */
   readonly received: () => number
 }
 
@@ -102,7 +102,8 @@ export type FailureOf<Connection> =
   | (Connection extends { readonly messages: Stream.Stream<unknown, infer E> } ? E : never)
 
 /**
- * A connector whose connections receive `In` and send `Out` over those of another one: its errors, and `FramingError`.
+ * A connector whose connections receive `In` and send `Out` over those of another connector. It adds `FramingError` to
+ * the errors of that one.
  *
  * @since 0.1.0
  * @category models
@@ -120,9 +121,8 @@ export type FramedConnector<Address, Connection, In, Out, E, R> = Connector<
  */
 export interface MessagesOptions {
   /**
-   * How long a frame that is received may be, in bytes, more than 0; for a text message of a WebSocket, in UTF-16 code
-   * units. A longer one ends the connection with `FrameTooLong`. It holds for frames that are received only. Default:
-   * 1 MiB.
+   * The maximum size of a received frame; more than 0, in bytes, or in UTF-16 code units for a text message of a
+   * WebSocket. A longer frame ends the connection with `FrameTooLong`. It does not limit what is sent. Default: 1 MiB.
    */
   readonly maxFrameSize?: number | undefined
 }
@@ -132,7 +132,7 @@ export interface MessagesOptions {
  * @category models
  */
 export interface LinesOptions extends MessagesOptions {
-  /** What ends a line that is sent. Those that are received may end with either. Default: `"\n"`. */
+  /** The end of a sent line. Received lines may end with either. Default: `"\n"`. */
   readonly newline?: "\n" | "\r\n" | undefined
 }
 
@@ -141,15 +141,15 @@ export interface LinesOptions extends MessagesOptions {
  * @category models
  */
 export interface LengthPrefixedOptions extends MessagesOptions {
-  /** How many bytes the length takes. It is the length of what follows, without itself. */
+  /** The size of the length prefix, in bytes. The length does not include the prefix. */
   readonly lengthBytes: 1 | 2 | 4
-  /** In which order they come. Default: `"big"`, the order of networks. */
+  /** The byte order of the prefix. Default: `"big"`, the network order. */
   readonly endianness?: "big" | "little" | undefined
 }
 
 /**
- * Lines of text in UTF-8. A message is a line without its end. To be sent it must be well-formed text without a line
- * break.
+ * Frames are lines of UTF-8 text. A message is a line without its line break. A sent message must be well-formed text
+ * without a line break.
  *
  * Throws an `IllegalArgumentException` if an option makes no sense.
  *
@@ -186,8 +186,8 @@ export const lines: {
 } = internal.lines
 
 /**
- * JSON, a value on each line (NDJSON, JSON Lines), decoded and encoded with a schema; `Schema.Unknown` takes any value.
- * Empty lines, which some servers send to keep the connection alive, are skipped.
+ * Frames are lines of JSON, one value on each (NDJSON, JSON Lines), decoded and encoded with a schema; `Schema.Unknown`
+ * takes any value. Empty lines, which some servers send to keep the connection alive, are skipped.
  *
  * Throws an `IllegalArgumentException` if an option makes no sense.
  *
@@ -232,8 +232,8 @@ export const ndjson: {
 } = internal.ndjson
 
 /**
- * Frames of bytes that have their length before them. Text can be sent too, as UTF-8; to receive text put `text` on it.
- * What is longer than the prefix can say does not encode.
+ * Frames of bytes with a length prefix. Text can be sent too, as UTF-8; to receive text, add `text`. A message too long
+ * for the prefix does not encode.
  *
  * Throws an `IllegalArgumentException` if an option makes no sense.
  *
@@ -265,8 +265,8 @@ export const lengthPrefixed: {
 } = internal.lengthPrefixed
 
 /**
- * The messages of a WebSocket, or of any other transport of messages, as frames: what `text`, `json` and `schema` are put
- * on.
+ * Turns the messages of a WebSocket, or of any other transport of messages, into frames for `text`, `json` and
+ * `schema`.
  *
  * Throws an `IllegalArgumentException` if an option makes no sense.
  *
@@ -295,8 +295,8 @@ export const messages: {
 } = internal.messages
 
 /**
- * Frames as text: those of bytes are decoded as UTF-8. Bytes that are not valid UTF-8 end the connection with
- * `InvalidText`. Messages are sent as text.
+ * Decodes frames as text: frames of bytes as UTF-8. Invalid UTF-8 ends the connection with `InvalidText`. Messages are
+ * sent as text.
  *
  * @since 0.1.0
  * @category messages
@@ -311,7 +311,7 @@ export const text: <
 ) => FramedConnector<Address, Connection, string, string, E, R> = internal.text
 
 /**
- * Frames as JSON, decoded and encoded with a schema; `Schema.Unknown` takes any value. A frame that does not decode ends
+ * Decodes and encodes frames as JSON with a schema; `Schema.Unknown` takes any value. A frame that does not decode ends
  * the connection with `DecodeFailed`, or `InvalidText`.
  *
  * @since 0.1.0
@@ -333,12 +333,13 @@ export const json: {
 } = internal.json
 
 /**
- * Frames decoded and encoded with any schema. A frame that does not decode ends the connection with `DecodeFailed`, which
- * says where and what was expected, but nothing of the frame; a schema that dies ends it with that defect. So a protocol
- * of your own, such as Protocol Buffers, is a `Schema.transformOrFail` from `Schema.Uint8ArrayFromSelf`.
+ * Decodes and encodes frames with any schema. For a protocol of your own, such as Protocol Buffers, use a
+ * `Schema.transformOrFail` from `Schema.Uint8ArrayFromSelf`. A frame that does not decode ends the connection with
+ * `DecodeFailed`, which says where and what was expected, but shows no content of the frame. A schema that dies ends
+ * the connection with that defect.
  *
- * Frames are decoded when they are taken. If that is asynchronous, interrupting a run of `messages` drops what it was
- * decoding.
+ * Frames are decoded when they are taken. If decoding is asynchronous, interrupting a run of `messages` drops the
+ * frames being decoded.
  *
  * @since 0.1.0
  * @category messages

@@ -7,16 +7,16 @@ import * as Data from "effect/Data"
 import { oneLine } from "./internal/describe.js"
 
 /**
- * What went wrong. The first four end the connection, and are what it is lost with:
+ * What went wrong. The first four end the connection and are the cause of its loss:
  *
- * - `TornFrame`: the connection ended in the middle of a frame, of which so many bytes had come. They are dropped.
- * - `FrameTooLong`: a frame is longer than `maxFrameSize`. It is not waited for.
+ * - `TornFrame`: the connection ended in the middle of a frame. `received` counts its bytes, which are dropped.
+ * - `FrameTooLong`: a frame is longer than `maxFrameSize`. It fails before the whole frame has arrived.
  * - `InvalidText`: a frame of text is not valid UTF-8.
  * - `DecodeFailed`: a frame does not decode; `description` says where and what was expected.
  * - `EncodeFailed`: the message was not sent, because it does not encode; `description` says why.
  * - `Ended`: there is nothing to `receive` any more, since the peer ended the connection in the regular way.
  *
- * None of them has the content of a frame, which may be secret.
+ * None of them holds content of a frame, which may be secret.
  *
  * @since 0.1.0
  * @category models
@@ -30,7 +30,7 @@ export type FramingErrorReason =
   | { readonly _tag: "Ended" }
 
 /**
- * The error of a framed connection: to which server, and what went wrong.
+ * The error of a framed connection: the name of the server and what went wrong.
  *
  * @since 0.1.0
  * @category errors

@@ -1,5 +1,5 @@
 /**
- * TCP connections and Unix sockets, in Node and what is compatible with it. This module alone imports `node:net`.
+ * TCP connections and Unix sockets, in Node and compatible runtimes. Only this module imports `node:net`.
  *
  * @since 0.1.0
  */
@@ -25,7 +25,7 @@ export type TypeId = typeof TypeId
 
 /**
  * Where the peer is: a host (a name or an IP address, with or without the brackets of IPv6) and a port from 1 to 65535,
- * or the path of a Unix socket; one that begins with a NUL (`"\0name"`) is an abstract socket of Linux.
+ * or the path of a Unix socket. A path that begins with a NUL (`"\0name"`) is an abstract socket of Linux.
  *
  * @since 0.1.0
  * @category models
@@ -45,46 +45,45 @@ export interface TcpConnection extends Inspectable {
   readonly address: string
 
   /**
-   * Hands bytes, or text in UTF-8, to the system, in the order of the calls. While more is on its way than Node's own
-   * high-water mark it waits, at most for `sendTimeout`. It does not mean that the bytes have arrived.
+   * Hands bytes, or text in UTF-8, to the system, in the order of the calls. It waits, at most for `sendTimeout`, while
+   * more unsent bytes are buffered than Node's high-water mark. Its success does not mean that the bytes have arrived.
    *
-   * Fails if they cannot be sent: with `SendTimeout`; with `Closing`, `Closed` or the reason why the connection ended,
-   * when it is not open; with `SendFailed` if Node refuses. Then nothing of them has been sent. Interrupting it leaves that open. A `Uint8Array` must not
-   * be changed afterwards.
+   * Fails if the bytes cannot be sent: with `SendTimeout`; with `Closing`, `Closed` or the reason of the end if the
+   * connection is not open; with `SendFailed` if Node refuses. After a failure nothing of the bytes has been sent;
+   * after an interruption they may have been. Do not change a `Uint8Array` afterwards.
    */
   readonly send: (data: Uint8Array | string) => Effect.Effect<void, TcpError>
 
   /**
-   * The bytes that the peer sends, in chunks as they arrive, from the first one: what arrives before anyone listens is
-   * kept. Ends as `closed` does, after the last bytes that were received, also when the connection has long ended:
-   * nothing that was received is dropped. After the peer's regular end (FIN) this includes all that it had sent.
+   * The bytes that the peer sends, in chunks as they arrive, from the first one: what arrives before the stream runs is
+   * kept. Ends as `closed` does, but after the last received bytes: nothing received is dropped, even if the connection
+   * has ended long ago. After the peer's regular end (FIN) this includes all that it had sent.
    *
-   * Each chunk goes to one run of the stream only, and a run takes no more than it hands on. When a run is interrupted,
-   * the next one goes on after the last chunk that was handed on, even if the handling of it was interrupted.
+   * Each chunk goes to one run of the stream only, and a run takes no more than it delivers. When a run is interrupted,
+   * the next run goes on after the last delivered chunk, even if the processing of that chunk was interrupted.
    *
-   * When more than `receiveHighWaterMark` bytes wait to be read, the peer is held back. Then the connection does not
-   * notice its end, except by sending, which can cost what waits in the system: so read the data even if you do not
-   * need it.
+   * Backpressure: while more than `receiveHighWaterMark` bytes wait to be read, nothing is read from the peer. Then the
+   * connection notices its end only by sending, and the unread bytes in the system can get lost. So read the data even
+   * if you do not need it.
    */
   readonly data: Stream.Stream<Uint8Array, TcpError>
 
-  /** How many bytes have come so far, read or not: the `activity` of a health check. */
+  /** How many bytes have arrived so far, read or not. Use it as the `activity` of a health check. */
   readonly received: () => number
 
   /**
-   * Waits until the connection has ended. Succeeds if the peer ended it in the regular way (FIN), and fails with what
-   * went wrong first otherwise: a reset, for instance.
+   * Waits until the connection has ended. Succeeds if the peer ended it in the regular way (FIN), and otherwise fails
+   * with what went wrong first, such as a reset.
    */
   readonly closed: Effect.Effect<void, TcpError>
 
-  /** Is the connection closed, or closing, as of now? */
+  /** Is the connection closed or closing now? */
   readonly isClosed: () => boolean
 
   /**
-   * Sends what waits in the system and ends this side, then waits until the peer has ended its own, at most for
-   * `closeTimeout`; then destroys the connection. That time runs even if nobody waits any more, so this can be
-   * interrupted. What the peer still sends is delivered, and it is not held back any more. Bytes that have been waiting
-   * to be handed to the system fail with `Closing`.
+   * Sends what is buffered in the system, ends this side, and waits until the peer has ended its side, at most for
+   * `closeTimeout`; then destroys the connection. An interruption does not stop that timeout. What the peer still sends
+   * is delivered, without backpressure. A `send` that still waits fails with `Closing`.
    */
   readonly close: Effect.Effect<void>
 }
@@ -94,34 +93,34 @@ export interface TcpConnection extends Inspectable {
  * @category models
  */
 export interface Options {
-  /** How long opening may take, the look-up of the host included; `Duration.infinity` for no limit. Default: 10 s. */
+  /** How long opening may take, including the look-up of the host; `Duration.infinity` for no limit. Default: 10 s. */
   readonly connectTimeout?: Duration.DurationInput | undefined
 
-  /** How long `send` may wait for what was sent before, `Duration.infinity` for no limit. Default: 30 s. */
+  /** How long `send` may wait for earlier bytes to drain; `Duration.infinity` for no limit. Default: 30 s. */
   readonly sendTimeout?: Duration.DurationInput | undefined
 
-  /** How long `close`, and leaving the scope of the connection, wait for the peer. Then it is destroyed. Default: 2 s. */
+  /** How long `close`, and leaving the scope, wait for the peer before the connection is destroyed. Default: 2 s. */
   readonly closeTimeout?: Duration.DurationInput | undefined
 
   /**
-   * The peer is held back while more than so many received bytes wait to be read, until half of them are left. A chunk
-   * counts as its length and 64 more. Default: 256 KiB.
+   * Backpressure begins when more received bytes than this wait to be read, and ends at half of it. A chunk counts as
+   * its length plus 64. Default: 256 KiB.
    */
   readonly receiveHighWaterMark?: number | undefined
 
   /**
-   * The connection fails with `ReceiveOverflow` when bytes arrive and more than so many, counted in the same way, wait
-   * already. That happens only while it is being closed, when the peer is not held back any more. Default: 64 MiB.
+   * The connection fails with `ReceiveOverflow` when bytes arrive and more than this, counted in the same way, already
+   * wait. That happens only during a close, when there is no backpressure. Default: 64 MiB.
    */
   readonly receiveLimit?: number | undefined
 
-  /** Send at once instead of collecting small writes (Nagle). Default: true. */
+  /** Sends at once instead of collecting small writes (Nagle). Default: true. */
   readonly noDelay?: boolean | undefined
 
   /**
-   * After how long without traffic the system begins to ask whether the peer is still there: from 1 to 32767 seconds,
-   * rounded up to whole ones; false, or infinity, for never. Default: 1 minute. Most systems take minutes more to give up: see the health checks of connectors for something
-   * quicker.
+   * After this time without traffic the system begins to probe the peer: from 1 to 32767 seconds, rounded up to whole
+   * seconds; false or infinity for never. Default: 1 minute. Most systems need minutes more to give up: for quicker
+   * detection see `Connector.healthCheck`.
    */
   readonly keepAlive?: Duration.DurationInput | false | undefined
 }
@@ -129,12 +128,12 @@ export interface Options {
 /**
  * A connector that opens TCP connections and Unix sockets.
  *
- * Opening fails at once with `InvalidAddress`, and otherwise with `OpenFailed` or `OpenTimeout`. An interrupted opening
- * is abandoned at once. Leaving the scope of the connection closes it and drops what is still received; a connection
- * that the peer has ended is only released (X6).
+ * Opening fails with `InvalidAddress` (at once), `OpenFailed` or `OpenTimeout`. An interruption abandons the opening at
+ * once. Leaving the scope closes the connection and drops what is still received; if the peer has ended the connection,
+ * it is only released (X6).
  *
- * There are no half-closed connections (`allowHalfOpen` is off): when the peer ends its side, what has been handed to
- * the system is still sent, and this side ends too.
+ * There are no half-closed connections (`allowHalfOpen` is off): when the peer ends its side, this side ends too, after
+ * what was handed to the system has been sent.
  *
  * Throws an `IllegalArgumentException` if an option makes no sense.
  *

@@ -10,16 +10,16 @@ import { describe, errorCode, oneLine } from "./internal/describe.js"
 /**
  * What went wrong:
  *
- * - `InvalidAddress`: the host or port, or the path, is none; nothing was opened.
+ * - `InvalidAddress`: the host, the port or the path is not valid; nothing was opened.
  * - `OpenFailed`: refused, unreachable, unknown host …; `cause` is Node's error.
  * - `OpenTimeout`: there was no connection after `connectTimeout`.
  * - `Failed`: the connection broke: reset by the peer, timed out, unreachable …; `cause` is Node's error.
- * - `ReceiveOverflow`: the peer sent while the connection was being closed, and more than `receiveLimit` were waiting.
+ * - `ReceiveOverflow`: during a close, bytes arrived while more than `receiveLimit` bytes waited to be read.
  * - `Closed`: the bytes were not sent, because the connection was closed in the regular way.
  * - `Closing`: the bytes were not sent, because the connection is being closed.
- * - `SendTimeout`: the bytes were not sent, because what was sent before did not drain within `sendTimeout`.
+ * - `SendTimeout`: the bytes were not sent, because earlier bytes did not drain within `sendTimeout`.
  * - `SendFailed`: Node refused to send the bytes; `cause` is what it threw.
- * - `CloseTimeout`: this side closed the connection, and the peer did not within `closeTimeout`.
+ * - `CloseTimeout`: this side closed the connection, and the peer did not close its side within `closeTimeout`.
  *
  * @since 0.1.0
  * @category models
@@ -37,7 +37,7 @@ export type TcpErrorReason =
   | { readonly _tag: "CloseTimeout"; readonly timeout: Duration.Duration }
 
 /**
- * The error of a TCP connection: to which address, and what went wrong.
+ * The error of a TCP connection: its address and what went wrong.
  *
  * @since 0.1.0
  * @category errors
@@ -56,8 +56,8 @@ export class TcpError extends Data.TaggedError("TcpError")<{
   }
 
   /**
-   * One line for a person: the address and what went wrong. Line breaks and other control characters of what the
-   * system says are spaces.
+   * One line for a person: the address and what went wrong. Line breaks and other control characters are replaced by
+   * spaces.
    *
    * @since 0.1.0
    */

@@ -1,5 +1,5 @@
 /**
- * WebSockets, in browsers, Node, Bun and wherever a `WebSocketConstructor` of `@effect/platform/Socket` can be had.
+ * WebSockets, in browsers, Node, Bun and wherever there is a `WebSocketConstructor` of `@effect/platform/Socket`.
  *
  * @since 0.1.0
  */
@@ -27,7 +27,7 @@ export type TypeId = typeof TypeId
 
 /**
  * Where the server is: an absolute `ws:` or `wss:` URL without a fragment, and the subprotocols to offer. A persistent
- * connection looks it up before every attempt, so a fresh token in its query is just another address.
+ * connection looks the address up before every attempt, so its query can carry a fresh token.
  *
  * @since 0.1.0
  * @category models
@@ -38,7 +38,7 @@ export type WebSocketAddress =
   | { readonly url: string | URL; readonly protocols?: string | ReadonlyArray<string> | undefined }
 
 /**
- * With which code and text the connection was closed, and whether both sides agreed to it.
+ * The code and the text of a close, and whether both sides completed the closing handshake.
  *
  * @since 0.1.0
  * @category models
@@ -65,53 +65,51 @@ export interface WebSocketConnection extends Inspectable {
   readonly protocol: string
 
   /**
-   * Hands a message to the platform, which sends messages in the order of the calls. While more than
-   * `sendHighWaterMark` bytes are on their way it waits, at most for `sendTimeout`. It does not mean that the message
-   * has arrived.
+   * Hands a message to the platform, which sends messages in the order of the calls. It waits, at most for
+   * `sendTimeout`, while more than `sendHighWaterMark` unsent bytes are buffered. Its success does not mean that the
+   * message has arrived.
    *
-   * Fails if the message cannot be sent: with `SendTimeout`; with `Closing`, or with the reason why the connection
-   * ended, when it is not open; with `SendFailed` if the platform refuses. Then the message has not been sent.
-   * Interrupting it leaves open whether the message has been sent. A `Uint8Array` must not be changed afterwards.
+   * Fails if the message cannot be sent: with `SendTimeout`; with `Closing` or the reason of the end if the connection
+   * is not open; with `SendFailed` if the platform refuses. After a failure the message has not been sent; after an
+   * interruption it may have been. Do not change a `Uint8Array` afterwards.
    */
   readonly send: (message: string | Uint8Array) => Effect.Effect<void, WebSocketError>
 
   /**
-   * The messages, in order, from the first one that the server sent: what arrives before anyone listens is kept. Ends
-   * after the last message that was received, also when the connection has long ended: nothing that was received is
-   * dropped. Fails then with the error of `closed`, unless the connection was closed in a regular way.
+   * The messages, in order, from the first one that the server sent: what arrives before the stream runs is kept. Ends
+   * after the last received message: nothing received is dropped, even if the connection has ended long ago. Then fails
+   * with the error of `closed`, unless the connection was closed in a regular way.
    *
-   * Each message goes to one run of the stream only. A run takes no more than it hands on, so the first messages can be
-   * taken by one run (`Stream.take`) and the rest by another; runs at the same time share the messages between them.
-   * When a run is interrupted, the next one goes on after the last message that was handed on, even if the handling of
-   * it was interrupted.
+   * Each message goes to one run of the stream only; concurrent runs share the messages. A run takes no more than it
+   * delivers, so one run can take the first messages (`Stream.take`) and another the rest. When a run is interrupted,
+   * the next run goes on after the last delivered message, even if the processing of that message was interrupted.
    *
-   * When more than `receiveHighWaterMark` bytes wait to be read, the server is held back where the platform can do so
-   * (`ws` in Node): what it sends waits in the systems of both sides, its close frame too. Then the connection neither
-   * answers pings nor notices its end, except by sending, which can cost what waits in this system; so read the messages
-   * even if you need none of them. Elsewhere the connection fails with `ReceiveOverflow` at `receiveLimit`.
+   * Backpressure: while more than `receiveHighWaterMark` bytes wait to be read, nothing is read from the server, if the
+   * platform can do so (`ws` in Node). Then the connection answers no pings, sees no close frame, and notices its end
+   * only by sending, and the unread messages in the system can get lost. So read the messages even if you do not need
+   * them. On other platforms the connection fails with `ReceiveOverflow` at `receiveLimit`.
    */
   readonly messages: Stream.Stream<string | Uint8Array, WebSocketError>
 
-  /** How many messages have come so far, read or not: the `activity` of a health check. */
+  /** How many messages have arrived so far, read or not. Use it as the `activity` of a health check. */
   readonly received: () => number
 
   /**
-   * Waits until the connection has ended. Succeeds if this side closed it, and the server agreed. Fails with `Closed` if
-   * the server closed it, whatever the code (D13), also 1006, which stands for a connection that broke without a close
-   * frame; and otherwise with what went wrong first. For 1000, 1001 and a close frame without a code (1005) the error
-   * says `isRegularEnd`.
+   * Waits until the connection has ended. Succeeds if this side closed it, and the server completed the close. Fails
+   * with `Closed` if the server closed it with any code (D13), or if it broke without a close frame (1006); and
+   * otherwise with what went wrong first. For 1000, 1001 and a close frame without a code (1005) the error has
+   * `isRegularEnd`.
    */
   readonly closed: Effect.Effect<CloseEvent, WebSocketError>
 
-  /** Is the connection closed, or closing, as of now? */
+  /** Is the connection closed or closing now? */
   readonly isClosed: () => boolean
 
   /**
-   * Closes the connection, with code 1000 unless told otherwise, and waits until the server has answered, at most for
-   * `closeTimeout`; then gives up on it. That time runs even if nobody waits any more, so this can be interrupted. What
-   * the server still sends is delivered with `ws`, up to `receiveLimit`, for the server is not held back any more; it is
-   * dropped by browsers. Messages that have been waiting to be sent fail with `Closing`. Does nothing to a connection
-   * that is closed, and waits in the same way for one that is closing.
+   * Closes the connection, by default with code 1000, and waits for the answer of the server, at most for
+   * `closeTimeout`. An interruption does not stop that timeout. With `ws`, what the server still sends is delivered, up
+   * to `receiveLimit`, without backpressure; browsers drop it. A `send` that still waits fails with `Closing`. Does
+   * nothing if the connection is closed; if it is closing, only waits in the same way.
    *
    * Fails with `InvalidClose` if the platform does not accept the code (1000 and 3000 to 4999 are accepted everywhere)
    * or the text (at most 123 bytes in UTF-8).
@@ -124,69 +122,68 @@ export interface WebSocketConnection extends Inspectable {
  * @category models
  */
 export interface Options {
-  /** How long opening may take, `Duration.infinity` for no limit. Default: 10 s. */
+  /** How long opening may take; `Duration.infinity` for no limit. Default: 10 s. */
   readonly connectTimeout?: Duration.DurationInput | undefined
 
-  /** How long `send` may wait for what was sent before, `Duration.infinity` for no limit. Default: 30 s. */
+  /** How long `send` may wait for earlier messages to drain; `Duration.infinity` for no limit. Default: 30 s. */
   readonly sendTimeout?: Duration.DurationInput | undefined
 
   /**
-   * How long `close`, and leaving the scope of the connection, wait for the server to finish the close. After that `ws`
-   * destroys the socket, and any other platform, which cannot, is left to close it in its own time. Default: 2 s.
+   * How long `close`, and leaving the scope, wait for the server to finish the close. Then `ws` destroys the socket;
+   * other platforms cannot, and close it in their own time. Default: 2 s.
    *
-   * A close that the server began, and does not finish, is given as long: with `ws` from the server's close frame on;
-   * elsewhere from when somebody calls `isClosed` or `send`, or until the platform has had enough.
+   * The same limit applies to a close that the server begins and does not finish. With `ws` the time runs from the
+   * server's close frame; on other platforms it runs from the next call of `isClosed` or `send`, unless the platform
+   * gives up earlier.
    */
   readonly closeTimeout?: Duration.DurationInput | undefined
 
-  /** `send` waits while the platform holds more than so many unsent bytes. Default: 1 MiB. */
+  /** `send` waits while the platform holds more unsent bytes than this. Default: 1 MiB. */
   readonly sendHighWaterMark?: number | undefined
 
   /**
-   * The server is held back while more than so many received bytes wait to be read, until half of them are left. A
-   * message counts as its length (in bytes, or UTF-16 code units) and 64 more. Default: 1 MiB.
+   * Backpressure begins when more received bytes than this wait to be read, and ends at half of it. A message counts as
+   * its length (in bytes, or UTF-16 code units) plus 64. Default: 1 MiB.
    */
   readonly receiveHighWaterMark?: number | undefined
 
   /**
-   * The connection fails with `ReceiveOverflow` when a message arrives and more than so many bytes, counted in the same
-   * way, wait already; so a single message may be of any length. Default: 64 MiB.
+   * The connection fails with `ReceiveOverflow` when a message arrives and more bytes than this, counted in the same
+   * way, already wait. So a single message may have any length. Default: 64 MiB.
    *
-   * It holds where the server cannot be held back: for other platforms than `ws`, and for what comes while the
-   * connection is being closed. What `ws` had read before it stopped reading is taken in, however long: with
-   * compression a little of it can become much.
+   * It applies where there is no backpressure: on platforms other than `ws`, and during a close. What `ws` had read
+   * before it stopped reading is kept in full, and decompression can make it much longer.
    */
   readonly receiveLimit?: number | undefined
 
   /**
-   * How a server is noticed that has gone silent: with pings of the WebSocket protocol, where the platform can send
-   * them (`ws` can, browsers and Node's own WebSocket cannot). False for none. Default: with `ws` a silent server is
-   * noticed within 13 seconds.
+   * Detects a silent server with pings of the WebSocket protocol, if the platform can send them (`ws` can; browsers and
+   * Node's own WebSocket cannot). False for no pings. Default: with `ws` a silent server is detected within 13 seconds.
    */
   readonly ping?: PingOptions | false | undefined
 }
 
 /**
  * See `Connector.HealthCheckOptions`. Everything that is received counts as an answer, also a part of a long message.
- * While the server is held back, and so are its answers, it is not asked.
+ * No pings are sent during backpressure, which holds back the answers too.
  *
  * @since 0.1.0
  * @category models
  */
 export interface PingOptions {
-  /** How long a server may be silent before it is asked; shortened by a random part of up to a quarter. Default: 7 s. */
+  /** How long a server may be silent before a ping; shortened by a random part of up to a quarter. Default: 7 s. */
   readonly interval?: Duration.DurationInput | undefined
 
   /** How long the answer to a ping may take. Default: 3 s. */
   readonly timeout?: Duration.DurationInput | undefined
 
-  /** How many pings in a row may go without an answer before the connection fails with `PingTimeout`. Default: 2. */
+  /** The connection fails with `PingTimeout` after this many consecutive pings without an answer. Default: 2. */
   readonly missedProbes?: number | undefined
 }
 
 /**
- * What is used of a socket of `ws`. More is used where it is there: to hold the server back, to ping, to destroy it, and
- * to read the answer of a server that refuses.
+ * The members of a `ws` socket that are required. More are used if present: for backpressure, to ping, to destroy the
+ * socket, and to read the answer of a server that refuses.
  *
  * @since 0.1.0
  * @category models
@@ -200,10 +197,10 @@ export interface WsSocket {
 }
 
 /**
- * A `WebSocketConstructor` that makes sockets with the class `WebSocket` of `ws`, and with its options: headers,
- * certificates, a proxy's agent …
+ * A `WebSocketConstructor` that uses the class `WebSocket` of `ws` with its options: headers, certificates, the agent
+ * of a proxy …
  *
- * Throws an `IllegalArgumentException` if the class is none, or the options are not an object.
+ * Throws an `IllegalArgumentException` if the first argument is not a class, or the options are not an object.
  *
  * @since 0.1.0
  * @category layers
@@ -222,14 +219,13 @@ export const layerWs: <Options extends object>(
 
 /**
  * A connector that opens WebSockets. It needs a `WebSocketConstructor`: `layerWs`, or
- * `Socket.layerWebSocketConstructorGlobal` of `@effect/platform`, or the one of `@effect/platform-node`, or your own. In
- * Node from 22 on the last two are Node's own WebSocket, which can neither ping, nor hold the server back, nor be
- * destroyed: prefer `ws` there.
+ * `Socket.layerWebSocketConstructorGlobal` of `@effect/platform`, or the one of `@effect/platform-node`, or your own.
+ * From Node 22 on, the two of `@effect/platform` use Node's own WebSocket, which has no ping, no backpressure, and
+ * cannot be destroyed: prefer `ws` there.
  *
- * Opening fails at once with `InvalidAddress`, and otherwise with `OpenFailed` or `OpenTimeout`. An interrupted opening
- * is abandoned at once. Leaving the scope of the connection closes it with code 1000 and drops what is still received;
- * a connection that the server has closed, or is closing, is only released (X6). It waits for the server for
- * `closeTimeout` at most.
+ * Opening fails with `InvalidAddress` (at once), `OpenFailed` or `OpenTimeout`. An interruption abandons the opening at
+ * once. Leaving the scope closes the connection with code 1000 and drops what is still received; if the server has
+ * closed the connection, or is closing it, it is only released (X6). That takes `closeTimeout` at most.
  *
  * Throws an `IllegalArgumentException` if an option makes no sense.
  *

@@ -12,25 +12,24 @@ import { describe, errorCode, isCertificateCode, oneLine } from "./internal/desc
 /**
  * What went wrong:
  *
- * - `InvalidAddress`: the address is no WebSocket address, or the platform refused it; nothing was opened.
- * - `OpenFailed`: refused, unreachable, a bad certificate, not a WebSocket server … With `ws`, which tells of the HTTP
- *   response of a server that refuses (browsers do not): its `status`; `retryAfter`, the time that the server named in
- *   `Retry-After`; and the first 8 KiB of its `body`, which may hold secrets and therefore is shown nowhere by itself.
- *   `cause` is what the platform says, if anything: of an error the name, `code` and text, without what may be secret
- *   in the URLs that it quotes.
+ * - `InvalidAddress`: the address is not a WebSocket address, or the platform refused it; nothing was opened.
+ * - `OpenFailed`: refused, unreachable, a bad certificate, not a WebSocket server … With `ws` (not in browsers) it has
+ *   the HTTP response of a server that refuses: `status`; `retryAfter`, the time in the header `Retry-After`; and the
+ *   first 8 KiB of the `body`, redacted because it may hold secrets. `cause` is what the platform reports, if anything:
+ *   the name, `code` and text of the error, without possible secrets in URLs.
  * - `OpenTimeout`: the server did not answer within `connectTimeout`.
- * - `Closed`: the connection was closed with this code and text; 1006 if it broke without a close frame. `wasClean` as
- *   in the platform's close event.
+ * - `Closed`: the connection was closed with this code and text; 1006 if it broke without a close frame. `wasClean` is
+ *   that of the platform's close event.
  * - `Failed`: the platform reported an error on the open connection, such as a frame that breaks the protocol; `cause`
  *   as above.
- * - `PingTimeout`: the server answered none of its last pings within this time, and sent nothing else.
- * - `ReceiveOverflow`: messages came faster than they were read, where the server is not held back, since the platform
- *   cannot do so or the connection is being closed, and more than `receiveLimit` were waiting.
- * - `CloseTimeout`: the connection was closing, and the server did not finish that within `closeTimeout`.
+ * - `PingTimeout`: the server answered none of the last pings within this time, and sent nothing else.
+ * - `ReceiveOverflow`: more than `receiveLimit` bytes waited to be read, without backpressure: on a platform that has
+ *   none, or during a close.
+ * - `CloseTimeout`: the connection was closing, and the server did not finish the close within `closeTimeout`.
  * - `Closing`: the message was not sent, because the closing handshake has begun.
- * - `SendTimeout`: the message was not sent, because what was sent before did not drain within `sendTimeout`.
+ * - `SendTimeout`: the message was not sent, because earlier messages did not drain within `sendTimeout`.
  * - `SendFailed`: the platform refused to send the message.
- * - `InvalidClose`: the platform refused the code, or the text, with which to close; the connection is as it was.
+ * - `InvalidClose`: the platform refused the code or the text of a `close`; the connection is unchanged.
  *
  * @since 0.1.0
  * @category models
@@ -56,8 +55,8 @@ export type WebSocketErrorReason =
   | { readonly _tag: "InvalidClose"; readonly cause: unknown }
 
 /**
- * The error of a WebSocket: to which server, and what went wrong. `url` is without user, password, query and fragment,
- * which may be secrets.
+ * The error of a WebSocket: the server and what went wrong. `url` has no user, password, query or fragment, which may
+ * be secrets.
  *
  * @since 0.1.0
  * @category errors
@@ -82,7 +81,7 @@ export class WebSocketError extends Data.TaggedError("WebSocketError")<{
   readonly reason: WebSocketErrorReason
 }> {
   /**
-   * The HTTP status with which the server refused the upgrade, where the platform tells.
+   * The HTTP status with which the server refused the upgrade, if the platform reports it.
    *
    * @since 0.1.0
    */
@@ -91,7 +90,7 @@ export class WebSocketError extends Data.TaggedError("WebSocketError")<{
   }
 
   /**
-   * How long the server that refused the upgrade asks to wait (`Retry-After`), from when it said so.
+   * How long to wait, from the answer on, if the server refused the upgrade with `Retry-After`.
    *
    * @since 0.1.0
    */
@@ -100,7 +99,7 @@ export class WebSocketError extends Data.TaggedError("WebSocketError")<{
   }
 
   /**
-   * The code of the system's or of TLS's error, where the platform tells: `ECONNREFUSED`, `ENOTFOUND`,
+   * The code of the error of the system or of TLS, if the platform reports it: `ECONNREFUSED`, `ENOTFOUND`,
    * `CERT_HAS_EXPIRED` …
    *
    * @since 0.1.0
@@ -110,7 +109,7 @@ export class WebSocketError extends Data.TaggedError("WebSocketError")<{
   }
 
   /**
-   * Was the server's certificate refused, where the platform tells? Another attempt will not change that.
+   * Was the server's certificate refused? False if the platform does not report it. Another attempt will not help.
    *
    * @since 0.1.0
    */
@@ -129,8 +128,8 @@ export class WebSocketError extends Data.TaggedError("WebSocketError")<{
   }
 
   /**
-   * One line for a person: the server and what went wrong. Line breaks and other control characters of what the server
-   * says are spaces; `reason` has it as it was.
+   * One line for a person: the server and what went wrong. Line breaks and other control characters are replaced by
+   * spaces; `reason` has the original text.
    *
    * @since 0.1.0
    */

@@ -1,5 +1,5 @@
 /**
- * What runs everywhere. `TcpConnector` needs Node, so it is imported on its own, from
+ * The modules that run everywhere. `TcpConnector` needs Node: import it from
  * `@persistent-connection/platform/TcpConnector`.
  *
  * @since 0.1.0

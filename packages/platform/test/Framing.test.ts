@@ -461,12 +461,16 @@ describe("messages that are decoded", () => {
 
   it.scopedLive("all who wait for a message are told", () =>
     Effect.gen(function*() {
-      const { connection, socket } = yield* open(tcp.pipe(Framing.ndjson(Schema.Number)))
+      const Refusing = Schema.transformOrFail(Schema.Number, Schema.Number, {
+        decode: (value, _, ast) => Effect.delay(Effect.fail(new ParseResult.Type(ast, value)), 5),
+        encode: Effect.succeed
+      }).annotations({ title: "nothing" })
+      const { connection, socket } = yield* open(tcp.pipe(Framing.ndjson(Refusing)))
       const waiting = yield* Effect.forEach([1, 2], () => Effect.fork(Effect.exit(connection.receive)))
       yield* turn
-      socket.write("\"x\"\n")
+      socket.write("1\n")
       const reasons = yield* Effect.forEach(waiting, (fiber) => Effect.map(Fiber.join(fiber), reasonOf))
-      const failed: FramingErrorReason = { _tag: "DecodeFailed", description: "expected number" }
+      const failed: FramingErrorReason = { _tag: "DecodeFailed", description: "expected nothing" }
       assert.deepStrictEqual(reasons, [failed, failed])
     }))
 
@@ -599,12 +603,15 @@ describe("options and types", () => {
   it("refuse options that make no sense, with a message that names them", () => {
     const wrong: ReadonlyArray<readonly [() => unknown, string]> = [
       [() => tcp.pipe(Framing.lines({ maxFrameSize: 0 })), "maxFrameSize must be a number of bytes above 0, but is 0"],
-      [() => Framing.lengthPrefixed(tcp, { lengthBytes: 3 as 4 }), "lengthBytes must be one of [1,2,4], but is 3"],
+      [() => Framing.lengthPrefixed(tcp, { lengthBytes: 3 as 4 }), "lengthBytes must be one of 1, 2, 4, but is 3"],
       [
         () => Framing.lengthPrefixed(tcp, { lengthBytes: 1, endianness: "middle" as "big" }),
-        "endianness must be one of [\"big\",\"little\"], but is middle"
+        "endianness must be one of \"big\", \"little\", but is \"middle\""
       ],
-      [() => Framing.lines(tcp, { newline: "\r" as "\n" }), "newline must be one of [\"\\n\",\"\\r\\n\"], but is \r"]
+      [
+        () => Framing.lines(tcp, { newline: "\r" as "\n" }),
+        "newline must be one of \"\\n\", \"\\r\\n\", but is \"\\r\""
+      ]
     ]
     for (const [make, message] of wrong) assert.throws(make, message)
   })

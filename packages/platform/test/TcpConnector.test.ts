@@ -194,25 +194,37 @@ describe("opening a TCP connection", () => {
 
   it.each<[TcpConnector.Options, string]>([
     [{ connectTimeout: -1 }, "connectTimeout must be a duration of 0 or more, but is -1"],
-    [{ keepAlive: "-1 seconds" }, "keepAlive must be a duration of 0 or more, but is -1 seconds"],
-    [{ keepAlive: 0 }, "keepAlive must be a duration from 1 second to 32767 seconds, but is 0"],
-    [{ keepAlive: "999 millis" }, "keepAlive must be a duration from 1 second to 32767 seconds, but is 999 millis"],
-    [{ keepAlive: "10 hours" }, "keepAlive must be a duration from 1 second to 32767 seconds, but is 10 hours"],
+    [
+      { keepAlive: "-1 seconds" },
+      "keepAlive must be a duration from 1 second to 32767 seconds, infinite or false, but is \"-1 seconds\""
+    ],
+    [{ keepAlive: 0 }, "keepAlive must be a duration from 1 second to 32767 seconds, infinite or false, but is 0"],
+    [
+      { keepAlive: "999 millis" },
+      "keepAlive must be a duration from 1 second to 32767 seconds, infinite or false, but is \"999 millis\""
+    ],
+    [
+      { keepAlive: "10 hours" },
+      "keepAlive must be a duration from 1 second to 32767 seconds, infinite or false, but is \"10 hours\""
+    ],
     [{ receiveHighWaterMark: 0 }, "receiveHighWaterMark must be a number of bytes above 0, but is 0"],
-    [{ noDelay: "yes" as never }, "noDelay must be true or false, but is yes"],
-    [{ keepAlive: true as never }, "keepAlive must be a duration of 0 or more, but is true"],
-    [5 as never, "options must be an object, but is 5"]
+    [{ noDelay: "yes" as never }, "noDelay must be true or false, but is \"yes\""],
+    [
+      { keepAlive: true as never },
+      "keepAlive must be a duration from 1 second to 32767 seconds, infinite or false, but is true"
+    ],
+    [5 as never, "options must be an object of options, but is of type number"]
   ])("options %o make no sense", (options, message) => {
     assert.throws(() => TcpConnector.make(options), message)
   })
 })
 
 /** In how many seconds, rounded up, Linux will ask the peer whether it is still there; undefined if it will not. */
-const keepAliveOf = (localPort: number): number | undefined => {
-  const hex = localPort.toString(16).toUpperCase().padStart(4, "0")
-  const line = readFileSync("/proc/net/tcp", "latin1").split("\n").find((line) =>
-    line.includes(`0100007F:${hex} 0100007F`)
+const keepAliveOf = ({ localPort, remotePort }: Net.Socket): number | undefined => {
+  const [local, remote] = [localPort, remotePort].map((port = 0) =>
+    `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`
   )
+  const line = readFileSync("/proc/net/tcp", "latin1").split("\n").find((line) => line.includes(`${local} ${remote}`))
   const [, hundredths] = / 02:([0-9A-F]{8}) /.exec(line ?? "") ?? []
   return hundredths === undefined ? undefined : Math.ceil(parseInt(hundredths, 16) / 100)
 }
@@ -230,7 +242,7 @@ describe.runIf(process.platform === "linux")("the system", () => {
       const sockets = yield* netSockets
       const server = yield* tcpServer()
       yield* open(server.port, { keepAlive })
-      assert.strictEqual(keepAliveOf(sockets[0]?.localPort ?? 0), seconds)
+      assert.strictEqual(keepAliveOf(sockets[0]!), seconds)
     }))
 })
 

@@ -313,7 +313,7 @@ describe.each<Platform>(["ws", "browser"])("leaving the scope of a WebSocket (%s
       })
       const clients = new Clients(platform)
       const scope = yield* Scope.make()
-      const connection = yield* Scope.extend(clients.connect(server.url), scope)
+      const connection = yield* Scope.extend(clients.connect(server.url, { closeTimeout: "15 seconds" }), scope)
       if (platform === "ws") yield* until(() => clients.sockets[0]?.isPaused === true)
       yield* Scope.close(scope, Exit.void)
       assert.strictEqual((yield* connection.closed).code, 1000)

@@ -160,7 +160,7 @@ describe("a server that refuses the upgrade", () => {
 
   it.scopedLive("may say more than is kept, without an end", () =>
     Effect.gen(function*() {
-      const { reason } = yield* refusing(`500 No\r\n\r\n${"x".repeat(8191)}żyz`)
+      const { reason } = yield* refusing(`500 No\r\n\r\n${"x".repeat(8191)}żyz`, { connectTimeout: Duration.infinity })
       // Cut in the middle of a letter.
       assert.strictEqual(reason.body && Redacted.value(reason.body), "x".repeat(8191))
     }))
@@ -202,6 +202,16 @@ describe("a server that refuses the upgrade", () => {
       assert.deepStrictEqual(error.retryAfter, Duration.minutes(1))
     }))
 
+  it.scopedLive("may break off: what it had said counts", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer({
+        refuseWith: "503 No\r\nContent-Length: 100\r\n\r\nbusy",
+        onRefused: (socket) => setTimeout(() => socket.destroy(), 20)
+      })
+      const error = yield* Effect.flip(new Clients().connect(server.url))
+      assert.strictEqual(error.status, 503)
+    }))
+
   it.scopedLive("is left alone when the attempt is interrupted while it speaks", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer({ refuseWith: "503 No\r\nContent-Length: 100\r\n\r\nbusy" })
@@ -229,8 +239,8 @@ describe("a layer for ws", () => {
     }))
 
   it.each<[() => unknown, string]>([
-    [() => WebSocketConnector.layerWs({} as never), "WebSocket must be a function, but is {}"],
-    [() => WebSocketConnector.layerWs(WebSocket, 5 as never), "options must be an object, but is 5"]
+    [() => WebSocketConnector.layerWs({} as never), "WebSocket must be a function, but is of type object"],
+    [() => WebSocketConnector.layerWs(WebSocket, 5 as never), "options must be an object, but is of type number"]
   ])("%s is refused at once", (make, message) => {
     assert.throws(make, message)
   })
@@ -351,17 +361,17 @@ describe("options of WebSockets", () => {
   it.each<[WebSocketConnector.Options, string]>([
     [{ connectTimeout: -1 }, "connectTimeout must be a duration of 0 or more, but is -1"],
     [{ connectTimeout: Number.NaN }, "connectTimeout must be a duration of 0 or more, but is NaN"],
-    [{ sendTimeout: "-1 seconds" }, "sendTimeout must be a duration of 0 or more, but is -1 seconds"],
+    [{ sendTimeout: "-1 seconds" }, "sendTimeout must be a duration of 0 or more, but is \"-1 seconds\""],
     [{ closeTimeout: -1n }, "closeTimeout must be a duration of 0 or more, but is -1"],
     [{ sendHighWaterMark: 0 }, "sendHighWaterMark must be a number of bytes above 0, but is 0"],
     [{ receiveHighWaterMark: -5 }, "receiveHighWaterMark must be a number of bytes above 0, but is -5"],
     [{ receiveLimit: Number.NaN }, "receiveLimit must be a number of bytes above 0, but is NaN"],
-    [{ ping: true as never }, "ping must be an object, but is true"],
+    [{ ping: true as never }, "ping must be an object of options, but is of type boolean"],
     [{ ping: { interval: 0 } }, "ping.interval must be a duration of more than 0, but is 0"],
-    [{ ping: { timeout: "-1 seconds" } }, "ping.timeout must be a duration of 0 or more, but is -1 seconds"],
+    [{ ping: { timeout: "-1 seconds" } }, "ping.timeout must be a duration of more than 0, but is \"-1 seconds\""],
     [{ ping: { missedProbes: 1.5 } }, "ping.missedProbes must be a whole number of 1 or more, but is 1.5"],
-    ["10 seconds" as never, "options must be an object, but is 10 seconds"],
-    [null as never, "options must be an object, but is null"]
+    ["10 seconds" as never, "options must be an object of options, but is of type string"],
+    [null as never, "options must be an object of options, but is of type null"]
   ])("%o make no sense", (options, message) => {
     assert.throws(() => WebSocketConnector.make(options), message)
   })

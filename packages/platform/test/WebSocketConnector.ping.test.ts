@@ -164,6 +164,7 @@ describe("a WebSocket of ws whose server goes silent", () => {
       raw.pause()
       yield* pass(13)
       yield* until(() => client.readyState === client.CLOSED)
+      assert.strictEqual(client.listenerCount("pong"), 1)
       assert.deepStrictEqual(client.eventNames(), ["pong"])
     }))
 

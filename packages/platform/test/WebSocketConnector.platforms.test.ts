@@ -188,6 +188,22 @@ describe("a platform", () => {
       socket.end(1006)
     }))
 
+  it.scoped("that hands on what it had read when it was paused has no limit, and one again when it is being closed", () =>
+    Effect.gen(function*() {
+      const socket = Object.assign(opened(), { pause: () => {}, resume: () => {} })
+      const connection = yield* connectTo(() => socket, { receiveHighWaterMark: 100, receiveLimit: 1000 })
+      for (let index = 0; index < 20; index++) socket.receive("x".repeat(100))
+      assert.isFalse(connection.isClosed())
+      yield* Effect.fork(connection.close())
+      yield* Effect.yieldNow()
+      // 164 bytes each, and the limit may be passed once.
+      for (let index = 0; index < 7; index++) socket.receive("x".repeat(100))
+      socket.receive("too much")
+      assert.strictEqual((yield* reasonOf(connection.closed))._tag, "ReceiveOverflow")
+      assert.strictEqual(yield* Stream.runCount(Stream.catchAll(connection.messages, () => Stream.empty)), 27)
+      socket.end(1000)
+    }))
+
   it.scoped("D13: tells of a server that closes with a code of its own while this side closes", () =>
     Effect.gen(function*() {
       const socket = opened()

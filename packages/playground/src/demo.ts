@@ -6,7 +6,7 @@
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
-import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
+import * as ConnectionEvent from "@persistent-connection/core/ConnectionEvent"
 import type { ConnectionState } from "@persistent-connection/core/ConnectionState"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
@@ -37,40 +37,15 @@ const pricesLive = (url: string, print: Printer) =>
     serverName: "prices",
     address: Effect.succeed(url),
     connector: WebSocketConnector.make({ connectTimeout: "2 seconds" }),
-    retry: RetryPolicy.classify(RetryPolicy.exponential({ base: "250 millis", maxDelay: "2 seconds" }), (cause) =>
+    // Shorter delays than `RetryPolicy.production` has, for a short demo. An address that cannot be right is given up.
+    retry: RetryPolicy.classify(RetryPolicy.exponential({ base: "500 millis", maxDelay: "2 seconds" }), (cause) =>
       Option.exists(Cause.failureOption(cause), (error) =>
-          error._tag === "WebSocketError" && isHopeless(error))
+          error._tag === "WebSocketError" && error.reason._tag === "InvalidAddress")
         ? RetryPolicy.giveUp
         : RetryPolicy.follow),
     onEvent: (event) =>
-      print(event._tag === "FailedToConnect" ? "red" : "magenta", "event", describeEvent(event))
+      print(event._tag === "FailedToConnect" ? "red" : "magenta", "event", ConnectionEvent.message(event))
   }).pipe(Layer.provide(NodeSocket.layerWebSocketConstructor))
-
-const isHopeless = ({ reason }: WebSocketError): boolean => reason._tag === "InvalidAddress"
-
-const describeEvent = (event: ConnectionEvent<unknown, WebSocketError, unknown>): string => {
-  switch (event._tag) {
-    case "AttemptingToConnect":
-      return event._tag
-    case "ObtainedAddress":
-      return `${event._tag} ${withoutSecrets(String(event.address))}`
-    case "Connected":
-      return `${event._tag}, connection ${event.generation}`
-    case "FailedToConnect":
-    case "Disconnected":
-      return `${event._tag}: ${describeCause(event.cause)}`
-  }
-}
-
-/** A token in a query is nothing for a terminal. */
-const withoutSecrets = (address: string): string => {
-  if (!URL.canParse(address)) return "<not a URL>"
-  const { host, pathname, protocol } = new URL(address)
-  return `${protocol}//${host}${pathname === "/" ? "" : pathname}`
-}
-
-const describeCause = (cause: Cause.Cause<unknown>): string =>
-  Cause.isEmpty(cause) ? "without an error" : Cause.prettyErrors(cause).map((error) => error.message).join(", ")
 
 const describeState = (state: ConnectionState<unknown, unknown>): string => {
   switch (state._tag) {
@@ -148,7 +123,7 @@ const failed = Effect.sync(() => {
   process.exitCode = 1
 })
 
-/** Connects to a real server and prints what it sends, until Ctrl-C, or until it turns out that there can be none. */
+/** Connects to a real server and prints what it sends, until Ctrl-C, or until the address turns out to be wrong. */
 const watch = (url: string) =>
   Effect.gen(function*() {
     const print = yield* makePrinter
@@ -157,7 +132,7 @@ const watch = (url: string) =>
       yield* followState(print, tally)
       yield* PersistentConnection.stream(yield* Prices, (connection) => connection.messages).pipe(
         Stream.runForEach((message) => print("green", "message", String(message).slice(0, 100))),
-        // Why it is closed it logs by itself.
+        // The persistent connection logs by itself why it has closed.
         Effect.catchTag("ConnectionClosed", () => failed)
       )
     }).pipe(Effect.scoped, Effect.provide(pricesLive(url, print)))
@@ -174,7 +149,7 @@ const program = Effect.try({
   onSuccess: ({ url }) => url === undefined ? story : watch(url)
 }))
 
-// Nobody reads any more, as in `npm run demo | head`.
+// The reader of the output has gone, as in `npm run demo | head`.
 process.stdout.on("error", () => process.exit())
 
 NodeRuntime.runMain(program)

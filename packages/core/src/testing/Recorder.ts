@@ -1,6 +1,7 @@
 /**
- * Writes down what a persistent connection goes through, with the times, for a test to look at or to wait for. It knows
- * no test framework; the times are those of the `Clock`, so that under `TestClock` they are the same in every run.
+ * Records the events or states of a persistent connection with their times, so that a test can check them or wait for
+ * them. It needs no test framework. The times are those of the `Clock`, so under `TestClock` they are the same in every
+ * run.
  *
  * @example
  * ```ts
@@ -37,7 +38,7 @@ import * as internal from "../internal/testing/recorder.js"
 import type { PersistentConnection } from "../PersistentConnection.js"
 
 /**
- * Something that happened, and when, in ms of the `Clock`.
+ * A recorded value, with its time in ms of the `Clock`.
  *
  * @since 0.1.0
  * @category models
@@ -48,24 +49,24 @@ export interface Entry<out A> {
 }
 
 /**
- * What has been written down so far, and what will be.
+ * The record so far; it grows.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Recorder<out A extends { readonly _tag: string }> {
-  /** Everything so far, in the order in which it happened. */
+  /** All entries so far, in the order in which they happened. */
   readonly entries: Effect.Effect<ReadonlyArray<Entry<A>>>
 
   /**
-   * The same for a person: one line each, the columns aligned, to be compared with a text or shown when a test fails.
-   * Connections are left out, as they have nothing to say.
+   * The entries as text: one line each, with aligned columns. Compare it with a text, or show it when a test fails.
+   * Connections are left out.
    */
   readonly render: Effect.Effect<string>
 
   /**
-   * The first entry, of those so far and then of those to come, whose value has this tag or satisfies the predicate.
-   * Waits as long as it takes.
+   * Gives the first entry, past or future, whose value has this tag or satisfies the predicate. Waits for it without a
+   * limit.
    */
   readonly waitFor: {
     <Tag extends A["_tag"]>(tag: Tag): Effect.Effect<Entry<Extract<A, { readonly _tag: Tag }>>>
@@ -75,20 +76,20 @@ export interface Recorder<out A extends { readonly _tag: string }> {
 }
 
 /**
- * A recorder that is told what to write down.
+ * A recorder whose entries the test adds.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Writable<in out A extends { readonly _tag: string }> extends Recorder<A> {
-  /** Writes it down, with the present time. */
+  /** Adds an entry with the present time. */
   readonly record: (value: A) => Effect.Effect<void>
 }
 
 /**
- * Records the events: from the most recent one on, if there has been one (E2), until the scope is left. Called right
- * after `PersistentConnection.make` it misses none; where that cannot be, as behind a layer, use `make`. It subscribes
- * before this ends, and nothing waits for it.
+ * Records the events until the scope is left, starting with the most recent one, if any (E2). Called right after
+ * `PersistentConnection.make`, it misses no event. Where that is impossible, as with a layer, use `make`. It has
+ * subscribed when this completes, and never delays the persistent connection.
  *
  * @since 0.1.0
  * @category constructors
@@ -98,8 +99,8 @@ export const events: <Connection, E>(
 ) => Effect.Effect<Recorder<ConnectionEvent<Connection, E, void>>, never, Scope.Scope> = internal.events
 
 /**
- * Records the states: the present one with the time at which its phase began, and then every one that is entered, until
- * the scope is left. It is told at the stroke at which each is entered, so that none is missed, however short.
+ * Records the states until the scope is left: first the present one, with the time at which its phase began, then every
+ * later one. It misses none, however short.
  *
  * @since 0.1.0
  * @category constructors
@@ -109,8 +110,8 @@ export const states: <Connection, E>(
 ) => Effect.Effect<Recorder<ConnectionState<Connection, E>>, never, Scope.Scope> = internal.states
 
 /**
- * A recorder for the `onEvent` option: it sees every event from the first on, and the addresses, which are not on the
- * event bus (E3).
+ * Makes a recorder for the `onEvent` option. It sees every event from the first on, with the addresses, which the event
+ * bus does not have (E3).
  *
  * @example
  * ```ts

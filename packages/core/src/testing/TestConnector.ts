@@ -1,7 +1,7 @@
 /**
- * A connector for tests, without a network: the test says what each attempt does, takes the connection away, and asks
- * what happened. It knows no test framework, and time is that of the `Clock`, so it works under `TestClock` as it does
- * with real time.
+ * A connector for tests, without a network: the test decides what each attempt does, ends connections, and reads what
+ * happened. It needs no test framework. Time is that of the `Clock`, so it works under `TestClock` as well as in real
+ * time.
  *
  * @example
  * ```ts
@@ -43,42 +43,49 @@ import * as answers from "../internal/testing/testAnswer.js"
 import * as internal from "../internal/testing/testConnector.js"
 
 /**
- * What an attempt does. Made with the constructors and combinators below; for instance
- * `succeed().pipe(delayed("2 seconds"), thenLose({ after: "1 minute" }))`.
+ * What an attempt does. Make it with the constructors and combinators below, for instance `succeed().pipe(delayed("2
+ * seconds"), thenLose({ after: "1 minute" }))`.
  *
  * @since 0.1.0
  * @category models
  */
-export type Answer<Connection = never, E = never, Address = unknown> =
-  & Pipeable
-  & (
-    | { readonly _tag: "Succeed"; readonly connection?: { readonly value: Connection } }
-    | { readonly _tag: "Fail"; readonly cause: Cause.Cause<E> }
-    | { readonly _tag: "Hang" }
-    | { readonly _tag: "Abort"; readonly error: E }
-    | {
-      readonly _tag: "Decide"
-      readonly decide: (
-        address: Address,
-        attempt: Connector.Attempt<Address>
-      ) => Answer<Connection, E, Address>
-    }
-    | {
-      readonly _tag: "Delayed"
-      readonly answer: Answer<Connection, E, Address>
-      readonly delay: Duration.Duration
-    }
-    | {
-      readonly _tag: "ThenLose"
-      readonly answer: Answer<Connection, E, Address>
-      readonly after: Duration.Duration
-      readonly cause: Cause.Cause<E>
-    }
-  )
+export interface Answer<out Connection = never, out E = never, in Address = unknown> extends Pipeable {
+  readonly action: Action<Connection, E, Address>
+}
 
 /**
- * What has become of an attempt, and when, in ms of the `Clock`. `Interrupted` is an attempt that nobody wanted to know
- * the end of: its deadline passed, or the persistent connection was closed.
+ * The parts of an answer.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Action<Connection, E, Address> =
+  | { readonly _tag: "Succeed"; readonly connection?: { readonly value: Connection } }
+  | { readonly _tag: "Fail"; readonly cause: Cause.Cause<E> }
+  | { readonly _tag: "Hang" }
+  | { readonly _tag: "Abort"; readonly error: E }
+  | {
+    readonly _tag: "Decide"
+    readonly decide: (
+      address: Address,
+      attempt: Connector.Attempt<Address>
+    ) => Answer<Connection, E, Address>
+  }
+  | {
+    readonly _tag: "Delayed"
+    readonly answer: Answer<Connection, E, Address>
+    readonly delay: Duration.Duration
+  }
+  | {
+    readonly _tag: "ThenLose"
+    readonly answer: Answer<Connection, E, Address>
+    readonly after: Duration.Duration
+    readonly cause: Cause.Cause<E>
+  }
+
+/**
+ * The outcome of an attempt, with its time in ms of the `Clock`. `Interrupted`: the deadline of the attempt passed, or
+ * the persistent connection was closed.
  *
  * @since 0.1.0
  * @category models
@@ -96,11 +103,11 @@ export type Outcome<Connection, E> =
  * @category models
  */
 export interface Attempt<out Connection, out E, out Address = unknown> {
-  /** 1 for the first attempt on this connector, and so on through its life. */
+  /** Counts the attempts on this connector, from 1. */
   readonly number: number
   /** The name of the server for which it was made, as given to `PersistentConnection.make`. */
   readonly serverName: string
-  /** What the look-up gave. */
+  /** The address from the look-up. */
   readonly address: Address
   /** When `connect` was called, in ms of the `Clock`. */
   readonly begunAt: number
@@ -108,26 +115,24 @@ export interface Attempt<out Connection, out E, out Address = unknown> {
 }
 
 /**
- * A connection for tests that do not care, or to build one's own on: see `make`.
+ * The default connection of the tests; you can build your own on it, see `make`.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Line<out Address = unknown> {
-  /** 1 for the first connection of this connector, and so on through its life. */
+  /** Counts the connections of this connector, from 1. */
   readonly number: number
-  /** Where it leads to. */
+  /** The address that it is connected to. */
   readonly address: Address
-  /** Asks the peer whether it is there. Never ends if the peer has fallen silent, or the line is lost. */
+  /** Asks the peer whether it is there. Never ends if the peer is silent or the line is lost. */
   readonly ping: Effect.Effect<void>
 }
 
 /**
- * A connector and what a test may do to it. Several persistent connections may share one: then it is their common
- * server.
+ * A connector with its controls for a test. Several persistent connections may share one, as their common server.
  *
- * An operation that a test calls at the wrong moment, such as `lose` while nothing is connected, is a defect which says
- * so.
+ * An operation at the wrong moment, such as `lose` while nothing is connected, dies with a message that says so.
  *
  * @since 0.1.0
  * @category models
@@ -139,37 +144,38 @@ export interface TestConnector<in out Connection, in out E = never, in out Addre
   readonly connector: Connector.Connector<Address, Connection, E>
 
   /**
-   * The next attempts do these, one after the other; those after them go on with the script.
+   * Sets the answers of the next attempts, in this order. Later attempts go on with the script.
    */
   readonly onNextAttempt: (...answers: ReadonlyArray<Answer<Connection, E, Address>>) => Effect.Effect<void>
 
   /**
-   * From now on every attempt does this. Replaces the rest of the script, and what `onNextAttempt` has laid up.
+   * Sets the answer of every attempt from now on. Replaces the rest of the script and the answers set by
+   * `onNextAttempt`.
    */
   readonly always: (answer: Answer<Connection, E, Address>) => Effect.Effect<void>
 
   /**
-   * The attempts under way now do this, whatever they were about to do. With `hang` in the script it is how a test
-   * holds a persistent connection in "connecting" as long as it likes. A defect if no attempt is under way.
+   * Answers the attempts under way now, instead of what they would do. With `hang` in the script, a test can keep a
+   * persistent connection in "connecting" as long as it needs. A defect if no attempt is under way.
    */
   readonly answer: (answer: Answer<Connection, E, Address>) => Effect.Effect<void>
 
   /**
-   * Every open connection, or the given one, is lost: closed by the peer without an error, or with the given cause. A
-   * defect if there is none.
+   * Ends every open connection, or the given one, as a loss: with the given cause, or closed by the peer without an
+   * error. A defect if there is no such open connection.
    */
   readonly lose: (cause?: Cause.Cause<E>, connection?: Connection) => Effect.Effect<void>
 
   /**
-   * The peer of every open connection, or of the given one, falls silent, and nothing tells: `closed` does not end,
-   * `isClosed` is false, and probes hang. The connection is half-open; `lose` still ends it. A defect if there is none.
+   * Makes every open connection, or the given one, half-open: the peer is silent, `closed` does not end, `isClosed` is
+   * false, and probes hang. `lose` still ends it. A defect if there is no such open connection.
    */
   readonly fallSilent: (connection?: Connection) => Effect.Effect<void>
 
   /** All attempts so far, in the order in which they began. */
   readonly attempts: Effect.Effect<ReadonlyArray<Attempt<Connection, E, Address>>>
 
-  /** Waits until so many attempts have begun since the connector was made. */
+  /** Waits until this number of attempts have begun since the connector was made. */
   readonly awaitAttempts: (count: number) => Effect.Effect<void>
 
   /** How many connections have been opened. */
@@ -178,12 +184,12 @@ export interface TestConnector<in out Connection, in out E = never, in out Addre
   /** How many connections have been released. */
   readonly released: Effect.Effect<number>
 
-  /** The connections that are neither lost nor released. One whose peer is silent is among them. */
+  /** The connections that are neither lost nor released. This includes half-open ones. */
   readonly open: Effect.Effect<ReadonlyArray<Connection>>
 
   /**
-   * The connections that have not been released: after `close`, or when the scope of the persistent connection has been
-   * left, there must be none.
+   * The connections that have not been released. After `close`, or after leaving the scope of the persistent
+   * connection, it must be empty.
    */
   readonly leaked: Effect.Effect<ReadonlyArray<Connection>>
 }
@@ -193,18 +199,18 @@ export interface TestConnector<in out Connection, in out E = never, in out Addre
  * @category models
  */
 export interface Options<Connection, E, Address> {
-  /** What the attempts do, one after the other; the last repeats. Default: all succeed. */
+  /** The answers of the attempts, in order; the last one repeats. Default: all succeed. */
   readonly script?: ReadonlyArray<Answer<NoInfer<Connection>, E, Address>> | undefined
   /**
-   * Makes the connection where the script does not say which, from the bare one. It must be an object, or another
-   * value, of its own each time. Without it the connection is the bare one.
+   * Makes the connection from the bare line, if the script does not give one. It must make a different value each time.
+   * Without it the connection is the bare line.
    */
   readonly connection: (line: Line<Address>) => Connection
 }
 
 /**
- * Makes a connector for one test. What it can fail with is taken from the script, or given: `make<FeedError>()`; with
- * connections of one's own, `make<Feed, FeedError>({ connection: (line) => … })`.
+ * Makes a connector for one test. The type of its errors is inferred from the script, or given: `make<FeedError>()`, or
+ * `make<Feed, FeedError>({ connection: (line) => … })` with your own connections.
  *
  * @since 0.1.0
  * @category constructors
@@ -254,7 +260,7 @@ export const failCause: <E>(cause: Cause.Cause<E>) => Answer<never, E> = answers
 export const die: (defect: unknown) => Answer = answers.die
 
 /**
- * Does not answer, until the test does it with `TestConnector.answer` or the attempt is interrupted.
+ * Does not answer until the test calls `TestConnector.answer`, or the attempt is interrupted.
  *
  * @since 0.1.0
  * @category answers
@@ -262,7 +268,7 @@ export const die: (defect: unknown) => Answer = answers.die
 export const hang: Answer = answers.hang
 
 /**
- * Ends the persistent connection for good, as a connector may do by `attempt.abort` (X5).
+ * Ends the persistent connection for good, by `attempt.abort` (X5).
  *
  * @since 0.1.0
  * @category answers
@@ -270,7 +276,7 @@ export const hang: Answer = answers.hang
 export const abort: <E>(error: E) => Answer<never, E> = answers.abort
 
 /**
- * Does what a function says, which is told where to connect, and what the connector is told about the attempt.
+ * Lets a function choose the answer. It gets the address and the attempt.
  *
  * @example
  * ```ts
@@ -296,7 +302,7 @@ export const decide: <Address, Connection = never, E = never>(
 ) => Answer<Connection, E, Address> = answers.decide
 
 /**
- * Lets that much time pass first.
+ * Waits for this time first.
  *
  * Throws an `IllegalArgumentException` for a negative duration.
  *
@@ -314,8 +320,8 @@ export const delayed: {
 } = dual(2, answers.delayed)
 
 /**
- * If it succeeds, the connection is lost so long after: without an error, or with the given cause. Otherwise it changes
- * nothing.
+ * Loses the connection this long after a success: with the given cause, or without an error. Changes nothing if the
+ * attempt does not succeed.
  *
  * Throws an `IllegalArgumentException` for a negative duration.
  *

@@ -1,7 +1,7 @@
 /**
- * Do the clients of a server all come back at the same time? Simulates a fleet whose connections are lost at one moment,
- * with the real persistent connection and your policy, and checks how the attempts spread. It runs in virtual time: an
- * hour of two hundred clients takes less than a second. It needs no test framework.
+ * Checks that the clients of a server do not all reconnect at the same time. It simulates a fleet that loses all its
+ * connections at one moment, with the real persistent connection and your policy, and measures how the attempts spread.
+ * It runs in virtual time: an hour of two hundred clients takes less than a second. It needs no test framework.
  *
  * @example
  * ```ts
@@ -29,7 +29,7 @@ import * as internal from "../internal/testing/thunderingHerd.js"
 
 /**
  * What happens to the fleet: all clients connect at once and stay connected for `uptime`. Then all connections are lost
- * at the same moment, and for `outage` after that every attempt fails.
+ * at the same moment, and every attempt fails for the time `outage`.
  *
  * @since 0.1.0
  * @category models
@@ -47,7 +47,7 @@ export interface Scenario<E = never, R = never> {
   readonly minUptime?: Duration.DurationInput | undefined
   /** How long the connections live before they are lost. Default: 1 hour. */
   readonly uptime?: Duration.DurationInput | undefined
-  /** For how long after the loss every attempt fails. Default: 0, the server is up again at once. */
+  /** How long every attempt fails after the loss. Default: 0, the server is up again at once. */
   readonly outage?: Duration.DurationInput | undefined
   /** The cause with which attempts fail during the outage. Default: a defect. */
   readonly failure?: Cause.Cause<E> | undefined
@@ -78,10 +78,10 @@ export interface Simulation {
 }
 
 /**
- * The window with most attempts, over all runs: `attempts` of them, beginning `from` ms after the loss, in the run with
- * this seed. `share` is `attempts` divided by the number of clients: 1 means one attempt for each client, and it can be
- * more. It is not divided by the number of all attempts: otherwise a fleet that comes together again and again would look
- * better each time.
+ * The window with the most attempts, over all runs. It begins `from` ms after the loss, in the run with this seed.
+ * `share` is `attempts` divided by the number of clients: 1 means one attempt for each client, and it can be more. It
+ * is not divided by the number of all attempts: otherwise a fleet would look better the more often it reconnects
+ * together.
  *
  * @since 0.1.0
  * @category models
@@ -123,8 +123,8 @@ export class Stampede extends Data.TaggedError("Stampede")<Excess> {
 }
 
 /**
- * Simulates the fleet. That takes about 1 ms for each client and 0.2 ms for each further attempt, and no time of the
- * `Clock`. The same scenario always gives the same result. Nothing is logged.
+ * Simulates the fleet. The same scenario always gives the same result. Nothing is logged. It takes about 1 ms for each
+ * client and 0.2 ms for each further attempt, and no time of the `Clock`.
  *
  * Dies with an `IllegalArgumentException` if an option makes no sense, and with a `RuntimeException` if the attempts
  * never end because the policy has no delay during an outage.
@@ -136,7 +136,7 @@ export const simulate: <E = never, R = never>(scenario: Scenario<E, R>) => Effec
   internal.simulate
 
 /**
- * The window of this length with most attempts, wherever it begins.
+ * Finds the window of this length with the most attempts, wherever it begins.
  *
  * @since 0.1.0
  * @category getters
@@ -147,8 +147,8 @@ export const peak: {
 } = dual(2, internal.peak)
 
 /**
- * Fails with a `Stampede` if some window of this length has more attempts than `atMost` times the number of clients: 0.1
- * is 10 %. Dies with an `IllegalArgumentException` if an option makes no sense.
+ * Fails with a `Stampede` if some window of this length has more attempts than `atMost` times the number of clients:
+ * 0.1 is 10 %. Dies with an `IllegalArgumentException` if an option makes no sense.
  *
  * @since 0.1.0
  * @category checks

@@ -19,9 +19,6 @@ const message = (f: () => unknown): string | undefined => {
   return Cause.isIllegalArgumentException(error) ? error.message : undefined
 }
 
-/** As a user without a type checker might. */
-const untyped = <A>(value: unknown): A => value as A
-
 describe("options", () => {
   describe("duration", () => {
     it.each<[Duration.DurationInput, number]>([
@@ -50,40 +47,58 @@ describe("options", () => {
       ["-0.5 seconds", "\"-0.5 seconds\""],
       ["1 fortnight", "\"1 fortnight\""],
       ["", "\"\""],
-      [[-1, 0], "[-1, 0]"],
-      [[0, -1], "[0, -1]"],
-      [[NaN, 0], "[NaN, 0]"],
-      [[-Infinity, 1], "[-Infinity, 1]"],
-      [[-Infinity, Infinity], "[-Infinity, Infinity]"],
-      [[1e300, 0], "[1e+300, 0]"],
-      [[1], "[1]"],
+      [[-1, 0], "of type array"],
+      [[0, -1], "of type array"],
+      [[NaN, 0], "of type array"],
+      [[-Infinity, 1], "of type array"],
+      [[-Infinity, Infinity], "of type array"],
+      [[1e300, 0], "of type array"],
+      [[1], "of type array"],
       [undefined, "undefined"],
       [null, "null"],
-      [{ seconds: 1 }, "{\"seconds\":1}"]
+      [{ seconds: 1 }, "of type object"]
     ])("refuses %s, and says so", (input, shown) => {
-      expect(message(() => Options.duration("delay", untyped(input)))).toBe(
+      expect(message(() => Options.duration("delay", input))).toBe(
         `delay must be a duration of 0 or more, but is ${shown}`
       )
     })
 
+    it.each([1e308, 1e16, 10n ** 400n, Duration.millis(1e17)])(
+      "refuses %s, which is neither infinite nor a time that can be reckoned with",
+      (input) => {
+        expect(message(() => Options.duration("delay", input))).toContain(
+          "delay must be infinite, or at most 285,000 years"
+        )
+      }
+    )
+
+    it.each(["wss://me:hush@example.com", "hush-hush-hush-hush-hush-hush", "hush=hush"])(
+      "does not show %s, which may be a secret that belongs to another option",
+      (input) => {
+        expect(message(() => Options.duration("delay", input))).toBe(
+          "delay must be a duration of 0 or more, but is of type string"
+        )
+      }
+    )
+
     it.prop("takes every number from 0 on, and refuses every other", [FastCheck.double()], ([input]) => {
       const decode = () => Duration.toMillis(Options.duration("delay", input))
-      if (input >= 0) expect(decode()).toBeCloseTo(input, 5)
+      if (input >= 0 && (input <= 9e15 || input === Infinity)) expect(decode()).toBeCloseTo(input, 5)
       else expect(message(decode)).toContain("delay")
     })
   })
 
-  describe("finiteMillis", () => {
-    it("gives milliseconds", () => {
-      expect(Options.finiteMillis("delay", "2 seconds")).toBe(2000)
+  describe("finite", () => {
+    it("gives a duration", () => {
+      expect(Options.finite("delay", "2 seconds")).toEqual(Duration.seconds(2))
     })
 
-    it.each([Infinity, Duration.infinity, 1e300])("refuses %s", (input) => {
-      expect(message(() => Options.finiteMillis("delay", input))).toContain("delay must be a finite duration")
+    it.each([Infinity, Duration.infinity, -1])("refuses %s", (input) => {
+      expect(message(() => Options.finite("delay", input))).toContain("delay must be a finite duration of 0 or more")
     })
 
-    it("refuses what is not a duration", () => {
-      expect(message(() => Options.finiteMillis("delay", -1))).toContain("delay must be a duration of 0 or more")
+    it("refuses 1e300", () => {
+      expect(message(() => Options.finite("delay", 1e300))).toContain("delay must be infinite, or at most")
     })
   })
 
@@ -95,7 +110,7 @@ describe("options", () => {
     it.each<[unknown, string]>([["", "\"\""], [" \n", "\" \\n\""], [undefined, "undefined"], [7, "7"]])(
       "refuses %j",
       (input, shown) => {
-        expect(message(() => Options.nonEmpty("serverName", untyped(input)))).toBe(
+        expect(message(() => Options.nonEmpty("serverName", input))).toBe(
           `serverName must be a string that is not empty, but is ${shown}`
         )
       }
@@ -103,20 +118,58 @@ describe("options", () => {
   })
 
   describe("nonEmptyArray", () => {
-    it("gives a copy, which nobody changes later", () => {
-      const addresses: [string, ...Array<string>] = ["a", "b"]
-      const copy = Options.nonEmptyArray("addresses", addresses)
-      addresses[0] = "c"
-      expect(copy).toEqual(["a", "b"])
-    })
-
-    it.each<[unknown, string]>([[[], "[]"], [undefined, "undefined"], ["a", "\"a\""]])(
+    it.each<[unknown, string]>([[[], "of type array"], [undefined, "undefined"], ["a", "\"a\""]])(
       "refuses %j",
       (input, shown) => {
-        expect(message(() => Options.nonEmptyArray("addresses", untyped<[string]>(input)))).toBe(
+        expect(message(() => Options.nonEmptyArray("addresses", input))).toBe(
           `addresses must be an array that is not empty, but is ${shown}`
         )
       }
     )
+  })
+
+  describe("read", () => {
+    interface Port {
+      readonly port: number
+      readonly delay?: Duration.DurationInput | undefined
+    }
+    const readers = { port: Options.count, delay: Options.withDefault(Options.duration, "1 second") }
+    const read = (input: unknown) => Options.read(input as Port, readers)
+
+    it("gives the options, with their defaults", () => {
+      expect(read({ port: 80 })).toEqual({ port: 80, delay: Duration.seconds(1) })
+      expect(read({ port: 80, delay: undefined })).toEqual({ port: 80, delay: Duration.seconds(1) })
+      expect(read({ port: 80, delay: 5 })).toEqual({ port: 80, delay: Duration.millis(5) })
+    })
+
+    it("takes an object of a class, which may have more than options", () => {
+      class Settings {
+        readonly more = true
+        get port() {
+          return 80
+        }
+      }
+      expect(read(new Settings()).port).toBe(80)
+    })
+
+    it.each([null, 5, "port", true, [80], () => 80, new Date(), Promise.resolve(), new Map([["port", 80]])])(
+      "refuses %s in the place of options",
+      (input) => {
+        expect(message(() => read(input))).toContain("options must be an object of options, but is ")
+      }
+    )
+
+    it("names an option whose getter throws", () => {
+      const hostile = {
+        get port() {
+          throw new TypeError("hush")
+        }
+      }
+      expect(message(() => read(hostile))).toBe("port must be readable, but is a getter that throws")
+    })
+
+    it("ignores other members", () => {
+      expect(read({ port: 80, more: true })).toEqual({ port: 80, delay: Duration.seconds(1) })
+    })
   })
 })

@@ -108,7 +108,9 @@ const script = <Call extends HandlerCall>(calls: ReadonlyArray<Call>, absent: Ca
   }
 }
 
-/** What all calls have in common: their ops, and when they complete. `early` is the stage as their first turn sees it. */
+/**
+ * What all calls have in common: their ops, and when they complete. `early` is the stage as their first turn sees it.
+ */
 const play = <A, E, R>(
   stage: Stage.Stage,
   call: HandlerCall,

@@ -89,7 +89,7 @@ describe("Addresses", () => {
   const { failover, roundRobin, shuffled } = Addresses
 
   it.each(Object.entries({ failover, roundRobin, shuffled }))("%s refuses an empty array at once", (_name, make) => {
-    expect(messageOfEmpty(make)).toBe("addresses must be an array that is not empty, but is []")
+    expect(messageOfEmpty(make)).toBe("addresses must be an array that is not empty, but is of type array")
   })
 
   describe("roundRobin", () => {
@@ -371,7 +371,7 @@ describe("Addresses", () => {
     it.each<[string, Addresses.FailoverOptions]>([
       ["failBackAfter must be a duration of 0 or more, but is -1", { failBackAfter: -1 }],
       ["failoverWhen must be a function, but is of type boolean", { failoverWhen: true as never }],
-      ["options must be an object, but is of type number", 5 as never]
+      ["options must be an object of options, but is of type number", 5 as never]
     ])("throws at once that %s", (message, options) => {
       expect(() => Addresses.failover(["a"], options)).toThrow(message)
     })

@@ -620,7 +620,7 @@ describe("Connector", () => {
 
     it("refuses a number of permits that makes no sense, and what is not a limiter", () => {
       for (const permits of [0, -1, 1.5, Infinity, NaN]) {
-        expect(() => Connector.makeAttemptLimiter(permits)).toThrow("permits must be an integer of 1 or more")
+        expect(() => Connector.makeAttemptLimiter(permits)).toThrow("permits must be a whole number of 1 or more")
       }
       expect(() => Connector.limitAttempts(new Exchange().connector(), {} as Connector.AttemptLimiter))
         .toThrow("makeAttemptLimiter")

@@ -173,7 +173,7 @@ describe("RetryPolicy", () => {
         "jitter must be a number from 0 to 1, but is \"0.5\""
       )
       expect(message(() => RetryPolicy.randomized("1 second", text as { jitter: number }))).toBe(
-        "options must be an object, but is of type string"
+        "options must be an object of options, but is of type string"
       )
     })
 
@@ -203,7 +203,7 @@ describe("RetryPolicy", () => {
     })
 
     it("refuses a negative or infinite delay", () => {
-      expect(message(() => RetryPolicy.fixed(-1))).toBe("delay must be a duration of 0 or more, but is -1")
+      expect(message(() => RetryPolicy.fixed(-1))).toBe("delay must be a finite duration of 0 or more, but is -1")
       expect(message(() => RetryPolicy.fixed(Duration.infinity))).toContain("delay must be a finite duration")
     })
   })
@@ -384,11 +384,14 @@ describe("RetryPolicy", () => {
     })
 
     it.each<[string, RetryPolicy.ExponentialOptions]>([
-      ["base must be a duration of 0 or more, but is -1", { base: -1 }],
-      ["base must be a finite duration, but is Infinity", { base: Infinity }],
+      ["base must be a finite duration of 0 or more, but is -1", { base: -1 }],
+      ["base must be a finite duration of 0 or more, but is Infinity", { base: Infinity }],
       ["maxDelay must be a duration of base (1000 ms) or more, but is 999", { base: 1000, maxDelay: 999 }],
-      ["maxDelay must be a finite duration, but is Infinity", { base: 1000, maxDelay: Infinity }],
-      ["maxDelay must be a duration of 0 or more, but is \"-1 minutes\"", { base: 1000, maxDelay: "-1 minutes" }],
+      ["maxDelay must be a finite duration of 0 or more, but is Infinity", { base: 1000, maxDelay: Infinity }],
+      ["maxDelay must be a finite duration of 0 or more, but is \"-1 minutes\"", {
+        base: 1000,
+        maxDelay: "-1 minutes"
+      }],
       ["factor must be a number of 1 or more, but is 0.5", { base: 1000, factor: 0.5 }],
       ["factor must be a number of 1 or more, but is NaN", { base: 1000, factor: NaN }],
       ["factor must be a number of 1 or more, but is Infinity", { base: 1000, factor: Infinity }],
@@ -398,7 +401,7 @@ describe("RetryPolicy", () => {
           { base: 1000, jitter: jitter as number }
         ]
       ),
-      ["options must be an object, but is of type undefined", undefined as never]
+      ["base must be a finite duration of 0 or more, but is undefined", undefined as never]
     ])("throws at once that %s", (expected, options) => {
       expect(message(() => RetryPolicy.exponential(options))).toBe(expected)
     })

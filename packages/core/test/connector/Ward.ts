@@ -1,6 +1,6 @@
 /**
- * Connections under observation: a server whose peers answer pings as the test says, a machine that can fall asleep, and
- * an account of what is asked, and of what is left running.
+ * Connections under observation: a server whose peers answer pings as the test says, a machine that can fall asleep,
+ * and an account of what is asked, and of what is left running.
  */
 import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
 import * as Connector from "@persistent-connection/core/Connector"

@@ -283,8 +283,8 @@ describe("a time that the server named", () => {
     }))
 
   it.each([
-    ["retryAfter must be a duration of 0 or more, but is -1", -1],
-    ["retryAfter must be a finite duration, but is Infinity", Infinity]
+    ["retryAfter must be a finite duration of 0 or more, but is -1", -1],
+    ["retryAfter must be a finite duration of 0 or more, but is Infinity", Infinity]
   ])("%s: refused", (message, time) => {
     expect(() => RetryPolicy.retryAfter(time)).toThrow(message)
   })

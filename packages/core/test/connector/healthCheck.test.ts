@@ -99,9 +99,9 @@ describe("healthCheck: when the peer is asked", () => {
 
   it.each<[string, CheckOptions]>([
     ["interval must be a duration of more than 0, but is 0", { interval: 0 }],
-    ["interval must be a duration of 0 or more, but is -1", { interval: -1 }],
+    ["interval must be a duration of more than 0, but is -1", { interval: -1 }],
     ["timeout must be a duration of more than 0, but is \"0 seconds\"", { timeout: "0 seconds" }],
-    ["timeout must be a duration of 0 or more, but is -1", { timeout: -1 }],
+    ["timeout must be a duration of more than 0, but is -1", { timeout: -1 }],
     ["missedProbes must be a whole number of 1 or more, but is 0", { missedProbes: 0 }],
     ["missedProbes must be a whole number of 1 or more, but is 1.5", { missedProbes: 1.5 }],
     ["probe must be a function, but is of type number", { probe: 5 as never }],
@@ -276,6 +276,19 @@ describe("healthCheck: a probe without an answer", () => {
       const watched = yield* watch(patient)
       yield* pass(59.999)
       expect([watched.isWaiting, patient.ward.pings, patient.ward.out]).toEqual([true, ["30 1"], 1])
+      yield* pass(0.001)
+      expect(ending(watched)).toBe("timeout")
+    }))
+
+  it.scoped("and after something was heard the patience begins anew, also with a probe that cannot be interrupted", () =>
+    Effect.gen(function*() {
+      let heard = 0
+      const patient = yield* admit({ missedProbes: 2, prepare: stubborn, activity: () => heard })
+      const watched = yield* watch(patient)
+      yield* pass(45)
+      heard++
+      yield* pass(24.999)
+      expect(watched.isWaiting).toBe(true)
       yield* pass(0.001)
       expect(ending(watched)).toBe("timeout")
     }))

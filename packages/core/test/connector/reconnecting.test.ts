@@ -299,11 +299,12 @@ describe("D8: leaving the scope of the persistent connection", () => {
 })
 
 describe("the fibers of a connection", () => {
-  it.scoped("are one with a health check, besides that of the loop, however long it lives", () =>
+  it.scoped("are two with a health check, besides that of the loop, however long it lives: one of them only sleeps", () =>
     Effect.gen(function*() {
       const supervisor = yield* Supervisor.track
-      yield* Effect.supervised(stay(), supervisor)
+      const { ward } = yield* Effect.supervised(stay(), supervisor)
       yield* pass(3_605)
       expect(yield* supervisor.value).toHaveLength(2)
+      expect(ward.machine.sleepers).toBe(1)
     }))
 })

@@ -76,7 +76,7 @@ describe("becoming current, and ceasing to be", () => {
       ])
     }))
 
-  it.scoped("A1: who waited is answered before who reads Connected from the bus", () =>
+  it.scoped("A1: waiters are answered before subscribers get Connected from the bus", () =>
     Effect.gen(function*() {
       const order: Array<string> = []
       const { server, service } = yield* begin()
@@ -110,7 +110,7 @@ describe("becoming current, and ceasing to be", () => {
       expect(atDisconnected).toEqual([false])
     }))
 
-  it.scoped("A2: closing changes nothing in that", () =>
+  it.scoped("A2: the same while closing", () =>
     Effect.gen(function*() {
       const atDisconnected: Array<boolean> = []
       const life: Life = yield* begin({
@@ -162,7 +162,7 @@ describe("connected", () => {
     }))
 
   for (const phase of phases) {
-    it.scoped(`A3, D3: never answers once closed ${phase.name}, neither who waits nor who asks later`, () =>
+    it.scoped(`A3, D3: never answers once closed ${phase.name}, neither waiting callers nor later ones`, () =>
       Effect.gen(function*() {
         const { server, service } = yield* phase.reach()
         // Whoever finds a connection that is still good gets it, of course: so let it be known to be dead.
@@ -201,7 +201,7 @@ describe("connected", () => {
       expect(waiter.answer).toBe(server.lines[1])
     }))
 
-  it.scoped("A4: a connection that is dead at birth is handed to nobody", () =>
+  it.scoped("A4: a connection that is dead on arrival is handed to nobody", () =>
     Effect.gen(function*() {
       const { diary, server, service } = yield* begin()
       server.connect = ({ generation }, line) =>
@@ -324,7 +324,7 @@ describe("connectedOrFailedToConnect", () => {
       expect(inBackoff.answer).toBe(server.line)
     }))
 
-  it.scoped("A5: a failure that is not reported again is a result all the same", () =>
+  it.scoped("A5: a failure that is not reported again is still a result", () =>
     Effect.gen(function*() {
       const { diary, server, service } = yield* begin()
       server.refuse("no")
@@ -343,7 +343,7 @@ describe("connectedOrFailedToConnect", () => {
       expect(waiter.failure).toBe("no")
     }))
 
-  it.scoped("A5, D5: so is a failed look-up, a defect, and an attempt that takes too long", () =>
+  it.scoped("A5, D5: a failed look-up, a defect and a timeout are results, too", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       server.lookUp = () => refuse("who?")
@@ -378,7 +378,7 @@ describe("connectedOrFailedToConnect", () => {
     }))
 
   for (const phase of phases) {
-    it.scoped(`A5: fails as soon as closed ${phase.name}, who waits and who asks later`, () =>
+    it.scoped(`A5: fails as soon as closed ${phase.name}, for waiting callers and later ones`, () =>
       Effect.gen(function*() {
         const { server, service } = yield* phase.reach()
         if (phase.isConnected) server.line.isLost = true
@@ -395,7 +395,7 @@ describe("connectedOrFailedToConnect", () => {
         }
       }))
 
-    it.scoped(`A5, X5: fails with the error of an abort ${phase.name}, who waits and who asks later`, () =>
+    it.scoped(`A5, X5: fails with the error of an abort ${phase.name}, for waiting callers and later ones`, () =>
       Effect.gen(function*() {
         const { server, service } = yield* phase.reach()
         if (phase.isConnected) server.line.isLost = true
@@ -481,7 +481,7 @@ describe("connectedOrClosed", () => {
     }))
 
   for (const phase of phases) {
-    it.scoped(`A7: answers "closed" when closed ${phase.name}, to who waits and who asks later`, () =>
+    it.scoped(`A7: answers "closed" when closed ${phase.name}, for waiting callers and later ones`, () =>
       Effect.gen(function*() {
         const { server, service } = yield* phase.reach()
         if (phase.isConnected) server.line.isLost = true
@@ -493,7 +493,7 @@ describe("connectedOrClosed", () => {
       }))
   }
 
-  it.scoped("A7: says why: by its owner, aborted, or given up", () =>
+  it.scoped("A7: the error says why: closed by the owner, aborted, or given up", () =>
     Effect.gen(function*() {
       const byOwner = yield* begin()
       yield* byOwner.service.close

@@ -172,7 +172,7 @@ describe("the handler", () => {
       expect(life.diary.at(-1)).toBe("0 Disconnected 1")
     }))
 
-  it.scoped("D7a: so is one that waits for the end of a close, which it hears of when closing has finished", () =>
+  it.scoped("D7a: a Connected handler that waits for closeFinished is let go, and is answered when closing has finished", () =>
     Effect.gen(function*() {
       const told: Array<string> = []
       const life: Life = yield* begin({
@@ -306,7 +306,7 @@ describe("the bus", () => {
       ])
     }))
 
-  it.scoped("E2: who is the first to subscribe, and late, receives the most recent event once", () =>
+  it.scoped("E2: the first subscriber, if it is late, receives the most recent event once", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* pass(5)
@@ -410,6 +410,19 @@ describe("the bus", () => {
       )
       expect(hung.isWaiting).toBe(true)
       yield* Fiber.interrupt(hung.fiber)
+    }))
+
+  it.scoped("E4: a subscriber that shuts its queue down harms neither the loop nor others", () =>
+    Effect.gen(function*() {
+      const { diary, server, service } = yield* begin()
+      const queue = yield* service.subscribe
+      const other = yield* service.subscribe
+      yield* settle
+      yield* Queue.shutdown(queue)
+      server.line.drop()
+      yield* pass(10)
+      expect(diary.at(-1)).toBe("10 Connected 2")
+      expect((yield* takeAll(other)).at(-1)).toBe("Connected 2")
     }))
 
   it.effect("E5: FailedToConnect is an error, all others are information", () =>

@@ -1,5 +1,6 @@
 import { describe, expect, it as withTestClock } from "@effect/vitest"
 import { ConnectionClosed, type ConnectionLost } from "@persistent-connection/core/ConnectionError"
+import * as ConnectionMap from "@persistent-connection/core/ConnectionMap"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
@@ -113,7 +114,7 @@ describe("the layer", () => {
       }).pipe(Effect.provide(Layer.provide(PricesLive, layer)))
     }))
 
-  it.effect("D8: is memoised: all who need it share one connection, which closes once", () =>
+  it.effect("D8: is memoised: all users share one connection, which closes once", () =>
     Effect.gen(function*() {
       class Quotes extends Context.Tag("app/Quotes")<Quotes, PriceFeed>() {}
       class Charts extends Context.Tag("app/Charts")<Charts, PriceFeed>() {}
@@ -285,4 +286,54 @@ describe("the layer", () => {
       >()
       expect(Layer.isLayer(simple)).toBe(true)
     }))
+
+  class Served extends Effect.Service<Served>()("app/Served", {
+    scoped: PersistentConnection.make({ serverName: "prices", address: lookUpInCatalog, connector })
+  }) {}
+
+  it.scoped("Effect.Service with `make` inside has its operations, and the requirements of the parts", () =>
+    Effect.gen(function*() {
+      expectTypeOf(Served.Default).toEqualTypeOf<Layer.Layer<Served, never, Catalog | Network>>()
+      const network = { opened: 0, closed: 0 }
+      const price = Effect.flatMap(
+        Served,
+        (served) => PersistentConnection.use(served, ({ host }) => Effect.succeed(host))
+      )
+      const host = yield* price.pipe(
+        Effect.provide(Served.Default),
+        Effect.provideService(Catalog, { lookUp: Effect.succeed("a.example.com") }),
+        Effect.provideService(Network, network)
+      )
+      expect([host, network]).toEqual(["a.example.com", { opened: 1, closed: 1 }])
+    }))
+
+  it("what the policy and the handler need is required, and can be provided one by one", () => {
+    const needs = Effect.zipRight(Diary, Patience)
+    const make = PersistentConnection.make({
+      serverName: "prices",
+      address: Effect.succeed("a"),
+      connector,
+      retry: Schedule.tapInput(RetryPolicy.fixed("1 second"), () => needs),
+      onEvent: () => needs
+    })
+    expectTypeOf(make).toEqualTypeOf<
+      Effect.Effect<
+        PersistentConnection.PersistentConnection<PriceFeed>,
+        never,
+        Network | Diary | Patience | Scope.Scope
+      >
+    >()
+    const provided = make.pipe(
+      Effect.provideService(Diary, []),
+      Effect.provideService(Patience, { asked: 0 }),
+      Effect.provideService(Network, { opened: 0, closed: 0 })
+    )
+    expectTypeOf<Effect.Effect.Context<typeof provided>>().toEqualTypeOf<Scope.Scope>()
+    class Map extends Effect.Service<Map>()("app/Map", {
+      scoped: ConnectionMap.make({
+        options: (host: string) => ({ serverName: host, address: Effect.succeed(host), connector })
+      })
+    }) {}
+    expectTypeOf(Map.Default).toEqualTypeOf<Layer.Layer<Map, never, Network>>()
+  })
 })

@@ -276,7 +276,7 @@ describe("leaving the scope", () => {
       expect([leaving.isWaiting, log]).toEqual([false, ["let go", "left"]])
     }))
 
-  it.scoped("D8: a handler that close did not tear is torn by leaving", () =>
+  it.scoped("D8: leaving interrupts also a handler that close has left running", () =>
     Effect.gen(function*() {
       let torn = 0
       const [{ service }, scope] = yield* inScope(begin({
@@ -389,7 +389,7 @@ describe("leaving the scope", () => {
   }
 })
 
-describe("what comes too late", () => {
+describe("a connection that is established too late", () => {
   it.scoped("D4, D9: a connection that is established after the deadline is released, and handed to nobody", () =>
     Effect.gen(function*() {
       const { diary, server, service } = yield* begin()
@@ -407,7 +407,7 @@ describe("what comes too late", () => {
       expect([server.opened, server.released]).toEqual([2, 1])
     }))
 
-  it.scoped("D9: so it is when it is established in the very ms of the deadline", () =>
+  it.scoped("D9: the same if it is established in the ms of the deadline", () =>
     Effect.gen(function*() {
       const [{ diary, server, service }, scope] = yield* inScope(begin())
       server.connect = () => sleep(30)
@@ -420,7 +420,7 @@ describe("what comes too late", () => {
     }))
 })
 
-describe("interrupting who waits", () => {
+describe("interrupting callers that wait", () => {
   const waits: ReadonlyArray<readonly [string, (life: Life) => Effect.Effect<unknown, unknown>]> = [
     ["connected", ({ service }) => service.connected],
     ["connectedOrClosed", ({ service }) => service.connectedOrClosed],
@@ -429,7 +429,7 @@ describe("interrupting who waits", () => {
   ]
 
   for (const [name, wait] of waits) {
-    it.scoped(`D8: interrupting who waits for ${name} is clean, and disturbs nobody else`, () =>
+    it.scoped(`D8: interrupting a caller that waits for ${name} leaves nothing behind, and does not affect others`, () =>
       Effect.gen(function*() {
         const [life, scope] = yield* inScope(begin({ attemptTimeout: Duration.infinity }))
         const { server, service } = life
@@ -448,7 +448,7 @@ describe("interrupting who waits", () => {
       }))
   }
 
-  it.scoped("D8: interrupting who waits for close, at any moment, lets the closing end", () =>
+  it.scoped("D8: closing goes on if the caller of close is interrupted, at any moment", () =>
     Effect.gen(function*() {
       const [{ server, service }, scope] = yield* inScope(begin())
       server.release = () => sleep(10)

@@ -26,6 +26,7 @@ const nonsense: ReadonlyArray<readonly [Key, ReadonlyArray<unknown>]> = [
   ["reconnectJitter", [-1, Number.NaN, "wide", -1n]],
   ["closeTimeout", [-1, Number.NaN, "later"]],
   ["slowHandlerThreshold", [-1, Number.NaN, "later"]],
+  ["maxUndelivered", [0, -1, Number.NaN]],
   ["retry", [{}, 1_000, "1 second"]],
   ["errorEquivalence", [{}, 1, "same", null]]
 ]
@@ -83,6 +84,7 @@ describe("an option that makes sense", () => {
     { minUptime: 0, reconnectJitter: 0 },
     { minUptime: Duration.infinity },
     { reconnectJitter: "1 minute" },
+    { maxUndelivered: Infinity },
     {
       retry: undefined,
       onEvent: undefined,

@@ -33,7 +33,7 @@ import { it } from "../support/virtualTime.js"
 const doubling = Schedule.exponential("1 second")
 
 describe("giveUpAfter", () => {
-  it.scoped("gives up when nothing has worked for so long, however long the connection before has lived", () =>
+  it.scoped("gives up when nothing has worked for this time, however long the last connection has lived", () =>
     Effect.gen(function*() {
       const retry = RetryPolicy.fixed("10 seconds").pipe(RetryPolicy.giveUpAfter("1 minute"))
       const { server, service } = yield* begin({ retry })
@@ -459,7 +459,7 @@ describe("the schedule", () => {
       expect(server.attempts[1]).toBeGreaterThan(10)
     }))
 
-  it.scoped("D11: when it ends on a failure the persistent connection is closed, and everyone who waits is told", () =>
+  it.scoped("D11: when it ends after a failure the persistent connection closes, and all waiting callers get the cause", () =>
     Effect.gen(function*() {
       const life = yield* begin({ retry: Schedule.intersect(RetryPolicy.fixed("10 seconds"), Schedule.recurs(1)) })
       const { diary, server, service } = life
@@ -485,7 +485,7 @@ describe("the schedule", () => {
       expect(server.attempts).toEqual([0, 10])
     }))
 
-  it.scoped("D11: when it ends on a loss: Disconnected, its handler, closed", () =>
+  it.scoped("D11: when it ends after a loss, it closes when the Disconnected handler has ended", () =>
     Effect.gen(function*() {
       const life = yield* begin({ retry: Schedule.recurs(0), onEvent: on("Disconnected", () => sleep(5)) })
       const { diary, server, service } = life
@@ -578,7 +578,7 @@ describe("the schedule", () => {
       expect((yield* askNow(service.close)).isWaiting).toBe(false)
     }))
 
-  it.scoped("D11: two that share one schedule do not share its state", () =>
+  it.scoped("D11: two persistent connections that share one schedule do not share its state", () =>
     Effect.gen(function*() {
       const retry = doubling
       const one = yield* begin({ retry })

@@ -13,7 +13,7 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { begin, type Life, type Line, refuse, Refused, sleep } from "../support/Life.js"
-import { cases, seed } from "../support/proof.js"
+import { cases, seed, turn } from "../support/proof.js"
 import { type AnyState, documented, transitions } from "./transitions.js"
 
 describe("a random history", () => {
@@ -129,9 +129,9 @@ describe("a random history", () => {
     return { life, states, contradictions, hasLeft: leaving.unsafePoll() !== null }
   }
 
-  it("C1 to X6: the states take documented ways and are true, and the events come in order", () => {
+  it("C1 to X6: the states take documented ways and are true, and the events come in order", async () => {
     const total = cases(30, 3_000)
-    for (let number = seed; number < seed + total; number++) {
+    for (let number = seed; number < seed + total; number++, await turn()) {
       const { contradictions, hasLeft, life: { diary, server }, states } = live(number)
       for (const transition of transitions(states)) expect(documented).toContain(transition)
       expect(contradictions, `history ${number}`).toEqual([])

@@ -1,5 +1,7 @@
 import { describe, expect } from "@effect/vitest"
 import * as State from "@persistent-connection/core/ConnectionState"
+import * as Connector from "@persistent-connection/core/Connector"
+import { make, refresh } from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
@@ -366,6 +368,45 @@ describe("the fields", () => {
       yield* pass(5)
       expect(yield* current()).toEqual(Option.none())
     }))
+
+  it.scoped("A1, A2: `current` changes in the turn in which the state does, and shows what `currentConnection` gives", () =>
+    Effect.gen(function*() {
+      const seen: Array<unknown> = []
+      const numberOf = Option.map((line: { readonly number: number }) => line.number)
+      const life: Life = yield* begin({
+        onEvent: () => Effect.map(current.get, (line) => seen.push(Option.getOrNull(numberOf(line))))
+      })
+      const { current, currentConnection } = life.service
+      const followed: Array<unknown> = []
+      yield* ask(Stream.runForEach(current.changes, (line) =>
+        Effect.sync(() => {
+          followed.push(Option.getOrNull(numberOf(line)))
+        })))
+      yield* settle
+      life.server.line.drop()
+      yield* pass(10)
+      yield* refresh(life.service)
+      expect(yield* current.get).toEqual(yield* currentConnection)
+      yield* life.service.close
+      expect(yield* current.get).toEqual(Option.none())
+      yield* settle
+      // AttemptingToConnect, ObtainedAddress, Connected, Disconnected, and so on.
+      expect(seen).toEqual([null, null, 1, null, null, null, 2, 3, null])
+      expect(followed).toEqual([null, 1, null, 2, 3, null])
+    }))
+
+  it.scoped("A1, A2: `current` shows also connections that are `undefined`", () =>
+    Effect.gen(function*() {
+      const { close, current } = yield* make({
+        serverName: "void",
+        address: Effect.void,
+        connector: Connector.make({ connect: () => Effect.void, closed: () => Effect.never })
+      })
+      yield* settle
+      expect(yield* current.get).toEqual(Option.some(undefined))
+      yield* close
+      expect(yield* current.get).toEqual(Option.none())
+    }))
 })
 
 describe("`changes`", () => {
@@ -418,7 +459,7 @@ describe("`changes`", () => {
       expect(slow.slice(-64)).toEqual(fast.slice(-64))
     }))
 
-  it.scoped("A2: who subscribes in the middle of a transition misses none, and none comes twice or out of order", () =>
+  it.scoped("A2: a subscriber that comes in the middle of a transition misses no state, and gets none twice or out of order", () =>
     Effect.gen(function*() {
       // A consumer that yields between any two of its steps subscribes in the middle of everything.
       for (let steps = 15; steps < 60; steps += 4) {

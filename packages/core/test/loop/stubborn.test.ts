@@ -63,12 +63,12 @@ describe("leaving the scope waits no longer than closeTimeout (D8)", () => {
     }))
 })
 
-describe("a closed(connection) that cannot be interrupted holds up nobody", () => {
+describe("a closed(connection) that cannot be interrupted does not hold up", () => {
   const stubborn = begin({}, ({ server }) => {
     server.closed = (line) => Effect.uninterruptible(line.lost)
   })
 
-  it.scoped("who closes gracefully", () =>
+  it.scoped("closeGracefully", () =>
     Effect.gen(function*() {
       const { server, service } = yield* stubborn
       yield* settle
@@ -80,7 +80,7 @@ describe("a closed(connection) that cannot be interrupted holds up nobody", () =
       expect(isWaiting).toBe(false)
     }))
 
-  it.scoped("the end of a connection that has been replaced", () =>
+  it.scoped("the release of a connection that has been replaced", () =>
     Effect.gen(function*() {
       const { server, service } = yield* stubborn
       yield* settle
@@ -94,7 +94,7 @@ describe("a closed(connection) that cannot be interrupted holds up nobody", () =
       expect(released).toBe(1)
     }))
 
-  it.scoped("who uses it and fails", () =>
+  it.scoped("a use that fails", () =>
     Effect.gen(function*() {
       const { server, service } = yield* stubborn
       yield* settle
@@ -143,7 +143,7 @@ describe("what a connect leaves behind", () => {
       expect(closedAt).toBe(0)
     }))
 
-  it.scoped("D7: close gets through, called uninterruptibly by a fiber that the release waits for", () =>
+  it.scoped("D7: close completes also if a fiber that the release waits for calls it uninterruptibly", () =>
     Effect.gen(function*() {
       const { service } = yield* begin({}, ({ server }) => {
         server.connect = () =>
@@ -173,7 +173,7 @@ describe("D7: a finalizer that closes", () => {
 })
 
 describe("D5: a close does not hide a loss", () => {
-  it.scoped("that a handler has kept from being reported", () =>
+  it.scoped("that is reported only after a handler has ended", () =>
     Effect.gen(function*() {
       const exits: Array<string> = []
       const { diary, server, service } = yield* begin({

@@ -1,5 +1,5 @@
 /**
- * What a prototype of this library fell into, or would have: each a way to deadlock, leak or lie.
+ * Mistakes that a prototype of this library made, or could have made: each led to a deadlock, a leak or a wrong answer.
  */
 import { describe, expect } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
@@ -41,10 +41,10 @@ const stops: ReadonlyArray<readonly [string, (life: Life) => Effect.Effect<unkno
   ["abort", ({ server }) => server.abort(new Refused({ text: "enough" }))]
 ]
 
-describe("a success that races with an end", () => {
+describe("a connect that succeeds while the persistent connection is ended", () => {
   for (const [name, stop] of stops) {
     it.scoped(
-      `D2, D10: ${name} some turns before or after a connect succeeds: nothing leaks, nobody is lied to`,
+      `D2, D10: ${name} some turns before or after a connect succeeds: nothing leaks, and every caller gets the right answer`,
       () =>
         Effect.gen(function*() {
           const outcomes = new Set<string>()
@@ -85,7 +85,7 @@ describe("a success that races with an end", () => {
     )
   }
 
-  it.scoped("E1, X3: who closes as soon as it is answered gets a Disconnected only after a Connected", () =>
+  it.scoped("E1, X3: a caller that closes as soon as it has the connection causes a Disconnected only after a Connected", () =>
     Effect.gen(function*() {
       for (let steps = 15; steps < 100; steps += 3) {
         const life = yield* Effect.withMaxOpsBeforeYield(begin(), steps)
@@ -100,7 +100,7 @@ describe("a success that races with an end", () => {
       }
     }))
 
-  it.scoped("X1: who has closed finds no connection, however the turns of the loop fall", () =>
+  it.scoped("X1: after close there is no current connection, wherever the fibers of the loop are preempted", () =>
     Effect.gen(function*() {
       for (let steps = 15; steps < 100; steps += 3) {
         const { service } = yield* Effect.withMaxOpsBeforeYield(begin(), steps)
@@ -110,7 +110,7 @@ describe("a success that races with an end", () => {
       }
     }))
 
-  it.scoped("E1, X3: so does who closes as soon as a refresh has succeeded", () =>
+  it.scoped("E1, X3: the same after a refresh that has just succeeded", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* pass(1)
@@ -125,8 +125,8 @@ describe("a success that races with an end", () => {
     }))
 })
 
-describe("a result that is asked for again and again", () => {
-  it.scoped("A5: who asks again in the turn of an answer gets the next result, and no result twice", () =>
+describe("asking again in the same turn", () => {
+  it.scoped("A5: a caller that asks again right after an answer gets the next result, and no result twice", () =>
     Effect.gen(function*() {
       const heard: Array<string> = []
       const { server, service } = yield* begin()
@@ -144,7 +144,7 @@ describe("a result that is asked for again and again", () => {
       expect(heard).toEqual(["0: no 1", "10: no 2", "20: no 3", "30: no 4"])
     }))
 
-  it.scoped("A4: who asks again in the turn of a loss gets the next connection", () =>
+  it.scoped("A4: a caller that asks again right after a loss gets the next connection", () =>
     Effect.gen(function*() {
       const heard: Array<number> = []
       const { server, service } = yield* begin()
@@ -160,7 +160,7 @@ describe("a result that is asked for again and again", () => {
       expect(heard).toEqual([1, 2, 3, 4, 5])
     }))
 
-  it.scoped("X1: who asks in the turn in which close has completed finds no connection", () =>
+  it.scoped("X1: right after close has completed there is no current connection", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* settle
@@ -170,7 +170,7 @@ describe("a result that is asked for again and again", () => {
     }))
 })
 
-describe("waiting for oneself", () => {
+describe("waiting for its own connection", () => {
   const waits: ReadonlyArray<readonly [string, (life: Life) => Effect.Effect<unknown, unknown>]> = [
     ["connected", ({ service }) => service.connected],
     ["connectedOrClosed", ({ service }) => service.connectedOrClosed],
@@ -264,7 +264,7 @@ describe("waiting for oneself", () => {
       expect(life.server.attempts).toEqual([0])
     }))
 
-  it.scoped("D7, E1: a handler that asks and is answered at once is waited for all the same", () =>
+  it.scoped("D7, E1: a handler that is answered at once does not wait, so the loop still waits for it", () =>
     Effect.gen(function*() {
       const life: Life = yield* begin({
         onEvent: on("Connected", () => Effect.zipRight(life.service.connected, sleep(50)))
@@ -286,7 +286,7 @@ describe("waiting for oneself", () => {
       expect(life.server.attempts).toEqual([5])
     }))
 
-  it.scoped("X1: who has joined a fiber of a connection is not part of it: its close waits for the end", () =>
+  it.scoped("X1: joining a fiber of a connection does not bring a caller inside: its close waits until closing has finished", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       let reader: Fiber.Fiber<string> | undefined
@@ -304,7 +304,7 @@ describe("waiting for oneself", () => {
       expect(closing.isWaiting).toBe(false)
     }))
 
-  it.scoped("D8: nor is its leaving of the scope, which waits for everything", () =>
+  it.scoped("D8: … and leaving the scope waits until everything has ended", () =>
     Effect.gen(function*() {
       const [{ server }, scope] = yield* inScope(begin())
       let reader: Fiber.Fiber<string> | undefined
@@ -322,7 +322,7 @@ describe("waiting for oneself", () => {
       expect([leaving.isWaiting, server.released]).toEqual([false, 1])
     }))
 
-  it.scoped("A3: nor is its `connected`, which never answers once closed", () =>
+  it.scoped("A3: … and its `connected` never answers once closed", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       let reader: Fiber.Fiber<string> | undefined
@@ -336,7 +336,7 @@ describe("waiting for oneself", () => {
       expect((yield* askNow(service.connected)).isWaiting).toBe(true)
     }))
 
-  it.scoped("D7: one that lives in a connection of another can close it, and be closed by it", () =>
+  it.scoped("D7: a persistent connection made inside a connection of another one can close that, and be closed by it", () =>
     Effect.gen(function*() {
       for (const closer of ["inner", "outer"]) {
         const [outer, scope] = yield* inScope(begin())
@@ -357,7 +357,7 @@ describe("waiting for oneself", () => {
     }))
 })
 
-describe("a `closed` that does not do as it should", () => {
+describe("a `closed` that misbehaves", () => {
   it.scoped("D4, X1: close does not wait for a `closed` that never ends, and cannot be interrupted", () =>
     Effect.gen(function*() {
       const [life] = yield* inScope(begin())
@@ -378,7 +378,7 @@ describe("a `closed` that does not do as it should", () => {
       expect(kinds(life)).toEqual(["AttemptingToConnect", "ObtainedAddress", "Connected", "Disconnected"])
     }))
 
-  it.scoped("D4: a dying finalizer does not matter to it", () =>
+  it.scoped("D4: a finalizer that dies does not keep close from completing", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       life.server.release = () => Effect.die("bug")
@@ -387,7 +387,7 @@ describe("a `closed` that does not do as it should", () => {
       expect(yield* stateTag(life)).toBe("Closed")
     }))
 
-  it.scoped("D5: one that throws, dies or interrupts itself at once is a loss, and close is at no loss either", () =>
+  it.scoped("D5: a `closed` that throws, dies or interrupts itself at once is a loss, and close still works", () =>
     Effect.gen(function*() {
       const boom = () => {
         throw new Error("boom")
@@ -414,7 +414,7 @@ describe("a `closed` that does not do as it should", () => {
 
 describe("an attempt that interrupts itself", () => {
   for (const place of ["lookUp", "connect"] as const) {
-    it.scoped(`C6, D5: in ${place}, has failed like any other, and whoever waits is not interrupted`, () =>
+    it.scoped(`C6, D5: in ${place}, has failed like any other, and callers that wait are not interrupted`, () =>
       Effect.gen(function*() {
         const life = yield* begin()
         if (place === "lookUp") life.server.lookUp = () => Effect.interrupt
@@ -485,7 +485,7 @@ describe("functions that throw or re-enter", () => {
     }))
 })
 
-describe("another clock and another chance", () => {
+describe("the caller's clock and random source", () => {
   const forbidden = (): never => {
     throw new Error("This clock must not be looked at")
   }
@@ -509,7 +509,7 @@ describe("another clock and another chance", () => {
   const elsewhere = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     effect.pipe(Effect.withClock(forbiddenClock), Effect.withRandom(forbiddenRandom))
 
-  it.scoped("T4: the clock and the chance of who calls an operation are not looked at", () =>
+  it.scoped("T4: the clock and the random source of a caller are never used", () =>
     Effect.gen(function*() {
       const [life, scope] = yield* inScope(begin({ retry: RetryPolicy.standard, reconnectJitter: "1 second" }))
       const { server, service } = life
@@ -541,7 +541,7 @@ describe("another clock and another chance", () => {
       expect(leaving.exit).toEqual(Exit.void)
     }))
 
-  it.scoped("T4: everything runs by the clock and the chance with which it was made, also what users supply", () =>
+  it.scoped("T4: everything runs by the clock and random source of `make`, also the effects that users supply", () =>
     Effect.gen(function*() {
       const hour = 3_600_000
       const test = yield* Effect.clock
@@ -578,7 +578,7 @@ describe("another clock and another chance", () => {
       expect(yield* life.service.state.get).toMatchObject({ since: hour + 10_000 })
     }))
 
-  it.scoped("T4: `Math.random` is never asked", () =>
+  it.scoped("T4: `Math.random` is never called", () =>
     Effect.gen(function*() {
       const { random } = Math
       let asked = 0
@@ -603,7 +603,7 @@ describe("another clock and another chance", () => {
     }))
 })
 
-describe("after it is all over", () => {
+describe("after the scope has been left", () => {
   it.scoped("D8: every operation still answers when the scope has been left", () =>
     Effect.gen(function*() {
       const [{ diary, server, service }, scope] = yield* inScope(begin())

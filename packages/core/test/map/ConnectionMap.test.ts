@@ -5,7 +5,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import { it, pass } from "../support/virtualTime.js"
+import { Machine } from "../connector/Ward.js"
+import { objectsReachableFrom } from "../support/size.js"
+import { it, pass, settle } from "../support/virtualTime.js"
 import { connected, makeDevices } from "./devices.js"
 
 it.scoped("a connection is made on first use, and shared", () =>
@@ -23,7 +25,7 @@ it.scoped("a connection is made on first use, and shared", () =>
     expect(JSON.parse(JSON.stringify(map))).toEqual({ _id: "ConnectionMap", keys: ["a", "b"] })
   }))
 
-it.scoped("those who ask for the first time at the same time get the same one", () =>
+it.scoped("concurrent first users of a key get the same connection", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     const map = yield* ConnectionMap.make({ options })
@@ -34,7 +36,7 @@ it.scoped("those who ask for the first time at the same time get the same one", 
     expect(devices.opened).toEqual(["a"])
   }))
 
-it.scoped("it is released with its last user's scope, and made anew for the next", () =>
+it.scoped("it is released with its last user's scope, and made anew for the next user", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     const map = yield* ConnectionMap.make({ options })
@@ -64,7 +66,7 @@ it.scoped("it is kept while it idles, and used again, and released when it has i
     expect(yield* Effect.scoped(connected(map, "a"))).not.toBe(first)
   }))
 
-it.scoped("what is invalidated is made anew for the next, and stays with those who have it", () =>
+it.scoped("an invalidated connection is made anew for the next user, and stays with those that have it", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     const map = yield* ConnectionMap.make({ options, idleTimeToLive: "1 minute" })
@@ -90,7 +92,7 @@ it.effect("leaving the scope closes all of them, also those that idle", () =>
     expect(devices.released.sort()).toEqual(["a", "b"])
   }))
 
-it.scoped("no more attempts are under way at once than allowed, and waiting for one's turn is not too long", () =>
+it.scoped("no more attempts are under way at once than allowed, and the wait for a permit does not count as time of the attempt", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     devices.takes = 20_000
@@ -106,7 +108,7 @@ it.scoped("no more attempts are under way at once than allowed, and waiting for 
     expect([0, 2, 4].map((from) => devices.opened.slice(from, from + 2).sort().join(""))).toEqual(["ab", "cd", "ef"])
   }))
 
-it.scoped("whose turn it is goes by who came first, and who leaves the queue takes no turn with them", () =>
+it.scoped("permits go to the longest waiter, and a waiter that leaves takes none", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     devices.takes = 10_000
@@ -156,7 +158,62 @@ it.scoped("each idles for its own time, whatever happens to the others", () =>
     expect(devices.released).toContain("d")
   }))
 
-it.scoped("a new one does not wait for the end of the old one, which whoever invalidates it does", () =>
+it.scoped("nothing is left behind of what has idled: no timer, and no entry of keys that nobody uses", () =>
+  Effect.gen(function*() {
+    const clock = new Machine(yield* Effect.clock)
+    const { devices, options } = makeDevices()
+    const map = yield* Effect.withClock(ConnectionMap.make({ options, idleTimeToLive: "1 minute" }), clock)
+    expect(clock.sleepers).toBe(0)
+    const use = (key: string) => Effect.scoped(connected(map, key))
+    yield* use("a")
+    yield* pass(60)
+    expect([devices.released, yield* ConnectionMap.keys(map), clock.sleepers]).toEqual([["a"], [], 0])
+    const before = objectsReachableFrom(map)
+    for (let key = 0; key < 100; key++) {
+      yield* use(`${key}`)
+      if (key % 10 === 0) yield* ConnectionMap.invalidate(map, `${key}`)
+    }
+    yield* pass(60)
+    expect([devices.released.length, yield* ConnectionMap.keys(map), clock.sleepers]).toEqual([101, [], 0])
+    expect(objectsReachableFrom(map)).toBeLessThan(before + 20)
+  }))
+
+it.scoped("one that is used again while it idles is not closed, and no timer is left behind for it", () =>
+  Effect.gen(function*() {
+    const clock = new Machine(yield* Effect.clock)
+    const { devices, options } = makeDevices()
+    const map = yield* Effect.withClock(ConnectionMap.make({ options, idleTimeToLive: "1 minute" }), clock)
+    const scope = yield* Scope.make()
+    yield* Effect.scoped(connected(map, "a"))
+    yield* pass(30)
+    yield* Scope.extend(connected(map, "a"), scope)
+    yield* pass(30)
+    expect([devices.released, clock.sleepers]).toEqual([[], 0])
+    yield* pass(1_000)
+    yield* Scope.close(scope, Exit.void)
+    yield* pass(59)
+    expect(devices.released).toEqual([])
+    yield* pass(1)
+    expect([devices.released, clock.sleepers]).toEqual([["a"], 0])
+  }))
+
+it.scoped("leaving the scope ends the timer of those that idle", () =>
+  Effect.gen(function*() {
+    const clock = new Machine(yield* Effect.clock)
+    const { options } = makeDevices()
+    const scope = yield* Scope.make()
+    const map = yield* ConnectionMap.make({ options, idleTimeToLive: "1 minute" }).pipe(
+      Effect.withClock(clock),
+      Scope.extend(scope)
+    )
+    yield* Effect.scoped(connected(map, "a"))
+    yield* settle
+    expect(clock.sleepers).toBe(1)
+    yield* Scope.close(scope, Exit.void)
+    expect(clock.sleepers).toBe(0)
+  }))
+
+it.scoped("invalidate waits for the end of the old connection; a new one does not", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     const map = yield* ConnectionMap.make({
@@ -182,7 +239,7 @@ it.scoped("a new one does not wait for the end of the old one, which whoever inv
     expect(yield* ConnectionMap.keys(map)).toEqual(["a"])
   }))
 
-it.effect("whoever asks when the scope of the map has been left gets one that is closed, and nothing is opened", () =>
+it.effect("after the scope of the map has been left it gives closed connections, and opens nothing", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     const map = yield* Effect.scoped(ConnectionMap.make({ options }))

@@ -9,6 +9,7 @@ import {
   type Connect,
   deadlineOf,
   type Handling,
+  mostDeaths,
   type Op,
   type Scenario,
   type Step,
@@ -327,12 +328,12 @@ export class Model {
     this.sleep(policyTakes, user, () => {
       if (leg !== this.leg) return
       const next = retry[Math.min(this.turn, retry.length - 1)]!
-      if (next === "die") {
+      if (next === "die" && this.reports.retry < mostDeaths) {
         this.reports.retry++
         return then(this.begunAt + 10_000)
       }
       this.turn++
-      if (next !== "end") return then(this.begunAt + next * tick)
+      if (next !== "end") return then(this.begunAt + (next === "die" ? 1 : next) * tick)
       this.ending ??= words.gaveUp(cause)
       then(undefined)
     })

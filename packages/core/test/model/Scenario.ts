@@ -6,6 +6,9 @@ import * as FastCheck from "effect/FastCheck"
 /** Times in scripts are in ticks, of this many ms. */
 export const tick = 1_000_000
 
+/** A policy that died for ever would be retried every 10 s, which is often in a tick. From then on it says 1. */
+export const mostDeaths = 2
+
 export const toMillis = (ticks: number): number => Math.round(ticks * tick)
 
 /** The deadline of an attempt ends between two ticks. */
@@ -101,7 +104,7 @@ export interface Scenario {
   readonly lookUps: ReadonlyArray<Step>
   readonly connects: ReadonlyArray<Connect>
   readonly handlers: ReadonlyArray<Handling>
-  /** The delays of the retry policy, of which the last repeats; its end, or a step that dies. */
+  /** The delays of the retry policy, of which the last repeats; its end, or a step that dies, up to `mostDeaths` times. */
   readonly retry: ReadonlyArray<number | "end" | "die">
   /** How long the retry policy takes to say so. */
   readonly policyTakes: number

@@ -1,5 +1,6 @@
 /**
- * The real thing in a world of its own: it does what a scenario says, and everything that is seen of it is written down.
+ * The real thing in a world of its own: it does what a scenario says, and everything that is seen of it is written
+ * down.
  */
 import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
 import * as State from "@persistent-connection/core/ConnectionState"
@@ -22,6 +23,7 @@ import {
   deadlineOf,
   type Extra,
   type Handling,
+  mostDeaths,
   type Op,
   type Scenario,
   type Step,
@@ -106,6 +108,7 @@ export class Subject {
   private connects = 0
   private handlings = 0
   private faults = 0
+  private deaths = 0
   private attemptBegunAt = 0
 
   constructor(readonly world: World, readonly scenario: Scenario, private readonly options: Options = {}) {
@@ -439,10 +442,10 @@ export class Subject {
         fault,
         Effect.map(sleep(policyTakes), () => {
           const next = retry[Math.min(turn, retry.length - 1)]!
-          if (next === "die") throw new ScriptedDefect("retry")
+          if (next === "die" && this.deaths++ < mostDeaths) throw new ScriptedDefect("retry")
           const decision = next === "end"
             ? ScheduleDecision.done
-            : ScheduleDecision.continueWith(ScheduleInterval.after(now + next * tick))
+            : ScheduleDecision.continueWith(ScheduleInterval.after(now + (next === "die" ? 1 : next) * tick))
           return [turn + 1, undefined, decision] as const
         })
       )

@@ -96,6 +96,7 @@ export class World {
   private readonly census = new Census()
   private readonly sleeps = new Set<() => void>()
   private readonly ready: Array<() => void> = []
+  private readonly roots = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
   private isCollecting = false
   private isUndisturbed = true
   /** How many ops a fiber that was preempted has before it can be preempted again. */
@@ -154,7 +155,18 @@ export class World {
     Effect.supervised(effect, this.census)
 
   /** Forks an effect, which runs up to its first suspension at once. */
-  readonly run = <A, E>(effect: Effect.Effect<A, E>): Fiber.RuntimeFiber<A, E> => Runtime.runFork(this.runtime, effect)
+  readonly run = <A, E>(effect: Effect.Effect<A, E>): Fiber.RuntimeFiber<A, E> => {
+    const fiber = Runtime.runFork(this.runtime, effect)
+    this.roots.add(fiber)
+    fiber.addObserver(() => this.roots.delete(fiber))
+    return fiber
+  }
+
+  /** Interrupts those who wait for ever, who would keep this world for ever. */
+  end(): void {
+    for (const fiber of this.roots) fiber.unsafeInterruptAsFork(fiber.id())
+    this.flush()
+  }
 
   /** As `run`, and the fiber is not preempted before it is suspended. */
   runUndisturbed<A, E>(effect: Effect.Effect<A, E>): Fiber.RuntimeFiber<A, E> {

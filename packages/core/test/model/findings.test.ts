@@ -44,6 +44,24 @@ const findings: Readonly<Record<string, readonly [scenario: Partial<Scenario>, c
     { connects: [{ ...connect, life: 1 }], handlers: [{ ...handling, takes: 3 }], minUptime: 3, retry: [1, 9] },
     [advance(40)]
   ],
+  "a connect whose deadline has passed may wait for the next connection, while the policy is still deciding (D7c)": [
+    {
+      lookUps: [{ ...step, takes: 0 }],
+      connects: [{ ...connect, pauses: 2, does: "connected", isUninterruptible: true }],
+      attemptTimeout: 1,
+      policyTakes: 1,
+      retry: [5]
+    },
+    [advance(4)]
+  ],
+  "a child of a handler that waits lets that go, also for the end of a close (D7a)": [
+    { handlers: [handling, handling, { ...handling, does: "close", forks: true, takes: 2 }] },
+    [advance(3), advance(5)]
+  ],
+  "a success whose delay has passed takes no delay away from the first failure after it (D11)": [
+    { connects: [{ ...connect, life: 5 }, { ...connect, ends: "fail" }], retry: [2, 4, 6] },
+    [advance(30)]
+  ],
   "an attempt that waits for the end of closing waits for itself (D7)": [
     { lookUps: [{ ...step, does: "closeFinished" }, step] },
     [advance(5)]

@@ -3,7 +3,7 @@ import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import { cases, isLong } from "../support/proof.js"
+import { cases, isLong, turn } from "../support/proof.js"
 import { examples } from "./examples.js"
 import { type Act, type Options, perform, type Play } from "./play.js"
 import type { Subject } from "./Subject.js"
@@ -46,12 +46,12 @@ const performWith = (play: Play, step: number, options: Options) => {
 describe.each(Object.entries(examples))("while %s", (_, play) => {
   it.each(disturbances.map((acts) => [acts] as const))(
     "no rule is broken by %j before any task",
-    (acts) => {
+    async (acts) => {
       const total = count(play, "tasks")
       expect(total).toBeGreaterThan(40)
       // In the short form at other tasks for every disturbance.
       const stride = isLong ? 1 : 8
-      for (let step = disturbances.indexOf(acts) % stride; step < total; step += stride) {
+      for (let step = disturbances.indexOf(acts) % stride; step < total; step += stride, await turn()) {
         let subject: Subject
         performWith(play, step, {
           onReady: (ready) => {
@@ -65,29 +65,32 @@ describe.each(Object.entries(examples))("while %s", (_, play) => {
     }
   )
 
-  it.each(disturbances.map((acts) => [acts] as const))("no rule is broken by %j between two ops of a fiber", (acts) => {
-    const total = count(play, "ops")
-    expect(total).toBeGreaterThan(1_000)
-    // Not at every op, but at others for every disturbance.
-    const stride = Math.max(1, Math.floor(total / cases(4, 250)))
-    for (let step = disturbances.indexOf(acts) % stride; step < total; step += stride) {
-      let subject: Subject
-      performWith(play, step, {
-        onReady: (ready) => {
-          subject = ready
-        },
-        preempts: (op) => {
-          if (op !== step) return false
-          subject.world.next(() => disturb(subject, acts))
-          return true
-        }
-      })
+  it.each(disturbances.map((acts) => [acts] as const))(
+    "no rule is broken by %j between two ops of a fiber",
+    async (acts) => {
+      const total = count(play, "ops")
+      expect(total).toBeGreaterThan(1_000)
+      // Not at every op, but at others for every disturbance.
+      const stride = Math.max(1, Math.floor(total / cases(4, 250)))
+      for (let step = disturbances.indexOf(acts) % stride; step < total; step += stride, await turn()) {
+        let subject: Subject
+        performWith(play, step, {
+          onReady: (ready) => {
+            subject = ready
+          },
+          preempts: (op) => {
+            if (op !== step) return false
+            subject.world.next(() => disturb(subject, acts))
+            return true
+          }
+        })
+      }
     }
-  })
+  )
 })
 
 describe("while it is made", () => {
-  it("an interruption between two ops leaves nothing behind", () => {
+  it("an interruption between two ops leaves nothing behind", async () => {
     const make = (interruptAt: number) => {
       let fiber: Fiber.RuntimeFiber<unknown> | undefined
       let open = 0
@@ -111,6 +114,6 @@ describe("while it is made", () => {
     }
     const total = make(-1)
     expect(total).toBeGreaterThan(100)
-    for (let op = 0; op < total; op++) make(op)
+    for (let op = 0; op < total; op++, await turn()) make(op)
   })
 })

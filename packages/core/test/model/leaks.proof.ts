@@ -4,11 +4,13 @@ import * as PersistentConnection from "@persistent-connection/core/PersistentCon
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
-import { cases } from "../support/proof.js"
+import * as Stream from "effect/Stream"
+import { cases, turn } from "../support/proof.js"
 import { Refused } from "../support/refused.js"
+import { heapUsed, objectsReachableFrom } from "../support/size.js"
 import { tick } from "./Scenario.js"
-import { heapUsed, objectsReachableFrom } from "./size.js"
 import { World } from "./World.js"
 
 interface Options {
@@ -16,12 +18,14 @@ interface Options {
   readonly succeeds: boolean
   /** There are a deadline, a handler, and a user who waits for each result and subscribes for a moment. */
   readonly isBusy: boolean
+  /** Somebody follows the events, the states and the current connection for as long as it lives. */
+  readonly isFollowed?: true
 }
 
 /** Makes a persistent connection that tries to connect once a tick. */
-const start = ({ isBusy, succeeds }: Options) => {
+const start = ({ isBusy, isFollowed, succeeds }: Options) => {
   const world = new World()
-  const count = { opened: 0, released: 0, events: 0, results: 0 }
+  const count = { opened: 0, released: 0, events: 0, results: 0, followed: 0 }
   const scope = Effect.runSync(Scope.make())
   const open = Effect.acquireRelease(
     Effect.sync(() => ({ number: ++count.opened })),
@@ -47,6 +51,15 @@ const start = ({ isBusy, succeeds }: Options) => {
   const result = Effect.map(Effect.exit(service.connectedOrFailedToConnect), () => count.results++)
   const user = Effect.zipRight(Effect.scoped(service.subscribe), Effect.zipRight(result, Effect.sleep(9.75 * tick)))
   if (isBusy) world.run(Effect.forever(user))
+  if (isFollowed) {
+    const { current, events, state, subscribe } = service
+    const seen = Effect.sync(() => count.followed++)
+    const taking = Effect.flatMap(subscribe, (queue) => Effect.forever(Effect.zipRight(Queue.take(queue), seen)))
+    const streams: ReadonlyArray<Stream.Stream<unknown>> = [events, state.changes, current.changes]
+    for (const stream of streams) world.run(Stream.runForEach(stream, () => seen))
+    world.run(Effect.scoped(taking))
+    world.run(Effect.scoped(Effect.zipRight(subscribe, Effect.never)))
+  }
   const measure = () => {
     // What has been counted here is not what the persistent connection keeps.
     world.failures.length = 0
@@ -59,18 +72,26 @@ describe("what it keeps does not grow", () => {
   it.each(
     [
       [cases(3_000, 100_000), "attempts that fail", { succeeds: false, isBusy: false }],
+      [cases(1_000, 100_000), "attempts that fail, followed by subscribers that stay", {
+        succeeds: false,
+        isBusy: false,
+        isFollowed: true
+      }],
       [cases(300, 3_000), "attempts that fail, with all that belongs to them", { succeeds: false, isBusy: true }],
       [cases(1_000, 10_000), "connections that are lost, with all that belongs to them", {
         succeeds: true,
         isBusy: true
       }]
     ] as const
-  )("in %i %s", (total, what, options) => {
+  )("in %i %s", async (total, what, options) => {
     const { count, measure, scope, service, world } = start(options)
-    world.advance((total / 10) * tick)
+    const attempt = async (times: number) => {
+      for (let done = 0; done < times; done += 100, await turn()) world.advance(Math.min(100, times - done) * tick)
+    }
+    await attempt(total / 10)
     const before = { ...measure(), objects: objectsReachableFrom(service), heap: heapUsed() }
     const began = performance.now()
-    world.advance(total * 0.9 * tick)
+    await attempt(total * 0.9)
     const seconds = (performance.now() - began) / 1_000
     // oxlint-disable-next-line no-console -- For whoever reads the output. Nothing is asserted about real time.
     console.log(`${Math.round(total * 0.9 / seconds).toLocaleString("en")} a second of ${total} ${what}`)
@@ -79,6 +100,7 @@ describe("what it keeps does not grow", () => {
     expect(count.opened).toBe(total + 1)
     expect(count.opened - count.released).toBeLessThanOrEqual(1)
     expect(count.events).toBeGreaterThanOrEqual(options.isBusy ? 2 * total : 0)
+    expect(count.followed).toBeGreaterThanOrEqual("isFollowed" in options ? 2 * total : 0)
     expect(count.results).toBeGreaterThanOrEqual(options.isBusy ? total / 20 : 0)
     expect([after.fibers, after.sleepers, after.timers]).toEqual([before.fibers, before.sleepers, before.timers])
     expect(after.objects).toBeLessThan(before.objects + 20)

@@ -87,6 +87,7 @@ export const run = (
   world.advance(longAfter)
   compare("at the end")
   throwIfAny("at the end", checkLeft(subject))
+  world.end()
 }
 
 type Answers = ReadonlyMap<string, string>
@@ -107,8 +108,8 @@ const reportsOf = (reports: Model["reports"], { hasLeft }: Subject) => ({
 })
 
 /**
- * It is open whether user code inside that is interrupted gets its answer in the same ms, or does not even get as far as
- * to ask; and whether a waiter gets a connection that has been lost before, or in the same ms.
+ * It is open whether user code inside that is interrupted gets its answer in the same ms, or does not even get as far
+ * as to ask; and whether a waiter gets a connection that has been lost before, or in the same ms.
  */
 const answersOf = (answers: Answers, others: Answers, { answers: got, asked, connections, leftAt }: Subject) => {
   const isOpen = (id: string, answer: string): boolean => {

@@ -41,6 +41,7 @@ export const perform = ({ acts, scenario, until }: Play, options: Options): Subj
   subject.act("leave", "leave")
   world.advance(longAfter)
   throwIfAny("after leaving", [...checkLeft(subject), ...checkQuiet(subject)])
+  world.end()
   return subject
 }
 

@@ -14,7 +14,10 @@ export const seed = Number(process.env["PROOF_SEED"])
 export const cases = (short: number, long: number): number =>
   Math.ceil((isLong ? long : short) * Number(process.env["PROOF_RUNS"] ?? 1))
 
-/** Checks a property in this many cases. Between batches the event loop turns, so that the runner can report. */
+/** Lets the event loop turn. A worker that does not do so for a minute counts as dead. */
+export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+/** Checks a property in this many cases. */
 export const assertProperty = async <T>(property: FastCheck.IProperty<T>, total: number): Promise<void> => {
   const batch = 100
   for (let done = 0; done < total; done += batch) {
@@ -25,6 +28,6 @@ export const assertProperty = async <T>(property: FastCheck.IProperty<T>, total:
       interruptAfterTimeLimit: 50_000,
       markInterruptAsFailure: true
     })
-    await new Promise((resolve) => setImmediate(resolve))
+    await turn()
   }
 }

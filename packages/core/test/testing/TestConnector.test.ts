@@ -479,6 +479,14 @@ describe("connections", () => {
       expect((yield* server.open).map(({ name }) => name)).toEqual(["feed 1"])
     }))
 
+  it("that do not fit the given types are type errors", () => {
+    const connection = () => ({ name: "a", isThere: Effect.succeed(true) })
+    // @ts-expect-error -- The script fails with another error.
+    expect(TestConnector.make<Feed, string>({ connection, script: [refuse(1)] })).toBeDefined()
+    // @ts-expect-error -- There is no connection of that type.
+    expect(TestConnector.make<Feed, Refused>({ script: [refuse(1)] })).toBeDefined()
+  })
+
   it.scoped("may be given one by one, and even twice", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make<string>({

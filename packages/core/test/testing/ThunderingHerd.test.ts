@@ -147,17 +147,17 @@ describe("simulate", () => {
 
   it.effect("dies with a message that names the option if one makes no sense", () =>
     Effect.gen(function*() {
-      expect(yield* defect(simulate({ clients: 0 }))).toBe("clients must be an integer of 1 or more, but is 0")
+      expect(yield* defect(simulate({ clients: 0 }))).toBe("clients must be a whole number of 1 or more, but is 0")
       expect(yield* defect(ThunderingHerd.simulate(5 as never))).toBe(
-        "scenario must be an object, but is of type number"
+        "options must be an object of options, but is of type number"
       )
       expect(yield* defect(simulate({ failure: "refused" as never })))
         .toBe("failure must be a Cause, but is of type string")
       expect(yield* defect(simulate({ minUptime: -1 }))).toContain("minUptime must be a duration of 0 or more")
-      expect(yield* defect(simulate({ uptime: Infinity }))).toContain("uptime must be a finite duration")
-      expect(yield* defect(simulate({ outage: -1 }))).toContain("outage must be a duration of 0 or more")
+      expect(yield* defect(simulate({ uptime: Infinity }))).toContain("uptime must be a finite duration of 0 or more")
+      expect(yield* defect(simulate({ outage: -1 }))).toContain("outage must be a finite duration of 0 or more")
       expect(yield* defect(simulate({ reconnectJitter: -1 }))).toContain(
-        "reconnectJitter must be a duration of 0 or more"
+        "reconnectJitter must be a finite duration of 0 or more"
       )
     }))
 

@@ -46,7 +46,7 @@ describe("closeGracefully", () => {
       expect(diary.at(-1)).toBe("7 Disconnected 1")
     }))
 
-  it.scoped("refuses what is new from the moment at which it is called", () =>
+  it.scoped("refuses new uses from the moment at which it is called", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* settle
@@ -199,7 +199,7 @@ describe("closeGracefully", () => {
       expect([closing.exit, server.released, server.attempts.length]).toEqual([Exit.void, 1, 1])
     }))
 
-  it.scoped("a failure of a use in flight is its own", () =>
+  it.scoped("a use in flight that fails keeps its own failure", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* settle
@@ -240,7 +240,7 @@ describe("closeGracefully", () => {
       expect([asked.answer, closing.exit]).toEqual(["first", Exit.void])
     }))
 
-  it.scoped("closes the connection without waiting for a refresh that cannot be interrupted, but for its end in the end", () =>
+  it.scoped("closes the connection before a refresh that cannot be interrupted has ended, and then waits for that, too", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* settle
@@ -324,7 +324,7 @@ describe("closeGracefully", () => {
       }
     }
 
-    it.scoped("a use, waits until closing has begun only, and what that use does next is waited for", () =>
+    it.scoped("in a use, waits until closing has begun only, and lets that use finish", () =>
       Effect.gen(function*() {
         const { server, service } = yield* begin()
         yield* settle

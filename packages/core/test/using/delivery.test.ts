@@ -9,6 +9,7 @@ import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { Machine } from "../connector/Ward.js"
 import { ask, askNow, inScope, type Line, pass, Refused, settle, sleep, stateTag } from "../support/Life.js"
 import { it } from "../support/virtualTime.js"
 import { Consumer } from "./Feed.js"
@@ -293,6 +294,47 @@ describe("S1: a connection's stream that does not end by itself", () => {
       expect(after).toBe(21)
     }))
 
+  it.scoped("is left in the same way if its connection came and went while the consumer was busy", () =>
+    Effect.gen(function*() {
+      const life = yield* connectedForAMinute
+      const { server, service } = life
+      const begun: Array<string> = []
+      const clock = yield* Effect.clock
+      const run = Stream.runForEach(
+        stream(service, ({ lost, number }) => {
+          begun.push(`${clock.unsafeCurrentTimeMillis() / 1_000}: ${number}`)
+          const words = Stream.rechunk(Stream.range(1, 4), 1)
+          return number === 1 ? Stream.concat(words, Stream.execute(lost)) : Stream.never
+        }),
+        () => sleep(100)
+      )
+      yield* askNow(run)
+      for (let losses = 0; losses < 2; losses++) {
+        server.line.drop()
+        yield* pass(10)
+      }
+      yield* pass(1_000)
+      // The second is begun when the last word of the first is on its way, and left a second after all has been taken.
+      expect(begun).toEqual(["60: 1", "360: 2", "461: 3"])
+    }))
+
+  it.scoped("leaves no timer behind if it does end by itself", () =>
+    Effect.gen(function*() {
+      const life = yield* connectedForAMinute
+      const clock = new Machine(yield* Effect.clock)
+      const consumer = new Consumer<string>()
+      yield* askNow(
+        Effect.withClock(consumer.run(stream(life.service, life.inboxes.stream, { drainTimeout: "1 hour" })), clock)
+      )
+      const { server: { line } } = life
+      line.drop()
+      yield* settle
+      expect(clock.sleepers).toBe(1)
+      life.inboxes.end(line)
+      yield* settle
+      expect(clock.sleepers).toBe(0)
+    }))
+
   it.scoped("takes no negative time", () =>
     Effect.gen(function*() {
       const { service } = yield* beginTalking()
@@ -418,21 +460,46 @@ describe("S1: ended connections that wait to be delivered", () => {
       }))
   }
 
+  it.scoped("are no more if they end at once, and are replaced without a delay", () =>
+    Effect.gen(function*() {
+      const life = yield* beginTalking({ maxUndelivered: 2, retry: RetryPolicy.fixed(0) }, (line, inboxes) => {
+        inboxes.say(line, "hello", "and", "goodbye")
+        inboxes.end(line)
+      })
+      yield* consume(life, 10)
+      yield* pass(9)
+      expect(life.server.lines).toHaveLength(2)
+    }))
+
   it.scoped("make the attempt of a refresh wait as well", () =>
     Effect.gen(function*() {
       const life = yield* beginTalking({ maxUndelivered: 1 }, (line, inboxes) => inboxes.say(line, `${line.number}`))
       const { inboxes, server, service } = life
       yield* pass(60)
       yield* consume(life, 100)
-      inboxes.say(server.line, "x", "y", "z")
-      yield* settle
-      inboxes.end(server.line)
+      const first = server.line
+      inboxes.say(first, "x", "y", "z")
+      yield* refresh(service)
+      inboxes.end(first)
       yield* settle
       const refreshing = yield* askNow(refresh(service))
       yield* pass(99)
       expect([refreshing.isWaiting, server.lines.length]).toEqual([true, 2])
       yield* pass(201)
       expect([refreshing.isWaiting, server.lines.length]).toEqual([false, 3])
+    }))
+
+  it.scoped("T1: do not hasten the attempt after the one that has waited for them", () =>
+    Effect.gen(function*() {
+      const life = yield* beginTalking({ maxUndelivered: 1 }, (line, inboxes) => {
+        inboxes.say(line, "a", "b", "c")
+        inboxes.end(line)
+      })
+      yield* consume(life, 55)
+      life.server.refuse("no")
+      yield* pass(135)
+      // It waits while "a" and "b" are worked on.
+      expect(life.server.attempts).toEqual([0, 110, 120, 130])
     }))
 
   it.scoped("do not keep it from closing", () =>

@@ -97,6 +97,19 @@ describe("reconnectNow that drops the connection", () => {
       expect(life.diary.slice(3, 5)).toEqual(["10 Disconnected 1", "10 AttemptingToConnect"])
     }))
 
+  it.scoped("D3: does not wait until a connection that is known to be closed has ended", () =>
+    Effect.gen(function*() {
+      const life = yield* begin({ retry: RetryPolicy.fixed("1 hour") }, ({ server }) => {
+        server.closed = (line) => Effect.zipLeft(line.lost, sleep(30))
+      })
+      yield* settle
+      life.server.line.drop()
+      yield* pass(1)
+      yield* drop(life)
+      yield* settle
+      expect([life.diary.at(-1), life.server.lines[0]!.released]).toEqual(["1 Connected 2", 1])
+    }))
+
   it.scoped("D14: restarts the policy after a success, and is no step of it", () =>
     Effect.gen(function*() {
       const life = yield* begin({

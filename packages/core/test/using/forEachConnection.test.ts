@@ -4,7 +4,19 @@ import * as PersistentConnection from "@persistent-connection/core/PersistentCon
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import { askNow, begin, hasEnded, inScope, type Line, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import {
+  askNow,
+  begin,
+  hasEnded,
+  inScope,
+  type Life,
+  type Line,
+  pass,
+  refuse,
+  Refused,
+  settle,
+  sleep
+} from "../support/Life.js"
 import { it } from "../support/virtualTime.js"
 
 const { forEachConnection, refresh } = PersistentConnection
@@ -185,6 +197,22 @@ describe("forEachConnection", () => {
       yield* service.close
       yield* settle
       expect(diary.at(-1)).toBe("end 2")
+    }))
+
+  it.scoped("D7a: in a handler, lets that go, also if it finds a connection each time that it looks for one", () =>
+    Effect.gen(function*() {
+      const { diary: visited, visit } = visits()
+      const life: Life = yield* begin({
+        onEvent: (event) =>
+          event._tag === "Connected" && event.generation === 1
+            ? Effect.ignore(Effect.suspend(() => forEachConnection(life.service, visit)))
+            : Effect.void
+      })
+      yield* settle
+      yield* refresh(life.service)
+      yield* settle
+      expect(visited).toEqual(["begin 1", "end 1", "begin 2"])
+      expect(life.diary.at(-1)).toBe("0 Connected 2")
     }))
 
   it.scoped("D8: has ended everything when the scope of the persistent connection has been left", () =>

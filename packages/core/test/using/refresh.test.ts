@@ -109,7 +109,7 @@ describe("refresh", () => {
       expect(ends).toEqual([1, 2, 3])
     }))
 
-  it.scoped("ends the draining at once when the old connection is lost, and says so to who uses it", () =>
+  it.scoped("ends draining at once when the old connection is lost, and its uses fail with the loss", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* settle
@@ -157,7 +157,7 @@ describe("refresh", () => {
       expect(open).toBe(0)
     }))
 
-  it.scoped("several at once are one", () =>
+  it.scoped("several refreshes at the same time make one attempt", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* settle
@@ -256,7 +256,7 @@ describe("refresh", () => {
       expect(released(life)).toEqual([1])
     }))
 
-  it.scoped("fails if there is to be no other connection, also if that is said meanwhile; the old one goes on", () =>
+  it.scoped("fails if there will be no other connection, also if that is decided meanwhile; the old one goes on", () =>
     Effect.gen(function*() {
       const last = yield* begin()
       const aborted = yield* begin()
@@ -532,7 +532,7 @@ describe("refreshWhen", () => {
 
   it("maxAge throws at options that make no sense", () => {
     expect(() => maxAge(-1)).toThrow("maxAge must be a duration of 0 or more, but is -1")
-    expect(() => maxAge("1 hour", { jitter: 2 })).toThrow("jitter must be a number between 0 and 1, but is 2")
+    expect(() => maxAge("1 hour", { jitter: 2 })).toThrow("jitter must be a number from 0 to 1, but is 2")
   })
 
   it.scoped("tries again while that fails, and the old connection goes on", () =>
@@ -609,6 +609,32 @@ describe("reconnectNow", () => {
       expect(slow.diary.at(-1)).toBe("65 Connected 2")
     }))
 
+  it.scoped("does so also when the loss is not reported yet: in the turn of it, and while the Connected handler runs", () =>
+    Effect.gen(function*() {
+      const retry = RetryPolicy.fixed("1 hour")
+      const slow = yield* begin({ onEvent: on("Connected", () => sleep(5)), retry })
+      const quick = yield* begin({ retry })
+      yield* pass(1)
+      for (const { server, service } of [slow, quick]) {
+        server.line.drop()
+        yield* Effect.yieldNow()
+        yield* reconnectNow(service)
+      }
+      yield* settle
+      expect(quick.diary.slice(3)).toEqual([
+        "1 Disconnected 1",
+        "1 AttemptingToConnect",
+        "1 ObtainedAddress a",
+        "1 Connected 2"
+      ])
+      yield* pass(4)
+      expect(slow.diary.at(-1)).toBe("5 Connected 2")
+      // It counts once.
+      quick.server.line.drop()
+      yield* pass(60)
+      expect(quick.diary.at(-1)).toBe("5 Disconnected 2")
+    }))
+
   it.scoped("does nothing while an attempt is under way, and by default while connected", () =>
     Effect.gen(function*() {
       const life = yield* begin({}, ({ server }) => {
@@ -626,7 +652,7 @@ describe("reconnectNow", () => {
       expect(yield* currentLine(life)).toBe(1)
     }))
 
-  it.scoped("with replace, replaces the connection, make before break, without waiting for it", () =>
+  it.scoped("with `refresh`, replaces the connection, make before break, without waiting for it", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* settle

@@ -4,6 +4,8 @@ import * as ConnectionMetrics from "@persistent-connection/core/ConnectionMetric
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import type * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
@@ -15,13 +17,17 @@ describe("replacing connections under Addresses.failover", () => {
   const fleet = (options?: Addresses.FailoverOptions) => {
     const dialled: Array<string> = []
     const down = new Set<string>()
+    let lose = () => {}
     const connector = Connector.make({
       connect: (host: string) =>
         Effect.suspend(() => {
           dialled.push(host)
-          return down.has(host) ? refuse("down") : Effect.succeed({ host })
+          return down.has(host) ? refuse("down") : Effect.map(Deferred.make<void>(), (end) => ({ host, end }))
         }),
-      closed: () => Effect.never
+      closed: ({ end }) => {
+        lose = () => Deferred.unsafeDone(end, Exit.void)
+        return Deferred.await(end)
+      }
     })
     const make = PersistentConnection.make({
       serverName: "fleet",
@@ -29,7 +35,7 @@ describe("replacing connections under Addresses.failover", () => {
       connector,
       retry: RetryPolicy.fixed("1 second")
     })
-    return { dialled, down, make }
+    return { dialled, down, make, lose: () => lose() }
   }
 
   it.scoped("goes on to the next address when the attempt of a refresh has failed", () =>
@@ -52,6 +58,38 @@ describe("replacing connections under Addresses.failover", () => {
       yield* askNow(PersistentConnection.refreshWhen(service, PersistentConnection.maxAge("2 minutes", { jitter: 0 })))
       yield* pass(30)
       expect(dialled).toEqual(["a", "b", "a", "b"])
+    }))
+
+  it.scoped("goes elsewhere when the server has announced that it will go", () =>
+    Effect.gen(function*() {
+      const { dialled, make } = fleet()
+      const service = yield* make
+      yield* settle
+      yield* askNow(
+        PersistentConnection.refreshWhen(service, ({ host }) => host === "a" ? sleep(60) : Effect.never, {
+          elsewhere: true
+        })
+      )
+      yield* pass(120)
+      expect(dialled).toEqual(["a", "b"])
+      yield* PersistentConnection.refresh(service)
+      expect(dialled).toEqual(["a", "b", "b"])
+    }))
+
+  it.scoped("goes elsewhere when the announced end comes before the refresh, and comes back if nothing is there", () =>
+    Effect.gen(function*() {
+      const { dialled, down, lose, make } = fleet()
+      const service = yield* make
+      yield* settle
+      down.add("b")
+      yield* Effect.flip(PersistentConnection.refresh(service, { elsewhere: true }))
+      yield* Effect.flip(PersistentConnection.refresh(service, { elsewhere: true }))
+      expect(dialled).toEqual(["a", "b", "b"])
+      lose()
+      yield* pass(60)
+      expect(dialled).toEqual(["a", "b", "b", "b", "a"])
+      yield* PersistentConnection.refresh(service)
+      expect(dialled).toEqual(["a", "b", "b", "b", "a", "a"])
     }))
 })
 
@@ -101,6 +139,22 @@ describe("maxAge", () => {
       yield* pass(50 * 60)
       yield* askNow(PersistentConnection.refreshWhen(service, PersistentConnection.maxAge("1 hour", { jitter: 0 })))
       yield* pass(9 * 60)
+      expect(server.lines.length).toBe(1)
+      yield* pass(60)
+      expect(server.lines.length).toBe(2)
+    }))
+
+  it.scoped("T4, T5: is measured by the clock of the persistent connection, whatever that of the caller", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      const own = yield* Effect.clock
+      // Clocks share no origin of their monotonic time.
+      const other: Clock.Clock = Object.create(own, {
+        unsafeCurrentTimeNanos: { value: () => own.unsafeCurrentTimeNanos() + 3_600_000_000_000n }
+      })
+      const whenOld = PersistentConnection.maxAge("1 hour", { jitter: 0 })
+      yield* askNow(Effect.withClock(PersistentConnection.refreshWhen(service, whenOld), other))
+      yield* pass(59 * 60)
       expect(server.lines.length).toBe(1)
       yield* pass(60)
       expect(server.lines.length).toBe(2)

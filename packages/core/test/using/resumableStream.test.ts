@@ -12,7 +12,7 @@ import { askNow, begin, type Line, pass, refuse, Refused, settle, sleep } from "
 import { it } from "../support/virtualTime.js"
 import { Consumer, Feed } from "./Feed.js"
 
-const { refresh, resumableStream } = PersistentConnection
+const { refresh, resumableStream, use } = PersistentConnection
 
 describe("S3: resumableStream", () => {
   const resumedFrom = () => {
@@ -161,6 +161,51 @@ describe("S3: resumableStream", () => {
       expect(got()).toEqual(["gap 3: 60-96"])
     }))
 
+  it.scoped("gives a marker after each subscription on a connection that has ended by then, and had something to say", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(60)
+      const consumer = new Consumer<PersistentConnection.Resumed<number>>()
+      consumer.work = () => sleep(100)
+      yield* askNow(consumer.run(resumableStream(service, {
+        subscribe: ({ lost, number }) =>
+          Effect.succeed(
+            number === 1
+              ? Stream.concat(Stream.rechunk(Stream.range(1, 4), 1), Stream.execute(lost))
+              : Stream.concat(Stream.make(number * 10), Stream.never)
+          ),
+        cursor: (n) => n
+      })))
+      for (let losses = 0; losses < 2; losses++) {
+        server.line.drop()
+        yield* pass(10)
+      }
+      yield* pass(1_000)
+      const got = consumer.got.map((element) =>
+        element._tag === "Element" ? element.value : `gap ${element.generation}`
+      )
+      expect(got).toEqual([1, 2, 3, 4, "gap 2", 20, "gap 3", 30])
+    }))
+
+  it.scoped("gives a gap marker also after a first subscription that came to stand on a replaced connection", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* pass(60)
+      const { consumer, feed, got } = resumedFrom()
+      yield* askNow(consumer.run(resumableStream(service, {
+        subscribe: (line) => Effect.zipRight(sleep(line.number === 1 ? 0.5 : 0), feed.subscribe(line)),
+        cursor: (n: number) => n
+      })))
+      yield* refresh(service)
+      yield* pass(0.5)
+      feed.last.send(1)
+      // Its subscription has no end, and is left after drainTimeout.
+      yield* pass(5)
+      feed.last.send(2)
+      yield* settle
+      expect(got()).toEqual([1, "gap 2: 60.5-61.5", 2])
+    }))
+
   it.scoped("gives a busy consumer one marker for the whole of what it has missed", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
@@ -258,6 +303,37 @@ describe("S3: resumableStream", () => {
         yield* pass(60)
         expect(diary.at(-1)).toBe("70 Connected 3")
         expect(asked.isWaiting).toBe(true)
+      }))
+
+    it.scoped("is no loss with `whenRefused` \"reconnect\" on a connection that was replaced: its uses are drained", () =>
+      Effect.gen(function*() {
+        const { service } = yield* begin()
+        yield* settle
+        const used = yield* askNow(use(service, () => Effect.as(sleep(20), "done")))
+        yield* askNow(Stream.runDrain(resumableStream(service, {
+          subscribe: ({ number }) =>
+            number === 1 ? Effect.zipRight(sleep(0.5), refuse("no")) : Effect.succeed(Stream.never),
+          cursor: (n: number) => n,
+          whenRefused: "reconnect"
+        })))
+        yield* refresh(service)
+        yield* pass(20)
+        expect(used.answer).toBe("done")
+      }))
+
+    it.scoped("D13: does not hide with `whenRefused` \"reconnect\" how the connection has ended by itself", () =>
+      Effect.gen(function*() {
+        const { diary, service } = yield* begin()
+        yield* settle
+        yield* askNow(Stream.runDrain(resumableStream(service, {
+          subscribe: (line) => {
+            line.drop(Exit.fail(new Refused({ text: "kicked" })))
+            return Effect.as(refuse("broken pipe"), Stream.never)
+          },
+          cursor: (n: number) => n,
+          whenRefused: "reconnect"
+        })))
+        expect(diary.at(-1)).toBe("0 Disconnected 1 kicked")
       }))
 
     it.scoped("does not hide a defect with `whenRefused` \"reconnect\"", () =>

@@ -79,7 +79,7 @@ describe("stream", () => {
       expect(asked.isWaiting).toBe(true)
     }))
 
-  it.scoped("does so without isClosed, too", () =>
+  it.scoped("goes on then without isClosed, too", () =>
     Effect.gen(function*() {
       const connector = Connector.make({
         connect: () => Deferred.make<void, Refused>(),
@@ -132,6 +132,34 @@ describe("stream", () => {
       server.line.drop()
       yield* pass(1)
       expect(cleanUp.failure).toBe("clean-up!")
+    }))
+
+  it.scoped("keeps a defect of f also on a connection that is lost", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* pass(60)
+      const asked = yield* askNow(Stream.runDrain(stream(service, (line) =>
+        Stream.fromEffect(Effect.zipRight(sleep(5), line.number === 1 ? Effect.die("bug") : Effect.never)), {
+        drainTimeout: "1 minute"
+      })))
+      server.line.drop()
+      yield* pass(5)
+      expect(asked.failure).toBe("bug!")
+    }))
+
+  it.scoped("while it waits for a connection, ends when the owner closes, and fails if aborted", () =>
+    Effect.gen(function*() {
+      const closed = yield* begin({}, ({ server }) => server.refuse("no"))
+      const aborted = yield* begin({}, ({ server }) => server.refuse("no"))
+      yield* settle
+      const asked = yield* Effect.all(
+        [closed, aborted].map(({ service }) => askNow(Stream.runDrain(stream(service, () => Stream.never))))
+      )
+      yield* closed.service.close
+      yield* aborted.server.abort(new Refused({ text: "banned" }))
+      yield* settle
+      expect(asked[0]!.exit).toEqual(Exit.void)
+      expect((asked[1]!.error as ConnectionClosed).reason._tag).toBe("Aborted")
     }))
 
   it.scoped("ends early when the consumer has enough, and ends the subscription", () =>

@@ -256,6 +256,28 @@ describe("use", () => {
       expect(lostOf(asked).generation).toBe(1)
     }))
 
+  it.scoped("D4, X4: an f that cannot be interrupted holds up neither the release of what is lost nor closing", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      const { server, service } = life
+      yield* settle
+      const first = server.line
+      const asked = yield* askNow(use(service, () => Effect.uninterruptible(sleep(60))))
+      const closing = yield* askNow(PersistentConnection.closeGracefully(service, "1 hour"))
+      first.drop()
+      yield* settle
+      expect([first.released, closing.exit, asked.isWaiting]).toEqual([1, Exit.void, true])
+
+      const other = yield* begin()
+      yield* settle
+      yield* askNow(use(other.service, () => Effect.uninterruptible(sleep(60))))
+      yield* other.service.closeWhenCurrentConnectionIsClosed
+      other.server.line.drop()
+      const late = yield* askNow(other.service.connectedOrClosed)
+      closedOf(late)
+      expect(other.server.released).toBe(1)
+    }))
+
   it.scoped("interrupts f on a loss also where the caller cannot be interrupted", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
@@ -392,7 +414,7 @@ describe("use", () => {
       yield* pass(5)
     }))
 
-  it.scoped("answers those who wait when it closes, with the reason", () =>
+  it.scoped("fails with the reason if it closes while a caller waits", () =>
     Effect.gen(function*() {
       const waits = (life: Life) => askNow(use(life.service, () => Effect.void))
       const closed = yield* begin({}, ({ server }) => server.refuse("no"))

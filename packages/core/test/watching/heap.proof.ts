@@ -19,8 +19,8 @@ import * as Mailbox from "effect/Mailbox"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { heapUsed } from "../model/size.js"
 import { cases, isLong, seed } from "../support/proof.js"
+import { heapUsed } from "../support/size.js"
 
 /** Something that would be seen if it was kept: 16 KiB. */
 const ballast = (number: number): ReadonlyArray<number> => Array.from({ length: 2_048 }, () => number)

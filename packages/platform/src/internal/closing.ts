@@ -5,15 +5,17 @@ import * as Runtime from "effect/Runtime"
 import { within } from "./within.js"
 
 /**
- * The closing of a socket, from when it begins until the socket has gone or is given up. Its time runs in a fiber of its
- * own: whoever waits can be interrupted. Leaving the scope waits too, so that fiber does not outlive it.
+ * The closing of a socket, from when it begins until the socket has gone or is given up. Its time runs in a fiber of
+ * its own: a caller that waits can be interrupted. Leaving the scope waits too, so that fiber does not outlive it.
  *
  * @internal
  */
 export class Closing {
   private readonly over = Effect.unsafeMakeLatch()
 
-  /** The clock is that of the fiber that opened the socket. Not its runtime, which would keep all that the attempt had. */
+  /**
+   * The clock is that of the fiber that opened the socket. Not its runtime, which would keep all that the attempt had.
+   */
   constructor(timeout: Duration.Duration, clock: Clock.Clock, giveUp: () => void) {
     const deadline = within(this.ended, timeout).pipe(
       Effect.map((inTime) => {

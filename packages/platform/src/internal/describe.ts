@@ -22,8 +22,8 @@ export const errorCode = (cause: unknown): string | undefined =>
   Predicate.hasProperty(cause, "code") && typeof cause.code === "string" ? cause.code : undefined
 
 /**
- * Is this one of Node's codes for a certificate that does not prove who the server is? These are OpenSSL's names for it,
- * and Node's own for another host's certificate.
+ * Is this one of Node's codes for a certificate that does not prove who the server is? These are OpenSSL's names for
+ * it, and Node's own for another host's certificate.
  *
  * @internal
  */

@@ -1,26 +1,89 @@
+/**
+ * As the same file of core: what both have is the same, and a test compares them.
+ */
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
-import * as Inspectable from "effect/Inspectable"
+import { constFalse, constTrue } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 
 /**
- * Reads a time option. What is no duration, and what is negative (which `Duration.decode` would take for zero), throws
- * an `IllegalArgumentException` that names the option.
+ * Reads an option: gives what it means, or throws an `IllegalArgumentException` that names the option.
  *
  * @internal
  */
-export const duration = (
-  option: string,
-  input: Duration.DurationInput | undefined,
-  otherwise: Duration.DurationInput
-): Duration.Duration => {
-  const value = input === undefined ? otherwise : input
-  const decoded = isNegative(value) ? Option.none() : Duration.decodeUnknown(value)
-  check(Option.isSome(decoded), option, "a duration of 0 or more", input)
-  return Option.getOrThrow(decoded)
+export type Reader<A> = (option: string, input: unknown) => A
+
+/**
+ * A reader that gives an option as it is.
+ *
+ * @internal
+ */
+export type Guard = <A>(option: string, input: A) => A
+
+const refuse = (option: string, expected: string, actual: string): never => {
+  throw new Cause.IllegalArgumentException(`${option} must be ${expected}, but is ${actual}`)
 }
 
+/** Reads what may be an object whose getters throw. */
+const attempt = <A>(read: () => A, otherwise: () => A): A => {
+  try {
+    return read()
+  } catch {
+    return otherwise()
+  }
+}
+
+const guard =
+  (expected: string, test: Predicate.Predicate<unknown>, show: (input: unknown) => string): Guard => (option, input) =>
+    attempt(() => test(input), constFalse) ? input : refuse(option, expected, show(input))
+
+const typeOf = (input: unknown): string =>
+  `of type ${input === null ? "null" : attempt(() => Array.isArray(input), constFalse) ? "array" : typeof input}`
+
+/** A long text, or a URL, may be one that holds a secret, and belongs to another option. */
+const show = (input: unknown): string => {
+  if (Predicate.isObject(input) || Predicate.isSymbol(input) || !/^[^/@:=?]{0,25}$/.test(String(input))) {
+    return typeOf(input)
+  }
+  return Predicate.isString(input) ? JSON.stringify(input) : String(input)
+}
+
+/**
+ * A number, a text or the like, which the message shows if it can hold no secret.
+ *
+ * @internal
+ */
+export const value = (expected: string, test: Predicate.Predicate<unknown>): Guard => guard(expected, test, show)
+
+/**
+ * A function or an object. The message shows its type only.
+ *
+ * @internal
+ */
+export const kind = (expected: string, test: Predicate.Predicate<unknown>): Guard => guard(expected, test, typeOf)
+
+/**
+ * An option that may be left out.
+ *
+ * @internal
+ */
+export const optional = (guard: Guard): Guard => (option, input) => input === undefined ? input : guard(option, input)
+
+/**
+ * An option that may be left out, and its default, which is read once.
+ *
+ * @internal
+ */
+export const withDefault = <A>(reader: Reader<A>, otherwise: unknown): Reader<A> => {
+  const read = reader("default", otherwise)
+  return (option, input) => input === undefined ? read : reader(option, input)
+}
+
+const decode = (input: unknown): Option.Option<Duration.Duration> =>
+  isNegative(input) ? Option.none() : Duration.decodeUnknown(input)
+
+/** Asked before decoding, which takes what is negative, or not a number, for 0. */
 const isNegative = (input: unknown): boolean => {
   if (typeof input === "number") return !(input >= 0)
   if (typeof input === "bigint") return input < 0n
@@ -28,72 +91,86 @@ const isNegative = (input: unknown): boolean => {
   return Array.isArray(input) && !(input[0] * 1e9 + input[1] >= 0)
 }
 
+const durationWhere = (expected: string, test: (millis: number) => boolean): Reader<Duration.Duration> => {
+  const right = value(expected, (input) => Option.exists(decode(input), (decoded) => test(Duration.toMillis(decoded))))
+  return (option, input) => Option.getOrThrow(decode(short(option, right(option, input))))
+}
+
+/** A longer time, added to the present moment, would not be counted in whole ms. */
+const isShort = (decoded: Duration.Duration): boolean =>
+  !Duration.isFinite(decoded) || Duration.toMillis(decoded) <= 9e15
+
+const short = value("infinite, or at most 285,000 years", (input) => Option.exists(decode(input), isShort))
+
 /**
- * Reads after how many whole seconds the system is to keep a connection alive; undefined for never. Node rounds down,
- * and takes 0 for the system's own time; Linux has no more than 32767, and Node does not say that it refuses.
+ * A duration of 0 or more, which may be infinite.
  *
  * @internal
  */
-export const keepAliveSeconds = (input: Duration.DurationInput | false | undefined): number | undefined => {
-  if (input === false) return undefined
-  const value = duration("keepAlive", input, "1 minute")
-  if (!Duration.isFinite(value)) return undefined
-  const makesSense = Duration.between(value, { minimum: "1 seconds", maximum: "32767 seconds" })
-  check(makesSense, "keepAlive", "a duration from 1 second to 32767 seconds", input)
-  return Math.ceil(Duration.toSeconds(value))
-}
+export const duration = durationWhere("a duration of 0 or more", constTrue)
 
 /**
- * Reads an amount of bytes, which may be infinite.
+ * A duration of more than 0, which may be infinite.
  *
  * @internal
  */
-export const bytes = (option: string, input: number | undefined, otherwise: number): number => {
-  const value = input === undefined ? otherwise : input
-  check(typeof value === "number" && value > 0, option, "a number of bytes above 0", input)
-  return value
-}
+export const positive = durationWhere("a duration of more than 0", (millis) => millis > 0)
 
 /** @internal */
-export const boolean = (option: string, input: boolean | undefined, otherwise: boolean): boolean => {
-  const value = input === undefined ? otherwise : input
-  check(typeof value === "boolean", option, "true or false", input)
-  return value
-}
+export const func = kind("a function", Predicate.isFunction)
+
+/** @internal */
+export const boolean = value("true or false", Predicate.isBoolean)
+
+const isCount = (input: unknown): boolean => Number.isSafeInteger(input) && Number(input) >= 1
+
+/** @internal */
+export const count = value("a whole number of 1 or more", isCount)
 
 /**
- * Refuses what is given in the place of options.
+ * One of some texts or numbers.
  *
  * @internal
  */
-export const record = (option: string, input: object): void =>
-  check(Predicate.isRecord(input), option, "an object", input)
+export const oneOf = (...values: ReadonlyArray<unknown>): Guard =>
+  value(`one of ${values.map((value) => JSON.stringify(value)).join(", ")}`, (input) => values.includes(input))
 
-/** @internal */
-export const functionLike = (option: string, input: unknown): void =>
-  check(typeof input === "function", option, "a function", input)
+/** A reader for each option: the compiler sees to it that none is forgotten. */
+type Readers<O> = { readonly [K in keyof O]-?: Reader<unknown> }
 
-/** @internal */
-export const positive = (
-  option: string,
-  input: Duration.DurationInput | undefined,
-  otherwise: Duration.DurationInput
-): Duration.Duration => {
-  const value = duration(option, input, otherwise)
-  check(Duration.toMillis(value) > 0, option, "a duration of more than 0", input)
-  return value
+type Read<O, R> = {
+  readonly [K in keyof O & keyof R]: R[K] extends Guard ? O[K] : R[K] extends Reader<infer A> ? A : never
 }
 
-/** @internal */
-export const count = (option: string, input: number | undefined, otherwise: number): number => {
-  const value = input === undefined ? otherwise : input
-  check(Number.isInteger(value) && value > 0, option, "a whole number of 1 or more", input)
-  return value
+const inGroup = (name: string, group: string | undefined): string => group === undefined ? name : `${group}.${name}`
+
+const isPlain = (input: object): boolean => [Object.prototype, null].includes(Object.getPrototypeOf(input))
+
+/**
+ * Reads options. Other members of the object are ignored.
+ *
+ * @internal
+ */
+export const read = <O extends object, R extends Readers<O>>(
+  options: O = Object.create(null),
+  readers: R,
+  group?: string
+): Read<O, R> => {
+  // An instance of a class, such as a date, a promise or an effect, must have at least one of the options.
+  const hasOptions = (input: unknown) =>
+    Predicate.isRecord(input) && (isPlain(input) || Object.keys(readers).some((option) => option in input))
+  kind("an object of options", hasOptions)(group ?? "options", options)
+  const values = Object.entries<Reader<unknown>>(readers).map(([name, reader]) => {
+    const option = inGroup(name, group)
+    const unreadable = () => refuse(option, "readable", "a getter that throws")
+    return [name, reader(option, attempt(() => Reflect.get(options, name), unreadable))]
+  })
+  return Object.fromEntries(values) as Read<O, R>
 }
 
-/** @internal */
-export const check = (makesSense: boolean, option: string, expected: string, value: unknown): void => {
-  if (makesSense) return
-  const shown = Inspectable.toStringUnknown(value, 0)
-  throw new Cause.IllegalArgumentException(`${option} must be ${expected}, but is ${shown}`)
-}
+/**
+ * An amount of bytes, which may be infinite.
+ *
+ * @internal
+ */
+export const bytes = value("a number of bytes above 0", (input) => Predicate.isNumber(input) && input > 0)

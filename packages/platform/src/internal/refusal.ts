@@ -76,6 +76,7 @@ export class RefusalReader {
   }
 }
 
-// In ms, of a date as HTTP has it. It reads no clock. `effect/DateTime`, which could too, is 30 times as long as this module.
+// In ms, of a date as HTTP has it. It reads no clock. `effect/DateTime`, which could too, is 30 times as long as this
+// module.
 // oxlint-disable-next-line no-restricted-globals
 const momentOf = (date: string): number => /^\w+, .* GMT$/.test(date) ? Date.parse(date) : Number.NaN

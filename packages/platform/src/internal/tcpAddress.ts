@@ -17,7 +17,15 @@ export interface Target {
  * @internal
  */
 export const parse = (address: unknown): Either.Either<Target, TcpError> => {
-  if (!Predicate.isRecord(address)) return Either.left(invalid(shown(address), "it is not an object"))
+  try {
+    return read(address)
+  } catch {
+    return Either.left(invalid("?", "it cannot be read"))
+  }
+}
+
+const read = (address: unknown): Either.Either<Target, TcpError> => {
+  if (!Predicate.isRecord(address)) return Either.left(invalid("?", "it is not an object"))
   return address.path === undefined ? parseHost(address) : parsePath(address.path)
 }
 
@@ -34,8 +42,10 @@ const parseHost = (address: { readonly [key: string]: unknown }): Either.Either<
   const { port } = address
   // As in a URL.
   const host = Predicate.isString(address.host) ? address.host.replace(/^\[(.*:.*)\]$/, "$1") : address.host
-  const name = `${shown(host).replace(/^.*:.*$/s, "[$&]")}:${shown(port)}`
-  if (!Predicate.isString(host) || host === "" || /[\s\0]/.test(host)) {
+  // A URL in the place of a host, or a text in that of a port, may be a password or have one in it.
+  const isUrl = Predicate.isString(host) && /[/@?#]/.test(host)
+  const name = `${(isUrl ? "?" : shown(host)).replace(/^.*:.*$/s, "[$&]")}:${isLong(port) ? "?" : shown(port)}`
+  if (!Predicate.isString(host) || isUrl || host === "" || /[\s\0]/.test(host)) {
     return Either.left(invalid(name, "the host is neither a name nor an IP address"))
   }
   if (!Predicate.isNumber(port) || !Number.isInteger(port) || port < 1 || port > 65535) {
@@ -43,6 +53,8 @@ const parseHost = (address: { readonly [key: string]: unknown }): Either.Either<
   }
   return Either.right({ name, address: { host, port } })
 }
+
+const isLong = (port: unknown): boolean => Predicate.isString(port) && port.length > 10
 
 const shown = (value: unknown): string => Predicate.isString(value) || Predicate.isNumber(value) ? String(value) : "?"
 

@@ -34,7 +34,7 @@ type Data = Uint8Array | string
 
 /**
  * One socket, from its construction on. Its listeners stay until its `close` event, which every socket ends with: an
- * error that nobody listens to would end the process.
+ * error without a listener would end the process.
  *
  * @internal
  */

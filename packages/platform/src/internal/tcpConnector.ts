@@ -1,12 +1,13 @@
 import * as Connector from "@persistent-connection/core/Connector"
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import type { Options, TcpAddress, TcpConnection } from "../TcpConnector.js"
 import type { TcpError } from "../TcpError.js"
 import { describe } from "./describe.js"
-import { boolean, bytes, duration, keepAliveSeconds, record } from "./options.js"
+import * as option from "./options.js"
 import { invalid, parse, type Target } from "./tcpAddress.js"
 import { Connection, type Settings } from "./tcpConnection.js"
 
@@ -14,18 +15,15 @@ import { Connection, type Settings } from "./tcpConnection.js"
 export { TypeId } from "./tcpConnection.js"
 
 /** @internal */
-export const make = (options: Options = {}): Connector.Connector<TcpAddress, TcpConnection, TcpError> => {
-  record("options", options)
-  const keepAlive = keepAliveSeconds(options.keepAlive)
+export const make = (options?: Options): Connector.Connector<TcpAddress, TcpConnection, TcpError> => {
+  const { keepAlive, noDelay = true, ...rest } = option.read(options, readers)
   const settings: Settings = {
-    connectTimeout: duration("connectTimeout", options.connectTimeout, "10 seconds"),
-    sendTimeout: duration("sendTimeout", options.sendTimeout, "30 seconds"),
-    closeTimeout: duration("closeTimeout", options.closeTimeout, "2 seconds"),
-    receiveHighWaterMark: bytes("receiveHighWaterMark", options.receiveHighWaterMark, 256 * 1024),
-    receiveLimit: bytes("receiveLimit", options.receiveLimit, 64 * 1024 * 1024),
+    ...rest,
+    receiveHighWaterMark: rest.receiveHighWaterMark ?? 256 * 1024,
+    receiveLimit: rest.receiveLimit ?? 64 * 1024 * 1024,
     socket: {
       allowHalfOpen: false,
-      noDelay: boolean("noDelay", options.noDelay, true),
+      noDelay,
       keepAlive: keepAlive !== undefined,
       keepAliveInitialDelay: (keepAlive ?? 0) * 1000
     }
@@ -37,6 +35,32 @@ export const make = (options: Options = {}): Connector.Connector<TcpAddress, Tcp
     terminate: (connection) => Effect.suspend(() => own(connection).terminate),
     close: (connection) => connection.close
   })
+}
+
+/** As many seconds as Node, which rounds down and takes 0 for the system's own time, and Linux take. */
+const isKeepAlive = (time: Duration.Duration): boolean =>
+  !Duration.isFinite(time) || Duration.between(time, { minimum: "1 seconds", maximum: "32767 seconds" })
+
+const inRange = option.value(
+  "a duration from 1 second to 32767 seconds, infinite or false",
+  (input) => isKeepAlive(option.duration("keepAlive", input))
+)
+
+/** After how many whole seconds the system is to keep a connection alive; undefined for never. */
+const keepAliveSeconds: option.Reader<number | undefined> = (name, input = "1 minute") => {
+  if (input === false) return undefined
+  const time = option.duration(name, inRange(name, input))
+  return Duration.isFinite(time) ? Math.ceil(Duration.toSeconds(time)) : undefined
+}
+
+const readers = {
+  connectTimeout: option.withDefault(option.duration, "10 seconds"),
+  sendTimeout: option.withDefault(option.duration, "30 seconds"),
+  closeTimeout: option.withDefault(option.duration, "2 seconds"),
+  receiveHighWaterMark: option.optional(option.bytes),
+  receiveLimit: option.optional(option.bytes),
+  noDelay: option.optional(option.boolean),
+  keepAlive: keepAliveSeconds
 }
 
 const own = (connection: TcpConnection): Connection => {

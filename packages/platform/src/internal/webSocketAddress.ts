@@ -20,6 +20,16 @@ export interface Target {
  * @internal
  */
 export const parse = (address: WebSocketAddress): Either.Either<Target, WebSocketError> => {
+  try {
+    return read(address)
+  } catch {
+    return Either.left(
+      new WebSocketError({ url: notUrl, reason: { _tag: "InvalidAddress", description: "it cannot be read" } })
+    )
+  }
+}
+
+const read = (address: WebSocketAddress): Either.Either<Target, WebSocketError> => {
   const { protocols, url: given } = Predicate.hasProperty(address, "url")
     ? address
     : { url: address, protocols: undefined }

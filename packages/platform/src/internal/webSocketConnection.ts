@@ -77,7 +77,7 @@ const events = ["open", "message", "error", "close"] as const
 /**
  * One socket, from its construction on. Its listeners stay until its `close` event, which every socket ends with: what
  * dies late (an opening that was abandoned, a closing that timed out) still reports errors, and an error that
- * nobody listens to would end the process.
+ * has no listener would end the process.
  *
  * @internal
  */
@@ -93,7 +93,7 @@ export class Connection extends Inspectable.Class
   private closing: Closing | undefined
   private polling = false
   private pings = 0
-  // Has the socket gone, or is nobody to wait for it any more?
+  // Is the socket gone, or no longer to be waited for?
   private hasGone = false
   // The code with which this side began to close.
   private closedWith: number | undefined
@@ -223,7 +223,7 @@ export class Connection extends Inspectable.Class
   }
 
   obstacle(): WebSocketError | undefined {
-    // Where nobody tells when the server begins to close.
+    // Where no event says that the server begins to close.
     if (this.socket.readyState === CLOSING) this.beginClosing()
     return this.lifeline.whyEnded ?? (this.socket.readyState === OPEN ? undefined : this.error({ _tag: "Closing" }))
   }
@@ -240,7 +240,7 @@ export class Connection extends Inspectable.Class
     return this.error({ _tag: "SendTimeout", timeout: this.settings.sendTimeout })
   }
 
-  // No platform tells when its buffer has drained, so while somebody waits for that (only then) it is looked at, by one
+  // No platform has an event for a drained buffer. While a `send` waits for that, and only then, it is polled, by one
   // fiber for all who wait, and the more seldom the longer nothing moves.
   get onWaiting(): Effect.Effect<void> {
     return Effect.suspend(() => {
@@ -291,7 +291,7 @@ export class Connection extends Inspectable.Class
     const error = errorOf(event)
     if (error === undefined) return
     const cause = harmless(error)
-    if (!this.lifeline.wasOpen) return this.fail({ _tag: "OpenFailed", ...statusOf(error), cause })
+    if (!this.lifeline.wasOpen) return this.failToOpen({ ...statusOf(error), cause })
     this.fail({ _tag: "Failed", cause })
     // Until the socket has gone, messages that had been received may still come.
     this.beginClosing()
@@ -305,6 +305,11 @@ export class Connection extends Inspectable.Class
     })
   }
 
+  /** What a server said that refused says more than anything that follows. */
+  private failToOpen(parts: { readonly status?: number; readonly cause?: unknown }): void {
+    this.fail(this.refusal === undefined ? { _tag: "OpenFailed", ...parts } : this.refused(this.refusal))
+  }
+
   private refused(reader: RefusalReader): WebSocketErrorReason {
     const { refusal } = reader
     return { _tag: "OpenFailed", ...refusal, cause: `the server answered with status ${refusal.status}` }
@@ -314,7 +319,7 @@ export class Connection extends Inspectable.Class
     for (const event of events) this.socket.removeEventListener(event, this)
     this.emitter?.off("unexpected-response", this.onRefusedUpgrade)
     const closed = { code, reason, wasClean }
-    if (!this.lifeline.wasOpen) this.fail(this.refusal ? this.refused(this.refusal) : { _tag: "OpenFailed" })
+    if (!this.lifeline.wasOpen) this.failToOpen({})
     else if (this.isOwn(closed)) this.end(Exit.succeed(closed), { _tag: "Closed", ...closed })
     else this.fail({ _tag: "Closed", ...closed })
     this.gone()
@@ -369,7 +374,7 @@ export class Connection extends Inspectable.Class
 
   private destroy(): void {
     if (isTerminable(this.socket)) return this.socket.terminate()
-    // Its close event may be long in coming, and nobody waits for it.
+    // Its close event may be long in coming, and is not waited for.
     if (this.socket.readyState !== CONNECTING) this.gone()
     this.socket.close()
   }
@@ -406,6 +411,7 @@ export class Connection extends Inspectable.Class
       try {
         socket.ping(data)
       } catch (cause) {
+        socket.off("pong", onPong)
         resume(Exit.fail(this.error({ _tag: "SendFailed", cause })))
       }
       return Effect.sync(() => socket.off("pong", onPong))

@@ -3,10 +3,11 @@ import * as Connector from "@persistent-connection/core/Connector"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import type { Options, PingOptions, WebSocketAddress, WebSocketConnection, WsSocket } from "../WebSocketConnector.js"
 import type { WebSocketError } from "../WebSocketError.js"
-import { bytes, count, duration, functionLike, positive, record } from "./options.js"
+import * as option from "./options.js"
 import { parse, refused, type Target } from "./webSocketAddress.js"
 import { Connection, makePinger, type Pinger, type Settings } from "./webSocketConnection.js"
 
@@ -15,17 +16,15 @@ export { TypeId } from "./webSocketConnection.js"
 
 /** @internal */
 export const make = (
-  options: Options = {}
+  options?: Options
 ): Connector.Connector<WebSocketAddress, WebSocketConnection, WebSocketError, Socket.WebSocketConstructor> => {
-  record("options", options)
+  const { ping, ...rest } = option.read(options, readers)
   const settings: Settings = {
-    connectTimeout: duration("connectTimeout", options.connectTimeout, "10 seconds"),
-    sendTimeout: duration("sendTimeout", options.sendTimeout, "30 seconds"),
-    closeTimeout: duration("closeTimeout", options.closeTimeout, "2 seconds"),
-    sendHighWaterMark: bytes("sendHighWaterMark", options.sendHighWaterMark, 1024 * 1024),
-    receiveHighWaterMark: bytes("receiveHighWaterMark", options.receiveHighWaterMark, 1024 * 1024),
-    receiveLimit: bytes("receiveLimit", options.receiveLimit, 64 * 1024 * 1024),
-    pinger: pingerOf(options.ping)
+    ...rest,
+    sendHighWaterMark: rest.sendHighWaterMark ?? 1024 * 1024,
+    receiveHighWaterMark: rest.receiveHighWaterMark ?? 1024 * 1024,
+    receiveLimit: rest.receiveLimit ?? 64 * 1024 * 1024,
+    pinger: ping
   }
   return Connector.make({
     connect: (address: WebSocketAddress, { serverName }) => connect(address, serverName, settings),
@@ -37,14 +36,26 @@ export const make = (
   })
 }
 
-const pingerOf = (input: PingOptions | false = {}): Pinger | undefined => {
+const pingReaders = {
+  interval: option.withDefault(option.positive, "7 seconds"),
+  timeout: option.withDefault(option.positive, "3 seconds"),
+  missedProbes: option.optional(option.count)
+}
+
+const pingerOf: option.Reader<Pinger | undefined> = (name, input) => {
   if (input === false) return undefined
-  record("ping", input)
-  return makePinger({
-    interval: positive("ping.interval", input.interval, "7 seconds"),
-    timeout: positive("ping.timeout", input.timeout, "3 seconds"),
-    missedProbes: count("ping.missedProbes", input.missedProbes, 2)
-  })
+  const { missedProbes = 2, ...times } = option.read(input as PingOptions | undefined, pingReaders, name)
+  return makePinger({ ...times, missedProbes })
+}
+
+const readers = {
+  connectTimeout: option.withDefault(option.duration, "10 seconds"),
+  sendTimeout: option.withDefault(option.duration, "30 seconds"),
+  closeTimeout: option.withDefault(option.duration, "2 seconds"),
+  sendHighWaterMark: option.optional(option.bytes),
+  receiveHighWaterMark: option.optional(option.bytes),
+  receiveLimit: option.optional(option.bytes),
+  ping: pingerOf
 }
 
 const own = (connection: WebSocketConnection): Connection => {
@@ -82,8 +93,8 @@ export const layerWs = <Options extends object>(
   WebSocket: new(url: string, protocols?: string | Array<string>, options?: Options) => WsSocket,
   options?: Options
 ): Layer.Layer<Socket.WebSocketConstructor> => {
-  functionLike("WebSocket", WebSocket)
-  if (options !== undefined) record("options", options)
+  option.func("WebSocket", WebSocket)
+  option.optional(option.kind("an object", Predicate.isRecord))("options", options)
   return Layer.succeed(
     Socket.WebSocketConstructor,
     // `ws` has all that anybody uses of a WebSocket, if not all that the standard asks for.

@@ -1,7 +1,7 @@
 /**
- * WebSockets for tests, without a network: the test says what the server does with each attempt, talks and listens as
- * the server, closes, drops and goes silent. It knows no test framework, and time is that of the `Clock`, so it works
- * under `TestClock` as it does with real time.
+ * WebSockets for tests, without a network: the test plays the server. It answers each attempt, sends, receives, closes,
+ * drops connections and falls silent. It needs no test framework. Time is that of the `Clock`, so it works under
+ * `TestClock` as well as in real time.
  *
  * @example
  * ```ts
@@ -13,7 +13,7 @@
  * import * as Stream from "effect/Stream"
  * import * as TestClock from "effect/TestClock"
  *
- * // To be run as a test: the first attempt is refused; on the second one the server greets whoever says hello.
+ * // To be run as a test: the first attempt is refused; on the second one the server answers a hello.
  * export const test = Effect.gen(function*() {
  *   const server = yield* TestWebSocket.make({ script: [TestWebSocket.refuse(503)] })
  *   const feed = yield* PersistentConnection.make({
@@ -73,7 +73,7 @@ export interface Attempt {
 }
 
 /**
- * One connection, as the server has it.
+ * One connection, seen from the server.
  *
  * @since 0.1.0
  * @category models
@@ -82,7 +82,7 @@ export interface Peer {
   readonly url: string
   readonly protocols: ReadonlyArray<string>
 
-  /** The next message of the client that has not been taken yet; waits for it. */
+  /** Takes the next message of the client, and waits for it if necessary. */
   readonly take: Effect.Effect<string | Uint8Array>
 
   /** All messages that the client has sent so far. */
@@ -91,42 +91,45 @@ export interface Peer {
   /** Sends messages. They are lost if the connection is not open any more. */
   readonly send: (...messages: ReadonlyArray<string | Uint8Array>) => Effect.Effect<void>
 
-  /** Closes the connection: without a code if none is given, which the client sees as 1005. */
+  /** Closes the connection. Without a code the client sees 1005. */
   readonly close: (code?: number, reason?: string) => Effect.Effect<void>
 
   /** Breaks the connection, without a close frame: the client sees 1006. */
   readonly drop: Effect.Effect<void>
 
   /**
-   * From now on the server answers nothing, neither pings nor a close, and sends nothing, but the connection looks
-   * open: it is half-open. `drop` still breaks it.
+   * Makes the connection half-open: it looks open, but the server sends nothing and answers neither pings nor a close.
+   * `drop` still breaks it.
    */
   readonly fallSilent: Effect.Effect<void>
 
-  /** Waits until the client has closed the connection, and gives the code and the text; 1006 if it did not say any. */
+  /**
+   * Waits until the client has closed the connection, and gives the code and the text: 1005 for a close without a code,
+   * 1006 if the client broke the connection.
+   */
   readonly closedByClient: Effect.Effect<{ readonly code: number; readonly reason: string }>
 }
 
 /**
- * A server and all that a test does to it. It answers every URL.
+ * A server with its controls for a test. It answers every URL.
  *
  * @since 0.1.0
  * @category models
  */
 export interface TestWebSocket {
-  /** What a `WebSocketConnector` is to make its sockets with. */
+  /** The `WebSocketConstructor` for a `WebSocketConnector`. */
   readonly layer: Layer.Layer<Socket.WebSocketConstructor>
 
-  /** The next attempts are answered like this, one after the other; those after them by the rest of the script. */
+  /** Sets the answers of the next attempts, in this order. Later attempts go on with the script. */
   readonly onNextAttempt: (...answers: ReadonlyArray<Answer>) => Effect.Effect<void>
 
-  /** From now on every attempt is answered like this. Replaces the rest of the script. */
+  /** Sets the answer of every attempt from now on. Replaces the rest of the script. */
   readonly always: (answer: Answer) => Effect.Effect<void>
 
   /** The attempts made so far. */
   readonly attempts: Effect.Effect<ReadonlyArray<Attempt>>
 
-  /** The next connection that has not been taken yet, in the order in which they opened; waits for it. */
+  /** Takes the next connection, in the order in which they opened, and waits for it if necessary. */
   readonly accepted: Effect.Effect<Peer>
 }
 
@@ -135,11 +138,11 @@ export interface TestWebSocket {
  * @category models
  */
 export interface Options {
-  /** How the first attempts are answered; those after them are accepted. */
+  /** The answers of the first attempts; later attempts are accepted. */
   readonly script?: ReadonlyArray<Answer> | undefined
   /**
-   * Which platform the client's sockets are like: `ws`, which can ping, hold the server back, be destroyed, and tells
-   * why a server refused; or a browser, which can do none of that. Default: `"ws"`.
+   * The platform that the client's sockets simulate: `ws`, which has ping, backpressure and destroy, and reports why a
+   * server refused; or a browser, which has none of these. Default: `"ws"`.
    */
   readonly platform?: "ws" | "browser" | undefined
 }
@@ -161,7 +164,7 @@ export const accept: (
 ) => Answer = internal.accept
 
 /**
- * The server refuses the upgrade with an HTTP status, and perhaps headers, such as `retry-after`, and a body.
+ * The server refuses the upgrade with an HTTP status, optional headers such as `retry-after`, and an optional body.
  *
  * @since 0.1.0
  * @category answers
@@ -187,7 +190,7 @@ export const fail: (
 ) => Answer = internal.fail
 
 /**
- * The server accepts the TCP connection, and never answers.
+ * The server accepts the TCP connection but never answers.
  *
  * @since 0.1.0
  * @category answers

@@ -55,6 +55,11 @@ export class Line {
   isClosed = false
   isOver = false
   private isBroken = false
+  private hasEnded = () => {}
+  /** When the server has noticed the end. */
+  readonly ended = new Promise<void>((resolve) => {
+    this.hasEnded = resolve
+  })
   /** What the client says. */
   onText: (text: string) => void = () => {}
   /** The port of the client. */
@@ -93,6 +98,7 @@ export class Line {
   closedByClient(): void {
     this.isOver = true
     this.isClosed = !this.isBroken
+    this.hasEnded()
   }
 
   /** Ends it with RST; or as the end of the process does: what the system has not been given is gone. */

@@ -8,6 +8,7 @@ import * as Https from "node:https"
 import * as Net from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import type { Duplex } from "node:stream"
 import { type WebSocket, WebSocketServer } from "ws"
 
 /** Lets everything that is due happen. */
@@ -94,6 +95,7 @@ export const webSocketServer = (
     readonly handleProtocols?: (offered: Set<string>) => string | false
     /** The response, head and body, with which the upgrade is refused; it is not ended by the server. */
     readonly refuseWith?: string
+    readonly onRefused?: (socket: Duplex) => void
     readonly tls?: { readonly key: string; readonly cert: string }
     readonly onRequest?: (request: Http.IncomingMessage) => void
     readonly perMessageDeflate?: boolean
@@ -114,6 +116,7 @@ export const webSocketServer = (
         socket.on("error", () => {})
         socket.on("end", () => socket.destroy())
         socket.resume().write(`HTTP/1.1 ${options.refuseWith}`)
+        options.onRefused?.(socket)
         return
       }
       webSockets.handleUpgrade(request, socket, head, (webSocket) => {

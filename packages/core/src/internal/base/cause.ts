@@ -7,7 +7,7 @@ import * as Predicate from "effect/Predicate"
 import { renderCause, summary } from "./render.js"
 
 /**
- * Do two causes say the same (C5, D12)? They do if a person who reads their texts sees no difference.
+ * Do two causes say the same (C5, D12)? They do if their texts look the same to a person.
  *
  * @internal
  */
@@ -15,8 +15,8 @@ export const equalCause: Equivalence.Equivalence<Cause.Cause<unknown>> = (self, 
   self === that || renderCause(self) === renderCause(that)
 
 /**
- * The same, but for typed failures the given equivalence decides; if it throws, they differ. Defects are compared by
- * their texts.
+ * As `equalCause`, but compares typed failures with the given equivalence; if that throws, they differ. Defects are
+ * compared by their texts.
  *
  * @internal
  */
@@ -38,8 +38,8 @@ const defectsOf = (cause: Cause.Cause<unknown>): Cause.Cause<never> =>
   Option.getOrElse(Cause.keepDefects(cause), () => Cause.empty)
 
 /**
- * Has a connection that ended like this been closed in the regular way, with a code or a reason that say so (D13)? Every
- * error has to say it, by a field `isRegularEnd` that is true. An end without any error says nothing.
+ * Is this the cause of a regular close (D13)? Every error must have a field `isRegularEnd` that is true. An empty cause
+ * does not count.
  *
  * @internal
  */
@@ -62,8 +62,8 @@ export const describeEnd = (cause: Cause.Cause<unknown>): string => {
 }
 
 /**
- * User code that interrupts itself has failed like any other. Handing its cause on as it is would make whoever gets it
- * look interrupted too.
+ * Turns an interruption into a defect: user code that interrupts itself has failed. Passed on unchanged, its cause
+ * would make the fiber that gets it look interrupted too.
  *
  * @internal
  */

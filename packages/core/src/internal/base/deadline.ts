@@ -7,7 +7,7 @@ import { Signal } from "./signal.js"
 import { millisUntil, now, sleepUntil } from "./time.js"
 
 /**
- * A time limit that can be paused (D9): it runs during `timed` effects, except while they run an `untimed` one.
+ * A time limit that can be paused (D9). It runs during `timed` effects, except while they run an `untimed` one.
  *
  * @internal
  */

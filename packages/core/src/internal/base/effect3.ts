@@ -1,6 +1,6 @@
 /**
- * Everything in which effect 3 differs from effect 4: `FiberRef`s and how they are joined, runtime flags, and the log of
- * failed fibers. Nothing of this is used anywhere else.
+ * All code that depends on the differences between effect 3 and effect 4: `FiberRef`s and how they are joined, runtime
+ * flags, and the log of failed fibers. No other module uses these.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -26,17 +26,17 @@ export type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 export const interrupt = (fiber: AnyFiber): void => fiber.unsafeInterruptAsFork(FiberId.none)
 
 /**
- * Suppresses Effect's log of an unhandled failure, for an effect that is the whole of a fiber whose exit somebody reads:
- * that log would show the raw error.
+ * Suppresses Effect's log of an unhandled failure, which would show the raw error. For an effect that is a whole fiber,
+ * and whose exit is read.
  *
  * @internal
  */
 export const withoutFailureLog = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  // Set at the end, and only after a failure: a fiber that joins this one must not inherit it.
+  // Set only at the end, after a failure, so that a fiber that joins this one does not inherit it.
   Effect.onError(effect, () => FiberRef.set(FiberRef.unhandledErrorLogLevel, Option.none()))
 
 /**
- * A value that every fiber inherits from the one that forks it, and that no fiber gets by joining another one.
+ * A value that a fiber inherits from the fiber that forks it, but not by joining a fiber.
  *
  * @internal
  */
@@ -57,7 +57,7 @@ export const makeMark = <A>(initial: A): Mark<A> => {
 }
 
 /**
- * Gives a mark to an effect, and to what it forks.
+ * Gives a mark to an effect and to the fibers that it forks.
  *
  * @internal
  */
@@ -68,9 +68,9 @@ export const withMark = <A, E, R, M>(
 ): Effect.Effect<A, E, R> => Effect.locallyWith(effect, mark.ref, f)
 
 /**
- * The runtime of this fiber, for fibers that live on their own: they can be interrupted even if this fiber cannot, as
- * where a layer is built; their spans have no parent, which would have ended; and they do not run inside `runSync`, which
- * would not return before they all wait.
+ * The runtime of this fiber, for independent fibers. They can be interrupted even if this fiber cannot (while a layer
+ * is built). Their spans have no parent, which would have ended. They do not use the scheduler of `runSync`, which
+ * would not return before all of them wait.
  *
  * @internal
  */
@@ -87,7 +87,7 @@ export const ownRuntime = <R>(): Effect.Effect<Runtime.Runtime<R>, never, R> =>
 const isSync = (scheduler: Scheduler.Scheduler): boolean => scheduler instanceof Scheduler.SyncScheduler
 
 /**
- * Forks an effect with the scheduler of this fiber, and nothing else of it: a runtime holds kilobytes.
+ * Forks an effect with only the scheduler of this fiber, because a runtime holds kilobytes.
  *
  * @internal
  */
@@ -100,8 +100,8 @@ export const bareFork: Effect.Effect<<A, E>(effect: Effect.Effect<A, E>) => Fibe
 )
 
 /**
- * Forks an effect with a runtime and a mark: `immediate` runs it up to its first suspension before this returns, otherwise
- * it starts in a turn of its own.
+ * Forks an effect with a runtime and a mark. With `immediate` it runs up to its first suspension before this returns;
+ * otherwise it starts in a separate turn.
  *
  * @internal
  */
@@ -118,7 +118,26 @@ export const fork = <A, E, R, M>(
   })
 
 /**
- * The fiber that runs an operation, which is in an uninterruptible region, and what it was before.
+ * Runs an effect before this returns, up to the first wait for another fiber; the rest runs later. A plain fork stops
+ * at the first callback, even one that is called at once.
+ *
+ * @internal
+ */
+export const runNow = (runtime: Runtime.Runtime<never>, effect: Effect.Effect<void>): void => {
+  const own = FiberRefs.getOrDefault(runtime.fiberRefs, FiberRef.currentScheduler)
+  const now: Array<() => void> = []
+  let isNow = true
+  const scheduler = Scheduler.make((task, priority, fiber) => {
+    if (isNow) now.push(task)
+    else own.scheduleTask(task, priority, fiber)
+  })
+  Runtime.runFork(runtime, effect, { scheduler })
+  for (let task = now.shift(); task !== undefined; task = now.shift()) task()
+  isNow = false
+}
+
+/**
+ * The fiber that runs an operation in an uninterruptible region, and `restore` for the region before.
  *
  * @internal
  */
@@ -129,7 +148,7 @@ export interface Caller {
 }
 
 /**
- * Runs an operation in an uninterruptible region of its caller. Not to be nested: `restore` restores the outer region.
+ * Runs an operation in an uninterruptible region of its caller. Do not nest it: `restore` restores the outer region.
  *
  * @internal
  */
@@ -141,19 +160,19 @@ export const asCaller = <A, E, R>(f: (caller: Caller) => Effect.Effect<A, E, R>)
   )
 
 /**
- * A fiber that stands in for its caller: it has the caller's context and `FiberRef`s, and can be interrupted by itself.
+ * A fiber that runs on behalf of its caller: with the caller's context and `FiberRef`s, but interruptible by itself.
  *
  * @internal
  */
 export interface Delegate<A, E> {
   readonly fiber: Fiber.RuntimeFiber<Exit.Exit<A, E>>
-  /** Brings the changes of its `FiberRef`s back to the caller, as joining a fiber does. */
+  /** Copies the changes of its `FiberRef`s to the caller, as joining a fiber does. */
   readonly inherit: Effect.Effect<void>
 }
 
 /**
- * Forks an effect with the caller's context and `FiberRef`s. It runs up to its first suspension before this returns. Its
- * failure is returned as an `Exit`: Effect logs the cause of any fiber that fails.
+ * Forks an effect with the caller's context and `FiberRef`s. It runs up to its first suspension before this returns.
+ * Its failure is returned as an `Exit`: Effect logs the cause of any fiber that fails.
  *
  * @internal
  */
@@ -177,7 +196,7 @@ export const forkAsCaller = <A, E, R, M>(
   )
   return {
     fiber: delegate,
-    // In most cases nothing has changed, and to inherit nothing takes as long as all the rest.
+    // Mostly nothing has changed, and even then inheriting takes as long as all the rest.
     inherit: Effect.suspend(() => hasChanged(delegate, initial, runtimeFlags) ? delegate.inheritAll : Effect.void)
   }
 }
@@ -192,7 +211,7 @@ const hasChanged = (
   for (const [ref, [[, value]]] of now) {
     if (ref !== FiberRef.currentRuntimeFlags && value !== locals.get(ref)?.[0][1]) return true
   }
-  // A fiber that has ended is winding down.
+  // A fiber that has ended has the flag `WindDown`, which does not count.
   const flags = RuntimeFlags.disable(fiber.getFiberRef(FiberRef.currentRuntimeFlags), RuntimeFlags.WindDown)
   return flags !== runtimeFlags
 }

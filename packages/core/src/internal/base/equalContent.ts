@@ -1,9 +1,9 @@
 import * as Equal from "effect/Equal"
 
 /**
- * Equality of addresses (C4): `Equal` where a value defines it, dates and URLs by their value, and otherwise the same
- * class with the same own properties or, of a `Map` or a `Set`, the same entries in the same order. Never throws: what
- * cannot be read, or does not show its content, is different.
+ * Equality of addresses (C4): by `Equal` if a value defines it; dates and URLs by their value; otherwise by class and
+ * own properties, or, for a `Map` or `Set`, by the entries in their order. Never throws: values that cannot be read, or
+ * do not show their content, are different.
  *
  * (`Equal.equals` of effect 4 does this by itself.)
  *
@@ -21,7 +21,7 @@ const isSame = (self: unknown, that: unknown, compared: Map<object, object>): bo
   if (Object.is(self, that) || Equal.equals(self, that)) return true
   if (typeof self !== "object" || typeof that !== "object" || self === null || that === null) return false
   if (Object.getPrototypeOf(self) !== Object.getPrototypeOf(that) || Equal.isEqual(self)) return false
-  // Of a value that contains itself, or the same thing many times.
+  // For a value that contains itself, or the same value many times.
   if (compared.get(self) === that) return true
   compared.set(self, that)
   if ((self instanceof Map && that instanceof Map) || (self instanceof Set && that instanceof Set)) {

@@ -17,10 +17,11 @@ interface Subscriber<in A> {
 }
 
 /**
- * Broadcasts values to any number of subscribers, and first of all the most recent one (E2). It never waits for them.
+ * Broadcasts values to any number of subscribers. A new subscriber first gets the most recent value (E2). It never
+ * waits for subscribers.
  *
- * It is not a `PubSub`: with `replay`, that of effect 3 keeps every value since its oldest subscription, and its shutdown
- * drops what has not been delivered.
+ * It is not a `PubSub`: in effect 3, a `PubSub` with `replay` keeps every value since its oldest subscription, and its
+ * shutdown drops undelivered values.
  *
  * @internal
  */
@@ -34,7 +35,7 @@ export class EventBus<in out A> {
     this.subscribers?.forEach((subscriber) => subscriber.offer(value))
   }
 
-  /** Ends the streams, after the values that they have not delivered yet. */
+  /** Ends the streams after they have delivered their remaining values. */
   end(): void {
     this.isEnded = true
     this.subscribers?.forEach((subscriber) => subscriber.end?.())
@@ -42,8 +43,9 @@ export class EventBus<in out A> {
 
   get subscribe(): Effect.Effect<Queue.Dequeue<A>, never, Scope.Scope> {
     return Effect.acquireRelease(Queue.sliding<A>(capacity), Queue.shutdown).pipe(
-      // A sliding queue never makes the publisher wait.
-      Effect.tap((queue) => this.register({ offer: (value) => Effect.runSync(Queue.offer(queue, value)) }))
+      // A sliding queue never makes the publisher wait. A queue that its owner has shut down interrupts the fiber that
+      // offers.
+      Effect.tap((queue) => this.register({ offer: (value) => Effect.runSyncExit(Queue.offer(queue, value)) }))
     )
   }
 

@@ -2,8 +2,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 
 /**
- * A fair semaphore: a released permit passes to the longest waiter, in O(1). An `Effect.Semaphore` wakes up all waiters each
- * time: with 10,000 of them that takes minutes.
+ * A fair semaphore: a released permit passes to the fiber that has waited longest, in O(1). An `Effect.Semaphore` wakes
+ * all waiting fibers each time, which takes minutes with 10,000 of them.
  *
  * @internal
  */
@@ -19,7 +19,7 @@ export class FairSemaphore {
     effect: Effect.Effect<A, E, R>
   ): Effect.Effect<A, E, R> {
     return Effect.uninterruptibleMask((restore) => {
-      // Set in the turn in which the permit passes, so that an interruption right after that loses no permit.
+      // Set in the turn in which the permit passes, so that an interruption right after it loses no permit.
       let hasPermit = false
       const turn = Effect.async<void>((resume) => {
         const enter = () => {

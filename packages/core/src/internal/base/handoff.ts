@@ -6,11 +6,11 @@ import * as Exit from "effect/Exit"
 type Resume = (effect: Effect.Effect<void>) => void
 
 /**
- * A buffer between one producer and one consumer. The producer waits for room *before* it pulls, so that an interruption
+ * A buffer between one producer and one consumer. The producer waits for room *before* it pulls, so an interruption
  * never loses a chunk. It is at most two chunks ahead of the consumer.
  *
- * A `Mailbox` does the same at twice the cost: here a chunk stays a chunk, and neither side waits by means of a `Deferred`.
- * A wait that is interrupted leaves a callback behind, which then does nothing.
+ * A `Mailbox` does the same at twice the cost: here a chunk stays a chunk, and no side waits on a `Deferred`. An
+ * interrupted wait leaves a callback behind, which does nothing.
  *
  * @internal
  */
@@ -25,7 +25,7 @@ export class Handoff<in out A, in out E> {
    */
   constructor(private readonly capacity = Infinity, private readonly onWait: () => void = () => {}) {}
 
-  /** The consumer has taken everything, and waits for more. */
+  /** Does the consumer wait for more? Then it has taken everything. */
   get isAwaited(): boolean {
     return this.consumer !== undefined
   }
@@ -38,7 +38,7 @@ export class Handoff<in out A, in out E> {
     return this.resumeConsumer()
   }
 
-  /** Ends the stream, after the elements that have been given. Only the first end counts. */
+  /** Ends the stream after the elements given so far. Only the first end counts. */
   finish(exit: Exit.Exit<void, E>): void {
     this.end ??= exit
     this.resumeConsumer()
@@ -51,13 +51,13 @@ export class Handoff<in out A, in out E> {
   })
 
   private readonly more = Channel.fromEffect(Effect.async<void>((resume) => {
-    // A pull that was interrupted begins here when it is pulled again.
+    // After an interrupted pull, the next pull begins here.
     if (!this.isEmpty || this.end !== undefined) return resume(Exit.void)
     this.consumer = resume
     this.onWait()
   }))
 
-  /** What the consumer pulls from; there is one consumer. */
+  /** The channel that the consumer pulls from. There must be only one consumer. */
   readonly channel: Channel.Channel<Chunk.Chunk<A>, unknown, E> = Channel.suspend(() => this.take())
 
   private take(): Channel.Channel<Chunk.Chunk<A>, unknown, E> {

@@ -1,47 +1,86 @@
-import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
-import * as Inspectable from "effect/Inspectable"
+import { constFalse, constTrue } from "effect/Function"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 
 /**
- * Throws an `IllegalArgumentException` that names the option, unless it makes sense.
+ * Reads an option: returns its value, or throws an `IllegalArgumentException` that names the option.
  *
  * @internal
  */
-export const check = (makesSense: boolean, option: string, expected: string, value: unknown): void => {
-  if (!makesSense) throw new Cause.IllegalArgumentException(`${option} must be ${expected}, but is ${show(value)}`)
-}
+export type Reader<A> = (option: string, input: unknown) => A
 
 /**
- * As `check`, for what is too large to be shown, or may hold secrets.
+ * A reader that returns an option unchanged.
  *
  * @internal
  */
-export const checkKind = (makesSense: boolean, option: string, expected: string, value: unknown): void => {
-  const kind = value === null ? "null" : typeof value
-  if (!makesSense) throw new Cause.IllegalArgumentException(`${option} must be ${expected}, but is of type ${kind}`)
+export type Guard = <A>(option: string, input: A) => A
+
+const refuse = (option: string, expected: string, actual: string): never => {
+  throw new Cause.IllegalArgumentException(`${option} must be ${expected}, but is ${actual}`)
 }
 
-const show = (value: unknown): string => {
-  if (typeof value === "string") return JSON.stringify(value)
-  // `JSON.stringify` would show what is not a finite number as null, and throw at a bigint.
-  if (Array.isArray(value)) return `[${value.map(show).join(", ")}]`
-  return Inspectable.toStringUnknown(value, 0)
+/** Reads from a value that may be an object whose getters throw. */
+const attempt = <A>(read: () => A, otherwise: () => A): A => {
+  try {
+    return read()
+  } catch {
+    return otherwise()
+  }
+}
+
+const guard =
+  (expected: string, test: Predicate.Predicate<unknown>, show: (input: unknown) => string): Guard => (option, input) =>
+    attempt(() => test(input), constFalse) ? input : refuse(option, expected, show(input))
+
+const typeOf = (input: unknown): string =>
+  `of type ${input === null ? "null" : attempt(() => Array.isArray(input), constFalse) ? "array" : typeof input}`
+
+/** A long text or a URL may hold a secret: the caller may have confused two options. */
+const show = (input: unknown): string => {
+  if (Predicate.isObject(input) || Predicate.isSymbol(input) || !/^[^/@:=?]{0,25}$/.test(String(input))) {
+    return typeOf(input)
+  }
+  return Predicate.isString(input) ? JSON.stringify(input) : String(input)
 }
 
 /**
- * A duration of 0 or more, which may be infinite.
+ * A number, a text or the like, which the message shows if it can hold no secret.
  *
  * @internal
  */
-export const duration = (option: string, input: Duration.DurationInput): Duration.Duration => {
-  const decoded = isNegative(input) ? Option.none() : Duration.decodeUnknown(input)
-  check(Option.isSome(decoded), option, "a duration of 0 or more", input)
-  return Option.getOrThrow(decoded)
+export const value = (expected: string, test: Predicate.Predicate<unknown>): Guard => guard(expected, test, show)
+
+/**
+ * A function or an object. The message shows its type only.
+ *
+ * @internal
+ */
+export const kind = (expected: string, test: Predicate.Predicate<unknown>): Guard => guard(expected, test, typeOf)
+
+/**
+ * An option that may be left out.
+ *
+ * @internal
+ */
+export const optional = (guard: Guard): Guard => (option, input) => input === undefined ? input : guard(option, input)
+
+/**
+ * An option that may be left out, with its default, which is read once.
+ *
+ * @internal
+ */
+export const withDefault = <A>(reader: Reader<A>, otherwise: unknown): Reader<A> => {
+  const read = reader("default", otherwise)
+  return (option, input) => input === undefined ? read : reader(option, input)
 }
 
-/** Asked before decoding, which takes what is negative, or not a number, for 0. */
+const decode = (input: unknown): Option.Option<Duration.Duration> =>
+  isNegative(input) ? Option.none() : Duration.decodeUnknown(input)
+
+/** Checked before decoding, which would turn a negative or invalid number into 0. */
 const isNegative = (input: unknown): boolean => {
   if (typeof input === "number") return !(input >= 0)
   if (typeof input === "bigint") return input < 0n
@@ -49,44 +88,109 @@ const isNegative = (input: unknown): boolean => {
   return Array.isArray(input) && !(input[0] * 1e9 + input[1] >= 0)
 }
 
+const durationWhere = (expected: string, test: (millis: number) => boolean): Reader<Duration.Duration> => {
+  const right = value(expected, (input) => Option.exists(decode(input), (decoded) => test(Duration.toMillis(decoded))))
+  return (option, input) => Option.getOrThrow(decode(short(option, right(option, input))))
+}
+
+/** A longer time, added to the present moment, would lose the precision of 1 ms. */
+const isShort = (decoded: Duration.Duration): boolean =>
+  !Duration.isFinite(decoded) || Duration.toMillis(decoded) <= 9e15
+
+const short = value("infinite, or at most 285,000 years", (input) => Option.exists(decode(input), isShort))
+
+/**
+ * A duration of 0 or more, which may be infinite.
+ *
+ * @internal
+ */
+export const duration = durationWhere("a duration of 0 or more", constTrue)
+
 /**
  * A duration of more than 0, which may be infinite.
  *
  * @internal
  */
-export const positive = (option: string, input: Duration.DurationInput): Duration.Duration => {
-  const decoded = duration(option, input)
-  check(Duration.toMillis(decoded) > 0, option, "a duration of more than 0", input)
-  return decoded
-}
+export const positive = durationWhere("a duration of more than 0", (millis) => millis > 0)
 
 /**
- * A duration of 0 or more that is not infinite, in ms.
+ * A duration of 0 or more that is not infinite.
  *
  * @internal
  */
-export const finiteMillis = (option: string, input: Duration.DurationInput): number => {
-  const millis = Duration.toMillis(duration(option, input))
-  check(millis <= Number.MAX_SAFE_INTEGER, option, "a finite duration", input)
-  return millis
-}
+export const finite = durationWhere("a finite duration of 0 or more", (millis) => millis < Infinity)
+
+/** @internal */
+export const func = kind("a function", Predicate.isFunction)
+
+/** @internal */
+export const boolean = value("true or false", Predicate.isBoolean)
+
+const isCount = (input: unknown): boolean => Number.isSafeInteger(input) && Number(input) >= 1
+
+/** @internal */
+export const count = value("a whole number of 1 or more", isCount)
+
+/** @internal */
+export const limit = value("a whole number of 1 or more, or Infinity", (input) => input === Infinity || isCount(input))
 
 /**
- * A string with something in it.
+ * One of some texts or numbers.
  *
  * @internal
  */
-export const nonEmpty = (option: string, input: string): string => {
-  check(typeof input === "string" && input.trim() !== "", option, "a string that is not empty", input)
-  return input
-}
+export const oneOf = (...values: ReadonlyArray<unknown>): Guard =>
+  value(`one of ${values.map((value) => JSON.stringify(value)).join(", ")}`, (input) => values.includes(input))
+
+/** @internal */
+export const isPart = (input: unknown): boolean => Predicate.isNumber(input) && input >= 0 && input <= 1
+
+/** @internal */
+export const part = value("a number from 0 to 1", isPart)
 
 /**
- * An array with something in it, copied, so that nobody changes it later.
+ * A text that is not empty.
  *
  * @internal
  */
-export const nonEmptyArray = <A>(option: string, input: Arr.NonEmptyReadonlyArray<A>): Arr.NonEmptyReadonlyArray<A> => {
-  check(Array.isArray(input) && input.length > 0, option, "an array that is not empty", input)
-  return Arr.copy(input)
+export const nonEmpty = value("a string that is not empty", (input) => Predicate.isString(input) && input.trim() !== "")
+
+/**
+ * An array that is not empty.
+ *
+ * @internal
+ */
+export const nonEmptyArray = value("an array that is not empty", (input) => Array.isArray(input) && input.length > 0)
+
+/** A reader for each option. The type makes sure that none is forgotten. */
+type Readers<O> = { readonly [K in keyof O]-?: Reader<unknown> }
+
+type Read<O, R> = {
+  readonly [K in keyof O & keyof R]: R[K] extends Guard ? O[K] : R[K] extends Reader<infer A> ? A : never
+}
+
+const inGroup = (name: string, group: string | undefined): string => group === undefined ? name : `${group}.${name}`
+
+const isPlain = (input: object): boolean => [Object.prototype, null].includes(Object.getPrototypeOf(input))
+
+/**
+ * Reads options. Other members of the object are ignored.
+ *
+ * @internal
+ */
+export const read = <O extends object, R extends Readers<O>>(
+  options: O = Object.create(null),
+  readers: R,
+  group?: string
+): Read<O, R> => {
+  // An instance of a class, such as a date, a promise or an effect, must have at least one of the options.
+  const hasOptions = (input: unknown) =>
+    Predicate.isRecord(input) && (isPlain(input) || Object.keys(readers).some((option) => option in input))
+  kind("an object of options", hasOptions)(group ?? "options", options)
+  const values = Object.entries<Reader<unknown>>(readers).map(([name, reader]) => {
+    const option = inGroup(name, group)
+    const unreadable = () => refuse(option, "readable", "a getter that throws")
+    return [name, reader(option, attempt(() => Reflect.get(options, name), unreadable))]
+  })
+  return Object.fromEntries(values) as Read<O, R>
 }

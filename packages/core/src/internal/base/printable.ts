@@ -2,8 +2,8 @@ import * as Data from "effect/Data"
 import * as Inspectable from "effect/Inspectable"
 
 /**
- * The constructors of `Data.taggedEnum`, of values that are printed in another way: by `console.log`, JSON, `String` and
- * Effect's loggers.
+ * The constructors of `Data.taggedEnum`, with a different printed form in `console.log`, JSON, `String` and Effect's
+ * loggers.
  *
  * @internal
  */

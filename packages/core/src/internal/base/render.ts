@@ -1,5 +1,5 @@
 /**
- * The only place in which an error, a cause or an address becomes text: for people, logs, traces and comparisons.
+ * The only module that turns an error, a cause or an address into text, for people, logs, traces and comparisons.
  */
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
@@ -9,18 +9,18 @@ import { mapErrors } from "./mapErrors.js"
 import { hidden, hideSecrets, isSecretName } from "./secrets.js"
 
 const unreadable = "<unreadable>"
-/** Of objects in objects, and of causes behind causes. */
+/** The depth limit for nested objects, and for causes behind causes. */
 const maxDepth = 5
 const maxCauses = 20
 const maxLength = 500
 
 /**
- * What a cause says, in one line and in full: of each failure, and of each defect, which is called so, the message, or
- * without one the tag and the fields, and then the causes behind it. No stacks, no fiber, span or trace ids. Never
- * throws.
+ * The full text of a cause, in one line. For each failure and each defect it has the message, or else the tag and the
+ * fields, and then the causes behind it. Defects are marked. There are no stacks, and no fiber, span or trace ids.
+ * Never throws.
  *
- * Hidden are the user info, query and fragment of URLs, headers, bytes, `Redacted` values, and the value of whatever is
- * named like a secret (`password`, `token`, `authorization`, `cookie`, `apiKey` …), be it a field or `name=value` or
+ * It hides the user info, query and fragment of URLs, headers, bytes, `Redacted` values, and the value of every name
+ * that looks like a secret (`password`, `token`, `authorization`, `cookie`, `apiKey` …): a field, or `name=value` or
  * `name: value` in a text.
  *
  * @internal
@@ -35,22 +35,21 @@ export const renderCause = (cause: Cause.Cause<unknown>): string => {
 }
 
 /**
- * The same, cut to a length that suits a message.
+ * The text of a cause, shortened to fit a message.
  *
  * @internal
  */
 export const summary = (cause: Cause.Cause<unknown>): string => shorten(renderCause(cause))
 
 /**
- * An address, or any other value, in one line that suits a message. Hides the same. Never throws.
+ * The text of an address, or any other value, in one line that fits a message. Hides the same secrets. Never throws.
  *
  * @internal
  */
 export const render = (value: unknown): string => shorten(oneLine(textOfData(dataOf(value, []))))
 
 /**
- * A cause that loggers and tracers may hold: it has the same form, and its errors have the same names, but otherwise
- * they consist of their texts.
+ * A cause that loggers and tracers may hold: the same structure, with errors that have only their names and texts.
  *
  * @internal
  */
@@ -82,7 +81,7 @@ const readable = <A>(read: () => A, otherwise: A): A => {
 
 const renderError = (error: unknown): string => readable(() => oneLine(textOf(error, [])), unreadable)
 
-/** Many an error ends with the text of its cause: that is not repeated. */
+/** Many errors end with the text of their cause, which is not repeated. */
 const textOf = (error: unknown, path: ReadonlyArray<object>, before = ""): string => {
   if (typeof error !== "object" || error === null) return textOfData(dataOf(error, path))
   if (path.includes(error) || path.length >= maxCauses) return ""
@@ -108,7 +107,7 @@ const nameOf = (error: unknown): string | undefined => {
   return error instanceof Error ? error.name : undefined
 }
 
-/** An `AggregateError` has several. */
+/** An `AggregateError` has several causes. */
 const causesOf = (error: object): ReadonlyArray<unknown> => {
   const { cause, errors }: { readonly cause?: unknown; readonly errors?: unknown } = error
   const all = [cause, ...error instanceof Error && Array.isArray(errors) ? errors : []]
@@ -120,7 +119,7 @@ const causesOf = (error: object): ReadonlyArray<unknown> => {
 const textOfData = (data: unknown): string =>
   typeof data === "string" ? data : hostAndPort(data) ?? JSON.stringify(data) ?? String(data)
 
-/** The most common address of all needs no JSON. */
+/** The most common address needs no JSON. */
 const hostAndPort = (data: unknown): string | undefined => {
   if (typeof data !== "object" || data === null || Object.keys(data).length !== 2) return undefined
   if (!("host" in data && "port" in data)) return undefined
@@ -128,7 +127,7 @@ const hostAndPort = (data: unknown): string | undefined => {
   return `${host.includes(":") ? `[${host}]` : host}:${String(data.port)}`
 }
 
-/** What JSON can show of a value. */
+/** The part of a value that JSON can show. */
 const dataOf = (value: unknown, path: ReadonlyArray<object>): unknown => {
   switch (typeof value) {
     case "string":

@@ -1,5 +1,5 @@
 /**
- * What stands where something must not be seen.
+ * Replaces what must not be shown.
  *
  * @internal
  */
@@ -11,14 +11,14 @@ const names = "passw(?:or)?d|passphrase|pwd|secret|token|authorization|credentia
 const secretName = new RegExp(`${names}|^(?:auth|key|(?:.*[-_])?pass|pfx|protocols|sid|urlParams)$`, "i")
 
 /**
- * Is it the name of a secret? WebSocket subprotocols are the one place in which a browser can put a token.
+ * Is it the name of a secret? This includes WebSocket subprotocols, the only place where a browser can put a token.
  *
  * @internal
  */
 export const isSecretName = (name: unknown): boolean => typeof name === "string" && secretName.test(name)
 
 /**
- * A text without the user info, query and fragment of the URLs in it, and without the values of what it calls a secret.
+ * A text without the user info, query and fragment of its URLs, and without the values of names that look like secrets.
  *
  * @internal
  */
@@ -35,7 +35,7 @@ export const hideSecrets = (text: string): string =>
 const url = /(?<![a-z\d+.-])[a-z][a-z\d+.-]*:\/\/[^\s"<>`]*/gi
 /** Without a scheme: `user:password@`. */
 const userInfo = /(?<![^\s"'<>(,=])[^\s:@/"'<>(,=]{1,256}:(?!\/\/)[^\s"<>]{0,256}@/g
-/** Whatever the scheme, all of it, up to the end of the line or of the quotes. */
+/** With any scheme: all of the value, up to the end of the line or of the quotes. */
 const authorization = /(\b(?:authorization|cookie)["']? *[:=] *)(?:"[^"]*"|'[^']*'|[^\r\n"'][^\r\n]*)/gi
 const bearer = /(\bbearer\s+)[\w.~+/-]{8,}=*/gi
 const jsonWebToken = /\beyJ[\w-]+\.[\w-]+\.[\w-]*/g
@@ -48,11 +48,11 @@ const named = new RegExp(
 
 const withoutCredentials = (text: string): string => {
   if (!URL.canParse(text)) {
-    // A password that should have been encoded can contain anything: what is before the last @ goes first.
+    // A password that is not encoded can contain any character, so everything before the last @ is removed first.
     return text.replace(/^([^:]+:\/\/).*@/s, "$1").replace(/[?#].*$/s, "")
   }
   const { hash, host, password, pathname, protocol, search, username } = new URL(text)
-  // Another URL in the path, as in a list, has its own user info.
+  // Another URL in the path, as in a list, may have its own user info.
   if (pathname.includes("://")) return `${protocol}//${host}/…`
   return username + password + search + hash === "" ? text : `${protocol}//${host}${pathname}`
 }

@@ -4,22 +4,22 @@ import type * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 
 /**
- * Something that happens again and again, and that any number of fibers may wait for. They share one `Deferred`, made
- * when the first of them asks, so that a signal nobody waits for costs next to nothing.
+ * A repeated signal, for which any number of fibers may wait. They share one `Deferred`, made for the first of them, so
+ * an unused signal costs almost nothing.
  *
  * @internal
  */
 export class Signal<A, E = never> {
   private deferred: Deferred.Deferred<A, E> | undefined
 
-  /** Waits for the next time, counted from when this is read: nothing that happens before the wait begins is missed. */
+  /** Waits for the next signal after this property was read: a signal before the wait begins is not missed. */
   get next(): Effect.Effect<A, E> {
     return Deferred.await(this.deferred ??= Deferred.unsafeMake(FiberId.none))
   }
 
   notify(exit: Exit.Exit<A, E>): void {
     const deferred = this.deferred
-    // Replaced first: whoever asks again in the same turn waits for the time after this one.
+    // Replaced first: a fiber that waits again in the same turn must wait for the next signal.
     this.deferred = undefined
     if (deferred !== undefined) Deferred.unsafeDone(deferred, exit)
   }

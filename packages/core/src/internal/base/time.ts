@@ -2,12 +2,12 @@ import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
-/** The longest time that a timer of the platform can be set to, in ms; a longer `Clock.sleep` never wakes up. */
+/** The longest time of a platform timer, in ms. A longer `Clock.sleep` never wakes up. */
 const longest = 2 ** 31 - 1
 
 /**
- * Never completes. Unlike `Effect.never` it does not keep the process alive. The unused parameter saves half a kB: Effect
- * makes an `AbortSignal` for a callback with any other number of parameters.
+ * Never completes. Unlike `Effect.never` it does not keep the process alive. The unused parameter saves half a kB: with
+ * any other number of parameters Effect makes an `AbortSignal`.
  *
  * @internal
  */
@@ -21,7 +21,7 @@ export const never: Effect.Effect<never> = Effect.async<never>((_) => {})
 export const now = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / 1_000_000
 
 /**
- * A moment of monotonic time as people read it: in ms of the clock's wall time, as of now.
+ * Converts a moment of monotonic time to ms of the clock's wall time, for people. Exact only as of now.
  *
  * @internal
  */
@@ -29,8 +29,8 @@ export const toWallTime = (clock: Clock.Clock, at: number): number =>
   at + (clock.unsafeCurrentTimeMillis() - now(clock))
 
 /**
- * The time left until a moment of monotonic time, in ms. Less than any timer can measure counts as 0: otherwise rounding
- * could leave a clock just before a moment for ever.
+ * The time left until a moment of monotonic time, in ms. A time shorter than a timer can measure counts as 0: otherwise
+ * rounding could keep the clock just before the moment for ever.
  *
  * @internal
  */
@@ -40,7 +40,7 @@ export const millisUntil = (clock: Clock.Clock, at: number): number => {
 }
 
 /**
- * Sleeps until a moment of monotonic time, however far away it is.
+ * Sleeps until a moment of monotonic time, at any distance.
  *
  * @internal
  */
@@ -54,7 +54,7 @@ export const sleepUntil = (clock: Clock.Clock, at: number): Effect.Effect<void> 
   })
 
 /**
- * Sleeps for a time, however long it is.
+ * Sleeps for a time of any length.
  *
  * @internal
  */

@@ -2,7 +2,6 @@ import * as Arr from "effect/Array"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import type { FailoverOptions, LookUp } from "../../Addresses.js"
 import type { Attempt } from "../../Connector.js"
@@ -11,7 +10,8 @@ import * as Options from "../base/options.js"
 import * as time from "../base/time.js"
 
 /**
- * A look-up with a state of its own for each persistent connection that uses it, for as long as that lives.
+ * A look-up with a separate state for each persistent connection that uses it. The state is dropped with the persistent
+ * connection.
  */
 const remembering = <S, Address>(
   initial: () => S,
@@ -28,7 +28,7 @@ const remembering = <S, Address>(
 
 /** @internal */
 export const roundRobin = <Address>(addresses: Arr.NonEmptyReadonlyArray<Address>): LookUp<Address> => {
-  const list = Options.nonEmptyArray("addresses", addresses)
+  const list = Arr.copy(Options.nonEmptyArray("addresses", addresses))
   return remembering(
     () => ({ turn: 0 }),
     (state) => Effect.sync(() => Arr.unsafeGet(list, state.turn++ % list.length))
@@ -52,7 +52,7 @@ export const shuffled = <Address>(addresses: Arr.NonEmptyReadonlyArray<Address>)
 }
 
 /**
- * A random order that does not begin with the given element, if there is another; all such orders are equally likely.
+ * A random order that does not begin with the given element, if there is another. All such orders are equally likely.
  */
 const shuffle = <A>(list: ReadonlyArray<A>, notFirst: A | undefined): Effect.Effect<Array<A>> =>
   Effect.gen(function*() {
@@ -66,19 +66,18 @@ const shuffle = <A>(list: ReadonlyArray<A>, notFirst: A | undefined): Effect.Eff
     return order
   })
 
+const readers = {
+  failBackAfter: Options.withDefault(Options.duration, Infinity),
+  failoverWhen: Options.optional(Options.func)
+}
+
 /** @internal */
 export const failover = <Address>(
   addresses: Arr.NonEmptyReadonlyArray<Address>,
   options?: FailoverOptions
 ): LookUp<Address> => {
   const list = Arr.dedupeWith(Options.nonEmptyArray("addresses", addresses), equalContent)
-  Options.checkKind(options === undefined || Predicate.isRecord(options), "options", "an object", options)
-  const failoverWhen = options?.failoverWhen
-  const isUsable = failoverWhen === undefined || typeof failoverWhen === "function"
-  Options.checkKind(isUsable, "failoverWhen", "a function", failoverWhen)
-  const failBackAfter = Duration.toMillis(
-    Options.duration("failBackAfter", options?.failBackAfter ?? Duration.infinity)
-  )
+  const { failBackAfter, failoverWhen } = Options.read(options, readers)
   const after = (index: number) => (index + 1) % list.length
   return remembering(
     () => ({ index: -1, leftPreferredAt: 0, generation: 0, connected: -1 }),
@@ -90,7 +89,7 @@ export const failover = <Address>(
         if (attempt.generation !== state.generation) state.connected = last
         state.generation = attempt.generation
         const isLeft = failoverWhen === undefined ? attempt.number > 1 : Option.exists(attempt.lastCause, failoverWhen)
-        if (attempt.number === 1 && last > 0 && now - state.leftPreferredAt >= failBackAfter) {
+        if (attempt.number === 1 && last > 0 && now - state.leftPreferredAt >= Duration.toMillis(failBackAfter)) {
           state.index = 0
         } else if (isLeft || last === -1) {
           state.index = after(last)

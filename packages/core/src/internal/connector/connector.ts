@@ -6,6 +6,7 @@ import * as Fiber from "effect/Fiber"
 import { constant, constVoid } from "effect/Function"
 import * as Option from "effect/Option"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
+import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import { ConnectionLost } from "../../ConnectionError.js"
 import type { Attempt, AttemptLimiter, Connector, ConnectTimeout, Prepared } from "../../Connector.js"
@@ -33,22 +34,31 @@ export const make = <Address, Connection, E, E2, R>(options: {
   readonly terminate?: ((connection: Connection) => Effect.Effect<void>) | undefined
   readonly close?: ((connection: Connection) => Effect.Effect<unknown, E2>) | undefined
 }): Connector<Address, Connection, E | E2, Exclude<R, Scope.Scope>> => {
-  Options.checkKind(typeof options.connect === "function", "connect", "a function", options.connect)
-  Options.checkKind(typeof options.closed === "function", "closed", "a function", options.closed)
-  for (const name of ["isClosed", "probe", "terminate", "close"] as const) {
-    const member = options[name]
-    Options.checkKind(member === undefined || typeof member === "function", name, "a function", member)
-  }
+  const { close, closed, connect, isClosed, probe, terminate } = Options.read(options, readers)
   return Object.assign(Object.create(Proto), {
     // The options may be an object with methods.
-    connect: options.connect.bind(options),
-    closed: options.closed.bind(options),
-    isClosed: options.isClosed?.bind(options),
-    probe: options.probe?.bind(options),
-    terminate: options.terminate?.bind(options),
-    close: options.close?.bind(options)
+    connect: connect.bind(options),
+    closed: closed.bind(options),
+    isClosed: isClosed?.bind(options),
+    probe: probe?.bind(options),
+    terminate: terminate?.bind(options),
+    close: close?.bind(options)
   })
 }
+
+const { func } = Options
+const optional = Options.optional(func)
+const readers = {
+  connect: func,
+  closed: func,
+  isClosed: optional,
+  probe: optional,
+  terminate: optional,
+  close: optional
+}
+
+/** @internal */
+export const connector = Options.kind("a Connector", (input) => Predicate.hasProperty(input, TypeId))
 
 const asTimeout = (input: Duration.DurationInput): Duration.Duration => Options.duration("connectTimeout", input)
 
@@ -61,7 +71,7 @@ export const connectTimeout = <Address, Connection, E, R>(
     ? (attempt: Attempt<unknown>) => asTimeout(input(attempt))
     : constant(asTimeout(input))
   return make({
-    ...self,
+    ...connector("self", self),
     connect: (address, attempt) =>
       Effect.flatMap(Effect.clock, (clock) => {
         const timeout = timeoutOf(attempt)
@@ -84,9 +94,9 @@ const alsoUntimed = <Address>(attempt: Attempt<Address>, deadline: Deadline): At
 })
 
 /**
- * Runs a scoped effect until the time has passed, without waiting for it then: an effect that cannot be interrupted
- * goes on, in a scope of its own, and is released when it ends at last. The scope around it, which nobody has to wait
- * for, lasts until then.
+ * Runs a scoped effect for at most the given time, and does not wait for it after that. An effect that cannot be
+ * interrupted goes on in a separate scope, and is released when it ends. The outer scope closes only then, but no
+ * caller waits for that.
  */
 const within = <A, E, R, E2>(
   self: Effect.Effect<A, E, R>,
@@ -101,7 +111,7 @@ const within = <A, E, R, E2>(
       const late: Late = { release: undefined }
       yield* Scope.addFinalizerExit(outer, closing(inner, late))
       const isInTime = yield* restore(
-        // Interruptible in any case, as the loser of a race is waited for.
+        // Always interruptible, because a race waits for its loser.
         Effect.raceFirst(
           Effect.interruptible(Effect.as(Fiber.await(fiber), true)),
           Effect.interruptible(Effect.as(passed, false))
@@ -115,11 +125,11 @@ const within = <A, E, R, E2>(
   )
 
 interface Late {
-  /** Waits for what comes too late, and releases it. */
+  /** The fiber that waits for a late effect and releases what it acquired. */
   release: Fiber.Fiber<void> | undefined
 }
 
-/** A function by itself, so that nothing else of the attempt is kept as long as the connection lives. */
+/** A separate function, so that the finalizer keeps nothing else of the attempt in memory. */
 const closing = (scope: Scope.CloseableScope, late: Late) => (exit: Exit.Exit<unknown, unknown>) =>
   late.release === undefined ? Scope.close(scope, exit) : Fiber.join(late.release)
 
@@ -127,8 +137,9 @@ const closing = (scope: Scope.CloseableScope, late: Late) => (exit: Exit.Exit<un
 export const setup = <Address, Connection, E, R, A extends object | void, E2, R2>(
   self: Connector<Address, Connection, E, R>,
   f: (connection: Connection, address: Address, attempt: Attempt<Address>) => Effect.Effect<A, E2, R2>
-) =>
-  derive(self, (connection, address, attempt) => {
+) => {
+  func("f", f)
+  return derive(self, (connection, address, attempt) => {
     const prepared = (result: A) => (result === undefined ? connection : result) as Prepared<Connection, A>
     return Effect.flatMap(Effect.scope, (scope) =>
       whileAlive(
@@ -137,9 +148,11 @@ export const setup = <Address, Connection, E, R, A extends object | void, E2, R2
         attempt
       ))
   })
+}
 
 /**
- * Runs the set-up of a connection until that is lost, and the watch for the loss until the set-up has ended.
+ * Runs the set-up of a connection, and interrupts it if the connection is lost. `closed` runs until the set-up has
+ * ended.
  */
 const whileAlive = <A, E, R, E2>(
   self: Effect.Effect<A, E, R>,
@@ -147,7 +160,7 @@ const whileAlive = <A, E, R, E2>(
   attempt: Attempt<unknown>
 ): Effect.Effect<A, E | E2 | ConnectionLost, R> =>
   Effect.uninterruptibleMask((restore) =>
-    // A watch that is slow to stop holds up nobody.
+    // Disconnected, because a `closed` that is slow to stop must not delay the release.
     Effect.raceWith(
       restore(withoutFailureLog(self)),
       Effect.interruptible(withoutFailureLog(Effect.disconnect(withoutFailureLog(closed)))),
@@ -168,7 +181,7 @@ const lossCause = <E>(
   { generation, serverName }: Attempt<unknown>
 ): Cause.Cause<E | ConnectionLost> => {
   const cause = Exit.isFailure(exit) ? exit.cause : Cause.empty
-  // An interruption of the watch is a loss, but must not pass for an interruption of the attempt.
+  // A `closed` that interrupts itself is a loss; it must not look like an interruption of the attempt.
   return Cause.isEmpty(cause) || Cause.isInterruptedOnly(cause)
     ? Cause.fail(new ConnectionLost({ serverName, generation, lossCause: cause }))
     : cause
@@ -178,10 +191,13 @@ const lossCause = <E>(
 export const map = <Address, Connection, E, R, Connection2 extends object>(
   self: Connector<Address, Connection, E, R>,
   f: (connection: Connection) => Connection2
-): Connector<Address, Connection2, E, R> => derive(self, (connection) => Effect.sync(() => f(connection)))
+): Connector<Address, Connection2, E, R> => {
+  func("f", f)
+  return derive(self, (connection) => Effect.sync(() => f(connection)))
+}
 
 /**
- * A connector whose connections are made from those of another one, which knows when they are lost.
+ * A connector that makes its connections from those of another connector, which detects their loss.
  */
 const derive = <Address, Connection, E, R, Connection2, E2, R2>(
   self: Connector<Address, Connection, E, R>,
@@ -191,7 +207,7 @@ const derive = <Address, Connection, E, R, Connection2, E2, R2>(
     attempt: Attempt<Address>
   ) => Effect.Effect<Connection2, E2, R2 | Scope.Scope>
 ): Connector<Address, Connection2, E | E2, R | R2> => {
-  const { close, closed, connect, isClosed, probe, terminate } = self
+  const { close, closed, connect, isClosed, probe, terminate } = connector("self", self)
   const originals = new WeakMap<object, { readonly connection: Connection }>()
   const original = (derived: Connection2): Connection => {
     const found = originals.get(derived as object)
@@ -224,23 +240,20 @@ class Limiter extends FairSemaphore implements AttemptLimiter {
 }
 
 /** @internal */
-export const makeAttemptLimiter = (permits: number): AttemptLimiter => {
-  Options.check(Number.isSafeInteger(permits) && permits >= 1, "permits", "an integer of 1 or more", permits)
-  return new Limiter(permits)
-}
+export const makeAttemptLimiter = (permits: number): AttemptLimiter => new Limiter(Options.count("permits", permits))
+
+const isLimiter = Options.kind("a limiter made by makeAttemptLimiter", (input) => input instanceof Limiter)
 
 /** @internal */
 export const limitAttempts = <Address, Connection, E, R>(
   self: Connector<Address, Connection, E, R>,
-  limiter: AttemptLimiter
+  input: AttemptLimiter
 ): Connector<Address, Connection, E, R> => {
-  if (!(limiter instanceof Limiter)) {
-    throw new Cause.IllegalArgumentException("limitAttempts takes a limiter made by makeAttemptLimiter")
-  }
+  const limiter = isLimiter("limiter", input) as Limiter
   return make({
-    ...self,
+    ...connector("self", self),
     connect: (address, attempt) =>
-      // The time that the wait takes does not count against the deadlines of the attempt.
+      // The wait for a permit does not count against the deadlines of the attempt.
       limiter.withPermit(attempt.untimed, Effect.suspend(() => self.connect(address, attempt)))
   })
 }
@@ -250,14 +263,15 @@ export const mapError = <Address, Connection, E, R, E2>(
   self: Connector<Address, Connection, E, R>,
   f: (error: E) => E2
 ): Connector<Address, Connection, E2, R> => {
-  const { close, closed, connect, isClosed, probe, terminate } = self
+  func("f", f)
+  const { close, closed, connect, isClosed, probe, terminate } = connector("self", self)
   const abort = (attempt: Attempt<unknown>, error: unknown) => Effect.suspend(() => attempt.abort(f(error as never)))
   return make({
     connect: (address, attempt) =>
       Effect.mapError(
         connect(address, {
           ...attempt,
-          // What an attempt aborts with is one of the connector's errors, and is mapped when it fails with it.
+          // The error of an abort is one of the connector's, and is mapped when the attempt fails with it.
           abort: (error) => Effect.zipRight(Effect.ignore(abort(attempt, error)), Effect.fail(error))
         }),
         f
@@ -274,9 +288,10 @@ export const mapError = <Address, Connection, E, R, E2>(
 export const mapAddress = <Address, Connection, E, R, Address2>(
   self: Connector<Address, Connection, E, R>,
   f: (address: Address2) => Address
-): Connector<Address2, Connection, E, R> =>
-  make({
-    ...self,
+): Connector<Address2, Connection, E, R> => {
+  func("f", f)
+  return make({
+    ...connector("self", self),
     connect: (address, attempt) =>
       Effect.suspend(() =>
         self.connect(f(address), {
@@ -286,3 +301,4 @@ export const mapAddress = <Address, Connection, E, R, Address2>(
         })
       )
   })
+}

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Connector, HealthCheckOptions } from "../../Connector.js"
 import { make } from "./connector.js"
-import { originOf, Prober, settingsOf } from "./prober.js"
+import { Prober, settingsOf } from "./prober.js"
 import { withVerdict } from "./verdict.js"
 
 /** @internal */
@@ -14,15 +14,12 @@ export const healthCheck = <Address, Connection extends object, E, R, E2, R2>(
   type Requirements = Exclude<R2, Scope.Scope>
   const settings = settingsOf(options)
   // One prober for each connection, however many watches there are.
-  const probers = new WeakMap<Connection, Prober<Connection, E2, Requirements>>()
+  const probers = new WeakMap<Connection, Prober<Connection, E | E2, Requirements>>()
   const checked = withVerdict<Address, Connection, E, R, E2 | Cause.TimeoutException, Requirements>(
     self,
     (verdict, connection, _, attempt) =>
-      Effect.flatMap(originOf<Requirements>(attempt.serverName, (effect) => verdict.fork(effect)), (origin) => {
-        const prober = new Prober(connection, settings, origin, (_, cause) => verdict.declare(cause))
+      Effect.map(Prober.begin(connection, attempt.serverName, settings, verdict), (prober) => {
         probers.set(connection, prober)
-        prober.begin()
-        return Effect.addFinalizer(() => Effect.sync(() => prober.end()))
       })
   )
   return make({

@@ -11,17 +11,18 @@ import * as MetricBoundaries from "effect/MetricBoundaries"
 import * as Option from "effect/Option"
 import type * as Random from "effect/Random"
 
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import type { HealthCheckOptions, Monitor, MonitorOptions } from "../../Connector.js"
 import { interruptAsDefect } from "../base/cause.js"
-import { type AnyFiber, bareFork, interrupt, makeMark, withMark, withoutFailureLog } from "../base/effect3.js"
+import { type AnyFiber, bareFork, interrupt, makeMark, withMark } from "../base/effect3.js"
 import * as Options from "../base/options.js"
 import { now, sleep } from "../base/time.js"
+import { Verdict } from "./verdict.js"
 
-/** Every interval is shortened by a random part of it, up to this one. */
+/** Every interval is shortened by a random part of it, at most this one. */
 const jitter = 0.25
 
-/** A deadline that comes later than it should, by more than this part of it, has been kept from coming. */
+/** A timeout that fires late by more than this part of it was delayed by a sleep or by throttling. */
 const tolerance = 0.1
 
 /** @internal */
@@ -40,172 +41,96 @@ export interface Settings<in Connection, E, R> {
   readonly activity: (connection: Connection) => unknown
 }
 
+const readers = {
+  probe: Options.func,
+  interval: Options.positive,
+  timeout: Options.positive,
+  missedProbes: Options.optional(Options.count),
+  activity: Options.optional(Options.func)
+}
+
+const monitorReaders = { ...readers, onFailure: Options.func }
+
 /** @internal */
 export const settingsOf = <Connection, E, R>(
   options: HealthCheckOptions<Connection, E, R>
 ): Settings<Connection, E, Exclude<R, Scope.Scope>> => {
-  const { activity = constUndefined, missedProbes = 2, probe } = options
-  Options.checkKind(typeof probe === "function", "probe", "a function", probe)
-  Options.checkKind(typeof activity === "function", "activity", "a function", activity)
-  Options.check(
-    Number.isInteger(missedProbes) && missedProbes > 0,
-    "missedProbes",
-    "a whole number of 1 or more",
-    missedProbes
-  )
-  return {
-    probe: (connection) => Effect.scoped(options.probe(connection)),
-    interval: Options.positive("interval", options.interval),
-    timeout: Options.positive("timeout", options.timeout),
-    missedProbes,
-    activity
-  }
+  const { activity = constUndefined, missedProbes = 2, probe, ...times } = Options.read(options, readers)
+  return { ...times, missedProbes, activity, probe: (connection) => Effect.scoped(probe(connection)) }
 }
 
-/** Whose probe a fiber is a part of. */
+/** The probers whose probe a fiber is part of. */
 const probing = makeMark<ReadonlyArray<unknown>>([])
 
 /**
- * Where a prober runs: with the clock and the chance of the attempt.
+ * Asks the peer of one connection from time to time, and on demand, until the connection is released or the peer is
+ * found to be gone. Then the verdict declares the loss.
  *
- * @internal
- */
-export interface Origin<in R> {
-  readonly serverName: string
-  readonly clock: Clock.Clock
-  readonly random: Random.Random
-  /** Starts a fiber for what needs no services. */
-  readonly forkBare: <A, E>(effect: Effect.Effect<A, E>) => Fiber.RuntimeFiber<A, E>
-  /** Starts a fiber for user code. */
-  readonly fork: <A, E>(effect: Effect.Effect<A, E, R>) => Fiber.RuntimeFiber<A, E>
-}
-
-/**
- * Where the prober of an attempt's connection runs; `fork` starts fibers with the attempt's services.
- *
- * @internal
- */
-export const originOf = <R>(serverName: string, fork: Origin<R>["fork"]): Effect.Effect<Origin<R>> =>
-  Effect.map(
-    Effect.all([Effect.clock, Effect.random, bareFork]),
-    ([clock, random, forkBare]) => ({ serverName, clock, random, fork, forkBare })
-  )
-
-/** With next to nothing: the runtime of an attempt takes kilobytes. */
-const bareOrigin = (serverName: string): Effect.Effect<Origin<never>> =>
-  Effect.map(
-    Effect.all([Effect.clock, Effect.random, FiberRef.get(FiberRef.currentMetricLabels), bareFork]),
-    ([clock, random, labels, forkBare]) => ({
-      serverName,
-      clock,
-      random,
-      forkBare,
-      fork: (effect) =>
-        forkBare(
-          Effect.locally(
-            Effect.withRandom(Effect.withClock(effect, clock), random),
-            FiberRef.currentMetricLabels,
-            labels
-          )
-        )
-    })
-  )
-
-/**
- * Asks the peer of one connection from time to time, and on demand, until it is released or found to be gone.
- *
- * Nobody here waits for the code of others: a probe may hang when it is interrupted. `ended` waits for what is left.
+ * It never waits for user code: a probe may hang when it is interrupted.
  *
  * @internal
  */
 export class Prober<Connection, E, R> implements Monitor<E | Cause.TimeoutException> {
-  private isReleased = false
-  /** Why the connection counts as lost. */
-  private verdict: Exit.Exit<never, E | Cause.TimeoutException> | undefined
-  /** The examination under way. There is one at a time, so there is one probe at a time. */
+  /** The examination under way: at most one at a time, so there is at most one probe at a time. */
   private examination: Fiber.RuntimeFiber<void, E | Cause.TimeoutException> | undefined
-  private running: Set<Fiber.RuntimeFiber<unknown, unknown>> | undefined
 
-  constructor(
+  private constructor(
     private readonly connection: Connection,
+    private readonly serverName: string,
     private readonly settings: Settings<Connection, E, R>,
-    private readonly origin: Origin<R>,
-    /** Called once, when the peer is found to be gone. */
-    private readonly onFailure: (connection: Connection, cause: Cause.Cause<E | Cause.TimeoutException>) => void
+    private readonly verdict: Pick<
+      Verdict<E | Cause.TimeoutException, R>,
+      "declare" | "fork" | "isReleased" | "lost" | "own"
+    >,
+    private readonly clock: Clock.Clock,
+    private readonly random: Random.Random,
+    /** Starts a cheap fiber without services, which is enough for the waits between probes. */
+    private readonly forkBare: Effect.Effect.Success<typeof bareFork>
   ) {}
 
-  begin(): void {
-    this.guard(() => this.lookAfter(1))
+  /** Begins to ask, with the `Clock` and the `Random` of this fiber. */
+  static begin<Connection, E, R>(
+    connection: Connection,
+    serverName: string,
+    settings: Settings<Connection, E, R>,
+    verdict: Prober<Connection, E, R>["verdict"]
+  ): Effect.Effect<Prober<Connection, E, R>> {
+    return Effect.map(Effect.all([Effect.clock, Effect.random, bareFork]), (services) => {
+      const prober = new Prober(connection, serverName, settings, verdict, ...services)
+      prober.guard(() => prober.lookAfter(1))
+      return prober
+    })
   }
 
   /** Asks the peer now. If it is being asked already, this shares the answer. */
   get ask(): Effect.Effect<void, E | Cause.TimeoutException> {
     return Effect.withFiberRuntime((fiber) => {
-      if (this.verdict !== undefined) return this.verdict
-      // A probe that asks for a probe would wait for itself (D7).
+      if (this.verdict.lost !== undefined) return this.verdict.lost
+      // A probe that asks the same prober would wait for itself (D7).
       if (probing.of(fiber as AnyFiber).includes(this)) return Effect.void
       const examination = this.examination ?? this.startExamination()
       return Effect.flatMap(
         Fiber.await(examination),
-        (exit) => this.verdict ?? Exit.mapErrorCause(exit, interruptAsDefect)
+        (exit) => this.verdict.lost ?? Exit.mapErrorCause(exit, interruptAsDefect)
       )
     })
   }
 
-  /** Stops probing. */
-  end(): void {
-    this.isReleased = true
-    this.stop()
-  }
-
-  /** Stops probing, and waits until everything has ended. */
-  get released(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.end()
-      return this.ended
-    })
-  }
-
-  /** Waits until everything has ended. */
-  get ended(): Effect.Effect<void> {
-    return Effect.suspend(() =>
-      this.running === undefined || this.running.size === 0
-        ? Effect.void
-        : Effect.zipRight(Fiber.awaitAll(this.running), this.ended)
-    )
-  }
-
-  private fork<A, E2>(effect: Effect.Effect<A, E2, R>): Fiber.RuntimeFiber<A, E2> {
-    return this.add(this.origin.fork(withoutFailureLog(effect)))
-  }
-
-  private add<A, E2>(fiber: Fiber.RuntimeFiber<A, E2>): Fiber.RuntimeFiber<A, E2> {
-    const running = this.running ??= new Set()
-    running.add(fiber)
-    fiber.addObserver(() => running.delete(fiber))
-    return fiber
-  }
-
-  private stop(): void {
-    this.running?.forEach(interrupt)
-  }
-
-  /** Looks at the connection after that part of an interval. The wait costs little: most connections do nothing else. */
+  /** Looks at the connection after this part of an interval. */
   private lookAfter(part: number): void {
-    const { clock, random } = this.origin
     const before = this.heard
     const pause = Effect.flatMap(
-      random.next,
-      (drawn) => sleep(clock, Duration.times(this.settings.interval, part * (1 - jitter * drawn)))
+      this.random.next,
+      (drawn) => sleep(this.clock, Duration.times(this.settings.interval, part * (1 - jitter * drawn)))
     )
-    this.add(this.origin.forkBare(pause)).addObserver((exit) => {
+    this.verdict.own(this.forkBare(pause)).addObserver((exit) => {
       if (Exit.isSuccess(exit)) this.guard(() => this.look(before))
     })
   }
 
   /**
-   * Asks if nothing was heard. The next look is an interval after the answer, but only half of one after something was
-   * heard, as it may have been heard just after the last look.
+   * Asks if nothing was received since the last look. The next look is one interval after the answer. If something was
+   * received, it is half an interval later, because that may have come just after the last look.
    */
   private look(before: unknown): void {
     if (!Object.is(before, this.heard)) return this.lookAfter(0.5)
@@ -215,13 +140,13 @@ export class Prober<Connection, E, R> implements Monitor<E | Cause.TimeoutExcept
     })
   }
 
-  /** An activity may throw. */
+  /** Declares the loss if `activity` throws. */
   private guard(next: () => void): void {
-    if (this.isReleased || this.verdict !== undefined) return
+    if (this.verdict.isReleased || this.verdict.lost !== undefined) return
     try {
       next()
     } catch (defect) {
-      this.judge(Exit.die(defect))
+      this.verdict.declare(Cause.die(defect))
     }
   }
 
@@ -230,16 +155,16 @@ export class Prober<Connection, E, R> implements Monitor<E | Cause.TimeoutExcept
   }
 
   private startExamination(): Fiber.RuntimeFiber<void, E | Cause.TimeoutException> {
-    const fiber = this.examination = this.fork(this.examine())
+    const fiber = this.examination = this.verdict.fork(this.examine())
     fiber.addObserver((exit) => {
       this.examination = undefined
-      this.judge(exit)
+      if (Exit.isFailure(exit)) this.verdict.declare(exit.cause)
     })
     return fiber
   }
 
   private examine(): Effect.Effect<void, E | Cause.TimeoutException> {
-    const { clock, serverName } = this.origin
+    const { clock, serverName } = this
     const { missedProbes, timeout } = this.settings
     return Effect.gen(this, function*() {
       let before = this.heard
@@ -253,10 +178,10 @@ export class Prober<Connection, E, R> implements Monitor<E | Cause.TimeoutExcept
           Effect.asSome(Fiber.await(probe)),
           Effect.as(sleep(clock, timeout), Option.none())
         )
-        // If the connector has noticed the end of the connection in the same turn, it has said so by now.
+        // If the connector noticed the end of the connection in the same turn, it has declared that by now.
         if (Option.isSome(exit)) {
           if (interruptedFor === "heard") return
-          if (interruptedFor === undefined || !Exit.isInterrupted(exit.value)) {
+          if (interruptedFor === undefined) {
             return yield* Exit.asVoid(Exit.mapErrorCause(exit.value, interruptAsDefect))
           }
           interruptedFor = undefined
@@ -264,20 +189,20 @@ export class Prober<Connection, E, R> implements Monitor<E | Cause.TimeoutExcept
           continue
         }
         if (!Object.is(before, this.heard)) {
-          // A peer that is heard is there: the answer may be stuck behind what is being said. Only a probe that cannot
-          // be interrupted goes on, and it must not hide a silence that begins now.
+          // Something was received, so the peer is there: the answer may be queued behind other data. A probe that
+          // cannot be interrupted goes on; it must not hide a silence that begins now.
           before = this.heard
           missed = 0
           interruptedFor = "heard"
           interrupt(probe)
           continue
         }
-        // After sleep, or where timers are throttled, the answer may be here, and nobody has looked yet.
+        // After a sleep of the machine, or with throttled timers, the answer may have arrived but not been read yet.
         const isLate = now(clock) - begun > Duration.toMillis(timeout) * (1 + tolerance)
         if (isLate && !wasLate) {
           wasLate = true
         } else if (++missed < missedProbes) {
-          // The next probe starts when this one has ended: there is never more than one.
+          // The next probe starts when this one has ended, so there is never more than one.
           interruptedFor ??= "missed"
           interrupt(probe)
         } else {
@@ -291,8 +216,8 @@ export class Prober<Connection, E, R> implements Monitor<E | Cause.TimeoutExcept
   }
 
   private startProbe(): Fiber.RuntimeFiber<unknown, E> {
-    const { clock, serverName } = this.origin
-    return this.fork(
+    const { clock, serverName } = this
+    return this.verdict.fork(
       Effect.suspend(() => {
         const begun = now(clock)
         return Effect.zipRight(
@@ -304,14 +229,6 @@ export class Prober<Connection, E, R> implements Monitor<E | Cause.TimeoutExcept
       }).pipe((probe) => withMark(probe, probing, (all) => [...all, this]))
     )
   }
-
-  /** After a failure the connection counts as lost. */
-  private judge(exit: Exit.Exit<void, E | Cause.TimeoutException>): void {
-    if (Exit.isSuccess(exit) || this.isReleased || this.verdict !== undefined) return
-    this.verdict = Exit.failCause(exit.cause)
-    this.onFailure(this.connection, exit.cause)
-    this.stop()
-  }
 }
 
 /** @internal */
@@ -321,15 +238,22 @@ export const monitor = <Connection, E>(
   connection: Connection,
   serverName: string
 ) => Effect.Effect<Monitor<E | Cause.TimeoutException>, never, Scope.Scope> => {
-  const settings = settingsOf(options)
-  const { onFailure } = options
-  Options.checkKind(typeof onFailure === "function", "onFailure", "a function", onFailure)
+  const { onFailure, ...rest } = Options.read(options, monitorReaders)
+  const settings = settingsOf(rest)
   return (connection, serverName) =>
     Effect.uninterruptible(Effect.gen(function*() {
-      const origin = yield* bareOrigin(serverName)
-      const monitor = new Prober(connection, settings, origin, onFailure)
-      yield* Scope.addFinalizer(yield* Effect.scope, monitor.released)
-      monitor.begin()
-      return monitor
+      const [clock, random] = yield* Effect.all([Effect.clock, Effect.random])
+      const labels = yield* FiberRef.get(FiberRef.currentMetricLabels)
+      const forkBare = yield* bareFork
+      // Keeps only these parts of the fiber: the runtime of an attempt holds kilobytes.
+      const start = <A, E2>(effect: Effect.Effect<A, E2>) =>
+        forkBare(Effect.locally(
+          Effect.withRandom(Effect.withClock(effect, clock), random),
+          FiberRef.currentMetricLabels,
+          labels
+        ))
+      const verdict = new Verdict<E | Cause.TimeoutException, never>(start, (cause) => onFailure(connection, cause))
+      yield* Effect.addFinalizer(() => Effect.zipRight(verdict.end, verdict.ended))
+      return yield* Prober.begin(connection, serverName, settings, verdict)
     }))
 }

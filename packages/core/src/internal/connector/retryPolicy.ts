@@ -10,8 +10,11 @@ import type { ExponentialOptions, RetryDecision } from "../../RetryPolicy.js"
 import * as Options from "../base/options.js"
 import { now } from "../base/time.js"
 
+/** @internal */
+export const schedule = Options.kind("a Schedule", Schedule.isSchedule)
+
 /**
- * A schedule without an end: `next` maps its state to the next delay in ms and the next state.
+ * A schedule that never ends: `next` maps its state to the next delay in ms and the next state.
  */
 const fromDelays = <S>(
   initial: S,
@@ -26,7 +29,7 @@ const fromDelays = <S>(
 
 /** @internal */
 export const fixed = (delay: Duration.DurationInput): Schedule.Schedule<Duration.Duration> => {
-  const millis = Options.finiteMillis("delay", delay)
+  const millis = Duration.toMillis(Options.finite("delay", delay))
   return fromDelays(undefined, () => Effect.succeed([millis, undefined]))
 }
 
@@ -34,23 +37,19 @@ export const fixed = (delay: Duration.DurationInput): Schedule.Schedule<Duration
 const proportional = (delay: number, part: number): Effect.Effect<number> =>
   Random.nextRange(delay * (1 - part), delay * (1 + part))
 
-const isPart = (value: unknown): value is number => typeof value === "number" && value >= 0 && value <= 1
-
-const isOptions = (value: unknown): boolean => value === undefined || Predicate.isRecord(value)
+const randomizedReaders = { jitter: Options.optional(Options.part) }
 
 /** @internal */
 export const randomized = (
   delay: Duration.DurationInput,
   options?: { readonly jitter?: number | undefined }
 ): Schedule.Schedule<Duration.Duration> => {
-  const millis = Options.finiteMillis("delay", delay)
-  Options.checkKind(isOptions(options), "options", "an object", options)
-  const jitter = options?.jitter ?? 0.3
-  Options.check(isPart(jitter), "jitter", "a number from 0 to 1", jitter)
+  const millis = Duration.toMillis(Options.finite("delay", delay))
+  const { jitter = 0.3 } = Options.read(options, randomizedReaders)
   return fromDelays(undefined, () => Effect.map(proportional(millis, jitter), (drawn) => [drawn, undefined]))
 }
 
-/** The jitters that are drawn from a delay which has grown and been capped. */
+/** The jitters that are applied to the capped delay. */
 const draws: Record<"full" | "equal" | "none", (delay: number) => Effect.Effect<number>> = {
   full: (delay) => Random.nextRange(0, delay),
   equal: (delay) => Random.nextRange(delay / 2, delay),
@@ -59,19 +58,24 @@ const draws: Record<"full" | "equal" | "none", (delay: number) => Effect.Effect<
 
 const jitters: ReadonlyArray<unknown> = [...Object.keys(draws), "decorrelated"]
 
+const isJitter = (input: unknown): boolean => jitters.includes(input) || Options.isPart(input)
+
+const readers = {
+  base: Options.finite,
+  factor: Options.optional(
+    Options.value("a number of 1 or more", (input) => Number.isFinite(input) && Number(input) >= 1)
+  ),
+  maxDelay: Options.withDefault(Options.finite, "1 minute"),
+  jitter: Options.optional(Options.value(`one of ${jitters.join(", ")}, or a number from 0 to 1`, isJitter))
+}
+
 /** @internal */
 export const exponential = (options: ExponentialOptions): Schedule.Schedule<Duration.Duration> => {
-  Options.checkKind(Predicate.isRecord(options), "options", "an object", options)
-  const { jitter = "full" } = options
-  const isJitter = jitters.includes(jitter) || isPart(jitter)
-  Options.check(isJitter, "jitter", `one of ${jitters.join(", ")}, or a number from 0 to 1`, jitter)
-  const base = Options.finiteMillis("base", options.base)
-  const maxDelay = options.maxDelay === undefined
-    ? Math.max(base, 60_000)
-    : Options.finiteMillis("maxDelay", options.maxDelay)
-  Options.check(maxDelay >= base, "maxDelay", `a duration of base (${base} ms) or more`, options.maxDelay)
-  const { factor = jitter === "decorrelated" ? 3 : 2 } = options
-  Options.check(factor >= 1 && Number.isFinite(factor), "factor", "a number of 1 or more", factor)
+  const { jitter = "full", ...values } = Options.read(options, readers)
+  const { factor = jitter === "decorrelated" ? 3 : 2 } = values
+  const base = Duration.toMillis(values.base)
+  const maxDelay = Math.max(Duration.toMillis(values.maxDelay), options.maxDelay === undefined ? base : 0)
+  Options.value(`a duration of base (${base} ms) or more`, () => maxDelay >= base)("maxDelay", options.maxDelay)
 
   if (jitter === "decorrelated") {
     return fromDelays(base, (last) =>
@@ -80,14 +84,14 @@ export const exponential = (options: ExponentialOptions): Schedule.Schedule<Dura
         return [delay, delay]
       }))
   }
-  // The jitter comes after the cap, which would otherwise bring together again what the jitter has spread.
+  // The jitter comes after the cap: otherwise the cap would bring the spread clients together again.
   const draw = typeof jitter === "number" ? (delay: number) => proportional(delay, jitter) : draws[jitter]
   return fromDelays(base, (delay) => Effect.map(draw(delay), (drawn) => [drawn, Math.min(maxDelay, delay * factor)]))
 }
 
 /** @internal */
 export const production = {
-  // Equal jitter at a base of 2 s: full jitter would have to begin slower to be as gentle with a server that flaps.
+  // Equal jitter at a base of 2 s. Full jitter would need a longer base to be as gentle with a server that flaps.
   retry: exponential({ base: "2 seconds", maxDelay: "30 seconds", jitter: "equal" }),
   minUptime: Duration.seconds(5),
   reconnectJitter: Duration.seconds(5)
@@ -99,10 +103,10 @@ export const giveUpAfter = <Out, In, R>(
   time: Duration.DurationInput
 ): Schedule.Schedule<Out, In, R> => {
   const millis = Duration.toMillis(Options.duration("giveUpAfter", time))
-  const initial = { since: undefined as number | undefined, state: self.initial }
+  const initial = { since: undefined as number | undefined, state: schedule("self", self).initial }
   return Schedule.makeWithState(initial, (attemptBegunAt, input, { since, state }) =>
     Effect.gen(function*() {
-      // Not `attemptBegunAt`, from which `Schedule.elapsed` counts: the attempt that led to the connection which is lost
+      // Not `attemptBegunAt`, from which `Schedule.elapsed` counts: the attempt that opened a connection which is lost
       // now may have begun long ago.
       const at = now(yield* Effect.clock)
       const [next, out, decision] = yield* self.step(attemptBegunAt, input, state)
@@ -120,27 +124,26 @@ export const giveUp: RetryDecision = { _tag: "GiveUp" }
 /** @internal */
 export const retryAfter = (time: Duration.DurationInput): RetryDecision => ({
   _tag: "RetryAfter",
-  time: Duration.millis(Options.finiteMillis("retryAfter", time))
+  time: Options.finite("retryAfter", time)
 })
 
-const isDecision = (value: unknown): boolean =>
-  Predicate.isTagged(value, "Follow") ||
-  Predicate.isTagged(value, "GiveUp") ||
-  (Predicate.isTagged(value, "RetryAfter") && Predicate.hasProperty(value, "time") && Duration.isDuration(value.time))
+const asDecision = Options.kind("follow, giveUp or retryAfter(time)", (input) =>
+  Predicate.isTagged(input, "Follow") ||
+  Predicate.isTagged(input, "GiveUp") ||
+  (Predicate.isTagged(input, "RetryAfter") && Predicate.hasProperty(input, "time") && Duration.isDuration(input.time)))
 
 /** @internal */
 export const classify = <Out, In, R, E>(
   self: Schedule.Schedule<Out, In, R>,
   decide: (cause: Cause.Cause<E>) => RetryDecision
 ): Schedule.Schedule<Out, In & Cause.Cause<E>, R> => {
-  Options.checkKind(typeof decide === "function", "decide", "a function", decide)
+  Options.func("decide", decide)
   return Schedule.makeWithState(
-    self.initial,
+    schedule("self", self).initial,
     (attemptBegunAt, cause: In & Cause.Cause<E>, state) =>
       Effect.gen(function*() {
-        const decision = decide(cause)
-        Options.checkKind(isDecision(decision), "What decide returns", "follow, giveUp or retryAfter(time)", decision)
-        // The server speaks now, however long ago the attempt began that led to the connection which is lost now.
+        const decision = asDecision("What decide returns", decide(cause))
+        // Counts from now: after a loss, the last attempt may have begun long ago.
         const from = decision._tag === "RetryAfter"
           ? now(yield* Effect.clock) + Duration.toMillis(decision.time)
           : attemptBegunAt

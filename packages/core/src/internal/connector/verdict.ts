@@ -7,33 +7,37 @@ import * as Scope from "effect/Scope"
 import type { Attempt, Connector } from "../../Connector.js"
 import { interruptAsDefect } from "../base/cause.js"
 import { interrupt, ownRuntime, withoutFailureLog } from "../base/effect3.js"
-import { make } from "./connector.js"
+import { connector, make } from "./connector.js"
 
 /**
- * A connection whose loss can be declared, whatever its connector says, and the fibers that may declare it. No loss is
- * declared after the release of the connection has begun.
+ * Lets fibers declare the loss of a connection, even if its connector does not notice it. No loss is declared once the
+ * release of the connection has begun.
  *
- * Nobody here waits for a `closed` that hangs when it is interrupted. What is left of it is waited for when everything
- * else of the connection has been released.
+ * A `closed` that hangs when it is interrupted does not delay the release, except at its end: that waits for all fibers
+ * when everything else has been released.
  *
  * @internal
  */
 export class Verdict<E, R> {
   /** Why the connection counts as lost. */
   lost: Exit.Exit<never, E> | undefined
-  private isReleased = false
-  /** The connector has said that it is lost, if only by the end of `closed`. */
+  isReleased = false
+  /** The connector's own `closed` has ended. */
   private hasEnded = false
   private readonly watches = new Set<(exit: Exit.Exit<unknown, E>) => void>()
   private readonly running = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
 
-  constructor(private readonly runtime: Runtime.Runtime<R>) {}
+  /** `start` starts a fiber for user code. */
+  constructor(
+    private readonly start: <A, E2>(effect: Effect.Effect<A, E2, R>) => Fiber.RuntimeFiber<A, E2>,
+    private readonly onLost: (cause: Cause.Cause<E>) => void = () => {}
+  ) {}
 
   get isClosed(): boolean {
     return this.isReleased || this.hasEnded || this.lost !== undefined
   }
 
-  /** Ends as `closed` does, or with the loss that is declared. */
+  /** Ends as `closed` does, or with the declared loss. */
   watch(closed: Effect.Effect<unknown, E>): Effect.Effect<unknown, E> {
     return Effect.suspend(() => {
       if (this.lost !== undefined) return this.lost
@@ -56,29 +60,34 @@ export class Verdict<E, R> {
 
   /** Starts a fiber of the connection. It is interrupted when the connection is released, or its loss is declared. */
   fork<A, E2>(effect: Effect.Effect<A, E2, R>): Fiber.RuntimeFiber<A, E2> {
-    const fiber = Runtime.runFork(this.runtime, withoutFailureLog(effect))
+    return this.own(this.start(withoutFailureLog(effect)))
+  }
+
+  /** As `fork`, for a fiber that runs already. */
+  own<A, E2>(fiber: Fiber.RuntimeFiber<A, E2>): Fiber.RuntimeFiber<A, E2> {
     this.running.add(fiber)
     fiber.addObserver(() => this.running.delete(fiber))
     return fiber
   }
 
-  /** If the fiber fails, the connection counts as lost from that moment. */
+  /** Declares the loss when the fiber fails. */
   judge(fiber: Fiber.RuntimeFiber<unknown, E>): void {
     fiber.addObserver((exit) => {
       if (Exit.isFailure(exit)) this.declare(interruptAsDefect(exit.cause))
     })
   }
 
-  /** The connection counts as lost from now on. Only the first cause counts. */
+  /** Declares the loss: the connection counts as lost from now on. Only the first cause counts. */
   declare(cause: Cause.Cause<E>): void {
     if (this.isReleased || this.lost !== undefined) return
     const lost = this.lost = Exit.failCause(cause)
+    this.onLost(cause)
     this.watches.forEach((resume) => resume(lost))
     this.watches.clear()
     this.running.forEach(interrupt)
   }
 
-  /** The release of the connection begins. */
+  /** Called when the release of the connection begins. */
   readonly end = Effect.sync(() => {
     this.isReleased = true
     this.running.forEach(interrupt)
@@ -91,7 +100,7 @@ export class Verdict<E, R> {
 }
 
 /**
- * A connector whose connections can be declared lost, by what `begin` starts with each of them.
+ * A connector whose connections can be declared lost by the fibers that `begin` starts for each of them.
  *
  * @internal
  */
@@ -104,7 +113,7 @@ export const withVerdict = <Address, Connection extends object, E, R, E2, R2>(
     attempt: Attempt<Address>
   ) => Effect.Effect<unknown, never, Scope.Scope>
 ): Connector<Address, Connection, E | E2, R | Exclude<R2, Scope.Scope>> => {
-  const { closed, connect, isClosed, probe } = self
+  const { closed, connect, isClosed, probe } = connector("self", self)
   const verdicts = new WeakMap<Connection, Verdict<E | E2, R2>>()
   const verdictOf = (connection: Connection) => {
     const verdict = verdicts.get(connection)
@@ -116,11 +125,12 @@ export const withVerdict = <Address, Connection extends object, E, R, E2, R2>(
     connect: (address, attempt) =>
       Effect.gen(function*() {
         const scope = yield* Effect.scope
-        const verdict = new Verdict<E | E2, R2>(yield* ownRuntime<R2>())
-        // The last finalizer to run, as what cannot be interrupted may well end with the connection …
+        const runtime = yield* ownRuntime<R2>()
+        const verdict = new Verdict<E | E2, R2>((effect) => Runtime.runFork(runtime, effect))
+        // Added first, so it runs last: a fiber that cannot be interrupted may end with the connection.
         yield* Scope.addFinalizer(scope, verdict.ended)
         const connection = yield* connect(address, attempt)
-        // … and the first, but for those of `begin`.
+        // Added late, so only the finalizers of `begin` run before it.
         yield* Scope.addFinalizer(scope, verdict.end)
         verdicts.set(connection, verdict)
         yield* begin(verdict, connection, address, attempt)

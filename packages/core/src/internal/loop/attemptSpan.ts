@@ -14,41 +14,42 @@ import { printableCause, summary } from "../base/render.js"
 import { endpoint } from "./endpoint.js"
 
 /**
- * The span of an attempt, as far as the attempt has to do with it.
+ * The part of an attempt's span that the attempt uses.
  *
  * @internal
  */
 export interface AttemptSpan {
-  /** Runs the look-up in a span of its own. */
+  /** Runs the look-up in a child span. */
   readonly lookUp: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Runs the connect in a span of its own. */
+  /** Runs the connect in a child span. */
   readonly connect: <A, E, R>(address: unknown, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
 const noSpan: AttemptSpan = { lookUp: identity, connect: (_, effect) => effect }
 
-/** What an attempt says of itself. */
+/** The fields of an attempt that its span shows. */
 type Described = Pick<Attempt<unknown>, "generation" | "owner" | "lastCause" | "number" | "serverName">
 
 /**
- * For each persistent connection the attempt that the next one is to be linked to. Of its span, which may be large, no
- * more than what it takes to refer to it.
+ * For each persistent connection, the attempt to which the next one is linked. It keeps only a reference to the span,
+ * which may be large.
  */
 const previous = new WeakMap<object, Tracer.ExternalSpan>()
 
-/** It keeps no spans, so that nobody sees them, and an idle connection need not pay for them. */
+/** This tracer drops all spans, so no span is made for it. */
 const defaultTracer = Context.get(DefaultServices.liveServices, Tracer.Tracer)
 
 /**
- * Runs an attempt in a span, if somebody traces: a root, as whoever made the persistent connection has long since gone
- * on, linked to the attempt that failed before, or whose connection was lost or is to be replaced.
+ * Runs an attempt in a span, if there is a tracer. The span is a root, because the fiber that made the persistent
+ * connection has long gone on. It is linked to the previous attempt: the one that failed, or whose connection was lost
+ * or will be replaced.
  *
  * @internal
  */
 export const withAttemptSpan = <A, E, R>(
   attempt: Described,
   isRefresh: boolean,
-  /** How the attempt has ended, if it was over before its fiber. */
+  /** How the attempt ended, if it was over before its fiber ended. */
   outcome: () => Exit.Exit<unknown, unknown> | undefined,
   run: (span: AttemptSpan) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
@@ -62,7 +63,7 @@ export const withAttemptSpan = <A, E, R>(
     const options = { root: true, kind: "client", attributes, links: linksOf(attempt, isRefresh) } as const
     const use = (span: Tracer.Span) => run(partsOf(span, attributes))
     return inSpan("PersistentConnection.attempt", options, use, outcome, (span, exit) => {
-      // A refresh that fails has no consequences: the connection stays.
+      // No attempt is linked to a failed refresh: the connection stays.
       const isForgotten = Exit.isFailure(exit) && (isRefresh || Cause.isInterrupted(exit.cause))
       if (!isForgotten) previous.set(attempt.owner, reference(span))
     })
@@ -101,7 +102,7 @@ const serverOf = (address: unknown): Record<string, unknown> => {
   }
 }
 
-/** As `Effect.useSpan`, except that what the span is ended with shows no credentials and holds no connection. */
+/** As `Effect.useSpan`, but the exit in the span shows no credentials and holds no connection. */
 const inSpan = <A, E, R>(
   name: string,
   options: Tracer.SpanOptions,
@@ -126,7 +127,7 @@ const inSpan = <A, E, R>(
       })
   )
 
-/** Makes the span the parent of those that an effect makes. */
+/** Makes the span the parent of the spans that an effect makes. */
 const within = <A, E, R>(span: Tracer.Span, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   effect.pipe(
     Effect.mapInputContext((context: Context.Context<R>) => Context.add(context, Tracer.ParentSpan, span)),
@@ -134,8 +135,8 @@ const within = <A, E, R>(span: Tracer.Span, effect: Effect.Effect<A, E, R>): Eff
   )
 
 /**
- * Effect notes in an error the span in which it came up, by a proxy around the error that holds the span. The errors of
- * the look-up and of the connector are to stay what they are (D5), and the last one is kept for long.
+ * Removes the proxies with which Effect marks an error with its span. The errors of the look-up and the connector must
+ * stay unchanged (D5), and the last one is kept for long, with its span.
  */
 const withoutNotes = <E>(cause: Cause.Cause<E>, span: Tracer.Span): Cause.Cause<E> => {
   const original = <A>(error: A): A =>
@@ -145,7 +146,7 @@ const withoutNotes = <E>(cause: Cause.Cause<E>, span: Tracer.Span): Cause.Cause<
 
 const note = Symbol.for("effect/SpanAnnotation")
 
-/** What OpenTelemetry calls the type of an error: of few values. None for an interruption, which is no error. */
+/** The `error.type` of OpenTelemetry, which should have few values. None for an interruption, which is not an error. */
 const errorType = (cause: Cause.Cause<unknown>): string | undefined => {
   const error = Option.orElse(Cause.failureOption(cause), () => Cause.dieOption(cause))
   return Option.getOrUndefined(Option.map(error, typeOf))
@@ -157,7 +158,7 @@ const typeOf = (error: unknown): string => {
       if (Predicate.hasProperty(error, key) && typeof error[key] === "string") return error[key]
     }
   } catch {
-    // What cannot be read has no type.
+    // A property that throws gives no type.
   }
   return "_OTHER"
 }

@@ -3,7 +3,7 @@ import type * as Equivalence from "effect/Equivalence"
 import * as Option from "effect/Option"
 
 /**
- * What is remembered from attempt to attempt of one cycle, and forgotten with it.
+ * What one cycle remembers between its attempts.
  *
  * @internal
  */
@@ -25,12 +25,12 @@ export class Cycle<Address, E> {
     try {
       return !Option.exists(previous, (previous) => this.addressEquivalence(previous, address))
     } catch {
-      // D10: an equivalence that throws knows nothing.
+      // D10: if the equivalence throws, the address counts as new.
       return true
     }
   }
 
-  /** Does it say something else than the previous failure (C5)? */
+  /** Does it differ from the previous failure (C5)? */
   isNewCause(cause: Cause.Cause<E>): boolean {
     const { cause: previous } = this
     this.cause = Option.some(cause)

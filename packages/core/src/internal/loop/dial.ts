@@ -30,27 +30,27 @@ export interface DialContext<A, C, E, R> {
 }
 
 /**
- * What an attempt tells the loop. None of it is called any more once the attempt is over.
+ * The callbacks of an attempt to the loop. None is called once the attempt is over.
  *
  * @internal
  */
 export interface DialListener<A, C, E> {
   /** The look-up waits for this. */
   readonly ready: Effect.Effect<void>
-  /** The look-up has succeeded; the connect waits for the effect. */
+  /** The look-up has succeeded. The connect waits for this effect. */
   readonly onAddress: (address: A) => Effect.Effect<void>
   /** The deadline runs until this moment of monotonic time; none while it is paused. */
   readonly onDeadline?: (at: Option.Option<number>) => void
   /** The connection and its scope now belong to the listener. */
   readonly onConnected: (connection: C, scope: Scope.CloseableScope) => void
   readonly onFailed: (cause: Cause.Cause<AttemptFailure<E>>) => void
-  /** How the attempt has ended, an abandoned one with an interruption; before the others are called. */
+  /** The attempt has ended; an abandoned one with an interruption. Called before `onConnected` and `onFailed`. */
   readonly onEnd: (exit: Exit.Exit<unknown, AttemptFailure<E>>) => void
 }
 
 /**
- * One attempt: a look-up and a connect, in a fiber of their own. It owns what the connect acquires until the listener takes
- * the connection over; if that does not happen, everything is released, however late the connect ends.
+ * One attempt: a look-up and a connect, in a fiber of their own. It owns what the connect acquires, until the listener
+ * takes over the connection. Otherwise it releases everything, however late the connect ends.
  *
  * @internal
  */
@@ -59,7 +59,7 @@ export class Dial<A, C, E, R> {
   private readonly fiber: Fiber.RuntimeFiber<C, E>
   private readonly timer: AnyFiber | undefined
   private scope: Scope.CloseableScope | undefined
-  /** How the attempt has ended, as soon as it is over: its fiber may go on. */
+  /** How the attempt ended. Its fiber may still go on. */
   private outcome: Exit.Exit<unknown, AttemptFailure<E>> | undefined
 
   constructor(
@@ -79,12 +79,14 @@ export class Dial<A, C, E, R> {
     }
   }
 
-  /** Is it the fiber of the look-up and the connect, as long as they are waited for? */
+  /** Is it the fiber of the look-up and the connect, while the attempt is not over? */
   runsIn(fiber: AnyFiber): boolean {
     return this.outcome === undefined && fiber === this.fiber
   }
 
-  /** Ends the attempt, and releases what it has acquired. Begins at once; the effect waits for the end. */
+  /**
+   * Ends the attempt at once, and begins to release what it has acquired. The effect waits for the end of the release.
+   */
   abandon(): Effect.Effect<void> {
     return this.outcome !== undefined
       ? Effect.void
@@ -105,7 +107,7 @@ export class Dial<A, C, E, R> {
       }))
   }
 
-  /** An interruption comes a turn later than the end of the attempt: nothing of it begins in between. */
+  /** The interruption of the fiber comes a turn after the end of the attempt. No step may begin in between. */
   private unlessOver<B, E2, R2>(next: () => Effect.Effect<B, E2, R2>): Effect.Effect<B, E2, R2> {
     return Effect.suspend(() => this.outcome === undefined ? next() : Effect.interrupt)
   }
@@ -114,7 +116,7 @@ export class Dial<A, C, E, R> {
     if (this.outcome !== undefined) return
     if (Exit.isSuccess(exit)) {
       this.finish(exit)
-      // No yield here: a close would leak a connection that neither the attempt nor a session owns.
+      // No yield here: neither the attempt nor a session owns the connection, so a close would leak it.
       return this.listener.onConnected(exit.value, this.scope!)
     }
     this.giveUp(Exit.failCause(exit.cause))
@@ -127,7 +129,7 @@ export class Dial<A, C, E, R> {
     return releaseInBackground(
       this.context,
       Effect.suspend(() => {
-        // In a turn of its own: whoever aborts from inside the attempt still hears that it was heard.
+        // In a separate turn, so that a caller that aborts from inside the attempt still gets its result.
         interrupt(fiber)
         return Effect.flatMap(
           Fiber.await(fiber),

@@ -10,14 +10,14 @@ import { type ReleaseContext, releaseInBackground } from "./release.js"
 import type { Session, SessionEnd } from "./session.js"
 
 /**
- * The connections that are no longer current. Each is released when its uses have ended, or their time is up, and its
+ * The connections that are no longer current. Each is released when its uses have ended (or their time is up) and its
  * streams have delivered what it received (S1).
  *
  * @internal
  */
 export class Draining<C, E, R> {
   private releasing: Set<AnyFiber> | undefined
-  /** How many of them have ended, and wait for their streams. */
+  /** How many connections have ended and wait for their streams. */
   private undelivered = 0
   private readonly delivered = new Signal<void>()
   /** After this moment, in ms of monotonic time, nothing is drained any longer. */
@@ -34,15 +34,15 @@ export class Draining<C, E, R> {
   ) {}
 
   /**
-   * Drains and releases a connection. Its uses have until the given moment, and then fail with the reason. Closing does not
-   * wait for the release of a connection that was lost before (D4).
+   * Drains and releases a connection. Uses that have not ended by `usesUntil` fail with the reason. A close does not
+   * wait for the release of a connection that was lost (D4).
    */
   add(
     session: Session<C, E>,
     reason: SessionEnd<E>,
     { usesUntil = Infinity, wasLost = false }: { readonly usesUntil?: number; readonly wasLost?: boolean } = {}
   ): void {
-    // Most connections are not in use, and need no fiber that drains them.
+    // Most connections are not in use, and need no fiber for draining.
     if (!session.isBusy) {
       session.end(reason)
       const released = this.release(session)
@@ -57,7 +57,7 @@ export class Draining<C, E, R> {
     ))
   }
 
-  /** Nothing is drained after this moment. Only an earlier moment counts later on. */
+  /** Ends all draining at this moment. A later call can only make it earlier. */
   endBy(at: number): void {
     this.endsAt = Math.min(this.endsAt, at)
     this.endsEarlier.notify(Exit.void)
@@ -72,7 +72,7 @@ export class Draining<C, E, R> {
     )
   }
 
-  /** Waits until all connections have been drained, and released if they were not lost. */
+  /** Waits until all connections have been drained, and released unless they were lost. */
   get released(): Effect.Effect<void> {
     return Effect.suspend(() => Effect.asVoid(Fiber.awaitAll(this.releasing ?? [])))
   }
@@ -96,10 +96,12 @@ export class Draining<C, E, R> {
         })
       )
     })
-    return Effect.zipRight(this.within(session.without("use"), usesUntil), delivered)
+    // An ended connection must be counted before the next attempt begins, so there is no wait before.
+    const hasEnded = session.endedWith !== undefined
+    return hasEnded ? delivered : Effect.zipRight(this.within(session.without("use"), usesUntil), delivered)
   }
 
-  /** A peer that is not asked to stop might go on sending for ever, and the streams with it. */
+  /** Asks the peer to stop. Otherwise it might send for ever, and the streams would never end. */
   private receiveNoMore({ connection }: Session<C, E>): Effect.Effect<never> {
     const { close } = this.context.settings.connector
     const closed = close === undefined ? Effect.void : Effect.exit(Effect.suspend(() => close(connection)))
@@ -118,7 +120,7 @@ export class Draining<C, E, R> {
     fiber.addObserver(() => releasing.delete(fiber))
   }
 
-  /** Waits for an effect, but not longer than until the moment, or until draining ends. */
+  /** Waits for an effect, but at most until the given moment or the end of draining. */
   private within(self: Effect.Effect<void>, until = Infinity): Effect.Effect<void> {
     return Effect.suspend(() => {
       const at = Math.min(until, this.endsAt)

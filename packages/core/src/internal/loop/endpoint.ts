@@ -1,7 +1,7 @@
 import * as Redacted from "effect/Redacted"
 import { hideSecrets } from "../base/secrets.js"
 
-/** What an address shows of where it leads to. */
+/** The host and the port that an address shows. */
 interface Endpoint {
   readonly host?: string
   readonly port?: number

@@ -24,14 +24,14 @@ export interface EventSettings<A, C, E, R> {
 /** A call of the handler, for which the loop waits. */
 interface Call {
   readonly event: string
-  /** When a warning is due, in ms of monotonic time; known once the loop waits, and infinite once it has been given. */
+  /** When a warning is due, in ms of monotonic time: undefined until the loop waits, infinite after the warning. */
   warnAt: number | undefined
 }
 
 /**
- * The queue of events. Each is published to the bus, then given to the handler, and the next one waits until that call has
- * ended or has been let go (E1). Calls run in fibers of their own: closing does not interrupt them (D1), leaving the scope
- * does (D8).
+ * The queue of events. Each event is published to the bus, then given to the handler. The next event waits until that
+ * call has ended or has been let go (E1). Each call has its own fiber: closing does not interrupt it (D1), leaving the
+ * scope does (D8).
  *
  * @internal
  */
@@ -69,7 +69,7 @@ export class Events<A, C, E, R> {
     })
   }
 
-  /** Interrupts the calls that are running, and later ones after their first turn. */
+  /** Interrupts the running calls at once, and later calls after their first turn. */
   interruptAll(): void {
     this.isLeft = true
     this.running?.forEach(interrupt)
@@ -124,7 +124,7 @@ export class Events<A, C, E, R> {
 
   private warn(call: Call): Effect.Effect<void> {
     return Effect.suspend(() => {
-      // The wait may have moved to another fiber, and two may wait for the same call.
+      // The call may have ended, or another fiber that waits for it may have warned already.
       const isDue = this.call === call && call.warnAt !== Infinity
       call.warnAt = Infinity
       const warning = this.report(

@@ -5,12 +5,12 @@ import type * as Runtime from "effect/Runtime"
 import { type AnyFiber, type Caller, type Delegate, fork, forkAsCaller, makeMark } from "../base/effect3.js"
 import { Signal } from "../base/signal.js"
 
-/** A call of an event handler, for which the loop waits until it ends or is let go. */
+/** A call of an event handler. The loop waits until it ends or is let go. */
 interface HandlerCall {
   readonly letGo: () => void
 }
 
-/** Through what a fiber came to be inside a persistent connection (D7), and inside which others that one was made. */
+/** How a fiber got inside a persistent connection (D7). `outer` is the origin of the fiber that made or used that. */
 interface Origin {
   readonly fibers: unknown
   readonly handler: HandlerCall | undefined
@@ -21,8 +21,8 @@ interface Origin {
 const origin = makeMark<Origin | undefined>(undefined)
 
 /**
- * The fibers that a persistent connection has started. They have the services of the fiber in which it was made (T4), and
- * do not depend on the fiber that starts them: interrupting a caller of `close` does not interrupt the closing.
+ * The fibers that a persistent connection has started. They have the services of the fiber in which it was made (T4).
+ * They do not depend on the fiber that starts them: interrupting a caller of `close` does not interrupt the closing.
  *
  * @internal
  */
@@ -35,45 +35,47 @@ export class Fibers<R> {
     this.own = { fibers: this, handler: undefined, outer: origin.ofRuntime(runtime) }
   }
 
-  /** Starts an effect in a turn of its own, after everything that the caller still does in this one. */
+  /** Starts an effect in a separate turn, after the caller's present turn. */
   fork<A, E>(effect: Effect.Effect<A, E, R>): Fiber.RuntimeFiber<A, E> {
     return this.add(fork(this.runtime, effect, origin, this.own))
   }
 
-  /** Runs a call of a handler up to its first suspension before this returns. */
+  /** Starts a call of a handler, and runs it up to its first suspension before this returns. */
   forkHandler(effect: Effect.Effect<void, never, R>, handler: HandlerCall): Fiber.RuntimeFiber<void> {
     return this.add(fork(this.runtime, effect, origin, { ...this.own, handler }, true))
   }
 
-  /** As `fork`, with the runtime of whoever asked for the effect. */
+  /** As `fork`, with the runtime of the caller. */
   forkFor<A, E, R2>(runtime: Runtime.Runtime<R2>, effect: Effect.Effect<A, E, R2>): Fiber.RuntimeFiber<A, E> {
     return fork(runtime, effect, origin, { ...this.own, outer: origin.ofRuntime(runtime) })
   }
 
-  /** Runs what a caller does with a connection up to its first suspension before this returns. */
+  /** Starts a use of a connection, and runs it up to its first suspension before this returns. */
   forkUse<A, E, R2>(caller: Caller, effect: Effect.Effect<A, E, R2>): Delegate<A, E> {
     const outer = origin.of(caller.fiber)
-    // A use inside a use adds nothing: the chain must not grow with what uses leave behind.
+    // A use inside a use adds no origin: otherwise nested uses would make the chain grow without a limit.
     const value = isInside(outer, this) === "inside" ? outer : { ...this.own, outer }
     return forkAsCaller(caller, effect, origin, value)
   }
 
   /**
-   * Where a fiber is (D7): outside; in a handler, or in something that a handler has forked; or in anything else that was
-   * started by this persistent connection.
+   * Where a fiber is (D7): outside; in a handler or what that forked; or in anything else that this persistent
+   * connection started.
    */
   whereIs(fiber: AnyFiber): "outside" | "handler" | "inside" {
     return isInside(origin.of(fiber), this)
   }
 
-  /** The fiber waits for the loop: so the loop does not wait any longer for the handlers that it is a part of (D7a). */
+  /**
+   * Called when the fiber waits for the loop: the loop stops waiting for the handlers that the fiber belongs to (D7a).
+   */
   letHandlersGo(fiber: AnyFiber): void {
     for (let at = origin.of(fiber); at !== undefined; at = at.outer) {
       if (at.fibers === this) at.handler?.letGo()
     }
   }
 
-  /** Waits until all fibers have ended, also those that are started meanwhile. */
+  /** Waits until all fibers have ended, including those started meanwhile. */
   get join(): Effect.Effect<void> {
     return Effect.suspend(() => this.running.size === 0 ? Effect.void : Effect.zipRight(this.ended.next, this.join))
   }

@@ -35,9 +35,9 @@ export interface Settings<A, C, E, R>
   readonly maxUndelivered: number
 }
 
-/** Where the loop is, with everything that exists only there. The public `ConnectionState` is a view of it. */
+/** The phase of the loop, with the data of that phase. The public `ConnectionState` is a view of it. */
 type Phase<A, C, E, R> =
-  /** There is no attempt while the `AttemptingToConnect` handler runs. */
+  /** `dial` is undefined while the `AttemptingToConnect` handler runs. */
   | { readonly _tag: "Connecting"; readonly dial: Dial<A, C, E, R> | undefined }
   | { readonly _tag: "Connected"; readonly session: Session<C, E>; readonly replacement: Replacement<A, C, E, R> }
   | { readonly _tag: "Waiting"; readonly next: Effect.Effect<void> }
@@ -47,10 +47,9 @@ type Phase<A, C, E, R> =
 /**
  * The life of a persistent connection: Connecting → Connected → Waiting → Connecting …, until it is Closed.
  *
- * Whoever changes the phase does so synchronously, so there are no locks. What has to be waited for in a phase runs in one
- * fiber, `current`, and the next phase interrupts it (`switchTo`). A connected loop has no such fiber: the watch of the
- * session wakes it. What comes late finds out by itself that it is late: an attempt or a session that the phase does not
- * hold any more changes nothing.
+ * Every change of the phase is synchronous, so there are no locks. The waits of a phase run in one fiber, `current`,
+ * which the next phase interrupts (`switchTo`). A connected loop has no such fiber: the watch of the session wakes it.
+ * A late result is ignored: an attempt or a session that is no longer part of the phase changes nothing.
  *
  * @internal
  */
@@ -65,11 +64,15 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
   private current: AnyFiber | undefined
   private cycle: Cycle<A, AttemptFailure<E>>
   private address: Option.Option<A> = Option.none()
-  /** The server of the current connection has announced that it will go: the next one is to be at another address. */
+  /**
+   * The server of the current connection has announced a shutdown: the next connection should be at another address.
+   */
   elsewhere = false
   /** When the last attempt began, in ms of monotonic time. */
   private attemptBegunAt = 0
-  /** It was aborted, or told not to reconnect: only the first time counts (X5). */
+  /** The next attempt must be made as soon as the end of the connection has been reported. */
+  private isUrgent = false
+  /** There was an abort, or `closeWhenCurrentConnectionIsClosed`: only the first counts (X5). */
   private isDecided = false
 
   constructor(readonly settings: Settings<A, C, E, R>, readonly clock: Clock.Clock, runtime: Runtime.Runtime<R>) {
@@ -79,8 +82,8 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     this.draining = new Draining(this)
     this.retry = new RetryDriver(settings, clock)
     this.cycle = new Cycle(settings.addressEquivalence, settings.causeEquivalence)
-    this.status = new Status(clock)
-    // A fiber that is forked right after `make`, to follow the events, does not miss the first ones.
+    this.status = new Status(clock, runtime)
+    // Yields first: a fiber that is forked right after `make` to follow the events misses none.
     this.switchTo(Effect.zipRight(Effect.yieldNow(), Effect.suspend(() => this.beginCycle())))
   }
 
@@ -95,10 +98,9 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
   }
 
   private attempt(): void {
-    this.attemptBegunAt = this.now
     this.cycle.attempt++
     const dial = new Dial(this, this.describeAttempt(this.cycle.attempt, this.state.lastCause), {
-      ready: this.draining.hasRoom,
+      ready: Effect.map(this.draining.hasRoom, () => void (this.attemptBegunAt = this.now)),
       onAddress: (address) => this.obtained(address),
       onDeadline: (at) => this.showConnecting(at),
       onConnected: (connection, scope) => {
@@ -134,7 +136,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
 
   // Connected ----------------------------------------------------------------------------------------------------
 
-  /** Everyone who waits for a connection gets it before its `Connected` event is published (A1). */
+  /** All waiting callers get the connection before its `Connected` event is published (A1). */
   private makeCurrent(connection: C, scope: Scope.CloseableScope): void {
     const { serverName } = this.settings
     const generation = this.state.generation + 1
@@ -151,16 +153,16 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
       Effect.exit(Effect.suspend(() => this.settings.connector.closed(connection))),
       (exit) => this.connectionLost(session, Exit.isFailure(exit) ? interruptAsDefect(exit.cause) : Cause.empty)
     ))
-    // The handler runs its first turn now, and may close.
+    // Last, because the handler runs its first turn now, and may close.
     this.events.emit(Event.Connected({ connection, generation }))
   }
 
-  /** The connection counts as lost. The policy says when the next attempt is due, unless it is to be made at once. */
+  /** Treats the connection as lost. The policy decides when the next attempt is due, unless `atOnce`. */
   connectionLost(session: Session<C, E>, cause: Cause.Cause<E>, atOnce = false): void {
     const { phase } = this
     if (session.endedWith !== undefined) return
     session.end(session.lossError(cause))
-    // Another one has replaced it, or it is being closed.
+    // Another connection has replaced it, or it is being closed.
     if (phase._tag !== "Connected" || phase.session !== session) return
     phase.replacement.abandon()
     const uptime = this.now - session.establishedAt
@@ -176,7 +178,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
   ): Effect.Effect<void, never, R> {
     return Effect.flatMap(this.ending === undefined ? next : Effect.succeedNone, (next) => {
       if (Option.isNone(next)) this.ending ??= { _tag: "GaveUp", cause }
-      // While the policy was asked, somebody may have said that this was the last connection.
+      // While the policy decided, there may have been an abort or `closeWhenCurrentConnectionIsClosed`.
       const due = this.ending === undefined ? next : Option.none()
       this.draining.add(session, session.lossError(cause), { wasLost: true })
       const wait = this.enterWaiting(due, cause, Effect.suspend(() => this.beginCycle()))
@@ -185,15 +187,15 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     })
   }
 
-  /** Make before break: the next connection becomes the current one before the old one is drained and closed. */
+  /** Make before break: the new connection becomes current before the old one is drained and closed. */
   refresh(drain: Duration.Duration): void {
     const { phase } = this
     if (phase._tag !== "Connected" || this.ending !== undefined || phase.session.endedWith !== undefined) return
     const { replacement, session } = phase
     if (replacement.dial !== undefined) return
-    const begunAt = this.now
+    let begunAt: number
     replacement.begin(this, this.describeAttempt(replacement.failures + 1, replacement.lastCause), {
-      ready: this.draining.hasRoom,
+      ready: Effect.map(this.draining.hasRoom, () => void (begunAt = this.now)),
       onAddress: (address) => Effect.sync(() => void (this.address = Option.some(address))),
       onConnected: (connection, scope) => {
         this.retry.lived(this.now - session.establishedAt)
@@ -210,13 +212,15 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
 
   // Waiting ------------------------------------------------------------------------------------------------------
 
-  /** The effect waits until the next attempt is due, and makes it; if there is to be none, it closes. */
+  /** The effect waits until the next attempt is due, and makes it. If there is no next attempt, it closes. */
   private enterWaiting(
-    due: Option.Option<number>,
+    dueByPolicy: Option.Option<number>,
     cause: Cause.Cause<AttemptFailure<E>>,
     next: Effect.Effect<void>
   ): Effect.Effect<void> {
     this.phase = { _tag: "Waiting", next }
+    const due = this.isUrgent ? Option.map(dueByPolicy, () => this.now) : dueByPolicy
+    this.isUrgent = false
     const nextAttemptAt = Option.map(due, (at) => toWallTime(this.clock, at))
     this.enter(State.Waiting({ ...this.common("Waiting"), lastCause: Option.some(cause), nextAttemptAt }))
     return Option.isNone(due)
@@ -224,21 +228,23 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
       : Effect.zipRight(this.retry.until(due.value), next)
   }
 
-  /** Makes the next attempt now, if the loop waits for it. */
+  /** Makes the next attempt now, if the loop waits or is about to wait for it. */
   attemptNow(): void {
-    if (this.phase._tag !== "Waiting" || this.ending !== undefined) return
-    this.switchTo(Effect.zipRight(this.events.settled, this.phase.next))
+    const { phase } = this
+    if (phase._tag === "Connected") this.isUrgent = phase.session.endedWith !== undefined
+    if (phase._tag !== "Waiting" || this.ending !== undefined) return
+    this.switchTo(Effect.zipRight(this.events.settled, phase.next))
   }
 
   // Closing ------------------------------------------------------------------------------------------------------
 
-  /** Closes the current connection at once, or after at most this time, and makes no other attempt (X1). */
+  /** Closes the current connection at once, or after at most the drain time. Makes no other attempt (X1). */
   close(drain = Duration.zero): void {
     this.draining.endBy(this.now + Duration.toMillis(drain))
     this.beginClosing()
   }
 
-  /** The current connection is the last one; without one, closes at once (X4, X5). Only the first call counts. */
+  /** Makes the current connection the last one; without one, closes at once (X4, X5). Only the first call counts. */
   closeAfterCurrent(reason: ClosedReason<E>): void {
     if (this.isDecided) return
     this.isDecided = true
@@ -282,7 +288,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
       yield* abandoned
       yield* this.draining.released
       if (session !== undefined) {
-        // It stays the current one until its `Connected` handler has ended (A2); `close` does not wait for that (D7).
+        // It stays current until its `Connected` handler has ended (A2); `close` does not wait for that (D7).
         this.endClose()
         yield* this.events.settled
       }
@@ -302,7 +308,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     this.closeEnded.notify(Exit.void)
   }
 
-  /** Leaves the scope (D8). From inside it waits for nothing, since it would wait for itself. */
+  /** Leaves the scope (D8). From inside it does not wait, because it would wait for itself. */
   get dispose(): Effect.Effect<void> {
     return Effect.withFiberRuntime((fiber) => {
       this.close()
@@ -320,7 +326,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
   }
 
   /**
-   * To be run before a fiber waits for the loop (D7): the loop stops waiting for handlers that the fiber belongs to, and an
+   * Run before a fiber waits for the loop (D7). The loop stops waiting for handlers that the fiber belongs to. An
    * attempt, a `closed` or a policy that would wait for itself dies.
    */
   beforeWaiting(fiber: AnyFiber): Effect.Effect<void> {
@@ -344,7 +350,9 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     return now(this.clock)
   }
 
-  /** The next phase takes over: what the previous one would have done next does not happen. As `FiberHandle.run` does. */
+  /**
+   * Starts the fiber of the next phase, and interrupts that of the previous one, as `FiberHandle.run` does.
+   */
   private switchTo(next: Effect.Effect<void, never, R>): void {
     const previous = this.current
     this.current = this.fibers.fork(next)
@@ -385,11 +393,11 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
       number,
       lastCause,
       previousAddress: this.address,
-      elsewhere: this.elsewhere,
+      elsewhere: this.elsewhere && (number === 1 || this.session !== undefined),
       failedAttempts: Effect.sync(() => this.failedAttempts),
       abort: (error) =>
         Effect.suspend(() => {
-          // What an attempt aborts with is an error of the look-up or the connector.
+          // The error of an abort is always one of the look-up or the connector.
           this.closeAfterCurrent({ _tag: "Aborted", cause: Cause.fail(error) as Cause.Cause<never> })
           return Effect.fail(error)
         })

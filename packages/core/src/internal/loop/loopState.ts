@@ -15,12 +15,12 @@ import type { Status } from "./status.js"
 export interface Follower<C, E> {
   /** A connection has become the current one. */
   readonly onSession: (session: Session<C, E>) => void
-  /** There will be no other connection. */
+  /** Closing has begun: there will be no other connection. */
   readonly onClosing: () => void
 }
 
 /**
- * The current state, and the answer that it implies for each kind of caller. Only the loop changes it.
+ * The current state, and the answers that follow from it. Only the loop changes it.
  *
  * @internal
  */
@@ -30,10 +30,10 @@ export abstract class LoopState<C, E> {
     readonly connector: { readonly isClosed?: ((connection: C) => boolean) | undefined }
   }
   abstract readonly status: Status<C, E>
-  /** The current connection, which may have ended. */
+  /** The current session. Its connection may have ended. */
   abstract readonly session: Session<C, E> | undefined
 
-  /** A connection has been established, or closing has begun: then there is no session. */
+  /** A connection has been established, or closing has begun (then without a session). */
   readonly connectionChanged = new Signal<Session<C, E> | undefined>()
   /** An attempt has ended, or there will be no other. */
   readonly attemptEnded = new Signal<C, AttemptFailure<E> | ConnectionClosed<E>>()
@@ -43,14 +43,14 @@ export abstract class LoopState<C, E> {
   followers: Set<Follower<C, E>> | undefined
   /** Consecutive failed attempts (C7). */
   protected failedAttempts = 0
-  /** Why there will be no other connection; undefined as well after a mere `close`. */
+  /** Why there will be no other connection; undefined if there may be one, and after a plain `close`. */
   protected ending: ClosedReason<E> | undefined
 
   get state(): ConnectionState<C, E> {
     return this.status.state
   }
 
-  /** The session that is handed out: the current one, unless its connection is known to be closed (A3, A4). */
+  /** The session that callers get: the current one, unless its connection is known to be closed (A3, A4). */
   get openSession(): Session<C, E> | undefined {
     const { session, state } = this
     return state._tag === "Connected" && session !== undefined && !this.hasEnded(session) ? session : undefined
@@ -74,13 +74,11 @@ export abstract class LoopState<C, E> {
     return this.isClosing || this.ending !== undefined
   }
 
-  /** The error for `whenDisconnected: "fail"`. A connection that is dead is lost, even if nobody knows its end yet. */
+  /** The error for `whenDisconnected: "fail"`. A dead connection counts as lost, even before its end is reported. */
   get notConnected(): NotConnected<E> {
-    const { settings: { serverName }, state: { generation, lastCause } } = this
-    const { failedAttempts, session } = this
-    return session === undefined
-      ? new NotConnected({ serverName, generation, failedAttempts, lastCause })
-      : new NotConnected({ serverName, generation, failedAttempts: 0, lastCause: Option.some(session.loss) })
+    const { failedAttempts, session, settings: { serverName }, state: { generation, lastCause } } = this
+    const cause = session === undefined ? lastCause : Option.some(session.loss)
+    return new NotConnected({ serverName, generation, failedAttempts, lastCause: cause })
   }
 
   /** The error for every caller once closing has begun. */

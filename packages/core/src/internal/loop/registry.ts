@@ -2,7 +2,8 @@ import { globalValue } from "effect/GlobalValue"
 import type { PersistentConnection } from "../../PersistentConnection.js"
 
 /**
- * Every persistent connection of the process whose scope has not been left, whichever copy of the library made it.
+ * All persistent connections of the process whose scope has not been left, even if different copies of the library made
+ * them.
  *
  * @internal
  */

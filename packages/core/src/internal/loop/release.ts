@@ -20,7 +20,7 @@ export interface ReleaseContext<R> {
 }
 
 /**
- * Releases what a connection holds, in a fiber of its own (D4), which ends with the release, but not later than after
+ * Releases what a connection holds, in a separate fiber (D4). That fiber ends with the release, or after
  * `closeTimeout`. A finalizer that fails is logged.
  *
  * @internal

@@ -5,7 +5,7 @@ import type { Attempt } from "../../Connector.js"
 import { Dial, type DialContext, type DialListener } from "./dial.js"
 
 /**
- * Make before break: the attempt to replace the current connection, and the consecutive failures before it.
+ * Make before break: the attempt to replace the current connection, and the number of failed ones before it.
  *
  * @internal
  */
@@ -24,7 +24,7 @@ export class Replacement<A, C, E, R> {
     this.dial = new Dial(context, attempt, { ...listener, onFailed }, true)
   }
 
-  /** Ends the attempt, if there is one. Begins at once; the effect waits for the end. */
+  /** Ends the attempt, if there is one, at once. The effect waits for the end of its release. */
   abandon(): Effect.Effect<void> {
     const { dial } = this
     this.dial = undefined

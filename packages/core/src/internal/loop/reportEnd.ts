@@ -3,8 +3,8 @@ import * as LogLevel from "effect/LogLevel"
 import { type ConnectionClosed, isRegularEnd } from "../../ConnectionError.js"
 
 /**
- * Logs that a persistent connection has ended, if its owner does not know: no event says so. To have given up after a
- * regular close is what a policy can intend (D13).
+ * Logs that a persistent connection has ended, unless its owner closed it: there is no event for that. A give-up after
+ * a regular close is only information, because a policy may intend it (D13).
  *
  * @internal
  */

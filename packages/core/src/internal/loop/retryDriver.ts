@@ -10,7 +10,7 @@ import * as Intervals from "effect/ScheduleIntervals"
 import { printableCause } from "../base/render.js"
 import { millisUntil, now, sleepUntil } from "../base/time.js"
 
-/** The delay, in ms from the beginning of the attempt, if the schedule dies: the original's. */
+/** The delay if the schedule dies, in ms from the beginning of the attempt. It is the default of the original. */
 const fallback = 10_000
 
 /** @internal */
@@ -22,21 +22,21 @@ export interface RetrySettings<E, R> {
 }
 
 /**
- * Steps a schedule with the moment at which an attempt began as its "now" (T1, T2). `Schedule.driver` takes the moment of
- * the failure, and sleeps from there. All moments are in ms of monotonic time.
+ * Steps a schedule. Its "now" is the moment at which an attempt began (T1, T2); `Schedule.driver` would take the moment
+ * of the failure. All moments are in ms of monotonic time.
  *
  * @internal
  */
 export class RetryDriver<E, R> {
   private state: unknown
-  /** How many attempts have followed each other without any delay. */
+  /** The number of consecutive attempts without a delay. */
   private attemptsWithoutDelay = 0
 
   constructor(private readonly settings: RetrySettings<E, R>, private readonly clock: Clock.Clock) {
     this.state = settings.schedule.initial
   }
 
-  /** When the next attempt is due after a failed one; none if the schedule has ended. */
+  /** Decides when the next attempt is due after a failure; none if the schedule has ended. */
   afterFailure(attemptBegunAt: number, cause: Cause.Cause<E>): Effect.Effect<Option.Option<number>, never, R> {
     const { schedule, serverName } = this.settings
     return Effect.suspend(() => schedule.step(attemptBegunAt, cause, this.state)).pipe(
@@ -54,23 +54,21 @@ export class RetryDriver<E, R> {
     )
   }
 
-  /** A connection has lived for this time, in ms. If it was a success, the schedule restarts (D11, D14). */
-  lived(uptime: number): boolean {
-    const isSuccess = uptime >= Duration.toMillis(this.settings.minUptime)
-    if (isSuccess) this.state = this.settings.schedule.initial
-    return isSuccess
+  /** Restarts the schedule if a connection that lived for this time, in ms, was a success (D11, D14). */
+  lived(uptime: number): void {
+    if (uptime >= Duration.toMillis(this.settings.minUptime)) this.state = this.settings.schedule.initial
   }
 
-  /** When the next attempt is due after the loss of a connection that has lived for this time, in ms. */
+  /** Decides when the next attempt is due after the loss of a connection that lived for `uptime`, in ms. */
   afterLoss(
     attemptBegunAt: number,
     uptime: number,
     cause: Cause.Cause<E>
   ): Effect.Effect<Option.Option<number>, never, R> {
-    const isSuccess = this.lived(uptime)
+    this.lived(uptime)
     const stepped = Effect.map(this.afterFailure(attemptBegunAt, cause), (due) => {
-      // D11: a success whose delay has passed does not take the first delay away from the first failure after it.
-      if (isSuccess && Option.exists(due, (at) => millisUntil(this.clock, at) === 0)) this.lived(uptime)
+      // D11: after a success, a step whose delay has passed does not count: the next failure gets the first delay.
+      if (Option.exists(due, (at) => millisUntil(this.clock, at) === 0)) this.lived(uptime)
       return due
     })
     const jitter = Duration.toMillis(this.settings.reconnectJitter)
@@ -88,7 +86,8 @@ export class RetryDriver<E, R> {
     const isDue = millisUntil(this.clock, at) === 0
     this.attemptsWithoutDelay = isDue ? this.attemptsWithoutDelay + 1 : 0
     if (!isDue) return sleepUntil(this.clock, at)
-    // D11: other fibers always get a turn. Timers get one now and then: Effect's scheduler yields to them after 2,048 turns.
+    // D11: other fibers always get a turn. Timers get one every 64 attempts: Effect's scheduler yields to them after
+    // 2,048 turns.
     return Effect.repeatN(Effect.yieldNow(), this.attemptsWithoutDelay % 64 === 63 ? 2_100 : 0)
   }
 }

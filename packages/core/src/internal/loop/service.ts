@@ -1,26 +1,28 @@
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import { identity } from "effect/Function"
 import * as Inspectable from "effect/Inspectable"
 import type * as Option from "effect/Option"
 import { pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import type * as Queue from "effect/Queue"
-import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Subscribable from "effect/Subscribable"
 import type { ConnectionClosed } from "../../ConnectionError.js"
 import type { ConnectionEvent } from "../../ConnectionEvent.js"
 import * as State from "../../ConnectionState.js"
-import * as Connector from "../../Connector.js"
+import type { AttemptFailure, Connector } from "../../Connector.js"
 import type { Options, PersistentConnection } from "../../PersistentConnection.js"
-import * as RetryPolicy from "../../RetryPolicy.js"
+import { standard } from "../../RetryPolicy.js"
 import { equalCause, equalCauseBy } from "../base/cause.js"
 import { type AnyFiber, ownRuntime } from "../base/effect3.js"
 import { equalContent } from "../base/equalContent.js"
+import type { Inferred } from "../base/inferred.js"
 import * as option from "../base/options.js"
 import { never } from "../base/time.js"
+import { connector } from "../connector/connector.js"
+import { schedule } from "../connector/retryPolicy.js"
 import { Loop, type Settings } from "./loop.js"
 import { registry } from "./registry.js"
 import { shownState } from "./shownState.js"
@@ -29,7 +31,7 @@ import { shownState } from "./shownState.js"
 export const TypeId = "~persistent-connection/PersistentConnection" as const
 
 /**
- * The operations. Each reads the state of the loop, and waits for one of its signals if the answer is not there yet.
+ * The operations. Each reads the state of the loop, and waits for a signal of the loop if there is no answer yet.
  */
 class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnection<C, E> {
   constructor(readonly loop: Loop<A, C, E, R>) {
@@ -50,7 +52,7 @@ class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnect
       const { openSession } = loop
       if (openSession !== undefined) return Effect.succeed(openSession.connection)
       if (!loop.isClosing) return Effect.zipRight(waitFor(loop, fiber, loop.connectionChanged.next), this.connected)
-      // A3: it never answers. But what closing waits for must not wait for ever (D7).
+      // A3: it never answers once closed. But a fiber that closing waits for must not wait for ever (D7).
       return loop.fibers.whereIs(fiber as AnyFiber) === "inside"
         ? Effect.die(loop.closedError)
         : Effect.zipRight(loop.beforeWaiting(fiber as AnyFiber), never)
@@ -68,7 +70,7 @@ class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnect
     })
   }
 
-  get connectedOrFailedToConnect(): Effect.Effect<C, Connector.AttemptFailure<E> | ConnectionClosed<E>> {
+  get connectedOrFailedToConnect(): Effect.Effect<C, AttemptFailure<E> | ConnectionClosed<E>> {
     return Effect.withFiberRuntime((fiber) => {
       const { loop } = this
       const { openSession } = loop
@@ -97,7 +99,7 @@ class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnect
       const { loop } = this
       if (loop.hasClosed) return Effect.void
       const isAwaited = loop.fibers.whereIs(fiber as AnyFiber) === "inside"
-      // Closing waits for what is inside, which therefore waits for its beginning only (D7b).
+      // Closing waits for fibers that are inside, so they wait only for its beginning (D7b).
       if (isAwaited && loop.isClosing) return Effect.void
       const next = isAwaited ? Effect.zipRight(loop.connectionChanged.next, this.closeFinished) : loop.closeEnded.next
       return Effect.zipRight(loop.beforeWaiting(fiber as AnyFiber), next)
@@ -128,7 +130,7 @@ class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnect
     return this.loop.events.bus.subscribe
   }
 
-  /** The loop does not wait for a handler that follows what the loop does (D7a). */
+  /** The loop does not wait for a handler that follows the events or the state (D7a). */
   private following<B>(stream: Stream.Stream<B>): Stream.Stream<B> {
     return Stream.unwrap(Effect.withFiberRuntime((fiber) => {
       this.loop.fibers.letHandlersGo(fiber as AnyFiber)
@@ -146,16 +148,18 @@ class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnect
 }
 
 /**
- * The loop of a persistent connection, for what is built on it in this package.
+ * The loop of a persistent connection, for other modules of this package.
  *
  * @internal
  */
 export const loopOf = <Connection, E>(
   self: PersistentConnection<Connection, E>
-): Loop<unknown, Connection, E, unknown> => (self as Service<unknown, Connection, E, unknown>).loop
+): Loop<unknown, Connection, E, unknown> => (service("self", self) as Service<unknown, Connection, E, unknown>).loop
+
+const service = option.kind("a PersistentConnection", (input) => input instanceof Service)
 
 /**
- * Waits for a signal that comes with a connection, or instead of one.
+ * Waits for a signal of the loop, and counts the fiber as waiting for a connection.
  *
  * @internal
  */
@@ -165,12 +169,24 @@ export const waitFor = <A, C, E, R, B, E2>(
   signal: Effect.Effect<B, E2>
 ): Effect.Effect<B, E2> => Effect.zipRight(loop.beforeWaiting(fiber), loop.status.whileWaiting(signal))
 
+/**
+ * How a map of connections changes their connectors.
+ *
+ * @internal
+ */
+export type Adapt = <A, C, E, R>(connector: Connector<A, C, E, R>) => Connector<A, C, E, R>
+
 /** @internal */
-export const make = <Address, Connection, EA, EC, RA, RC, RS, RH>(
-  options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
-): Effect.Effect<PersistentConnection<Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> =>
-  Effect.uninterruptible(Effect.gen(function*() {
-    const settings = yield* Effect.sync(() => decode(options))
+export function make<Address, Connection, EA, EC, RA, RC, RS, RH>(
+  options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>,
+  adapt?: Adapt
+): Effect.Effect<PersistentConnection<Connection, EA | EC>, never, RA | RC | Inferred<RS | RH> | Scope.Scope>
+export function make<Address, Connection, EA, EC, RA, RC, RS, RH>(
+  options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>,
+  adapt: Adapt = identity
+): Effect.Effect<PersistentConnection<Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> {
+  return Effect.uninterruptible(Effect.gen(function*() {
+    const settings = yield* Effect.sync(() => decode(options, adapt))
     const scope = yield* Effect.scope
     const clock = yield* Effect.clock
     const runtime = yield* ownRuntime<RA | RC | RS | RH>()
@@ -179,34 +195,52 @@ export const make = <Address, Connection, EA, EC, RA, RC, RS, RH>(
     yield* Scope.addFinalizer(scope, Effect.zipRight(self.loop.dispose, Effect.sync(() => registry.delete(self))))
     return self
   }))
+}
 
-const isFunction = (value: unknown) => typeof value === "function"
+/**
+ * The options that a simulation shares.
+ *
+ * @internal
+ */
+export const retryReaders = {
+  retry: option.optional(schedule),
+  minUptime: option.withDefault(option.duration, "5 seconds"),
+  reconnectJitter: option.withDefault(option.finite, 0)
+}
+
+const readers = {
+  ...retryReaders,
+  serverName: option.nonEmpty,
+  address: option.kind("an effect or a function", (input) => Effect.isEffect(input) || Predicate.isFunction(input)),
+  connector,
+  attemptTimeout: option.withDefault(option.positive, "30 seconds"),
+  closeTimeout: option.withDefault(option.duration, Infinity),
+  slowHandlerThreshold: option.withDefault(option.duration, "10 seconds"),
+  onEvent: option.optional(option.func),
+  maxUndelivered: option.optional(option.limit),
+  addressEquivalence: option.optional(option.func),
+  errorEquivalence: option.optional(option.func)
+}
 
 const decode = <Address, Connection, EA, EC, RA, RC, RS, RH>(
-  options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>
+  options: Options<Address, Connection, EA, EC, RA, RC, RS, RH>,
+  adapt: Adapt
 ): Settings<Address, Connection, EA | EC, RA | RC | RS | RH> => {
-  const { address, connector, errorEquivalence, onEvent, retry = RetryPolicy.standard } = options
-  const serverName = option.nonEmpty("serverName", options.serverName)
-  // Otherwise every attempt would fail, or every policy be taken for one that dies, for ever.
-  option.checkKind(Effect.isEffect(address) || isFunction(address), "address", "an effect or a function", address)
-  option.checkKind(Predicate.hasProperty(connector, Connector.TypeId), "connector", "a Connector", connector)
-  option.checkKind(Schedule.isSchedule(retry), "retry", "a Schedule", retry)
-  option.checkKind(onEvent === undefined || isFunction(onEvent), "onEvent", "a function", onEvent)
-  const isEquivalence = errorEquivalence === undefined || isFunction(errorEquivalence)
-  option.checkKind(isEquivalence, "errorEquivalence", "a function", errorEquivalence)
+  const { address, errorEquivalence, ...read } = option.read(options, readers)
+  // Name by name: an object that is spread takes twice the memory, and every persistent connection keeps one.
   return {
-    serverName,
+    serverName: read.serverName,
+    connector: adapt(read.connector),
     lookUp: Effect.isEffect(address) ? () => address : address,
-    connector,
-    schedule: retry,
-    minUptime: option.duration("minUptime", options.minUptime ?? Duration.seconds(5)),
-    reconnectJitter: Duration.millis(option.finiteMillis("reconnectJitter", options.reconnectJitter ?? Duration.zero)),
-    attemptTimeout: option.positive("attemptTimeout", options.attemptTimeout ?? Duration.seconds(30)),
-    closeTimeout: option.duration("closeTimeout", options.closeTimeout ?? Duration.infinity),
-    slowHandlerThreshold: option.duration("slowHandlerThreshold", options.slowHandlerThreshold ?? Duration.seconds(10)),
-    onEvent,
-    maxUndelivered: options.maxUndelivered ?? 8,
-    addressEquivalence: options.addressEquivalence ?? equalContent,
+    schedule: read.retry ?? standard,
+    minUptime: read.minUptime,
+    reconnectJitter: read.reconnectJitter,
+    attemptTimeout: read.attemptTimeout,
+    closeTimeout: read.closeTimeout,
+    slowHandlerThreshold: read.slowHandlerThreshold,
+    onEvent: read.onEvent,
+    maxUndelivered: read.maxUndelivered ?? 8,
+    addressEquivalence: read.addressEquivalence ?? equalContent,
     causeEquivalence: errorEquivalence === undefined ? equalCause : equalCauseBy(errorEquivalence)
   }
 }

@@ -13,8 +13,8 @@ import type { Fibers } from "./fibers.js"
 export type SessionEnd<E> = ConnectionLost<E> | ConnectionClosed<E>
 
 /**
- * Something that is done with a connection. A `use` finishes on a connection that has been replaced; a `follower` moves on
- * to the next one at once; a `delivery` is a stream, which moves on when it has delivered what was received (S1).
+ * Work on a connection. When the connection is replaced, a `use` finishes on it, a `follower` moves on at once, and a
+ * `delivery` (a stream) moves on when it has delivered what was received (S1).
  *
  * @internal
  */
@@ -24,21 +24,21 @@ export interface Work {
   readonly onSuperseded?: () => void
   /** The connection has ended. */
   readonly onEnded?: () => void
-  /** The connection is about to be released: nothing more of it can be delivered. */
+  /** The connection is about to be released: nothing more can be delivered. */
   readonly onReleased?: () => void
 }
 
 /**
- * One established connection, and what is done with it until it ends.
+ * One established connection, and the work on it until it ends.
  *
  * @internal
  */
 export class Session<C, E> {
-  /** Why it cannot be used any more. */
+  /** Why the connection cannot be used any more. */
   endedWith: SessionEnd<E> | undefined
-  /** Why it is not the connection to follow any more: it has ended, is being closed, or has been replaced. */
+  /** Why followers must leave the connection: it has ended, is being closed, or has been replaced. */
   supersededBy: SessionEnd<E> | undefined
-  /** Waits for the end of the connection. */
+  /** The fiber that waits for the end of the connection. */
   watch: AnyFiber | undefined
 
   private works: Set<Work> | undefined
@@ -59,27 +59,28 @@ export class Session<C, E> {
     return new ConnectionLost({ serverName: this.serverName, generation: this.generation, lossCause: cause })
   }
 
-  /** The cause with which the connection was lost; empty if there was none, or as long as it is not lost. */
+  /** The cause of the loss; empty if there was no error, or no loss yet. */
   get loss(): Cause.Cause<E> {
     return this.endedWith?._tag === "ConnectionLost" ? this.endedWith.lossCause : Cause.empty
   }
 
-  /** Another connection has become the current one, or this one is being closed. Only the first call counts. */
+  /** Called when another connection became current, or this one is being closed. Only the first call counts. */
   supersede(reason: SessionEnd<E>): void {
     if (this.supersededBy !== undefined) return
     this.supersededBy = reason
     this.works?.forEach((work) => work.onSuperseded?.())
   }
 
-  /** The connection has ended: all that uses it fails with this reason. Only the first call counts. */
+  /** Called when the connection has ended: all its uses fail with this reason. Only the first call counts. */
   end(reason: SessionEnd<E>): void {
     if (this.endedWith !== undefined) return
     this.endedWith = reason
     this.supersede(reason)
     this.works?.forEach((work) => work.onEnded?.())
+    this.left.notify(Exit.void)
   }
 
-  /** The scope of the connection is about to be closed. */
+  /** Called before the scope of the connection is closed. */
   release(): void {
     if (this.watch !== undefined) interrupt(this.watch)
     this.works?.forEach((work) => work.onReleased?.())
@@ -97,9 +98,10 @@ export class Session<C, E> {
     if (this.works?.delete(work) === true) this.left.notify(Exit.void)
   }
 
-  /** Waits until no work of this kind is left. */
+  /** Waits until no work of this kind is left. It does not wait for uses once the connection has ended. */
   without(kind: Work["kind"]): Effect.Effect<void> {
     return Effect.suspend(() => {
+      if (kind === "use" && this.endedWith !== undefined) return Effect.void
       for (const work of this.works ?? []) {
         if (work.kind === kind) return Effect.zipRight(this.left.next, this.without(kind))
       }
@@ -117,7 +119,7 @@ export class Session<C, E> {
     return this.run(caller, effect, (stop) => ({ kind: "follower", onSuperseded: stop }))
   }
 
-  /** The result of a use: if the end of the connection has interrupted it, that is the failure. */
+  /** The result of a use. If the end of the connection has interrupted it, it fails with that end. */
   resultOf<A, E2>(exit: Exit.Exit<A, E2>): Exit.Exit<A, E2 | SessionEnd<E>> {
     if (Exit.isSuccess(exit) || this.endedWith === undefined || !isTorn(exit.cause)) return exit
     const cause = Cause.fail(this.endedWith)
@@ -128,8 +130,8 @@ export class Session<C, E> {
   }
 
   /**
-   * Starts the effect before this returns: nothing can come between the caller's look at the connection and the work. If
-   * the effect ends in its first turn there is nothing to wait for.
+   * Starts the effect before this returns, so nothing can happen between the caller's check of the connection and the
+   * work. If the effect ends in its first turn, there is no wait.
    */
   private run<A, E2, R>(
     caller: Caller,
@@ -138,7 +140,7 @@ export class Session<C, E> {
   ): Effect.Effect<Exit.Exit<A, E2>, never, R> {
     let running: AnyFiber | undefined
     const work = workOf(() => running && interrupt(running))
-    // Entered first: the effect may close gracefully, or ask for a refresh, in its first turn.
+    // Entered first, because the effect may close gracefully, or refresh, in its first turn.
     this.enter(work)
     const { fiber, inherit } = this.fibers.forkUse(caller, effect)
     fiber.addObserver(() => this.leave(work))
@@ -156,7 +158,7 @@ export class Session<C, E> {
   }
 }
 
-/** An interrupted effect passes on what has gone wrong beside the interruption. */
+/** Passes on the failures of an interrupted effect, other than the interruption. */
 const defectsOf = <A, E>(ended: Exit.Exit<Exit.Exit<A, E>>): Effect.Effect<void> => {
   const exit = Exit.flatten(ended)
   return Exit.isSuccess(exit) || Cause.isInterruptedOnly(exit.cause)
@@ -165,7 +167,7 @@ const defectsOf = <A, E>(ended: Exit.Exit<Exit.Exit<A, E>>): Effect.Effect<void>
 }
 
 /**
- * Was it interrupted, without having failed by itself before?
+ * Was it interrupted without a typed failure of its own?
  *
  * @internal
  */

@@ -3,7 +3,7 @@ import type { ConnectionState } from "../../ConnectionState.js"
 import { render, summary } from "../base/render.js"
 
 /**
- * A state as people and logs may see it: without the connection, which may hold anything, and with the causes in words.
+ * A state for people and logs: without the connection, which may hold anything, and with the causes in words.
  *
  * @internal
  */

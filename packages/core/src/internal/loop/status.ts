@@ -1,17 +1,20 @@
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Equivalence from "effect/Equivalence"
 import type * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import type * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import type { ConnectionEvent } from "../../ConnectionEvent.js"
 import { Connecting, connection, type ConnectionState } from "../../ConnectionState.js"
 import type { AttemptFailure } from "../../Connector.js"
+import { runNow } from "../base/effect3.js"
 import { EventBus } from "../base/eventBus.js"
 import { now } from "../base/time.js"
 
 /**
- * Called synchronously with every change.
+ * Its functions are called synchronously at every change.
  *
  * @internal
  */
@@ -20,14 +23,14 @@ export interface Observer<C, E> {
   readonly onTransition?: (previous: ConnectionState<C, E>, next: ConnectionState<C, E>, at: number) => void
   /** An event, with the address, when it is published (E1). */
   readonly onEvent?: (event: ConnectionEvent<C, E>) => void
-  /** An attempt has ended, an abandoned one with an interruption. A failed refresh is not a transition. */
+  /** An attempt has ended; an abandoned one with an interruption. A failed refresh causes no transition. */
   readonly onAttempt?: (exit: Exit.Exit<unknown, AttemptFailure<E>>, isRefresh: boolean) => void
   /** The number of fibers that wait for a connection has changed. */
   readonly onWaiting?: (waiting: number) => void
 }
 
 /**
- * The state, and everybody who observes it. What nobody has asked for is not made.
+ * The state and its observers. The bus and the `SubscriptionRef` are made on first use.
  *
  * @internal
  */
@@ -42,7 +45,7 @@ export class Status<C, E> {
   /** When this phase began, in ms of monotonic time. */
   enteredAt: number
 
-  constructor(clock: Clock.Clock) {
+  constructor(clock: Clock.Clock, private readonly runtime: Runtime.Runtime<never>) {
     const none = Option.none()
     const since = clock.unsafeCurrentTimeMillis()
     this.state = Connecting({ since, generation: 0, attempt: 1, address: none, lastCause: none, deadline: none })
@@ -55,7 +58,15 @@ export class Status<C, E> {
     if (previous._tag !== state._tag || previous.since !== state.since) this.enteredAt = at
     this.observers?.forEach((observer) => observer.onTransition?.(previous, state, at))
     this.bus?.publish(state)
-    if (this.ref !== undefined) set(this.ref, connection(state), connection(previous))
+    this.setCurrent(connection(previous))
+  }
+
+  private setCurrent(previous: Option.Option<C>): void {
+    const { ref } = this
+    const next = () => connection(this.state)
+    if (ref === undefined || isSame(next(), previous)) return
+    // Reads the state late: the update may wait for a subscriber, and the state may change meanwhile.
+    runNow(this.runtime, SubscriptionRef.update(ref, next))
   }
 
   happened(event: ConnectionEvent<C, E>): void {
@@ -80,7 +91,7 @@ export class Status<C, E> {
     return this.ref ??= Effect.runSync(SubscriptionRef.make(connection(this.state)))
   }
 
-  /** From now on, beginning with the present state, until the scope is closed. */
+  /** Calls the observer from now on, first with the present state, until the scope is closed. */
   observe(observer: Observer<C, E>): Effect.Effect<void, never, Scope.Scope> {
     return Effect.asVoid(Effect.acquireRelease(
       Effect.sync(() => {
@@ -92,7 +103,7 @@ export class Status<C, E> {
     ))
   }
 
-  /** Runs an effect that waits for a connection. */
+  /** Runs an effect that waits for a connection, and counts it as waiting. */
   whileWaiting<A, E2>(effect: Effect.Effect<A, E2>): Effect.Effect<A, E2> {
     return Effect.acquireUseRelease(
       Effect.sync(() => this.countWaiting(1)),
@@ -107,12 +118,4 @@ export class Status<C, E> {
   }
 }
 
-const set = <C>(
-  ref: SubscriptionRef.SubscriptionRef<Option.Option<C>>,
-  next: Option.Option<C>,
-  previous: Option.Option<C>
-): void => {
-  if (Option.getOrUndefined(next) === Option.getOrUndefined(previous)) return
-  // A fork runs at once, and behind a subscriber that is just subscribing. `runSync` would throw there.
-  Effect.runFork(SubscriptionRef.set(ref, next))
-}
+const isSame = Option.getEquivalence<unknown>(Equivalence.strict())

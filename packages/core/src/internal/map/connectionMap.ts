@@ -16,6 +16,7 @@ import * as Scope from "effect/Scope"
 import type { ConnectionMap, Options } from "../../ConnectionMap.js"
 import type { PersistentConnection } from "../../PersistentConnection.js"
 import { ownRuntime } from "../base/effect3.js"
+import type { Inferred } from "../base/inferred.js"
 import * as option from "../base/options.js"
 import { render } from "../base/render.js"
 import { millisUntil, now, sleepUntil } from "../base/time.js"
@@ -32,7 +33,7 @@ interface Entry<Key, Connection, E> {
   /** Makes the connection. */
   readonly making: Fiber.RuntimeFiber<PersistentConnection<Connection, E>>
   users: number
-  /** When it will have idled for long enough, in ms of the clock, if nobody uses it. */
+  /** When its idle time is over, in ms of the clock, if it has no users. */
   expiresAt: number
   /** Done when it has been closed; there is none before that begins. */
   closed: Deferred.Deferred<void> | undefined
@@ -44,7 +45,7 @@ interface Entry<Key, Connection, E> {
  */
 class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMap<Key, Connection, E> {
   private readonly entries = MutableHashMap.empty<Key, Entry<Key, Connection, E>>()
-  /** Those of the entries that nobody uses, in the order in which they expire. */
+  /** The entries without users, in the order in which they expire. */
   private readonly idle = new Set<Entry<Key, Connection, E>>()
   /** Those that have been taken out of the map, and have not been closed yet. */
   private readonly detached = new Set<Entry<Key, Connection, E>>()
@@ -103,7 +104,7 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
   private connectionOf(entry: Entry<Key, Connection, E>): Effect.Effect<PersistentConnection<Connection, E>> {
     const exit = entry.making.unsafePoll()
     if (exit === null) return Effect.flatMap(Fiber.await(entry.making), () => this.connectionOf(entry))
-    // Its options make no sense: whoever asks next may have better luck.
+    // Its options are refused: the next call may give others.
     if (Exit.isFailure(exit)) this.detach(entry)
     return this.isClosed ? Effect.zipRight(this.close(entry), exit) : exit
   }
@@ -179,7 +180,7 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
       this.isClosed = true
       const { sweeper } = this
       for (const [_, entry] of this.entries) this.detach(entry)
-      // One that has started this fiber, and that somebody is closing, would wait for itself.
+      // One that started this fiber, and is being closed, would wait for itself.
       const others = [...this.detached].filter((entry) =>
         entry.closed === undefined || !hasStarted(entry.making.unsafePoll(), fiber)
       )
@@ -198,48 +199,44 @@ const hasStarted = <Connection, E>(
   made !== null && Exit.isSuccess(made) && persistentConnection.loopOf(made.value).fibers.whereIs(fiber) !== "outside"
 
 /** @internal */
-export const make = <Key, Address, Connection, EA, EC, RA, RC, RS, RH>(
+export function make<Key, Address, Connection, EA, EC, RA, RC, RS, RH>(
   options: Options<Key, Address, Connection, EA, EC, RA, RC, RS, RH>
-): Effect.Effect<ConnectionMap<Key, Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> =>
-  Effect.uninterruptible(Effect.gen(function*() {
-    const { idleTimeToLive, limiter } = yield* Effect.sync(() => decode(options))
+): Effect.Effect<ConnectionMap<Key, Connection, EA | EC>, never, RA | RC | Inferred<RS | RH> | Scope.Scope>
+export function make<Key, Address, Connection, EA, EC, RA, RC, RS, RH>(
+  options: Options<Key, Address, Connection, EA, EC, RA, RC, RS, RH>
+): Effect.Effect<ConnectionMap<Key, Connection, EA | EC>, never, RA | RC | RS | RH | Scope.Scope> {
+  return Effect.uninterruptible(Effect.gen(function*() {
+    const { idleTimeToLive, maxConcurrentConnects = Infinity } = yield* Effect.sync(() => option.read(options, readers))
+    const adapt = limitedTo(maxConcurrentConnects)
     const scope = yield* Effect.scope
     const clock = yield* Effect.clock
     const runtime = yield* ownRuntime<RA | RC | RS | RH>()
     const open = (key: Key) =>
-      Effect.suspend(() => {
-        const own = options.options(key)
-        const connector = limiter === undefined ? own.connector : limitAttempts(own.connector, limiter)
-        return persistentConnection.make({ ...own, connector })
-      }).pipe(
+      Effect.suspend(() => persistentConnection.make(options.options(key), adapt)).pipe(
         Effect.mapInputContext((own: Context.Context<Scope.Scope>) => Context.merge(runtime.context, own))
       )
-    const self = new Impl(open, idleTimeToLive, clock, runtime)
+    const self = new Impl(open, Duration.toMillis(idleTimeToLive), clock, runtime)
     yield* Scope.addFinalizer(scope, self.leave)
     return self
   }))
-
-const decode = (options: {
-  readonly options: unknown
-  readonly idleTimeToLive?: Duration.DurationInput | undefined
-  readonly maxConcurrentConnects?: number | undefined
-}) => {
-  const { idleTimeToLive = Duration.zero, maxConcurrentConnects = Infinity } = options
-  option.checkKind(typeof options.options === "function", "options", "a function", options.options)
-  const isCount = Number.isSafeInteger(maxConcurrentConnects) || maxConcurrentConnects === Infinity
-  option.check(
-    isCount && maxConcurrentConnects >= 1,
-    "maxConcurrentConnects",
-    "an integer of 1 or more, or Infinity",
-    maxConcurrentConnects
-  )
-  return {
-    idleTimeToLive: Duration.toMillis(option.duration("idleTimeToLive", idleTimeToLive)),
-    limiter: maxConcurrentConnects === Infinity ? undefined : makeAttemptLimiter(maxConcurrentConnects)
-  }
 }
 
-const impl = <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>) => self as Impl<Key, Connection, E>
+const readers = {
+  options: option.func,
+  idleTimeToLive: option.withDefault(option.duration, 0),
+  maxConcurrentConnects: option.optional(option.limit)
+}
+
+const limitedTo = (permits: number): persistentConnection.Adapt => {
+  if (permits === Infinity) return identity
+  const limiter = makeAttemptLimiter(permits)
+  return (connector) => limitAttempts(connector, limiter)
+}
+
+const isMap = option.kind("a ConnectionMap", (input) => input instanceof Impl)
+
+const impl = <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>) =>
+  isMap("self", self) as Impl<Key, Connection, E>
 
 /** @internal */
 export const get = <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>, key: Key) => impl(self).get(key)

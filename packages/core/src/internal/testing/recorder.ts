@@ -3,7 +3,7 @@ import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import type { Predicate, Refinement } from "effect/Predicate"
+import * as Predicate from "effect/Predicate"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import type { ClosedReason } from "../../ConnectionError.js"
@@ -11,6 +11,7 @@ import * as Event from "../../ConnectionEvent.js"
 import type { ConnectionState } from "../../ConnectionState.js"
 import type { PersistentConnection } from "../../PersistentConnection.js"
 import type { Entry, Recorder, Writable } from "../../testing/Recorder.js"
+import * as option from "../base/options.js"
 import { summary } from "../base/render.js"
 import { Signal } from "../base/signal.js"
 import { loopOf } from "../loop/service.js"
@@ -37,9 +38,10 @@ class Impl<A extends { readonly _tag: string }> implements Writable<A> {
   )
 
   waitFor<Tag extends A["_tag"]>(tag: Tag): Effect.Effect<Entry<Extract<A, { readonly _tag: Tag }>>>
-  waitFor<B extends A>(refinement: Refinement<A, B>): Effect.Effect<Entry<B>>
-  waitFor(predicate: Predicate<A>): Effect.Effect<Entry<A>>
-  waitFor(wanted: A["_tag"] | Predicate<A>): Effect.Effect<Entry<A>> {
+  waitFor<B extends A>(refinement: Predicate.Refinement<A, B>): Effect.Effect<Entry<B>>
+  waitFor(predicate: Predicate.Predicate<A>): Effect.Effect<Entry<A>>
+  waitFor(wanted: A["_tag"] | Predicate.Predicate<A>): Effect.Effect<Entry<A>> {
+    asWanted("What waitFor waits for", wanted)
     const isIt = typeof wanted === "string" ? (value: A) => value._tag === wanted : wanted
     return Effect.suspend(() => {
       const found = this.all.find((entry) => isIt(entry.value))
@@ -47,6 +49,8 @@ class Impl<A extends { readonly _tag: string }> implements Writable<A> {
     })
   }
 }
+
+const asWanted = option.kind("a tag or a function", (input) => Predicate.isString(input) || Predicate.isFunction(input))
 
 /** Rows with the first column aligned. */
 const table = (rows: ReadonlyArray<readonly [string, string]>): string => {
@@ -84,7 +88,7 @@ export const states = <Connection, E>(
   Effect.gen(function*() {
     const recorder = yield* start<ConnectionState<Connection, E>>(describeState)
     yield* loopOf(self).status.observe({
-      // The present one is told as a transition to itself.
+      // The present one is recorded as a transition to itself.
       onTransition: (previous, next) => recorder.write(next, previous === next ? next.since : undefined)
     })
     return recorder

@@ -1,8 +1,9 @@
 import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
+import * as Predicate from "effect/Predicate"
 import type { Attempt } from "../../Connector.js"
-import type { Answer } from "../../testing/TestConnector.js"
+import type { Action, Answer } from "../../testing/TestConnector.js"
 import * as option from "../base/options.js"
 
 const Proto: Pipeable = {
@@ -11,8 +12,20 @@ const Proto: Pipeable = {
   }
 }
 
-const answer = <Fields extends { readonly _tag: Answer["_tag"] }>(fields: Fields): Pipeable & Fields =>
-  Object.assign(Object.create(Proto), fields)
+const answer = <Connection = never, E = never, Address = unknown>(
+  action: Action<Connection, E, Address>
+): Answer<Connection, E, Address> => Object.assign(Object.create(Proto), { action })
+
+const isAnswer = (input: unknown): boolean => Predicate.isRecord(input) && Object.getPrototypeOf(input) === Proto
+
+/** @internal */
+export const asAnswer = option.kind("an answer", isAnswer)
+
+/** @internal */
+export const asAnswers = option.kind("an array of answers", (input) => Array.isArray(input) && input.every(isAnswer))
+
+/** @internal */
+export const asCause = option.kind("a Cause", Cause.isCause)
 
 /** @internal */
 export function succeed(): Answer
@@ -22,7 +35,8 @@ export function succeed<Connection>(...args: [] | [Connection]): Answer<Connecti
 }
 
 /** @internal */
-export const failCause = <E>(cause: Cause.Cause<E>): Answer<never, E> => answer({ _tag: "Fail", cause })
+export const failCause = <E>(cause: Cause.Cause<E>): Answer<never, E> =>
+  answer({ _tag: "Fail", cause: asCause("cause", cause) })
 
 /** @internal */
 export const fail = <E>(error: E): Answer<never, E> => failCause(Cause.fail(error))
@@ -38,21 +52,23 @@ export const abort = <E>(error: E): Answer<never, E> => answer({ _tag: "Abort", 
 
 /** @internal */
 export const decide = <Address, Connection, E>(
-  decide: (address: Address, attempt: Attempt<Address>) => Answer<Connection, E, Address>
-): Answer<Connection, E, Address> => answer({ _tag: "Decide", decide })
+  f: (address: Address, attempt: Attempt<Address>) => Answer<Connection, E, Address>
+): Answer<Connection, E, Address> => answer({ _tag: "Decide", decide: option.func("f", f) })
 
 /** @internal */
 export const delayed = <Connection, E, Address>(
   self: Answer<Connection, E, Address>,
   delay: Duration.DurationInput
-): Answer<Connection, E, Address> => answer({ _tag: "Delayed", answer: self, delay: option.duration("delay", delay) })
+): Answer<Connection, E, Address> =>
+  answer({ _tag: "Delayed", answer: asAnswer("self", self), delay: option.duration("delay", delay) })
+
+const lossReaders = { after: option.duration, cause: option.optional(asCause) }
 
 /** @internal */
 export const thenLose = <Connection, E, Address, E2 = never>(
   self: Answer<Connection, E, Address>,
-  { after, cause = Cause.empty }: {
-    readonly after: Duration.DurationInput
-    readonly cause?: Cause.Cause<E2> | undefined
-  }
-): Answer<Connection, E | E2, Address> =>
-  answer({ _tag: "ThenLose", answer: self, after: option.duration("after", after), cause })
+  options: { readonly after: Duration.DurationInput; readonly cause?: Cause.Cause<E2> | undefined }
+): Answer<Connection, E | E2, Address> => {
+  const { after, cause = Cause.empty } = option.read(options, lossReaders)
+  return answer<Connection, E | E2, Address>({ _tag: "ThenLose", answer: asAnswer("self", self), after, cause })
+}

@@ -8,9 +8,10 @@ import * as FiberId from "effect/FiberId"
 import type * as Scope from "effect/Scope"
 import * as Connector from "../../Connector.js"
 import type { Answer, Attempt, Line, Options, Outcome, TestConnector } from "../../testing/TestConnector.js"
+import * as option from "../base/options.js"
 import { Signal } from "../base/signal.js"
 import { never, sleep } from "../base/time.js"
-import { hang, succeed } from "./testAnswer.js"
+import { asAnswer, asAnswers, asCause, hang, succeed } from "./testAnswer.js"
 
 /** What is to become of a connection. */
 interface Loss<E> {
@@ -81,6 +82,8 @@ class Call<Connection, E, Address> {
   }
 }
 
+const asNumber = option.value("a whole number", Number.isSafeInteger)
+
 const mistake = (message: string): Effect.Effect<never> => Effect.die(new Cause.RuntimeException(message))
 
 class Impl<Connection, E, Address> implements TestConnector<Connection, E, Address> {
@@ -107,23 +110,23 @@ class Impl<Connection, E, Address> implements TestConnector<Connection, E, Addre
 
   readonly onNextAttempt = (...answers: ReadonlyArray<Answer<Connection, E, Address>>) =>
     Effect.sync(() => {
-      this.script = [...answers, ...this.script]
+      this.script = [...asAnswers("answers", answers), ...this.script]
     })
 
   readonly always = (answer: Answer<Connection, E, Address>) =>
     Effect.sync(() => {
-      this.script = [answer]
+      this.script = [asAnswer("answer", answer)]
     })
 
   readonly answer = (answer: Answer<Connection, E, Address>) =>
     Effect.suspend(() => {
       const calls = this.calls.filter((call) => call.isUnderWay)
-      calls.forEach((call) => call.overruled.notify(Exit.succeed(answer)))
+      calls.forEach((call) => call.overruled.notify(Exit.succeed(asAnswer("answer", answer))))
       return calls.length === 0 ? mistake("There is no attempt under way that could be answered") : Effect.void
     })
 
   readonly lose = (cause: Cause.Cause<E> = Cause.empty, connection?: Connection) =>
-    this.forOpen("lost", connection, (link) => link.lose(cause))
+    this.forOpen("lost", connection, (link) => link.lose(asCause("cause", cause)))
 
   readonly fallSilent = (connection?: Connection) =>
     this.forOpen("silenced", connection, (link) => {
@@ -134,7 +137,9 @@ class Impl<Connection, E, Address> implements TestConnector<Connection, E, Addre
 
   readonly awaitAttempts = (count: number): Effect.Effect<void> =>
     Effect.suspend(() =>
-      this.calls.length >= count ? Effect.void : Effect.andThen(this.begun.next, this.awaitAttempts(count))
+      this.calls.length >= asNumber("count", count)
+        ? Effect.void
+        : Effect.andThen(this.begun.next, this.awaitAttempts(count))
     )
 
   readonly opened = Effect.sync(() => this.links.length)
@@ -184,28 +189,30 @@ class Impl<Connection, E, Address> implements TestConnector<Connection, E, Addre
 
   private perform(
     call: Call<Connection, E, Address>,
-    answer: Answer<Connection, E, Address>,
+    { action }: Answer<Connection, E, Address>,
     loss?: Loss<E>
   ): Effect.Effect<Connection, E, Scope.Scope> {
-    switch (answer._tag) {
+    switch (action._tag) {
       case "Succeed":
-        return this.establish(call, answer.connection, loss)
+        return this.establish(call, action.connection, loss)
       case "Fail":
-        return Effect.failCause(answer.cause)
+        return Effect.failCause(action.cause)
       case "Hang":
         return Effect.flatMap(call.overruled.next, (answer) => this.perform(call, answer))
       case "Abort":
-        return call.attempt.abort(answer.error)
+        return call.attempt.abort(action.error)
       case "Decide":
-        return Effect.suspend(() => this.perform(call, answer.decide(call.address, call.attempt), loss))
+        return Effect.suspend(() =>
+          this.perform(call, asAnswer("What decide returns", action.decide(call.address, call.attempt)), loss)
+        )
       case "Delayed":
         return Effect.flatMap(
-          Effect.raceFirst(Effect.as(sleep(call.clock, answer.delay), undefined), call.overruled.next),
+          Effect.raceFirst(Effect.as(sleep(call.clock, action.delay), undefined), call.overruled.next),
           (overruled) =>
-            overruled === undefined ? this.perform(call, answer.answer, loss) : this.perform(call, overruled)
+            overruled === undefined ? this.perform(call, action.answer, loss) : this.perform(call, overruled)
         )
       case "ThenLose":
-        return this.perform(call, answer.answer, loss ?? answer)
+        return this.perform(call, action.answer, loss ?? action)
     }
   }
 
@@ -245,7 +252,12 @@ export function make<Connection, E, Address>(
   options: Options<Connection, E, Address>
 ): Effect.Effect<TestConnector<Connection, E, Address>>
 export function make<Connection, E, Address>(
-  { connection, script = [] }: Partial<Options<Connection | Line<Address>, E, Address>> = {}
+  options?: Partial<Options<Connection | Line<Address>, E, Address>>
 ): Effect.Effect<TestConnector<Connection | Line<Address>, E, Address>> {
-  return Effect.sync(() => new Impl(script, connection ?? ((line) => line)))
+  return Effect.sync(() => {
+    const { connection = (line: Line<Address>) => line, script = [] } = option.read(options, readers)
+    return new Impl(script, connection)
+  })
 }
+
+const readers = { connection: option.optional(option.func), script: option.optional(asAnswers) }

@@ -13,28 +13,29 @@ import * as PersistentConnection from "../../PersistentConnection.js"
 import type { Excess, Peak, Run, Scenario, Simulation } from "../../testing/ThunderingHerd.js"
 import * as option from "../base/options.js"
 import { never } from "../base/time.js"
+import { retryReaders } from "../loop/service.js"
+import { asCause } from "./testAnswer.js"
 import { inVirtualTime } from "./virtualClock.js"
 
 /** @internal */
 export const simulate = <E, R>(scenario: Scenario<E, R>): Effect.Effect<Simulation, never, R> =>
   Effect.suspend(() => {
-    option.checkKind(Predicate.isRecord(scenario), "scenario", "an object", scenario)
-    const { clients = 200, outage = 0, seeds = [1, 2, 3], uptime = "1 hour" } = scenario
-    option.check(Number.isSafeInteger(clients) && clients > 0, "clients", "an integer of 1 or more", clients)
-    const { failure } = scenario
-    option.checkKind(failure === undefined || Cause.isCause(failure), "failure", "a Cause", failure)
-    const plan = {
-      ...scenario,
-      clients,
-      uptime: option.finiteMillis("uptime", uptime),
-      outage: option.finiteMillis("outage", outage)
-    }
+    const { clients = 200, outage, seeds = [1, 2, 3], uptime, ...rest } = option.read(scenario, readers)
+    const plan = { ...rest, clients, uptime: Duration.toMillis(uptime), outage: Duration.toMillis(outage) }
     return Effect.map(
-      Effect.forEach(option.nonEmptyArray("seeds", seeds), (seed) =>
-        inVirtualTime(Effect.withTracerEnabled(Effect.scoped(run(plan, seed)), false))),
+      Effect.forEach(seeds, (seed) => inVirtualTime(Effect.withTracerEnabled(Effect.scoped(run(plan, seed)), false))),
       (runs) => ({ clients, runs })
     )
   })
+
+const readers = {
+  ...retryReaders,
+  clients: option.optional(option.count),
+  seeds: option.optional(option.nonEmptyArray),
+  uptime: option.withDefault(option.finite, "1 hour"),
+  outage: option.withDefault(option.finite, 0),
+  failure: option.optional(asCause)
+}
 
 interface Plan<E, R> extends Scenario<E, R> {
   readonly clients: number
@@ -97,7 +98,7 @@ const run = <E, R>(
 
 /** @internal */
 export const peak = (self: Simulation, window: Duration.DurationInput): Peak => {
-  const length = option.finiteMillis("window", window)
+  const length = Duration.toMillis(option.finite("window", window))
   return self.runs
     .map((run) => fullest(run, length, self.clients))
     .reduce((worst, peak) => peak.attempts > worst.attempts ? peak : worst)
@@ -120,15 +121,20 @@ const fullest = ({ attempts, seed }: Run, length: number, clients: number): Peak
 /** @internal */
 export const check = (
   self: Simulation,
-  { atMost, window }: { readonly window: Duration.DurationInput; readonly atMost: number }
+  options: { readonly window: Duration.DurationInput; readonly atMost: number }
 ): Effect.Effect<void, Excess> =>
   Effect.suspend(() => {
-    option.check(typeof atMost === "number" && atMost >= 0, "atMost", "a number of 0 or more", atMost)
+    const { atMost, window } = option.read(options, checkReaders)
     const worst = peak(self, window)
     return worst.share <= atMost
       ? Effect.void
-      : Effect.fail({ ...worst, clients: self.clients, window: Duration.decode(window), atMost })
+      : Effect.fail({ ...worst, clients: self.clients, window, atMost })
   })
+
+const checkReaders = {
+  window: option.finite,
+  atMost: option.value("a number of 0 or more", (input) => Predicate.isNumber(input) && input >= 0)
+}
 
 /** @internal */
 export const describe = ({ atMost, attempts, clients, from, seed, share, window }: Excess): string =>

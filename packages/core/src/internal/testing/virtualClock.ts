@@ -16,8 +16,8 @@ interface Timer {
 const tooManyTurns = 10_000
 
 /**
- * Time, in ms from 0, that passes only when told to, and a scheduler to which it is told: without any real time, so that
- * a run is a function of the program alone, and costs as much as the work in it.
+ * Time, in ms from 0, that passes only when told to, and a scheduler to which it is told: without any real time, so
+ * that a run is a function of the program alone, and costs as much as the work in it.
  *
  * @internal
  */
@@ -54,7 +54,7 @@ export class VirtualClock implements Clock.Clock {
     })
   }
 
-  /** Calls a function in so many ms, in a turn of its own, also if that is in the present ms. Returns a cancel. */
+  /** Calls a function after a number of ms, in a turn of its own, also if that is the present ms. Returns a cancel. */
   after(millis: number, task: () => void): () => void {
     const timer: Timer = { time: this.time + millis, task }
     const next = this.timers.findIndex((other) => other.time > timer.time)

@@ -5,21 +5,24 @@ import type { ConnectionClosed } from "../../ConnectionError.js"
 import type { PersistentConnection } from "../../PersistentConnection.js"
 import { interruptAsDefect } from "../base/cause.js"
 import { asCaller } from "../base/effect3.js"
+import * as option from "../base/options.js"
 import { never } from "../base/time.js"
 import { loopOf, waitFor } from "../loop/service.js"
 import { type Session } from "../loop/session.js"
-import { hasBeenLost, hasDefects } from "./using.js"
+import { hasDefects, isSuperseded } from "./using.js"
 
 /** @internal */
 export const forEachConnection = <C, E, E2, R>(
   self: PersistentConnection<C, E>,
   f: (connection: C) => Effect.Effect<unknown, E2, R>
-): Effect.Effect<void, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>> =>
-  forEachSession(self, ({ connection }) => f(connection))
+): Effect.Effect<void, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>> => {
+  option.func("f", f)
+  return forEachSession(self, ({ connection }) => f(connection))
+}
 
 /**
- * Runs an effect for every session, as it comes, with a scope that lasts until another session follows. A failure that the
- * loss of the connection has caused does not count.
+ * Runs an effect for every session when it begins, with a scope that lasts until the session is superseded. Ignores a
+ * failure that comes from the loss of the connection.
  *
  * @internal
  */
@@ -31,7 +34,9 @@ export const forEachSession = <C, E, E2, R>(
   type Result = Effect.Effect<void, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>>
 
   return asCaller((caller) => {
-    // A session that comes while this waits is not skipped, even if it has ended by now.
+    // Counts as waiting for connections, even if there always is one (D7a).
+    loop.fibers.letHandlersGo(caller.fiber)
+    // `arrived`: a session that began during the wait is not skipped, even if it has ended since.
     const from = (arrived?: Session<C, E>): Result => {
       const session = arrived ?? loop.openSession
       if (session === undefined) {
@@ -43,9 +48,8 @@ export const forEachSession = <C, E, E2, R>(
       return Effect.flatMap(session.follow(caller, run), (exit): Result => {
         if (Exit.isSuccess(exit)) return from()
         if (hasDefects(exit.cause)) return exit
-        if (session.supersededBy !== undefined) return from()
         const failure = Exit.failCause(interruptAsDefect(exit.cause))
-        return Effect.flatMap(hasBeenLost(loop, session), (isLost) => isLost ? from() : failure)
+        return Effect.flatMap(isSuperseded(loop, session), (isSuperseded) => isSuperseded ? from() : failure)
       })
     }
     return Effect.suspend(() => from())
@@ -53,7 +57,7 @@ export const forEachSession = <C, E, E2, R>(
 }
 
 /**
- * The end of what follows a persistent connection: a failure, unless the owner has closed that.
+ * How a follower ends when the persistent connection closes: with a failure, unless the owner closed it.
  *
  * @internal
  */

@@ -3,6 +3,7 @@ import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -16,25 +17,29 @@ import type {
 } from "../../PersistentConnection.js"
 import * as RetryPolicy from "../../RetryPolicy.js"
 import { interruptAsDefect } from "../base/cause.js"
-import type { AnyFiber } from "../base/effect3.js"
+import { type AnyFiber, asCaller } from "../base/effect3.js"
 import * as option from "../base/options.js"
 import { now, sleepUntil } from "../base/time.js"
 import { loopOf, waitFor } from "../loop/service.js"
 import { forEachSession } from "./following.js"
-import { withSession } from "./using.js"
 
 const refreshDrain = Duration.seconds(30)
+
+const refreshReaders = {
+  drain: option.withDefault(option.duration, refreshDrain),
+  elsewhere: option.optional(option.boolean)
+}
 
 /** @internal */
 export const refresh = <C, E>(
   self: PersistentConnection<C, E>,
   options?: RefreshOptions
 ): Effect.Effect<void, AttemptFailure<E> | ConnectionClosed<E>> => {
-  const drain = option.duration("drain", options?.drain ?? refreshDrain)
+  const { drain, elsewhere } = option.read(options, refreshReaders)
   return Effect.withFiberRuntime((fiber) => {
     const loop = loopOf(self)
     if (loop.willNotReconnect) return loop.closedExit
-    if (options?.elsewhere === true) loop.elsewhere = true
+    if (elsewhere === true) loop.elsewhere = true
     const result = waitFor(loop, fiber as AnyFiber, loop.attemptEnded.next)
     loop.refresh(drain)
     loop.attemptNow()
@@ -43,8 +48,8 @@ export const refresh = <C, E>(
 }
 
 /**
- * The minimum age of a connection, in ms, before it is refreshed: a signal that comes at once, on every connection, must
- * not make a busy loop.
+ * The minimum age of a connection before a refresh, in ms. Otherwise a signal that comes at once would make a busy
+ * loop.
  */
 const minAge = 1_000
 
@@ -56,29 +61,31 @@ export const refreshWhen = <C, E, R>(
   signal: (connection: C, age: ConnectionAge) => Effect.Effect<unknown, never, R>,
   options?: RefreshOptions
 ): Effect.Effect<void, ConnectionClosed<E>, Exclude<R, Scope.Scope>> => {
+  option.func("signal", signal)
+  const loop = loopOf(self)
+  const { clock } = loop
   const refreshed = Effect.retry(refresh(self, options), {
     schedule: refreshRetry,
-    // The last connection stays until it ends.
-    while: () => !loopOf(self).willNotReconnect
+    // The last connection is not refreshed: it stays until it ends.
+    while: () => !loop.willNotReconnect
   })
-  return Effect.flatMap(
-    Effect.clock,
-    (clock) =>
-      forEachSession(
-        self,
-        ({ connection, establishedAt }) =>
-          Effect.suspend(() => signal(connection, ageSince(clock, establishedAt))).pipe(
-            Effect.zipRight(sleepUntil(clock, establishedAt + minAge)),
-            Effect.zipRight(Effect.ignore(refreshed))
-          )
+  return forEachSession(
+    self,
+    ({ connection, establishedAt }) =>
+      Effect.suspend(() => signal(connection, ageSince(clock, establishedAt))).pipe(
+        Effect.zipRight(sleepUntil(clock, establishedAt + minAge)),
+        Effect.zipRight(Effect.ignore(refreshed))
       )
   )
 }
 
 const ageSince = (clock: Clock.Clock, establishedAt: number): ConnectionAge => ({
   now: Effect.sync(() => Duration.millis(now(clock) - establishedAt)),
-  reaches: (age) => Effect.suspend(() => sleepUntil(clock, establishedAt + Duration.toMillis(age)))
+  reaches: (age) =>
+    Effect.suspend(() => sleepUntil(clock, establishedAt + Duration.toMillis(option.duration("age", age))))
 })
+
+const maxAgeReaders = { jitter: option.optional(option.part) }
 
 /** @internal */
 export const maxAge = (
@@ -86,56 +93,59 @@ export const maxAge = (
   options?: { readonly jitter?: number | undefined }
 ): (connection: unknown, age: ConnectionAge) => Effect.Effect<void> => {
   const most = option.duration("maxAge", age)
-  const jitter = options?.jitter ?? 0.1
-  option.check(jitter >= 0 && jitter <= 1, "jitter", "a number between 0 and 1", jitter)
+  const { jitter = 0.1 } = option.read(options, maxAgeReaders)
   return (_, age) => Effect.flatMap(Random.next, (part) => age.reaches(Duration.times(most, 1 - jitter * part)))
 }
+
+const reconnectReaders = { whenConnected: option.optional(option.oneOf("keep", "probe", "refresh", "drop")) }
 
 /** @internal */
 export const reconnectNow = <C, E>(
   self: PersistentConnection<C, E>,
   options?: ReconnectOptions
-): Effect.Effect<void> =>
-  Effect.suspend(() => {
+): Effect.Effect<void> => {
+  const { whenConnected } = option.read(options, reconnectReaders)
+  return Effect.suspend(() => {
     const loop = loopOf(self)
     loop.attemptNow()
-    switch (options?.whenConnected) {
+    switch (whenConnected) {
       case "refresh":
         return Effect.sync(() => loop.refresh(refreshDrain))
       case "probe":
         return probe(self)
       case "drop":
-        // A use that drops its own connection is interrupted by that.
+        // Uninterruptible, because a use that drops its own connection is interrupted by the drop.
         return Effect.uninterruptible(drop(self))
       default:
         return Effect.void
     }
   })
-
-/** Asks the peer whether it is still there, if the connector can; without a good answer the connection is lost. */
-const probe = <C, E>(self: PersistentConnection<C, E>): Effect.Effect<void> => {
-  const loop = loopOf(self)
-  const { probe } = loop.settings.connector
-  if (probe === undefined) return Effect.void
-  return withSession(self, {
-    onSession: (session, caller) =>
-      Effect.map(session.follow(caller, Effect.suspend(() => probe(session.connection))), (exit) => {
-        if (Exit.isFailure(exit) && session.supersededBy === undefined) {
-          loop.connectionLost(session, interruptAsDefect(exit.cause))
-        }
-      }),
-    onClosed: () => Effect.void,
-    onDisconnected: () => Effect.void
-  })
 }
 
-/** Break before make: the connection counts as lost, the next attempt is due at once, and no closing handshake is made. */
+/** Asks the peer whether it is still there, if the connector has a `probe`. If that fails, the connection is lost. */
+const probe = <C, E>(self: PersistentConnection<C, E>): Effect.Effect<void> =>
+  asCaller((caller) => {
+    const loop = loopOf(self)
+    const { openSession, settings: { connector: { probe } } } = loop
+    if (probe === undefined || openSession === undefined) return Effect.void
+    const probed = openSession.follow(caller, Effect.suspend(() => probe(openSession.connection)))
+    return Effect.map(probed, (exit) => {
+      if (Exit.isFailure(exit) && openSession.supersededBy === undefined) {
+        loop.connectionLost(openSession, interruptAsDefect(exit.cause))
+      }
+    })
+  })
+
+/**
+ * Break before make: the connection counts as lost, the next attempt is due at once, and there is no closing handshake.
+ */
 const drop = <C, E>(self: PersistentConnection<C, E>): Effect.Effect<void> =>
   Effect.suspend(() => {
     const loop = loopOf(self)
     const { terminate } = loop.settings.connector
-    const session = loop.openSession
-    if (session === undefined) return Effect.void
+    const { session } = loop
+    // Not `openSession`: a connection that is known to be closed may still take long to end.
+    if (session === undefined || session.supersededBy !== undefined) return Effect.void
     loop.connectionLost(session, Cause.empty, true)
     return terminate === undefined ? Effect.void : terminate(session.connection)
   })
@@ -145,8 +155,11 @@ export const reconnectOn = <C, E, E2, R>(
   self: PersistentConnection<C, E>,
   signals: Stream.Stream<unknown, E2, R>,
   options?: ReconnectOptions
-): Effect.Effect<void, E2, R> =>
-  Effect.raceFirst(Stream.runForEach(signals, () => reconnectNow(self, options)), self.closeFinished)
+): Effect.Effect<void, E2, R> => {
+  option.kind("a Stream", (input) => Predicate.hasProperty(input, Stream.StreamTypeId))("signals", signals)
+  const reconnect = reconnectNow(self, options)
+  return Effect.raceFirst(Stream.runForEach(signals, () => reconnect), self.closeFinished)
+}
 
 /** @internal */
 export const closeGracefully = <C, E>(

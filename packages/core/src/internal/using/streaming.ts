@@ -21,32 +21,32 @@ import type { Follower } from "../loop/loopState.js"
 import { loopOf } from "../loop/service.js"
 import type { Session, Work } from "../loop/session.js"
 import { endOf } from "./following.js"
-import { hasBeenLost, hasDefects } from "./using.js"
+import { hasDefects, isSuperseded } from "./using.js"
 
 type Output<A> = Pick<Handoff<A, never>, "give" | "room">
 
 /** Delivers the elements of one session, until its own stream has ended. */
 type Deliver<C, E, A, E2, R> = (session: Session<C, E>, handoff: Output<A>) => Effect.Effect<void, E2, R>
 
-/** A session whose elements are delivered, or will be. */
+/** A session whose elements are delivered now or later. */
 interface Turn<C, E> {
   readonly session: Session<C, E>
   readonly work: Work
   fiber: AnyFiber | undefined
-  /** Ends the turn if the session has ended and gives nothing any more. */
+  /** Ends the turn if the session has been superseded and its stream gives nothing any more. */
   guard: AnyFiber | undefined
 }
 
-/** How the stream of a session has ended, and whether its connection had ended by then. */
+/** How the stream of a session ended, and whether its session had been superseded by then. */
 interface Result<E2> {
   readonly exit: Exit.Exit<void, E2>
   readonly isSuperseded: boolean
 }
 
 /**
- * One stream over all sessions, in their order (S1): each has its turn, in a fiber of its own. A session that has ended
- * goes on until its stream has ended too, or has given nothing for `drainTimeout` ms while the consumer waited. Its
- * connection is not released before that.
+ * One stream over all sessions, in order (S1). Each session has its turn, in a separate fiber. The turn of a session
+ * that has ended goes on until its stream has ended, or has given nothing for `drainTimeout` ms while the consumer
+ * waited. The connection is not released before that.
  */
 class Delivery<C, E, A, E2, R> implements Follower<C, E> {
   readonly handoff: Handoff<A, E2 | ConnectionClosed<E>>
@@ -103,7 +103,7 @@ class Delivery<C, E, A, E2, R> implements Follower<C, E> {
     this.advance()
   }
 
-  /** Ends the stream, and waits until nothing of it runs any more. */
+  /** Ends the stream, and waits until its fiber has ended. */
   get dispose(): Effect.Effect<void> {
     return Effect.suspend(() => {
       const { turn } = this
@@ -139,11 +139,11 @@ class Delivery<C, E, A, E2, R> implements Follower<C, E> {
     this.turn = undefined
     if (this.isOver) return
     if (Exit.isFailure(ended)) {
-      // It was interrupted: by the guard, or with the release of the connection.
+      // It was interrupted by the guard or the release of the connection.
       return hasDefects(ended.cause) ? this.finish(Exit.failCause(ended.cause)) : this.advance()
     }
     const { exit, isSuperseded } = ended.value
-    // Its stream may have ended before the loop has noticed the loss.
+    // The stream may have ended before the loop noticed the loss.
     if (isSuperseded) this.onSuperseded()
     if (Exit.isFailure(exit) && (!isSuperseded || hasDefects(exit.cause))) {
       return this.finish(Exit.failCause(interruptAsDefect(exit.cause)))
@@ -155,7 +155,7 @@ class Delivery<C, E, A, E2, R> implements Follower<C, E> {
     turn.guard = this.fork(Effect.map(this.untilSilent(now(this.clock)), () => this.stop(turn)))
   }
 
-  /** Waits until the consumer has waited for `drainTimeout`, and no shorter than that since the given moment. */
+  /** Waits until the consumer has waited for `drainTimeout` without an element, after the moment `from`. */
   private untilSilent(from: number): Effect.Effect<void> {
     return Effect.suspend(() => {
       const again = Effect.suspend(() => this.untilSilent(from))
@@ -183,25 +183,19 @@ class Delivery<C, E, A, E2, R> implements Follower<C, E> {
     this.handoff.finish(exit)
   }
 
-  /** A stream without a session waits for a connection. */
+  /** A stream without a session counts as waiting for a connection. */
   private setIdle(isIdle: boolean): void {
     if (isIdle !== this.isIdle) this.loop.status.countWaiting(isIdle ? 1 : -1)
     this.isIdle = isIdle
   }
 }
 
-const isSuperseded = <C, E>(
-  loop: Loop<unknown, C, E, unknown>,
-  session: Session<C, E>
-): Effect.Effect<boolean> => session.supersededBy === undefined ? hasBeenLost(loop, session) : Effect.succeed(true)
-
 const overSessions = <C, E, A, E2, R>(
   self: PersistentConnection<C, E>,
-  options: StreamOptions | undefined,
+  drainTimeout: Duration.Duration,
   deliver: Deliver<C, E, A, E2, R>,
   onSuperseded: () => void = () => {}
 ): Stream.Stream<A, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>> => {
-  const drainTimeout = Duration.toMillis(option.duration("drainTimeout", options?.drainTimeout ?? "1 second"))
   type Requirements = Exclude<R, Scope.Scope>
   return Stream.unwrapScoped(Effect.gen(function*() {
     const loop = loopOf(self)
@@ -216,7 +210,7 @@ const overSessions = <C, E, A, E2, R>(
       loop,
       clock,
       (effect) => loop.fibers.forkFor(runtime, effect),
-      drainTimeout,
+      Duration.toMillis(drainTimeout),
       (session, handoff) => Effect.scoped(deliver(session, handoff)),
       onSuperseded
     )
@@ -225,7 +219,7 @@ const overSessions = <C, E, A, E2, R>(
   }))
 }
 
-/** Gives chunk after chunk, and pulls the next one when there is room for it. */
+/** Gives chunk after chunk, and pulls the next chunk when there is room for it. */
 const giveAll = <A, B, E2, R>(
   handoff: Output<B>,
   pull: Effect.Effect<Chunk.Chunk<A>, Option.Option<E2>, R>,
@@ -246,24 +240,29 @@ export const stream = <C, E, A, E2, R>(
   self: PersistentConnection<C, E>,
   f: (connection: C) => Stream.Stream<A, E2, R>,
   options?: StreamOptions
-): Stream.Stream<A, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>> =>
-  overSessions(self, options, ({ connection }, handoff: Output<A>) =>
+): Stream.Stream<A, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>> => {
+  option.func("f", f)
+  const { drainTimeout } = option.read(options, streamReaders)
+  return overSessions(self, drainTimeout, ({ connection }, handoff: Output<A>) =>
     Effect.flatMap(
       Stream.toPull(Stream.suspend(() => f(connection))),
       // The first pull subscribes, so it does not wait for room.
       (pull) => giveAll(handoff, pull, (elements) => handoff.give(elements), Effect.zipLeft(pull, handoff.room))
     ))
+}
+
+const streamReaders = { drainTimeout: option.withDefault(option.duration, "1 second") }
 
 /** @internal */
 export const resumableStream = <C, E, A, Cursor, E2, R, E3, R2>(
   self: PersistentConnection<C, E>,
   options: ResumeOptions<C, A, Cursor, E2, R, E3, R2>
-): Stream.Stream<Resumed<A>, E2 | E3 | ConnectionClosed<E>, Exclude<R | R2, Scope.Scope>> =>
-  Stream.unwrap(Effect.map(Effect.clock, (clock) => {
-    const { cursor: cursorOf, subscribe, whenRefused = "fail" } = options
+): Stream.Stream<Resumed<A>, E2 | E3 | ConnectionClosed<E>, Exclude<R | R2, Scope.Scope>> => {
+  const { cursor: cursorOf, drainTimeout, subscribe, whenRefused } = option.read(options, resumeReaders)
+  return Stream.unwrap(Effect.map(Effect.clock, (clock) => {
     let cursor: Option.Option<Cursor> = Option.none()
     let hasSubscribed = false
-    /** When the gap began that has not been given yet. */
+    /** When the gap began, if its mark has not been given yet. */
     let lostAt: Option.Option<number> = Option.none()
     const lost = () => {
       if (hasSubscribed && Option.isNone(lostAt)) lostAt = Option.some(clock.unsafeCurrentTimeMillis())
@@ -274,26 +273,37 @@ export const resumableStream = <C, E, A, Cursor, E2, R, E3, R2>(
       cursor = Option.orElse(last, () => cursor)
       return hasRoom
     }
-    return overSessions(self, options, (session, handoff: Output<Resumed<A>>) =>
+    return overSessions(self, drainTimeout, (session, handoff: Output<Resumed<A>>) =>
       Effect.gen(function*() {
         const { connection, generation } = session
         const subscribed = yield* Effect.exit(subscribe(connection, cursor))
         if (Exit.isFailure(subscribed)) {
-          if (whenRefused === "reconnect" && !hasDefects(subscribed.cause)) {
-            loopOf(self).connectionLost(session, Cause.die(Cause.squash(subscribed.cause)))
+          const loop = loopOf(self)
+          // A connection that has ended by itself keeps its own cause (D13).
+          if (whenRefused === "reconnect" && !hasDefects(subscribed.cause) && !(yield* isSuperseded(loop, session))) {
+            loop.connectionLost(session, Cause.die(Cause.squash(subscribed.cause)))
           }
           return yield* subscribed
         }
         const pull = yield* Stream.toPull(subscribed.value)
         const restoredAt = clock.unsafeCurrentTimeMillis()
-        hasSubscribed = true
         yield* handoff.room
         if (Option.isSome(lostAt)) {
           handoff.give(Chunk.of({ _tag: "Gap", generation, lostAt: lostAt.value, restoredAt }))
           lostAt = Option.none()
-          if (session.supersededBy !== undefined) lost()
           yield* handoff.room
         }
+        hasSubscribed = true
+        // The session has ended meanwhile: the next gap has begun.
+        if (session.supersededBy !== undefined) lost()
         return yield* giveAll(handoff, pull, giveElements(handoff))
       }), lost)
   }))
+}
+
+const resumeReaders = {
+  ...streamReaders,
+  subscribe: option.func,
+  cursor: option.func,
+  whenRefused: option.optional(option.oneOf("fail", "reconnect"))
+}

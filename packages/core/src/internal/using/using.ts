@@ -5,11 +5,12 @@ import * as Option from "effect/Option"
 import type { ConnectionClosed, ConnectionLost, NotConnected } from "../../ConnectionError.js"
 import type { PersistentConnection, UseOptions } from "../../PersistentConnection.js"
 import { asCaller, type Caller } from "../base/effect3.js"
+import * as option from "../base/options.js"
 import type { Loop } from "../loop/loop.js"
 import { loopOf, waitFor } from "../loop/service.js"
 import { isTorn, type Session } from "../loop/session.js"
 
-/** What to do with a session, once closed, and while disconnected. */
+/** What to do with a session, after closing has begun, and while disconnected. */
 interface Visit<C, E, A, E2, R> {
   /** Called in the turn in which the session is found open. `again` starts from the beginning. */
   readonly onSession: (
@@ -23,12 +24,8 @@ interface Visit<C, E, A, E2, R> {
   readonly onDisconnected?: (() => Effect.Effect<A, E2>) | undefined
 }
 
-/**
- * Does something with the current session, or with the next one.
- *
- * @internal
- */
-export const withSession = <C, E, A, E2, R>(
+/** Runs a visit on the current session, or on the next one. */
+const withSession = <C, E, A, E2, R>(
   self: PersistentConnection<C, E>,
   { onClosed, onDisconnected, onSession }: Visit<C, E, A, E2, R>
 ): Effect.Effect<A, E2, R> =>
@@ -49,23 +46,29 @@ export const use = <C, E, A, E2, R>(
   self: PersistentConnection<C, E>,
   f: (connection: C) => Effect.Effect<A, E2, R>,
   options?: UseOptions
-): Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R> =>
-  withSession<C, E, A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R>(self, {
+): Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R> => {
+  option.func("f", f)
+  const { whenDisconnected } = option.read(options, readers)
+  return withSession<C, E, A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R>(self, {
     onSession: (session, caller) =>
       Effect.flatMap(
         session.use(caller, Effect.suspend(() => f(session.connection))),
         (exit) => session.resultOf(exit)
       ),
     onClosed: Effect.fail,
-    onDisconnected: options?.whenDisconnected === "fail" ? () => Effect.fail(loopOf(self).notConnected) : undefined
+    onDisconnected: whenDisconnected === "fail" ? () => Effect.fail(loopOf(self).notConnected) : undefined
   })
+}
+
+const readers = { whenDisconnected: option.optional(option.oneOf("wait", "fail")) }
 
 /** @internal */
 export const useRetrying = <C, E, A, E2, R>(
   self: PersistentConnection<C, E>,
   f: (connection: C) => Effect.Effect<A, E2, R>
-): Effect.Effect<A, E2 | ConnectionClosed<E>, R> =>
-  withSession<C, E, A, E2 | ConnectionClosed<E>, R>(self, {
+): Effect.Effect<A, E2 | ConnectionClosed<E>, R> => {
+  option.func("f", f)
+  return withSession<C, E, A, E2 | ConnectionClosed<E>, R>(self, {
     onSession: (session, caller, again) =>
       Effect.flatMap(session.use(caller, Effect.suspend(() => f(session.connection))), (exit) => {
         if (Exit.isSuccess(exit) || hasDefects(exit.cause)) return exit
@@ -73,25 +76,39 @@ export const useRetrying = <C, E, A, E2, R>(
           return session.endedWith._tag === "ConnectionClosed" ? Effect.fail(session.endedWith) : again
         }
         if (session.supersededBy?._tag === "ConnectionClosed") return exit
-        // The loss of the connection may have made it fail, and not be known yet.
+        // The failure may come from a loss that the loop has not noticed yet.
         return Effect.flatMap(hasBeenLost(loopOf(self), session), (isLost) => isLost ? again : exit)
       }),
     onClosed: Effect.fail
   })
+}
 
 /**
- * Is the connection lost? Asked right after something has failed on it: the watch gets a turn first, in which it notices a
- * loss that has happened already.
+ * Is the connection lost? Called right after a failure on it. First the watch gets some turns to notice a loss that has
+ * happened already: enough for a `closed` made of a few combinators.
+ */
+const hasBeenLost = <C, E>(
+  loop: Loop<unknown, C, E, unknown>,
+  session: Session<C, E>,
+  turns = 32
+): Effect.Effect<boolean> =>
+  Effect.suspend(() => {
+    const hasEnded = loop.hasEnded(session)
+    // A replaced connection ends when it has been drained, which is not a loss.
+    return hasEnded || session.supersededBy !== undefined || turns === 0
+      ? Effect.succeed(hasEnded)
+      : Effect.zipRight(Effect.yieldNow(), hasBeenLost(loop, session, turns - 1))
+  })
+
+/**
+ * Has the session been superseded, or its connection lost? Called like `hasBeenLost`.
  *
  * @internal
  */
-export const hasBeenLost = <C, E>(
+export const isSuperseded = <C, E>(
   loop: Loop<unknown, C, E, unknown>,
   session: Session<C, E>
-): Effect.Effect<boolean> =>
-  Effect.suspend(() =>
-    loop.hasEnded(session) ? Effect.succeed(true) : Effect.map(Effect.yieldNow(), () => loop.hasEnded(session))
-  )
+): Effect.Effect<boolean> => session.supersededBy === undefined ? hasBeenLost(loop, session) : Effect.succeed(true)
 
 /** @internal */
 export const hasDefects = (cause: Cause.Cause<unknown>): boolean => Option.isSome(Cause.keepDefects(cause))

@@ -149,7 +149,7 @@ export const track = <Connection, E>(self: PersistentConnection<Connection, E>):
   Effect.gen(function*() {
     const clock = yield* Effect.clock
     const runtime = yield* Effect.runtime<never>()
-    // In a fiber that has ended when this returns, so that a logger that throws harms nobody.
+    // In a fiber that has ended when this returns, so a logger that throws does no harm.
     const write: Write = (level, message, annotations) => {
       const line = Effect.logWithLevel(level, message)
       Runtime.runFork(runtime, Effect.annotateLogs(line, { server_name: self.serverName, ...annotations }))

@@ -56,8 +56,8 @@ interface Protocol<in Connection, in out Piece, out Frame, in Out, out E> {
 }
 
 /**
- * The receiving side of one connection: a fiber that reads frames, a bounded number of bytes ahead, and one that watches
- * for the end of the connection.
+ * The receiving side of one connection: a fiber that reads frames, a bounded number of bytes ahead, and one that
+ * watches for the end of the connection.
  */
 class Reception<Connection, Piece, Frame extends { readonly length: number }, E1, E> {
   readonly frames = new Frames<Frame, E1 | FramingError>()
@@ -89,12 +89,12 @@ class Reception<Connection, Piece, Frame extends { readonly length: number }, E1
           Deferred.unsafeDone(this.hasRead, Exit.void)
         })
       ),
-      // What went wrong is told. Of a fiber that fails Effect logs why, with all that the error carries.
+      // The failure is reported in `closed`. Of a fiber that fails Effect logs why, with all that the error carries.
       Effect.catchAllCause(() => Effect.void)
     )
   }
 
-  /** The end may have torn a frame: that is known when all that was received has been read, whether there is room or not. */
+  /** The end may have torn a frame. That is known when all that was received has been read, room or not. */
   watch(closed: Effect.Effect<unknown, E>): Effect.Effect<void> {
     return Effect.flatMap(Effect.exit(closed), (exit) => {
       this.frames.unbound()

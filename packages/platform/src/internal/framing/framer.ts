@@ -165,7 +165,7 @@ export const lengthPrefixed = (prefix: Prefix, maxFrameSize: number): Framer<Uin
         if (length > maxFrameSize) return { _tag: "FrameTooLong", maxFrameSize }
         const end = start + lengthBytes + length
         if (end > bytes.length) break
-        // Copied, so that a small frame that is kept does not keep a large piece.
+        // Copied: the memory is used again, and a small frame that is kept must not keep a large piece.
         give(bytes.slice(start + lengthBytes, end))
         start = end
       }

@@ -1,5 +1,4 @@
 import * as Connector from "@persistent-connection/core/Connector"
-import * as Cause from "effect/Cause"
 import type * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Predicate from "effect/Predicate"
@@ -15,7 +14,7 @@ import type {
   MessageConnection,
   MessagesOptions
 } from "../../Framing.js"
-import { bytes } from "../options.js"
+import * as option from "../options.js"
 import * as codec from "./codec.js"
 import { framed } from "./framed.js"
 import * as framer from "./framer.js"
@@ -25,15 +24,19 @@ export { TypeId } from "./framed.js"
 
 const isDataFirst = (args: IArguments): boolean => Predicate.hasProperty(args[0], Connector.TypeId)
 
-const maxFrameSizeOf = (options: { readonly maxFrameSize?: number | undefined }): number =>
-  bytes("maxFrameSize", options.maxFrameSize, 1024 * 1024)
+const messagesReaders = { maxFrameSize: option.optional(option.bytes) }
 
-const oneOf = <A>(option: string, value: A, values: ReadonlyArray<A>): A => {
-  if (values.includes(value)) return value
-  throw new Cause.IllegalArgumentException(
-    `${option} must be one of ${JSON.stringify(values)}, but is ${String(value)}`
-  )
+const linesReaders = { ...messagesReaders, newline: option.optional(option.oneOf("\n", "\r\n")) }
+
+const prefixReaders = {
+  ...messagesReaders,
+  lengthBytes: option.oneOf(1, 2, 4),
+  endianness: option.optional(option.oneOf("big", "little"))
 }
+
+const defaultMaxFrameSize = 1024 * 1024
+
+const asSchema = option.kind("a Schema", Schema.isSchema)
 
 // What an interface says of any error is true of the connection's own.
 const bytesOf = <Connection extends ByteConnection<unknown>>(connection: Connection) =>
@@ -44,11 +47,10 @@ const sendBytes = <Connection extends ByteConnection<unknown>>(connection: Conne
 
 const framedLines = <Address, Connection extends ByteConnection<unknown>, E, R>(
   self: Connector.Connector<Address, Connection, E, R>,
-  options: LinesOptions,
+  options: LinesOptions | undefined,
   makeFramer: (maxFrameSize: number) => framer.Framer<Uint8Array, string>
 ): FramedConnector<Address, Connection, string, string, E, R> => {
-  const maxFrameSize = maxFrameSizeOf(options)
-  const newline = oneOf("newline", options.newline ?? "\n", ["\n", "\r\n"])
+  const { maxFrameSize = defaultMaxFrameSize, newline = "\n" } = option.read(options, linesReaders)
   return framed(self, {
     pieces: bytesOf,
     framer: () => makeFramer(maxFrameSize),
@@ -69,7 +71,7 @@ export const lines = dual<
     self: Connector.Connector<Address, Connection, E, R>,
     options?: LinesOptions
   ) => FramedConnector<Address, Connection, string, string, E, R>
->(isDataFirst, (self, options = {}) => framedLines(self, options, framer.lines))
+>(isDataFirst, (self, options) => framedLines(self, options, framer.lines))
 
 /** @internal */
 export const ndjson = dual<
@@ -86,10 +88,10 @@ export const ndjson = dual<
     schema: Schema.Schema<A, I>,
     options?: LinesOptions
   ) => FramedConnector<Address, Connection, A, A, E, R>
->(isDataFirst, (self, schema, options = {}) =>
+>(isDataFirst, (self, schema, options) =>
   codec.withCodec(
     framedLines(self, options, (maxFrameSize) => framer.withoutEmpty(framer.lines(maxFrameSize))),
-    codec.ofSchema(Schema.parseJson(schema))
+    codec.ofSchema(Schema.parseJson(asSchema("schema", schema)))
   ))
 
 /** @internal */
@@ -102,11 +104,8 @@ export const lengthPrefixed = dual<
     options: LengthPrefixedOptions
   ) => FramedConnector<Address, Connection, Uint8Array, Uint8Array | string, E, R>
 >(isDataFirst, (self, options) => {
-  const maxFrameSize = maxFrameSizeOf(options)
-  const prefix: framer.Prefix = {
-    lengthBytes: oneOf("lengthBytes", options.lengthBytes, [1, 2, 4]),
-    endianness: oneOf("endianness", options.endianness ?? "big", ["big", "little"])
-  }
+  const { endianness = "big", lengthBytes, maxFrameSize = defaultMaxFrameSize } = option.read(options, prefixReaders)
+  const prefix: framer.Prefix = { lengthBytes, endianness }
   return framed(self, {
     pieces: bytesOf,
     framer: () => framer.lengthPrefixed(prefix, maxFrameSize),
@@ -135,9 +134,9 @@ export const messages = dual<
   isDataFirst,
   <Address, Connection extends MessageConnection<unknown>, E, R>(
     self: Connector.Connector<Address, Connection, E, R>,
-    options: MessagesOptions = {}
+    options?: MessagesOptions
   ) => {
-    const maxFrameSize = maxFrameSizeOf(options)
+    const { maxFrameSize = defaultMaxFrameSize } = option.read(options, messagesReaders)
     return framed(self, {
       pieces: ({ messages }) => messages as Stream.Stream<string | Uint8Array, FailureOf<Connection>>,
       framer: () => framer.messages(maxFrameSize),
@@ -166,7 +165,7 @@ export const schema = dual<
     self: Connector.Connector<Address, Connection, E, R>,
     schema: Schema.Schema<A, I>
   ) => FramedConnector<Address, Connection, A, A, E, R>
->(2, (self, schema) => codec.withCodec(self, codec.ofSchema(schema)))
+>(2, (self, schema) => codec.withCodec(self, codec.ofSchema(asSchema("schema", schema))))
 
 /** @internal */
 export const json = dual<
@@ -182,4 +181,8 @@ export const json = dual<
     self: Connector.Connector<Address, Connection, E, R>,
     schema: Schema.Schema<A, I>
   ) => FramedConnector<Address, Connection, A, A, E, R>
->(2, (self, schema) => codec.withCodec(self, codec.compose(codec.text, codec.ofSchema(Schema.parseJson(schema)))))
+>(
+  2,
+  (self, schema) =>
+    codec.withCodec(self, codec.compose(codec.text, codec.ofSchema(Schema.parseJson(asSchema("schema", schema)))))
+)

@@ -4,60 +4,68 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import * as Queue from "effect/Queue"
 import * as Runtime from "effect/Runtime"
+import type * as Test from "../../testing/TestWebSocket.js"
 import type { Answer, Attempt, Options, Peer, TestWebSocket } from "../../testing/TestWebSocket.js"
-import { check, duration } from "../options.js"
+import * as option from "../options.js"
 
-type After = { readonly after?: Duration.DurationInput | undefined } | undefined
+const after = { after: option.withDefault(option.duration, 0) }
 
-const afterOf = (options: After): Duration.Duration => duration("after", options?.after, 0)
+const text = option.optional(option.value("text", Predicate.isString))
+
+const acceptReaders = { ...after, protocol: text }
+
+const areHeaders = (input: unknown): boolean =>
+  Predicate.isRecord(input) && Object.values(input).every(Predicate.isString)
+
+const refuseReaders = { ...after, headers: option.optional(option.kind("an object of texts", areHeaders)), body: text }
 
 /** @internal */
-export const accept = (options?: After & { readonly protocol?: string | undefined }): Answer => ({
-  _tag: "Accept",
-  protocol: options?.protocol ?? "",
-  after: afterOf(options)
-})
-
-/** @internal */
-export const refuse = (
-  status: number,
-  options?: After & {
-    readonly headers?: { readonly [name: string]: string } | undefined
-    readonly body?: string | undefined
-  }
-): Answer => ({
-  _tag: "Refuse",
-  status: statusOf(status),
-  headers: Object.fromEntries(
-    Object.entries(options?.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value])
-  ),
-  body: options?.body ?? "",
-  after: afterOf(options)
-})
-
-const statusOf = (status: number): number => {
-  check(Number.isInteger(status) && status >= 200 && status <= 599, "status", "an HTTP status from 200 to 599", status)
-  return status
+export const accept: typeof Test.accept = (options) => {
+  const { after, protocol = "" } = option.read(options, acceptReaders)
+  return { _tag: "Accept", protocol, after }
 }
 
 /** @internal */
-export const fail = (code = "ECONNREFUSED", options?: After): Answer => ({
+export const refuse: typeof Test.refuse = (status, options) => {
+  const { after, body = "", headers = {} } = option.read(options, refuseReaders)
+  const entries = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value])
+  return { _tag: "Refuse", status: asStatus("status", status), headers: Object.fromEntries(entries), body, after }
+}
+
+const asStatus = option.value(
+  "an HTTP status from 200 to 599",
+  (input) => Number.isInteger(input) && Number(input) >= 200 && Number(input) <= 599
+)
+
+/** @internal */
+export const fail: typeof Test.fail = (code, options) => ({
+  ...option.read(options, after),
   _tag: "Fail",
-  code,
-  after: afterOf(options)
+  code: text("code", code) ?? "ECONNREFUSED"
 })
 
 /** @internal */
 export const hang: Answer = { _tag: "Hang", after: Duration.zero }
 
+const tags: ReadonlyArray<unknown> = ["Accept", "Refuse", "Fail", "Hang"] satisfies ReadonlyArray<Answer["_tag"]>
+
+const isAnswer = (input: unknown): boolean =>
+  Predicate.hasProperty(input, "_tag") && tags.includes(input._tag) &&
+  Predicate.hasProperty(input, "after") && Duration.isDuration(input.after)
+
+const asAnswer = option.kind("an answer", isAnswer)
+
+const asAnswers = option.kind("an array of answers", (input) => Array.isArray(input) && input.every(isAnswer))
+
+const readers = { script: option.optional(asAnswers), platform: option.optional(option.oneOf("ws", "browser")) }
+
 /** @internal */
-export const make = (options: Options = {}): Effect.Effect<TestWebSocket> =>
+export const make = (options?: Options): Effect.Effect<TestWebSocket> =>
   Effect.gen(function*() {
-    const { platform = "ws", script: given = [] } = options
-    check(platform === "ws" || platform === "browser", "platform", "ws or browser", platform)
-    check(Array.isArray(given), "script", "a list of answers", given)
+    const { platform = "ws", script: given = [] } = option.read(options, readers)
     const clock = yield* Effect.clock
     const accepted = yield* Queue.unbounded<Peer>()
     const attempts: Array<Attempt> = []
@@ -75,12 +83,12 @@ export const make = (options: Options = {}): Effect.Effect<TestWebSocket> =>
       layer: Layer.succeed(Socket.WebSocketConstructor, construct),
       onNextAttempt: (...answers) =>
         Effect.sync(() => {
-          script = [...answers, ...script]
+          script = [...asAnswers("answers", answers), ...script]
         }),
       always: (answer) =>
         Effect.sync(() => {
           script = []
-          otherwise = answer
+          otherwise = asAnswer("answer", answer)
         }),
       attempts: Effect.sync(() => [...attempts]),
       accepted: Queue.take(accepted)

@@ -25,7 +25,7 @@ export const objectsReachableFrom = (root: object): number => {
 }
 
 setFlagsFromString("--expose-gc")
-const collectGarbage = runInNewContext("gc") as () => void
+export const collectGarbage = runInNewContext("gc") as () => void
 
 /** The bytes in use after collecting garbage. */
 export const heapUsed = (): number => {

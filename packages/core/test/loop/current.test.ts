@@ -1,0 +1,157 @@
+/** `current`: the current connection in a `SubscriptionRef`. */
+import { loopOf } from "#internal/loop/service.js"
+import { describe, expect } from "@effect/vitest"
+import * as State from "@persistent-connection/core/ConnectionState"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Stream from "effect/Stream"
+import * as Subscribable from "effect/Subscribable"
+import * as SubscriptionRef from "effect/SubscriptionRef"
+import { ask, askNow, begin, type Life, on, pass, settle, sleep, turns } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
+
+/** The numbers of the connections that somebody sees who follows `current`; 0 for none. */
+const follow = ({ service }: Life) =>
+  Effect.gen(function*() {
+    const seen: Array<number> = []
+    yield* askNow(Stream.runForEach(
+      service.current.changes,
+      (line) => Effect.sync(() => seen.push(Option.getOrUndefined(line)?.number ?? 0))
+    ))
+    return seen
+  })
+
+describe("current", () => {
+  it.scoped("is a SubscriptionRef, of which only the read side is offered", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      expect(Predicate.hasProperty(service.current, SubscriptionRef.SubscriptionRefTypeId)).toBe(true)
+      expect(Subscribable.isSubscribable(service.current)).toBe(true)
+      // @ts-expect-error It is not for users to set.
+      expect(SubscriptionRef.set<Option.Option<unknown>>(service.current, Option.none())).toBeDefined()
+    }))
+
+  it.scoped("gives the present connection first, and then each change, once", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      const early = yield* follow(life)
+      yield* pass(10)
+      const late = yield* follow(life)
+      life.server.line.drop()
+      yield* settle
+      yield* life.service.close
+      yield* settle
+      expect([early, late]).toEqual([[0, 1, 0, 2, 0], [1, 0, 2, 0]])
+      expect(yield* life.service.current.get).toEqual(Option.none())
+    }))
+
+  it.scoped("follows a connection that is replaced directly with the next one", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      yield* settle
+      const seen = yield* follow(life)
+      yield* PersistentConnection.refresh(life.service)
+      yield* settle
+      expect(seen).toEqual([1, 2])
+    }))
+
+  it.scoped("A1, A2: is set before the Connected handler begins, and none before the Disconnected handler does", () =>
+    Effect.gen(function*() {
+      const told: Array<string> = []
+      const life: Life = yield* begin({
+        onEvent: ({ _tag }) =>
+          Effect.flatMap(life.service.current.get, (line) => {
+            told.push(`${_tag} ${Option.getOrUndefined(line)?.number ?? "none"}`)
+            return _tag === "Connected" ? sleep(5) : Effect.void
+          })
+      })
+      const { server, service } = life
+      expect(yield* service.current.get).toEqual(Option.none())
+      yield* pass(1)
+      server.line.drop()
+      yield* pass(3)
+      expect(yield* service.current.get).toEqual(Option.some(server.line))
+      yield* pass(1)
+      yield* service.close
+      expect(told.slice(0, 4)).toEqual([
+        "AttemptingToConnect none",
+        "ObtainedAddress none",
+        "Connected 1",
+        "Disconnected none"
+      ])
+    }))
+
+  it.scoped("is set in the same turn as the state, whatever happens", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      const seen = new Set<string>()
+      const compare = Effect.zipWith(service.current.get, service.state.get, (current, state) => {
+        seen.add(state._tag)
+        expect(current).toEqual(State.connection(state))
+        expect(current).toEqual(Effect.runSync(service.currentConnection))
+      })
+      const compareInEachTurn = Effect.repeatN(Effect.zipRight(compare, Effect.yieldNow()), 20)
+      yield* compareInEachTurn
+      server.line.drop()
+      yield* compareInEachTurn
+      yield* pass(10)
+      yield* ask(PersistentConnection.refresh(service))
+      yield* compareInEachTurn
+      server.release = () => turns(5)
+      yield* ask(service.close)
+      yield* compareInEachTurn
+      expect([...seen].sort()).toEqual(["Closed", "Closing", "Connected", "Connecting", "Waiting"])
+    }))
+
+  it.scoped("reaches also somebody who is just subscribing", () =>
+    Effect.gen(function*() {
+      for (let steps = 15; steps < 40; steps++) {
+        for (let later = 0; later < 8; later++) {
+          const life = yield* begin()
+          yield* settle
+          const seen: Array<boolean> = []
+          const following = Stream.runForEach(
+            life.service.current.changes,
+            (line) => Effect.sync(() => seen.push(Option.isSome(line)))
+          )
+          yield* ask(Effect.withMaxOpsBeforeYield(following, steps))
+          yield* turns(later)
+          life.server.line.drop()
+          yield* settle
+          expect(seen.at(-1), `with ${steps} steps a turn, ${later} turns later`).toBe(false)
+        }
+      }
+    }))
+
+  it.scoped("D7a: a handler that follows it is let go", () =>
+    Effect.gen(function*() {
+      const life: Life = yield* begin({
+        onEvent: on("Connected", () =>
+          life.service.current.changes.pipe(Stream.filter(Option.isNone), Stream.take(1), Stream.runDrain))
+      })
+      yield* pass(10)
+      life.server.line.drop()
+      yield* settle
+      expect(life.diary.slice(2)).toEqual([
+        "0 Connected 1",
+        "10 Disconnected 1",
+        "10 AttemptingToConnect",
+        "10 ObtainedAddress a",
+        "10 Connected 2"
+      ])
+    }))
+
+  it.scoped("is made only when somebody asks for it, and is the same for everybody", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* pass(10)
+      yield* Effect.scoped(Stream.runHead(service.state.changes))
+      const ref = () => Reflect.get(loopOf(service).status, "ref") as unknown
+      expect(ref()).toBeUndefined()
+      yield* service.current.get
+      expect(ref()).toBeDefined()
+      expect(Object.getPrototypeOf(service.current)).toBe(ref())
+    }))
+})

@@ -1,0 +1,80 @@
+/** Work that fails or ends because its connection has, before the loop has noticed that: A4, S1, S3. */
+import { describe, expect } from "@effect/vitest"
+import * as Connector from "@persistent-connection/core/Connector"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { askNow, pass, refuse, settle } from "../support/Life.js"
+import { it } from "../support/virtualTime.js"
+
+const { forEachConnection, resumableStream, stream, useRetrying } = PersistentConnection
+
+interface Line {
+  readonly number: number
+  readonly end: Deferred.Deferred<void>
+}
+
+/** Its connector has no `isClosed`, and a `closed` that is made of a few combinators. */
+const blind = Effect.gen(function*() {
+  let connections = 0
+  const service = yield* PersistentConnection.make({
+    serverName: "blind",
+    address: Effect.void,
+    retry: RetryPolicy.fixed(0),
+    connector: Connector.make({
+      connect: () => Effect.map(Deferred.make<void>(), (end): Line => ({ number: ++connections, end })),
+      closed: ({ end }: Line) =>
+        Deferred.await(end).pipe(
+          Effect.raceFirst(Effect.never),
+          Effect.timeoutOption("1 day"),
+          Effect.zipWith(Effect.void, () => "closed", { concurrent: true }),
+          Effect.race(Effect.never)
+        )
+    })
+  })
+  yield* settle
+  return service
+})
+
+/** The first connection ends, and what is done on it fails. */
+const failsFirst = ({ end, number }: Line) =>
+  number === 1 ? Effect.zipRight(Deferred.succeed(end, undefined), refuse("broken pipe")) : Effect.succeed(number)
+
+describe("goes on if the connection has ended, though only a `closed` of several steps knows that:", () => {
+  it.scoped("a use that is retried", () =>
+    Effect.gen(function*() {
+      const asked = yield* askNow(useRetrying(yield* blind, failsFirst))
+      expect(asked.answer).toBe(2)
+    }))
+
+  it.scoped("what is done for each connection", () =>
+    Effect.gen(function*() {
+      const visited: Array<number> = []
+      const visit = (line: Line) => Effect.map(failsFirst(line), (number) => visited.push(number))
+      const asked = yield* askNow(forEachConnection(yield* blind, visit))
+      expect([asked.isWaiting, visited]).toEqual([true, [2]])
+    }))
+
+  it.scoped("a stream that fails, and one that ends (S1)", () =>
+    Effect.gen(function*() {
+      const service = yield* blind
+      const failing = yield* askNow(Stream.runHead(stream(service, (line) => Stream.fromEffect(failsFirst(line)))))
+      expect(failing.answer).toEqual(Option.some(2))
+      const ending = ({ end, number }: Line) =>
+        number === 2 ? Stream.execute(Deferred.succeed(end, undefined)) : Stream.make(number)
+      const ended = yield* askNow(Stream.runHead(stream(service, ending)))
+      expect(ended.answer).toEqual(Option.some(3))
+    }))
+
+  it.scoped("a subscription that fails (S3)", () =>
+    Effect.gen(function*() {
+      const subscribe = (line: Line) => Effect.map(failsFirst(line), Stream.make)
+      const resumed = resumableStream(yield* blind, { subscribe, cursor: (n: number) => n })
+      const asked = yield* askNow(Stream.runHead(resumed))
+      yield* pass(1)
+      expect(asked.answer).toEqual(Option.some({ _tag: "Element", value: 2 }))
+    }))
+})
