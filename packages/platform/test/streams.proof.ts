@@ -42,7 +42,7 @@ const untilTheLastWord = (service: Service): Stream.Stream<string, unknown> =>
 /** Says the next messages of a connection: its number, the number within it, and something of any length. */
 const say = (line: Line, chance: Chance, count: number): void => {
   for (let index = 0; index < count; index++) {
-    line.say(`${line.number}:${line.sent + 1}:${"x".repeat(chance.often(0.02) ? 20_000 : chance.upTo(200))}`)
+    line.say(`${line.number}:${line.sent + 1}:${"x".repeat(chance.often(0.1) ? 20_000 : chance.upTo(200))}`)
   }
 }
 
