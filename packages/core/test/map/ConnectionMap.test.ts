@@ -1,6 +1,7 @@
 import { expect } from "@effect/vitest"
 import * as ConnectionMap from "@persistent-connection/core/ConnectionMap"
 import * as Connector from "@persistent-connection/core/Connector"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -90,6 +91,31 @@ it.effect("leaving the scope closes all of them, also those that idle", () =>
     yield* Scope.extend(connected(map, "b"), scope)
     yield* Scope.close(scope, Exit.void)
     expect(devices.released.sort()).toEqual(["a", "b"])
+  }))
+
+it.effect("leaving the scope closes all of them together, also those used in that same scope", () =>
+  Effect.gen(function*() {
+    const { devices, options } = makeDevices()
+    devices.closeTakes = 1_000
+    const map = ConnectionMap.make({ options })
+    const three = Effect.flatMap(map, (map) => Effect.forEach(["a", "b", "c"], (key) => connected(map, key)))
+    yield* Effect.fork(Effect.scoped(three))
+    yield* settle
+    expect(devices.released).toEqual([])
+    yield* pass(1)
+    expect(devices.released.sort()).toEqual(["a", "b", "c"])
+  }))
+
+it.effect("parallel finalizers close connections together that are made in a scope without a map", () =>
+  Effect.gen(function*() {
+    const { devices, options } = makeDevices()
+    devices.closeTakes = 1_000
+    const three = Effect.forEach(["a", "b", "c"], (host) => PersistentConnection.make(options(host)))
+    yield* Effect.fork(Effect.scoped(Effect.parallelFinalizers(Effect.zipRight(three, Effect.sleep(1_000)))))
+    yield* pass(1)
+    expect(devices.released).toEqual([])
+    yield* pass(1)
+    expect(devices.released.sort()).toEqual(["a", "b", "c"])
   }))
 
 it.scoped("no more attempts are under way at once than allowed, and the wait for a permit does not count as time of the attempt", () =>

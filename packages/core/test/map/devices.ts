@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 export const makeDevices = () => {
   const opened: Array<string> = []
   const released: Array<string> = []
-  const devices = { opened, released, underWay: 0, most: 0, takes: 0 }
+  const devices = { opened, released, underWay: 0, most: 0, takes: 0, closeTakes: 0 }
   const connector = Connector.make({
     connect: (host: string) =>
       Effect.acquireRelease(
@@ -20,7 +20,11 @@ export const makeDevices = () => {
           })),
           Effect.interruptible
         ),
-        () => Effect.sync(() => released.push(host))
+        () =>
+          Effect.zipRight(
+            devices.closeTakes === 0 ? Effect.void : Effect.sleep(devices.closeTakes),
+            Effect.sync(() => released.push(host))
+          )
       ),
     closed: () => Effect.never
   })

@@ -56,6 +56,7 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
   constructor(
     private readonly open: (key: Key) => Effect.Effect<PersistentConnection<Connection, E>, never, Scope.Scope>,
     private readonly idleTimeToLive: number,
+    private readonly scope: Scope.Scope,
     private readonly clock: Clock.Clock,
     private readonly runtime: Runtime.Runtime<never>
   ) {
@@ -85,10 +86,12 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
       this.idle.delete(entry)
       return Effect.succeed(entry)
     })
-    return Effect.flatMap(
-      Effect.acquireRelease(acquire, (entry) => this.release(entry)),
-      (entry) => this.connectionOf(entry)
-    )
+    return Effect.flatMap(Effect.scope, (scope) =>
+      Effect.flatMap(
+        // Users in the map's own scope leave with the map, which closes all connections together, not one by one.
+        scope === this.scope ? acquire : Effect.acquireRelease(acquire, (entry) => this.release(entry)),
+        (entry) => this.connectionOf(entry)
+      ))
   }
 
   /** Makes a connection with the services of the map, not of who happens to come first (T4). */
@@ -215,7 +218,7 @@ export function make<Key, Address, Connection, EA, EC, RA, RC, RS, RH>(
       Effect.suspend(() => persistentConnection.make(options.options(key), adapt)).pipe(
         Effect.mapInputContext((own: Context.Context<Scope.Scope>) => Context.merge(runtime.context, own))
       )
-    const self = new Impl(open, Duration.toMillis(idleTimeToLive), clock, runtime)
+    const self = new Impl(open, Duration.toMillis(idleTimeToLive), scope, clock, runtime)
     yield* Scope.addFinalizer(scope, self.leave)
     return self
   }))
