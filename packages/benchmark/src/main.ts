@@ -111,7 +111,7 @@ const using = Effect.scoped(Effect.gen(function*() {
   yield* Console.log(`use                                      ${figure} x Effect.scoped(Pool.get) (at most 0.5)`)
 }))
 
-/** A queue that gets so many elements in all, and what to do whenever one has been taken. */
+/** A queue that gets this number of elements in all, and what to do after each take. */
 interface Fed {
   readonly queue: Queue.Queue<number>
   readonly onTaken: Effect.Effect<unknown>

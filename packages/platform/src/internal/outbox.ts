@@ -84,7 +84,7 @@ export class Outbox<in out A, in out E> {
 
   private wait(message: A): Effect.Effect<void, E> {
     return Effect.uninterruptibleMask((restore) => {
-      // It joins the queue at once, not when the fiber of the timeout begins: no other message may overtake it in between.
+      // It joins the queue at once, not when the fiber of the timeout begins: no other message may overtake it.
       const entry: Entry<A, E> = { message, exit: undefined, resume: constVoid }
       const waiting = this.waiting ??= new Set()
       waiting.add(entry)

@@ -35,7 +35,7 @@ interface Entry<Key, Connection, E> {
   users: number
   /** When its idle time is over, in ms of the clock, if it has no users. */
   expiresAt: number
-  /** Done when it has been closed; there is none before that begins. */
+  /** Completes when the connection has been closed. Made when the close begins. */
   closed: Deferred.Deferred<void> | undefined
 }
 

@@ -120,9 +120,9 @@ export class VirtualClock implements Clock.Clock {
 }
 
 /**
- * Runs an effect in a time of its own, which begins at 0 and of which a day takes no longer than what happens in it. It
- * is run at one stroke, with everything that it forks, up to its end: nothing in it may wait for the world outside. It
- * has to get by without the `Scheduler` of the caller, but has all its services except the `Clock`.
+ * Runs an effect in virtual time, which begins at 0. The effect runs to its end synchronously, with everything that it
+ * forks, so nothing in it may wait for anything outside. It has all services of the caller except the `Clock`, and a
+ * `Scheduler` of its own.
  *
  * @internal
  */
