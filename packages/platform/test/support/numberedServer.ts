@@ -32,10 +32,12 @@ interface ClientOptions {
   readonly onConnected: (socket: ClientSocket) => void
 }
 
-/** A socket of a client, and the port that it had. */
+/** A socket of a client, the port that it had, and when it had it, in ms. */
 interface ClientSocket {
   readonly socket: Net.Socket
+  readonly madeAt: number
   port: number | undefined
+  closedAt: number
 }
 
 /** How a transport sends and ends. */
@@ -64,6 +66,7 @@ export class Line {
   onText: (text: string) => void = () => {}
   /** The port of the client. */
   readonly port: number
+  readonly acceptedAt = performance.now()
 
   constructor(
     readonly number: number,
@@ -282,8 +285,11 @@ export const numberedClient = (
     const sockets: Array<ClientSocket> = []
     const listener = (message: unknown) => {
       const { socket } = message as { readonly socket: Net.Socket }
-      const client: ClientSocket = { socket, port: undefined }
+      const client: ClientSocket = { socket, port: undefined, madeAt: performance.now(), closedAt: Infinity }
       sockets.push(client)
+      socket.on("close", () => {
+        client.closedAt = performance.now()
+      })
       socket.on("connect", () => {
         client.port = socket.localPort
       })
@@ -299,14 +305,10 @@ export const numberedClient = (
       onConnected: (socket) => current.push(socket)
     })
     const had = () => {
-      // A port may be used again.
-      const free = new Set(server.lines)
-      const lines = new Map(sockets.map((client) => {
-        const line = [...free].find(({ port }) => port === client.port)
-        if (line !== undefined) free.delete(line)
-        return [client, line]
-      }))
-      return current.map((client) => ({ line: lines.get(client), bytesRead: client.socket.bytesRead }))
+      // The system may give the port of a connection that has ended to another one.
+      const lineOf = ({ closedAt, madeAt, port }: ClientSocket) =>
+        server.lines.find((line) => line.port === port && line.acceptedAt >= madeAt && line.acceptedAt <= closedAt)
+      return current.map((client) => ({ line: lineOf(client), bytesRead: client.socket.bytesRead }))
     }
     return { service, had }
   })
