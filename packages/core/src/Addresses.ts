@@ -125,8 +125,8 @@ export interface FailoverOptions {
  *
  * class FeedError extends Data.TaggedError("FeedError")<{ readonly status: number }> {}
  *
- * // After a 401 it stays: another host would not accept this user either. After any other cause it goes on, also when a
- * // host accepts every connection and hangs up.
+ * // After a 401 it stays: another host would not accept this user either. After any other cause it goes on, also
+ * // when a host accepts every connection and hangs up.
  * export const address = Addresses.failover(["a.example.com", "b.example.com"], {
  *   failoverWhen: (cause) =>
  *     Option.match(Cause.failureOption(cause), {

@@ -114,7 +114,7 @@ export const make: <Key, Address, Connection, EA = never, EC = never, RA = never
   internal.make
 
 /**
- * Gives the persistent connection for a key, and makes it if there is none. Like `PersistentConnection.make` it does
+ * Gives the persistent connection for a key, and makes it on first use. Like `PersistentConnection.make` it does
  * not wait until that is connected. All callers share one, and it stays open at least until the caller's scope is left.
  *
  * It closes when it has had no users for `idleTimeToLive`. A `get` does not wait for an old one of the same key that is

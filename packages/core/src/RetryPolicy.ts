@@ -18,8 +18,8 @@
  * // Gives up when nothing has worked for 10 minutes.
  * export const atMost10Minutes = policy.pipe(RetryPolicy.giveUpAfter("10 minutes"))
  *
- * // Retries once without a delay, and then backs off. Needs a `minUptime` of more than 0: if every connection restarted
- * // the schedule, a server that accepts and hangs up would be called again without any delay, for ever.
+ * // Retries once without a delay, and then backs off. Needs a `minUptime` of more than 0: if every connection
+ * // restarted the schedule, a server that accepts and hangs up would be called again without any delay, for ever.
  * export const firstRetryAtOnce = Schedule.recurs(1).pipe(Schedule.andThen(policy))
  * ```
  *

@@ -1,6 +1,6 @@
 /**
  * A price feed for the demo, in a process of its own so that it can be killed. One price every 200 ms, numbered by the
- * time of day: a number that a client has not seen is a price that it has missed, whoever was down.
+ * time of day: a number that a client has not seen is a price that it has missed, whichever side was down.
  */
 import { WebSocketServer } from "ws"
 

@@ -54,7 +54,7 @@ const areProtocols = (protocols: unknown): boolean =>
   Array.isArray(protocols) && protocols.every(Predicate.isString)
 
 /**
- * What may be shown of an address that is none: nothing, if any part of it could be a secret out of its place.
+ * The text to show for an invalid address: nothing of it, if any part could be a misplaced secret.
  */
 const shown = (raw: unknown): string => {
   // The @ may end a password that should have been encoded.
