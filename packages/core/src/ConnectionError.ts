@@ -60,7 +60,7 @@ export const isRegularEnd: (cause: Cause.Cause<unknown>) => boolean = internal.i
  * @since 0.1.0
  * @category errors
  */
-export class ConnectionClosed<out E = unknown> extends Data.TaggedError("ConnectionClosed")<{
+export class ConnectionClosed<out E = unknown> extends /* @__PURE__ */ Data.TaggedError("ConnectionClosed")<{
   readonly serverName: string
   readonly message: string
 }> {
@@ -103,7 +103,7 @@ const describeReason = (reason: ClosedReason<unknown>): string => {
  * @since 0.1.0
  * @category errors
  */
-export class ConnectionLost<out E = unknown> extends Data.TaggedError("ConnectionLost")<{
+export class ConnectionLost<out E = unknown> extends /* @__PURE__ */ Data.TaggedError("ConnectionLost")<{
   readonly serverName: string
   /** The number of the connection that was lost, 1 for the first. */
   readonly generation: number
@@ -145,7 +145,7 @@ export class ConnectionLost<out E = unknown> extends Data.TaggedError("Connectio
  * @since 0.1.0
  * @category errors
  */
-export class NotConnected<out E = unknown> extends Data.TaggedError("NotConnected")<{
+export class NotConnected<out E = unknown> extends /* @__PURE__ */ Data.TaggedError("NotConnected")<{
   readonly serverName: string
   /** The number of the last connection; 0 if there has been none. */
   readonly generation: number

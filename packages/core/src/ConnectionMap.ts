@@ -131,7 +131,7 @@ export const get: {
     self: ConnectionMap<Key, Connection, E>,
     key: Key
   ): Effect.Effect<PersistentConnection.PersistentConnection<Connection, E>, never, Scope.Scope>
-} = dual(2, internal.get)
+} = /* @__PURE__ */ dual(2, internal.get)
 
 /**
  * Forgets the connection for a key: the next `get` makes a new one. The old one closes when all its users have left
@@ -143,7 +143,7 @@ export const get: {
 export const invalidate: {
   <Key>(key: Key): <Connection, E>(self: ConnectionMap<Key, Connection, E>) => Effect.Effect<void>
   <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>, key: Key): Effect.Effect<void>
-} = dual(2, internal.invalidate)
+} = /* @__PURE__ */ dual(2, internal.invalidate)
 
 /**
  * The keys for which there is a connection now.

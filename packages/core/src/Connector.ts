@@ -286,7 +286,7 @@ export const connectTimeout: {
     self: Connector<Address, Connection, E, R>,
     timeout: ConnectTimeout
   ): Connector<Address, Connection, E | Cause.TimeoutException, R>
-} = dual(2, internal.connectTimeout)
+} = /* @__PURE__ */ dual(2, internal.connectTimeout)
 
 /**
  * Prepares every connection before its first use: authenticates, subscribes, wraps it in a client. It is part of the
@@ -347,7 +347,7 @@ export const setup: {
       attempt: Attempt<Address>
     ) => Effect.Effect<A, E2, R2>
   ): Connector<Address, Prepared<Connection, A>, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
-} = dual(2, internal.setup)
+} = /* @__PURE__ */ dual(2, internal.setup)
 
 /**
  * The connection that users see after `setup`: the result of its effect, or the connection itself if the effect gives
@@ -419,7 +419,7 @@ export const runInBackground: {
       attempt: Attempt<Address>
     ) => Effect.Effect<unknown, E2, R2>
   ): Connector<Address, Connection, E | E2, R | Exclude<R2, Scope.Scope>>
-} = dual(2, background.runInBackground)
+} = /* @__PURE__ */ dual(2, background.runInBackground)
 
 /**
  * Limits how many connects are under way at once; see `limitAttempts`.
@@ -474,7 +474,7 @@ export const limitAttempts: {
     self: Connector<Address, Connection, E, R>,
     limiter: AttemptLimiter
   ): Connector<Address, Connection, E, R>
-} = dual(2, internal.limitAttempts)
+} = /* @__PURE__ */ dual(2, internal.limitAttempts)
 
 /**
  * How a health check asks a peer whether it is still there.
@@ -566,7 +566,7 @@ export const healthCheck: {
     self: Connector<Address, Connection, E, R>,
     options: HealthCheckOptions<Connection, E2, R2>
   ): Connector<Address, Connection, E | E2 | Cause.TimeoutException, R | Exclude<R2, Scope.Scope>>
-} = dual(2, health.healthCheck)
+} = /* @__PURE__ */ dual(2, health.healthCheck)
 
 /**
  * @since 0.1.0
@@ -633,7 +633,7 @@ export const map: {
     self: Connector<Address, Connection, E, R>,
     f: (connection: Connection) => Connection2
   ): Connector<Address, Connection2, E, R>
-} = dual(2, internal.map)
+} = /* @__PURE__ */ dual(2, internal.map)
 
 /**
  * Changes the errors of connects, of losses, and of `attempt.abort`. Defects stay unchanged.
@@ -661,7 +661,7 @@ export const mapError: {
     self: Connector<Address, Connection, E, R>,
     f: (error: E) => E2
   ): Connector<Address, Connection, E2, R>
-} = dual(2, internal.mapError)
+} = /* @__PURE__ */ dual(2, internal.mapError)
 
 /**
  * Converts the address that the look-up gives to the one that the transport takes. The events still show the address of
@@ -692,4 +692,4 @@ export const mapAddress: {
     self: Connector<Address, Connection, E, R>,
     f: (address: Address2) => Address
   ): Connector<Address2, Connection, E, R>
-} = dual(2, internal.mapAddress)
+} = /* @__PURE__ */ dual(2, internal.mapAddress)

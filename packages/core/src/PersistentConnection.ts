@@ -386,7 +386,7 @@ export const use: {
     f: (connection: Connection) => Effect.Effect<A, E2, R>,
     options: UseOptions
   ): Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R>
-} = dual((args) => isPersistentConnection(args[0]), using.use)
+} = /* @__PURE__ */ dual((args) => isPersistentConnection(args[0]), using.use)
 
 /**
  * As `use`, but when the connection is lost, runs `f` again on the next one, without a limit. For work that may be done
@@ -403,7 +403,7 @@ export const useRetrying: {
     self: PersistentConnection<Connection, E>,
     f: (connection: Connection) => Effect.Effect<A, E2, R>
   ): Effect.Effect<A, E2 | ConnectionClosed<E>, R>
-} = dual(2, using.useRetrying)
+} = /* @__PURE__ */ dual(2, using.useRetrying)
 
 /**
  * Runs `f` once for every connection: for sessions, subscriptions, caches. Each run has its own scope. When the
@@ -425,7 +425,7 @@ export const forEachConnection: {
     self: PersistentConnection<Connection, E>,
     f: (connection: Connection) => Effect.Effect<unknown, E2, R>
   ): Effect.Effect<void, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>>
-} = dual(2, following.forEachConnection)
+} = /* @__PURE__ */ dual(2, following.forEachConnection)
 
 /**
  * @since 0.1.0
@@ -462,7 +462,7 @@ export const stream: {
     f: (connection: Connection) => Stream.Stream<A, E2, R>,
     options?: StreamOptions
   ): Stream.Stream<A, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>>
-} = dual((args) => isPersistentConnection(args[0]), streaming.stream)
+} = /* @__PURE__ */ dual((args) => isPersistentConnection(args[0]), streaming.stream)
 
 /**
  * An element of a `resumableStream`: what the server sent, or the mark of a gap, a time without a subscription. The gap
@@ -516,7 +516,7 @@ export const resumableStream: {
     self: PersistentConnection<Connection, E>,
     options: ResumeOptions<Connection, A, Cursor, E2, R, E3, R2>
   ): Stream.Stream<Resumed<A>, E2 | E3 | ConnectionClosed<E>, Exclude<R | R2, Scope.Scope>>
-} = dual(2, streaming.resumableStream)
+} = /* @__PURE__ */ dual(2, streaming.resumableStream)
 
 /**
  * As `close`, but first lets uses finish and streams deliver what has arrived, for at most the given time (S2). After
@@ -528,7 +528,7 @@ export const resumableStream: {
 export const closeGracefully: {
   (drain: Duration.DurationInput): <Connection, E>(self: PersistentConnection<Connection, E>) => Effect.Effect<void>
   <Connection, E>(self: PersistentConnection<Connection, E>, drain: Duration.DurationInput): Effect.Effect<void>
-} = dual(2, replacing.closeGracefully)
+} = /* @__PURE__ */ dual(2, replacing.closeGracefully)
 
 /**
  * @since 0.1.0
@@ -563,7 +563,7 @@ export const refresh: {
     self: PersistentConnection<Connection, E>,
     options?: RefreshOptions
   ): Effect.Effect<void, AttemptFailure<E> | ConnectionClosed<E>>
-} = dual((args) => isPersistentConnection(args[0]), replacing.refresh)
+} = /* @__PURE__ */ dual((args) => isPersistentConnection(args[0]), replacing.refresh)
 
 /**
  * How long ago a connection was established.
@@ -615,7 +615,7 @@ export const refreshWhen: {
     signal: (connection: Connection, age: ConnectionAge) => Effect.Effect<unknown, never, R>,
     options?: RefreshOptions
   ): Effect.Effect<void, ConnectionClosed<E>, Exclude<R, Scope.Scope>>
-} = dual((args) => isPersistentConnection(args[0]), replacing.refreshWhen)
+} = /* @__PURE__ */ dual((args) => isPersistentConnection(args[0]), replacing.refreshWhen)
 
 /**
  * A signal for `refreshWhen`: it comes when the connection has this age, minus a random part of it. So clients that
@@ -658,7 +658,7 @@ export interface ReconnectOptions {
 export const reconnectNow: {
   (options?: ReconnectOptions): <Connection, E>(self: PersistentConnection<Connection, E>) => Effect.Effect<void>
   <Connection, E>(self: PersistentConnection<Connection, E>, options?: ReconnectOptions): Effect.Effect<void>
-} = dual((args) => isPersistentConnection(args[0]), replacing.reconnectNow)
+} = /* @__PURE__ */ dual((args) => isPersistentConnection(args[0]), replacing.reconnectNow)
 
 /**
  * Calls `reconnectNow` at every signal: the network is back, the machine woke up, the page became visible. Ends when
@@ -676,7 +676,7 @@ export const reconnectOn: {
     signals: Stream.Stream<unknown, E2, R>,
     options?: ReconnectOptions
   ): Effect.Effect<void, E2, R>
-} = dual((args) => isPersistentConnection(args[0]), replacing.reconnectOn)
+} = /* @__PURE__ */ dual((args) => isPersistentConnection(args[0]), replacing.reconnectOn)
 
 /**
  * Is it a persistent connection?

@@ -218,7 +218,7 @@ export const retryAfter: (time: Duration.DurationInput) => RetryDecision = inter
 export const giveUpAfter: {
   (time: Duration.DurationInput): <Out, In, R>(self: Schedule.Schedule<Out, In, R>) => Schedule.Schedule<Out, In, R>
   <Out, In, R>(self: Schedule.Schedule<Out, In, R>, time: Duration.DurationInput): Schedule.Schedule<Out, In, R>
-} = dual((args) => Schedule.isSchedule(args[0]), internal.giveUpAfter)
+} = /* @__PURE__ */ dual((args) => Schedule.isSchedule(args[0]), internal.giveUpAfter)
 
 /**
  * Decides by the cause of a failure or loss whether to retry as the schedule says (`follow`), to wait at least for a
@@ -271,4 +271,4 @@ export const classify: {
     self: Schedule.Schedule<Out, Cause.Cause<E>, R>,
     decide: (cause: Cause.Cause<E>) => RetryDecision
   ): Schedule.Schedule<Out, Cause.Cause<E>, R>
-} = dual((args) => Schedule.isSchedule(args[0]), internal.classify)
+} = /* @__PURE__ */ dual((args) => Schedule.isSchedule(args[0]), internal.classify)

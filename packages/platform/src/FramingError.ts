@@ -35,7 +35,7 @@ export type FramingErrorReason =
  * @since 0.1.0
  * @category errors
  */
-export class FramingError extends Data.TaggedError("FramingError")<{
+export class FramingError extends /* @__PURE__ */ Data.TaggedError("FramingError")<{
   readonly serverName: string
   readonly reason: FramingErrorReason
 }> {

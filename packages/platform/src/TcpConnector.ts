@@ -55,18 +55,25 @@ export interface TcpConnection extends Inspectable {
   readonly send: (data: Uint8Array | string) => Effect.Effect<void, TcpError>
 
   /**
-   * The bytes that the peer sends, in chunks as they arrive, from the first one: what arrives before the stream runs is
+   * The bytes that the peer sends, in pieces as they arrive, from the first one: what arrives before the stream runs is
    * kept. Ends as `closed` does, but after the last received bytes: nothing received is dropped, even if the connection
    * has ended long ago. After the peer's regular end (FIN) this includes all that it had sent.
    *
-   * Each chunk goes to one run of the stream only, and a run takes no more than it delivers. When a run is interrupted,
-   * the next run goes on after the last delivered chunk, even if the processing of that chunk was interrupted.
+   * Each piece goes to one run of the stream only. A run gets all waiting pieces as one chunk. When a run is
+   * interrupted, the next run goes on after the last delivered chunk. So a run that takes a few elements
+   * (`Stream.take`, `Stream.runHead`) drops the rest of their chunk: use `receive` to take single pieces.
    *
    * Backpressure: while more than `receiveHighWaterMark` bytes wait to be read, nothing is read from the peer. Then the
    * connection notices its end only by sending, and the unread bytes in the system can get lost. So read the data even
    * if you do not need it.
    */
   readonly data: Stream.Stream<Uint8Array, TcpError>
+
+  /**
+   * Takes the next piece only, for instance in a handshake in `Connector.setup`. Fails as `data` does, and with `Closed`
+   * where `data` would end regularly.
+   */
+  readonly receive: Effect.Effect<Uint8Array, TcpError>
 
   /** How many bytes have arrived so far, read or not. Use it as the `activity` of a health check. */
   readonly received: () => number

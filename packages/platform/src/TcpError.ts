@@ -42,7 +42,7 @@ export type TcpErrorReason =
  * @since 0.1.0
  * @category errors
  */
-export class TcpError extends Data.TaggedError("TcpError")<{
+export class TcpError extends /* @__PURE__ */ Data.TaggedError("TcpError")<{
   readonly address: string
   readonly reason: TcpErrorReason
 }> {

@@ -80,16 +80,22 @@ export interface WebSocketConnection extends Inspectable {
    * after the last received message: nothing received is dropped, even if the connection has ended long ago. Then fails
    * with the error of `closed`, unless the connection was closed in a regular way.
    *
-   * Each message goes to one run of the stream only; concurrent runs share the messages. A run takes no more than it
-   * delivers, so one run can take the first messages (`Stream.take`) and another the rest. When a run is interrupted,
-   * the next run goes on after the last delivered message, even if the processing of that message was interrupted.
+   * Each message goes to one run of the stream only. A run gets all waiting messages as one chunk. When a run is
+   * interrupted, the next run goes on after the last delivered chunk. So a run that takes a few elements
+   * (`Stream.take`, `Stream.runHead`) drops the rest of their chunk: use `receive` to take single messages.
    *
-   * Backpressure: while more than `receiveHighWaterMark` bytes wait to be read, nothing is read from the server, if the
+   * Backpressure: while more than `receiveHighWaterMark` bytes wait to be taken, nothing is read from the server, if the
    * platform can do so (`ws` in Node). Then the connection answers no pings, sees no close frame, and notices its end
    * only by sending, and the unread messages in the system can get lost. So read the messages even if you do not need
    * them. On other platforms the connection fails with `ReceiveOverflow` at `receiveLimit`.
    */
   readonly messages: Stream.Stream<string | Uint8Array, WebSocketError>
+
+  /**
+   * Takes the next message only, for instance in a handshake in `Connector.setup`. Fails as `messages` does, and with
+   * `Closed` or `Closing` where `messages` would end regularly.
+   */
+  readonly receive: Effect.Effect<string | Uint8Array, WebSocketError>
 
   /** How many messages have arrived so far, read or not. Use it as the `activity` of a health check. */
   readonly received: () => number

@@ -76,7 +76,7 @@ export type WebSocketErrorReason =
  * console.log(mustLogInAgain(error))
  * ```
  */
-export class WebSocketError extends Data.TaggedError("WebSocketError")<{
+export class WebSocketError extends /* @__PURE__ */ Data.TaggedError("WebSocketError")<{
   readonly url: string
   readonly reason: WebSocketErrorReason
 }> {

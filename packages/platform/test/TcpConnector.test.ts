@@ -6,7 +6,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
@@ -261,16 +260,16 @@ describe("the data of a TCP connection", () => {
       assert.isTrue(Buffer.concat([...chunks]).equals(sent))
     }))
 
-  it.scopedLive("that one run leaves are there for the next", () =>
+  it.scopedLive("that `receive` leaves are there for the stream", () =>
     Effect.gen(function*() {
       const server = yield* tcpServer()
       const connection = yield* open(server.port)
       const socket = yield* server.accepted
       socket.write("hello")
-      const hello = yield* Stream.runHead(connection.data)
-      assert.deepStrictEqual(Option.map(hello, (bytes) => new TextDecoder().decode(bytes)), Option.some("hello"))
+      assert.strictEqual(new TextDecoder().decode(yield* connection.receive), "hello")
       socket.end("world")
       assert.strictEqual(yield* text(connection), "world")
+      assert.strictEqual((yield* Effect.flip(connection.receive)).reason._tag, "Closed")
     }))
 
   it.scopedLive("hold the server back when they are not read, and are all there later", () =>

@@ -4,7 +4,6 @@ import * as TcpConnector from "@persistent-connection/platform/TcpConnector"
 import type { TcpError } from "@persistent-connection/platform/TcpError"
 import type { WebSocketError } from "@persistent-connection/platform/WebSocketError"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { Clients, connect, type Platform } from "./support/clients.js"
 import { netSockets } from "./support/netSockets.js"
@@ -116,14 +115,14 @@ describe("what a WebSocket of ws had read when it was held back", () => {
       // At the very moment of the reset there is room again.
       const first: Array<unknown> = []
       sockets[0]!.prependOnceListener("error", () =>
-        Effect.runFork(Effect.map(Stream.runHead(connection.messages), (head) => first.push(head))))
+        Effect.runFork(Effect.map(connection.receive, (message) => first.push(message))))
       for (const raw of server.sockets) {
         raw.resetAndDestroy()
       }
       yield* until(() =>
         first.length === 1
       )
-      assert.deepStrictEqual(first, [Option.some(numbered(0))])
+      assert.deepStrictEqual(first, [numbered(0)])
       const { ending, seen } = yield* readSlowly(connection.messages)
       assert.deepStrictEqual(seen, [1, 2, 3, 4].map(numbered))
       assert.strictEqual(ending._tag, "Left")

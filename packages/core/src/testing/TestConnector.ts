@@ -317,7 +317,7 @@ export const delayed: {
     self: Answer<Connection, E, Address>,
     delay: Duration.DurationInput
   ): Answer<Connection, E, Address>
-} = dual(2, answers.delayed)
+} = /* @__PURE__ */ dual(2, answers.delayed)
 
 /**
  * Loses the connection this long after a success: with the given cause, or without an error. Changes nothing if the
@@ -337,4 +337,4 @@ export const thenLose: {
     self: Answer<Connection, E, Address>,
     options: { readonly after: Duration.DurationInput; readonly cause?: Cause.Cause<E2> | undefined }
   ): Answer<Connection, E | E2, Address>
-} = dual(2, answers.thenLose)
+} = /* @__PURE__ */ dual(2, answers.thenLose)

@@ -111,7 +111,7 @@ export interface Excess extends Peak {
  * @since 0.1.0
  * @category errors
  */
-export class Stampede extends Data.TaggedError("Stampede")<Excess> {
+export class Stampede extends /* @__PURE__ */ Data.TaggedError("Stampede")<Excess> {
   /**
    * One line: how many attempts there were, when, and how many are allowed.
    *
@@ -144,7 +144,7 @@ export const simulate: <E = never, R = never>(scenario: Scenario<E, R>) => Effec
 export const peak: {
   (window: Duration.DurationInput): (self: Simulation) => Peak
   (self: Simulation, window: Duration.DurationInput): Peak
-} = dual(2, internal.peak)
+} = /* @__PURE__ */ dual(2, internal.peak)
 
 /**
  * Fails with a `Stampede` if some window of this length has more attempts than `atMost` times the number of clients:
@@ -162,7 +162,7 @@ export const check: {
     self: Simulation,
     options: { readonly window: Duration.DurationInput; readonly atMost: number }
   ): Effect.Effect<void, Stampede>
-} = dual(
+} = /* @__PURE__ */ dual(
   2,
   (self: Simulation, options: { readonly window: Duration.DurationInput; readonly atMost: number }) =>
     Effect.mapError(internal.check(self, options), (excess) => new Stampede(excess))

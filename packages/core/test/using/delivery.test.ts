@@ -159,9 +159,18 @@ describe("S1: a slow consumer", () => {
     Effect.gen(function*() {
       const life = yield* connectedForAMinute
       const { inboxes, server, service } = life
-      const slow = yield* consume(life, 100)
-      // Two consumers of one inbox: what the slow one does not take, the fast one gets.
-      inboxes.say(server.line, "a", "b", "c")
+      const slow = new Consumer<string>()
+      slow.work = () => sleep(100)
+      // The first connection has three words for the slow consumer alone.
+      const words = Stream.rechunk(Stream.make("a", "b", "c"), 1)
+      yield* askNow(
+        slow.run(
+          stream(
+            service,
+            (line) => line.number === 1 ? Stream.concat(words, inboxes.stream(line)) : inboxes.stream(line)
+          )
+        )
+      )
       yield* settle
       const fast = yield* consume(life)
       inboxes.say(server.line, "d")

@@ -224,7 +224,7 @@ describe("stream", () => {
       feed.last.send(1)
       yield* settle
       feed.last.send(2)
-      yield* settle
-      expect(yield* pull).toEqual(Chunk.make(1, 2))
+      expect(yield* pull).toEqual(Chunk.make(1))
+      expect(yield* pull).toEqual(Chunk.make(2))
     }))
 })

@@ -10,7 +10,6 @@
  * import * as TestWebSocket from "@persistent-connection/platform/testing/TestWebSocket"
  * import * as WebSocketConnector from "@persistent-connection/platform/WebSocketConnector"
  * import * as Effect from "effect/Effect"
- * import * as Stream from "effect/Stream"
  * import * as TestClock from "effect/TestClock"
  *
  * // To be run as a test: the first attempt is refused; on the second one the server answers a hello.
@@ -27,7 +26,7 @@
  *   yield* connection.send("hello")
  *   const peer = yield* server.accepted
  *   yield* peer.send(`${yield* peer.take} to you`)
- *   return yield* Stream.runHead(connection.messages)
+ *   return yield* connection.receive
  * })
  * ```
  *

@@ -136,6 +136,43 @@ export const runNow = (runtime: Runtime.Runtime<never>, effect: Effect.Effect<vo
   isNow = false
 }
 
+/** The scheduler for `resumeNow`, by the scheduler that it replaces. */
+const resumers = new WeakMap<Scheduler.Scheduler, Scheduler.Scheduler>()
+
+let isResuming = false
+
+/**
+ * A runtime whose fibers can be resumed with `resumeNow`.
+ *
+ * @internal
+ */
+export const resumable = <R>(runtime: Runtime.Runtime<R>): Runtime.Runtime<R> => {
+  const own = FiberRefs.getOrDefault(runtime.fiberRefs, FiberRef.currentScheduler)
+  let resumer = resumers.get(own)
+  if (resumer === undefined) {
+    resumer = Scheduler.make((task, priority, fiber) => {
+      if (!isResuming) return own.scheduleTask(task, priority, fiber)
+      // Only the fiber that is resumed runs now, up to its next suspension.
+      isResuming = false
+      task()
+    }, (fiber) => own.shouldYield(fiber))
+    resumers.set(own, resumer)
+    resumers.set(resumer, resumer)
+  }
+  return Runtime.setFiberRef(runtime, FiberRef.currentScheduler, resumer)
+}
+
+/**
+ * Resumes a fiber that waits for a callback, and runs it up to its next suspension before this returns.
+ *
+ * @internal
+ */
+export const resumeNow = (resume: (effect: Effect.Effect<void>) => void): void => {
+  isResuming = true
+  resume(Effect.void)
+  isResuming = false
+}
+
 /**
  * The fiber that runs an operation in an uninterruptible region, and `restore` for the region before.
  *
