@@ -13,7 +13,7 @@
  * | `Connected`  | `Connected`  | `closeWhenCurrentConnectionIsClosed` or abort: it will be the last (X4, X5); a `refresh` has replaced it |
  * | `Connected`  | `Waiting`    | the connection is lost (A2)                                                    |
  * | `Connected`  | `Closing`    | `close` (X3)                                                                   |
- * | `Waiting`    | `Connecting` | the delay has passed (T1, T2)                                                  |
+ * | `Waiting`    | `Connecting` | the delay has passed (T1, T2), or `reconnectNow` or `refresh` ends it          |
  * | `Waiting`    | `Closing`    | `close`, `closeWhenCurrentConnectionIsClosed`, abort (X2), or there is no next attempt (X4, X5, D11) |
  * | `Closing`    | `Closing`    | the first abort after a close replaces the reason (X5)                         |
  * | `Closing`    | `Closed`     | the last connection has been closed (X1)                                       |
@@ -52,7 +52,7 @@ export interface Common<E> {
  * - `Connecting`: the `AttemptingToConnect` handler is running, or an attempt is under way. `deadline` is when the
  *   attempt will time out (D9), in ms of the `Clock`. None if there is no deadline, before the attempt begins, and
  *   while the deadline is paused (event handlers, `Attempt.untimed`).
- * - `Connected`: there is a current connection. `isLast` is true once no other will follow it (X4, X5).
+ * - `Connected`: there is a current connection. `isLast` is true if no other connection will follow it (X4, X5).
  * - `Waiting`: the next attempt begins at `nextAttemptAt`, in ms of the `Clock`; `Infinity` if only `reconnectNow` or
  *   `refresh` starts it. None if there will be no other attempt, and only the handler of the last event is awaited (X4,
  *   X5, D11).

@@ -32,7 +32,7 @@ export const TypeId: "~persistent-connection/Connector" = internal.TypeId
 export type TypeId = typeof TypeId
 
 /**
- * What an attempt can fail with: the errors of the look-up and of the connector, and a `TimeoutException` from the
+ * The failures of an attempt: the errors of the look-up and of the connector, and the `TimeoutException` of the
  * deadline for both together (D9).
  *
  * @since 0.1.0
@@ -75,8 +75,8 @@ export interface Attempt<out Address> {
    */
   readonly elsewhere: boolean
   /**
-   * Reads the current number of consecutive failed attempts, also after this attempt has ended. A success resets it
-   * (C7).
+   * Reads the current number of consecutive failed attempts, also after this attempt has ended. Every connection sets
+   * it to 0, also one that lives for less than `minUptime` (C7, D14).
    */
   readonly failedAttempts: Effect.Effect<number>
   /**

@@ -335,8 +335,8 @@ export const layer = <
  */
 export interface UseOptions {
   /**
-   * What to do while there is no connection: `"wait"` for the next one (the default; limit the time with
-   * `Effect.timeout`), or `"fail"` at once with `NotConnected`, which holds the last cause.
+   * The behaviour without a connection: `"wait"` for the next one (the default; limit the time with `Effect.timeout`),
+   * or `"fail"` at once with `NotConnected`, which has the cause of the last failure or loss.
    */
   readonly whenDisconnected?: "wait" | "fail" | undefined
 }
@@ -352,7 +352,7 @@ export interface WaitOptions extends UseOptions {
 /**
  * Waits for a connection, and runs `f` on it once. If that connection is lost meanwhile, `f` is interrupted, and `use`
  * fails with `ConnectionLost`. It fails with `ConnectionClosed` if the persistent connection is closed, or closes
- * meanwhile, and with `NotConnected` only with `whenDisconnected: "fail"`.
+ * meanwhile. With `whenDisconnected: "fail"` it does not wait: without a connection it fails with `NotConnected`.
  *
  * If a `refresh` replaces the connection, `f` may go on for `RefreshOptions.drain`; after that `use` fails with
  * `ConnectionLost`.
@@ -507,8 +507,8 @@ export interface ResumeOptions<in Connection, A, Cursor, out E2, out R, out E3, 
   /** Gives the cursor of an element: its position in the server's sequence. */
   readonly cursor: (element: A) => Cursor
   /**
-   * What to do if `subscribe` fails on a connection that works: fail the stream (`"fail"`, the default), or treat the
-   * connection as lost, and subscribe on the next one (`"reconnect"`).
+   * The behaviour if `subscribe` fails on a connection that works: the stream fails (`"fail"`, the default), or the
+   * connection counts as lost, and the stream subscribes on the next one (`"reconnect"`).
    */
   readonly whenRefused?: "fail" | "reconnect" | undefined
 }
@@ -652,7 +652,7 @@ export const maxAge: (
  */
 export interface ReconnectOptions {
   /**
-   * What to do while connected:
+   * The behaviour while connected:
    *
    * - `"keep"`, the default: nothing.
    * - `"probe"`: probe the peer, if the connector has a `probe`; if the probe fails, the connection is lost.

@@ -78,8 +78,8 @@ export const standard: Schedule.Schedule<Duration.Duration> = internal.randomize
 /**
  * Options of `PersistentConnection.make` for a client in production. Spread them into your options.
  *
- * - `retry`: exponential backoff with equal jitter. Each delay is between half of 2, 4, 8, 16, 30, 30 … seconds and all
- *   of it.
+ * - `retry`: exponential backoff with delays of 2, 4, 8, 16, 30, 30 … seconds, each reduced at random by up to 50 %
+ *   (equal jitter).
  * - `minUptime`: 5 s. A server that accepts and hangs up gets at most 5 connections in 30 s from each client.
  * - `reconnectJitter`: 5 s. When a server restarts, its clients come back spread evenly over 5 s. Use a longer time if
  *   5 s is too short for your number of clients: `ThunderingHerd` simulates it.
@@ -207,7 +207,8 @@ export const retryAfter: (time: Duration.DurationInput) => RetryDecision = inter
 
 /**
  * Gives up at the first failure or loss that comes at least `time` after the first one since the last success. With 0
- * it gives up at the first one. A success restarts the count (D11). Time is monotonic (T5).
+ * it gives up at the first one. The loss of a connection that outlived its delay does not count as the first one (D11).
+ * Time is monotonic (T5).
  *
  * Do not use `Schedule.upTo`, or anything else that builds on `Schedule.elapsed`: it counts from the beginning of the
  * attempt that opened the lost connection, so it gives up at the first failure after a long-lived connection.

@@ -120,8 +120,8 @@ export class WebSocketError extends Data.TaggedError("WebSocketError")<{
   }
 
   /**
-   * Was the connection closed in a regular way, with code 1000, 1001, or a close frame without a code (1005)? Then
-   * nothing went wrong: such an end is logged as information.
+   * True if the connection was closed in the regular way: with code 1000 or 1001, or with a close frame without a code
+   * (1005). Such an end is logged as information.
    *
    * @since 0.1.0
    */
