@@ -402,8 +402,8 @@ export const use: {
 } = dual((args) => isPersistentConnection(args[0]), using.use)
 
 /**
- * As `use`, but if the connection is lost, runs `f` again on the next one, without a limit. This includes an `f` that
- * fails because its connection has just been lost. Use it only if `f` may run twice.
+ * As `use`, but if the connection is lost, runs `f` again on the next one, without a limit. It also runs `f` again if
+ * `f` fails, and its connection has been lost by then. Use it only if `f` may run twice.
  *
  * @since 0.1.0
  * @category using
