@@ -389,6 +389,7 @@ export type Prepared<Connection, A> = A extends void ? Connection : A
  * declare const decode: (message: string) => Effect.Effect<number, BadMessage>
  *
  * export const prices = transport.pipe(
+ *   // The queue drops the oldest prices if the consumer is slow.
  *   Connector.setup((line: Line) => Effect.map(Queue.sliding<number>(1_000), (prices) => ({ line, prices }))),
  *   // A message that cannot be decoded ends the connection with `BadMessage`.
  *   Connector.runInBackground(({ line, prices }) =>

@@ -142,20 +142,24 @@ export interface Options {
  * @category constructors
  * @example
  * ```ts
+ * import * as Connector from "@persistent-connection/core/Connector"
  * import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
  * import * as TcpConnector from "@persistent-connection/platform/TcpConnector"
  * import * as Effect from "effect/Effect"
  * import * as Stream from "effect/Stream"
  *
- * const program = Effect.gen(function*() {
- *   const printer = yield* PersistentConnection.make({
- *     serverName: "printer",
- *     address: Effect.succeed({ host: "printer.local", port: 9100 }),
- *     connector: TcpConnector.make({ connectTimeout: "3 seconds" })
+ * export const program = Effect.gen(function*() {
+ *   const scale = yield* PersistentConnection.make({
+ *     serverName: "scale",
+ *     address: Effect.succeed({ host: "scale.local", port: 4001 }),
+ *     connector: TcpConnector.make({ connectTimeout: "3 seconds" }).pipe(
+ *       // On every new connection
+ *       Connector.setup((connection) => connection.send("START\n"))
+ *     )
  *   })
- *   const connection = yield* printer.connected
- *   yield* connection.send("hello\n")
- *   yield* connection.data.pipe(Stream.decodeText(), Stream.splitLines, Stream.runForEach(Effect.log))
+ *   yield* PersistentConnection.stream(scale, (connection) =>
+ *     connection.data.pipe(Stream.decodeText(), Stream.splitLines)
+ *   ).pipe(Stream.runForEach((line) => Effect.log(line)))
  * }).pipe(Effect.scoped)
  * ```
  */

@@ -234,22 +234,26 @@ export const layerWs: <Options extends object>(
  * @category constructors
  * @example
  * ```ts
- * import * as Socket from "@effect/platform/Socket"
+ * import * as Connector from "@persistent-connection/core/Connector"
  * import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
  * import * as WebSocketConnector from "@persistent-connection/platform/WebSocketConnector"
  * import * as Effect from "effect/Effect"
  * import * as Stream from "effect/Stream"
+ * import { WebSocket } from "ws"
  *
- * const program = Effect.gen(function*() {
+ * export const program = Effect.gen(function*() {
  *   const feed = yield* PersistentConnection.make({
  *     serverName: "feed",
  *     address: Effect.succeed("wss://example.com/feed"),
- *     connector: WebSocketConnector.make()
+ *     connector: WebSocketConnector.make().pipe(
+ *       // On every new connection
+ *       Connector.setup((connection) => connection.send("hello"))
+ *     )
  *   })
- *   const connection = yield* feed.connected
- *   yield* connection.send("hello")
- *   yield* Stream.runForEach(connection.messages, Effect.log)
- * }).pipe(Effect.scoped, Effect.provide(Socket.layerWebSocketConstructorGlobal))
+ *   yield* PersistentConnection.stream(feed, (connection) => connection.messages).pipe(
+ *     Stream.runForEach((message) => Effect.log(message))
+ *   )
+ * }).pipe(Effect.scoped, Effect.provide(WebSocketConnector.layerWs(WebSocket)))
  * ```
  */
 export const make: (
