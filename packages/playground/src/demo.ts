@@ -1,7 +1,8 @@
 /**
  * A price feed, its death and its return, as an application lives through them.
  *
- *     npm run demo npm run demo -- --url wss://…
+ *     npm run demo
+ *     npm run demo -- --url wss://…
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
