@@ -11,7 +11,6 @@ import { type Figure, median, nanosEach, ratio } from "./measuring.js"
 const asking: Effect.Effect<Figure, never, Scope.Scope> = Effect.gen(function*() {
   const ref = yield* SubscriptionRef.make(0)
   const connection = yield* connected(makeBare)
-  const each = (effect: Effect.Effect<unknown>) => nanosEach(500_000, effect)
   return {
     what: "connected",
     value: yield* ratio(
@@ -28,10 +27,9 @@ const using: Effect.Effect<Figure, never, Scope.Scope> = Effect.gen(function*() 
   const connection = yield* connected(makeBare)
   const pool = yield* Pool.make({ acquire: Effect.succeed({}), size: 1 })
   const used = Effect.orDie(PersistentConnection.use(connection, () => Effect.void))
-  const each = (effect: Effect.Effect<unknown>) => nanosEach(50_000, effect)
   return {
     what: "use",
-    value: yield* ratio(9, each(Effect.scoped(Pool.get(pool))), each(used)),
+    value: yield* ratio(9, nanosEach(50_000, Effect.scoped(Pool.get(pool))), nanosEach(50_000, used)),
     unit: "x Effect.scoped(Pool.get)",
     floor: { atMost: 0.25 }
   }

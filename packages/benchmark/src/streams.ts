@@ -53,21 +53,23 @@ const feeds: ReadonlyArray<readonly [how: string, feed: Effect.Effect<Fed, never
   ]
 ]
 
+/** The time of taking all elements. */
+const drain = (
+  feed: Effect.Effect<Fed, never, Scope.Scope>,
+  over: (stream: Stream.Stream<number>) => Stream.Stream<number, unknown>
+) =>
+  Effect.orDie(
+    Effect.scoped(Effect.flatMap(feed, ({ onTaken, queue }) =>
+      nanosOf(
+        over(Stream.fromQueue(queue)).pipe(
+          Stream.take(count),
+          Stream.runForEach(() => onTaken)
+        )
+      )))
+  )
+
 export const streams: Effect.Effect<ReadonlyArray<Figure>> = Effect.scoped(Effect.gen(function*() {
   const connection = yield* connected(makeBare)
-  const drain = (
-    feed: Effect.Effect<Fed, never, Scope.Scope>,
-    over: (stream: Stream.Stream<number>) => Stream.Stream<number, unknown>
-  ) =>
-    Effect.orDie(
-      Effect.scoped(Effect.flatMap(feed, ({ onTaken, queue }) =>
-        nanosOf(
-          over(Stream.fromQueue(queue)).pipe(
-            Stream.take(count),
-            Stream.runForEach(() => onTaken)
-          )
-        )))
-    )
   return yield* Effect.forEach(feeds, ([how, feed]) =>
     Effect.map(
       ratio(
