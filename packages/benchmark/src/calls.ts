@@ -15,8 +15,8 @@ const asking: Effect.Effect<Figure, never, Scope.Scope> = Effect.gen(function*()
     what: "connected",
     value: yield* ratio(
       9,
-      each(Effect.suspend(() => SubscriptionRef.get(ref))),
-      each(Effect.suspend(() => connection.connected))
+      nanosEach(500_000, Effect.suspend(() => SubscriptionRef.get(ref))),
+      nanosEach(500_000, Effect.suspend(() => connection.connected))
     ),
     unit: "x SubscriptionRef.get",
     floor: { atMost: 1.2 }
