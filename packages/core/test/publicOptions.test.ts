@@ -269,14 +269,14 @@ const table: Record<string, Rows> = {
   "RetryPolicy.classify": argument("decide", "func", (decide) => RetryPolicy.classify(Schedule.forever, decide)),
   // Of a policy that is run: see `errorClasses.test.ts` for what the loop does.
   "RetryPolicy#decide": argument(
-    "What decide returns",
+    "The result of decide",
     only(RetryPolicy.follow, RetryPolicy.giveUp, RetryPolicy.retryAfter("1 second")),
     (decision) => {
       const { initial, step } = RetryPolicy.classify(Schedule.forever, () => decision)
       return step(0, Cause.empty, initial)
     }
   ),
-  "Recorder#waitFor": argument("What waitFor waits for", {
+  "Recorder#waitFor": argument("The argument of waitFor", {
     takes: (value) => typeof value === "string" || typeof value === "function",
     right: []
   }, (wanted) => Effect.flatMap(Recorder.make(), (recorder) => recorder.waitFor(wanted))),

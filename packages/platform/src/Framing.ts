@@ -51,8 +51,8 @@ export interface FramedConnection<out In, in Out, out E> extends Inspectable {
   readonly messages: Stream.Stream<In, E>
 
   /**
-   * Takes the next message only, for instance in a handshake in `Connector.setup`. Fails as `messages` does, and with
-   * `Ended` where `messages` would end regularly.
+   * Takes the next message only, for instance in a handshake in `Connector.setup`. Fails with the same errors as
+   * `messages`, and with `Ended` where `messages` would end regularly.
    */
   readonly receive: Effect.Effect<In, E | FramingError>
 
@@ -62,12 +62,15 @@ export interface FramedConnection<out In, in Out, out E> extends Inspectable {
    */
   readonly send: (message: Out) => Effect.Effect<void, E | FramingError>
 
-  /** The count of the transport, which grows with what is received. Use it as the `activity` of a health check. */
+  /**
+   * The `received` counter of the transport, which grows with the received data. Use it as the `activity` of a health
+   * check.
+   */
   readonly received: () => number
 }
 
 /**
- * What a transport of bytes must give: `TcpConnection` does. `data` must end when the connection does.
+ * The interface of a transport of bytes. `TcpConnection` implements it. `data` must end when the connection does.
  *
  * @since 0.1.0
  * @category models
@@ -79,7 +82,8 @@ export interface ByteConnection<out E> {
 }
 
 /**
- * What a transport of messages must give: `WebSocketConnection` does. `messages` must end when the connection does.
+ * The interface of a transport of messages. `WebSocketConnection` implements it. `messages` must end when the
+ * connection does.
  *
  * @since 0.1.0
  * @category models
@@ -103,7 +107,7 @@ export type FailureOf<Connection> =
 
 /**
  * A connector whose connections receive `In` and send `Out` over those of another connector. It adds `FramingError` to
- * the errors of that one.
+ * the errors of the other connector.
  *
  * @since 0.1.0
  * @category models
@@ -121,7 +125,7 @@ export type FramedConnector<Address, Connection, In, Out, E, R> = Connector<
  */
 export interface MessagesOptions {
   /**
-   * The maximum size of a received frame; more than 0, in bytes, or in UTF-16 code units for a text message of a
+   * The maximum size of a received frame, more than 0. The unit is bytes, and UTF-16 code units for a text message of a
    * WebSocket. A longer frame ends the connection with `FrameTooLong`. It does not limit what is sent. Default: 1 MiB.
    */
   readonly maxFrameSize?: number | undefined
@@ -132,7 +136,7 @@ export interface MessagesOptions {
  * @category models
  */
 export interface LinesOptions extends MessagesOptions {
-  /** The end of a sent line. Received lines may end with either. Default: `"\n"`. */
+  /** The line break after a sent line. A received line may end with either of the two. Default: `"\n"`. */
   readonly newline?: "\n" | "\r\n" | undefined
 }
 

@@ -1,5 +1,5 @@
 /**
- * What can go wrong with the frames of a connection.
+ * The errors of framed connections.
  *
  * @since 0.1.0
  */
@@ -14,9 +14,9 @@ import { oneLine } from "./internal/describe.js"
  * - `InvalidText`: a frame of text is not valid UTF-8.
  * - `DecodeFailed`: a frame does not decode; `description` says where and what was expected.
  * - `EncodeFailed`: the message was not sent, because it does not encode; `description` says why.
- * - `Ended`: there is nothing to `receive` any more, since the peer ended the connection in the regular way.
+ * - `Ended`: `receive` found no further message, because the peer ended the connection in the regular way.
  *
- * None of them holds content of a frame, which may be secret.
+ * No reason contains data of a frame, which may be secret.
  *
  * @since 0.1.0
  * @category models
@@ -52,7 +52,7 @@ export class FramingError extends Data.TaggedError("FramingError")<{
 const explain = (reason: FramingErrorReason): string => {
   switch (reason._tag) {
     case "TornFrame":
-      return `the connection ended in the middle of a frame, after ${reason.received} bytes of it`
+      return `the connection ended in the middle of a frame, of which ${reason.received} bytes had arrived`
     case "FrameTooLong":
       return `a frame is longer than ${reason.maxFrameSize} bytes`
     case "InvalidText":
@@ -62,6 +62,6 @@ const explain = (reason: FramingErrorReason): string => {
     case "EncodeFailed":
       return `not sent, because it does not encode: ${reason.description}`
     case "Ended":
-      return "the connection has ended, there is no further frame"
+      return "there is no further frame, because the connection has ended"
   }
 }

@@ -1,5 +1,5 @@
 /**
- * What can go wrong with a WebSocket.
+ * The errors of WebSocket connections.
  *
  * @since 0.1.0
  */
@@ -90,7 +90,7 @@ export class WebSocketError extends Data.TaggedError("WebSocketError")<{
   }
 
   /**
-   * How long to wait, from the answer on, if the server refused the upgrade with `Retry-After`.
+   * The wait that the server demanded with `Retry-After` when it refused the upgrade, counted from its response.
    *
    * @since 0.1.0
    */
@@ -99,7 +99,7 @@ export class WebSocketError extends Data.TaggedError("WebSocketError")<{
   }
 
   /**
-   * The code of the error of the system or of TLS, if the platform reports it: `ECONNREFUSED`, `ENOTFOUND`,
+   * The code of the system error or TLS error, if the platform reports it: `ECONNREFUSED`, `ENOTFOUND`,
    * `CERT_HAS_EXPIRED` …
    *
    * @since 0.1.0
@@ -109,7 +109,8 @@ export class WebSocketError extends Data.TaggedError("WebSocketError")<{
   }
 
   /**
-   * Was the server's certificate refused? False if the platform does not report it. Another attempt will not help.
+   * True if the certificate of the server was refused: then another attempt will not help. False too if the platform
+   * does not report it.
    *
    * @since 0.1.0
    */
@@ -118,8 +119,8 @@ export class WebSocketError extends Data.TaggedError("WebSocketError")<{
   }
 
   /**
-   * Was the connection closed in a regular way, with code 1000, 1001, or a close frame without a code (1005)? Then
-   * nothing went wrong: such an end is logged as information.
+   * True if the connection was closed in a regular way: with code 1000, with 1001, or by a close frame without a code
+   * (1005). Such an end is logged at level INFO, not as an error.
    *
    * @since 0.1.0
    */
@@ -145,14 +146,14 @@ const explain = (reason: WebSocketErrorReason): string => {
     case "OpenFailed":
       return reason.cause === undefined ? "could not be opened" : `could not be opened: ${describe(reason.cause)}`
     case "OpenTimeout":
-      return `was not open after ${Duration.format(reason.timeout)}`
+      return `did not open within ${Duration.format(reason.timeout)}`
     case "Closed":
       return `was closed with ${reason.code} (${meaning(reason.code)})` +
         (reason.reason === "" ? "" : `: ${reason.reason}`)
     case "Failed":
       return `failed: ${describe(reason.cause)}`
     case "PingTimeout":
-      return `the server did not answer pings for ${Duration.format(reason.timeout)}`
+      return `the server answered no ping for ${Duration.format(reason.timeout)}`
     case "ReceiveOverflow":
       return `more than ${reason.limit} bytes were received and not read`
     case "CloseTimeout":
@@ -160,10 +161,10 @@ const explain = (reason: WebSocketErrorReason): string => {
     case "Closing":
       return "not sent, because the connection is closing"
     case "SendTimeout":
-      return `not sent, because the server did not take what was sent before within ${Duration.format(reason.timeout)}`
+      return `not sent, because earlier messages did not drain within ${Duration.format(reason.timeout)}`
     case "SendFailed":
       return `not sent: ${describe(reason.cause)}`
     case "InvalidClose":
-      return `cannot be closed like this: ${describe(reason.cause)}`
+      return `could not be closed with this code or text: ${describe(reason.cause)}`
   }
 }

@@ -655,11 +655,11 @@ describe("options and types", () => {
     )
   })
 
-  it("show nothing of what they have received", () => {
+  it("the message of an error fits on one line and shows no received data", () => {
     const error = new FramingError({ serverName: "a\nb", reason: torn(3) })
     assert.strictEqual(
       error.message,
-      "Frames of \"a b\": the connection ended in the middle of a frame, after 3 bytes of it"
+      "Frames of \"a b\": the connection ended in the middle of a frame, of which 3 bytes had arrived"
     )
   })
 })

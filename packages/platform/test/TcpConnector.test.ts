@@ -112,7 +112,7 @@ describe("opening a TCP connection", () => {
       assert.isNull(fiber.unsafePoll())
       yield* TestClock.adjust("1 millis")
       const error = yield* Fiber.join(fiber)
-      assert.strictEqual(error.message, `TCP connection to 127.0.0.1:${port}: was not open after 10s`)
+      assert.strictEqual(error.message, `TCP connection to 127.0.0.1:${port}: did not open within 10s`)
       yield* nothingLeft(sockets)
     }))
 
@@ -173,7 +173,7 @@ describe("opening a TCP connection", () => {
     [{ host: "a\0b", port: 1 }, "the host is neither a name nor an IP address"],
     [{ host: "a", port: "80" }, "the port is not a whole number from 1 to 65535"],
     [{ host: "a", port: Symbol("a") }, "the port is not a whole number from 1 to 65535"],
-    [{ path: null }, "the path is not text"],
+    [{ path: null }, "the path is not a string"],
     [{ path: "a\0b" }, "the path contains a NUL"]
   ])("fails at once at %o, as a file can have it", ([address, description]) =>
     Effect.gen(function*() {
@@ -334,7 +334,7 @@ describe("sending on a TCP connection", () => {
       yield* TestClock.adjust("1 millis")
       const error = yield* Fiber.join(fiber)
       assert.strictEqual(error.reason._tag, "SendTimeout")
-      assert.match(error.message, /: not sent, because the peer did not take what was sent before within 30s$/)
+      assert.match(error.message, /: not sent, because earlier data did not drain within 30s$/)
       let received = ""
       let count = 0
       socket.on("data", (data) => {

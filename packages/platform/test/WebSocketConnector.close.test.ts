@@ -65,7 +65,7 @@ describe.each<Platform>(["ws", "browser"])("the end of a WebSocket (%s)", (platf
       assert.deepStrictEqual(error.reason, { _tag: "Closed", code: 4000, reason, wasClean: true })
       assert.strictEqual(
         error.message,
-        `WebSocket ${server.url}: was closed with 4000 (a code of the application): no ERROR forged [2Jred   end`
+        `WebSocket ${server.url}: was closed with 4000 (application code): no ERROR forged [2Jred   end`
       )
     }))
 

@@ -70,7 +70,7 @@ describe.each<Platform>(["ws", "browser"])("opening a WebSocket (%s)", (platform
       assert.isNull(fiber.unsafePoll())
       yield* TestClock.adjust("1 millis")
       const error = yield* Fiber.join(fiber)
-      assert.strictEqual(error.message, `WebSocket ws://127.0.0.1:${server.port}/: was not open after 10s`)
+      assert.strictEqual(error.message, `WebSocket ws://127.0.0.1:${server.port}/: did not open within 10s`)
       yield* clients.nothingLeft
       yield* until(() => server.sockets.size === 0)
     }))
@@ -299,16 +299,16 @@ describe("addresses of WebSockets", () => {
     }))
 
   it.scopedLive.each<[unknown, string]>([
-    [null, "it is neither text nor a URL"],
-    [undefined, "it is neither text nor a URL"],
-    [5, "it is neither text nor a URL"],
-    [[], "it is neither text nor a URL"],
-    [{}, "it is neither text nor a URL"],
-    [{ url: null }, "it is neither text nor a URL"],
-    [{ url: { toString: 5 } }, "it is neither text nor a URL"],
-    [{ url: "ws://host", protocols: null }, "its protocols are neither text nor a list of texts"],
-    [{ url: "ws://host", protocols: 5 }, "its protocols are neither text nor a list of texts"],
-    [{ url: "ws://host", protocols: ["a", 5] }, "its protocols are neither text nor a list of texts"]
+    [null, "it is neither a string nor a URL"],
+    [undefined, "it is neither a string nor a URL"],
+    [5, "it is neither a string nor a URL"],
+    [[], "it is neither a string nor a URL"],
+    [{}, "it is neither a string nor a URL"],
+    [{ url: null }, "it is neither a string nor a URL"],
+    [{ url: { toString: 5 } }, "it is neither a string nor a URL"],
+    [{ url: "ws://host", protocols: null }, "its protocols are neither a string nor an array of strings"],
+    [{ url: "ws://host", protocols: 5 }, "its protocols are neither a string nor an array of strings"],
+    [{ url: "ws://host", protocols: ["a", 5] }, "its protocols are neither a string nor an array of strings"]
   ])("%o, as a file can have it, is none", ([address, description]) =>
     Effect.gen(function*() {
       const reason = yield* reasonOf(clients.connect(address as WebSocketConnector.WebSocketAddress))

@@ -62,7 +62,7 @@ describe("a WebSocket of ws whose server goes silent", () => {
       const closed = yield* Effect.fork(Effect.flip(connection.closed))
       yield* pass(13)
       const error = yield* Fiber.join(closed)
-      assert.strictEqual(error.message, `WebSocket ${connection.url}: the server did not answer pings for 6s`)
+      assert.strictEqual(error.message, `WebSocket ${connection.url}: the server answered no ping for 6s`)
       assert.strictEqual(yield* Effect.flip(connection.send("?")), error)
       assert.strictEqual(yield* Effect.flip(Stream.runDrain(connection.messages)), error)
       // It has been destroyed, without a closing handshake with somebody who does not answer.

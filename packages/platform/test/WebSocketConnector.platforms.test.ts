@@ -83,7 +83,7 @@ describe("a platform", () => {
       ).pipe(Effect.flip)
       assert.strictEqual(
         protocol.message,
-        "WebSocket wss://example.com/feed: invalid address: the platform refuses a subprotocol, or one that is there twice"
+        "WebSocket wss://example.com/feed: invalid address: the platform refused the subprotocols"
       )
       const missing = yield* refusing(new TypeError("globalThis.WebSocket is not a constructor"))
       assert.strictEqual(

@@ -42,7 +42,7 @@ describe.each<Platform>(["ws", "browser"])("sending to a server that does not re
       const error = yield* Fiber.join(fiber)
       assert.strictEqual(
         error.message,
-        `WebSocket ${connection.url}: not sent, because the server did not take what was sent before within 3s`
+        `WebSocket ${connection.url}: not sent, because earlier messages did not drain within 3s`
       )
       assert.isFalse(connection.isClosed())
       socket.resume()

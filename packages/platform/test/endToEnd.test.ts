@@ -101,7 +101,7 @@ describe("a persistent WebSocket", () => {
         `Disconnected: WebSocket ${server.url}: was closed with 1000 (normal closure): because`,
         `Disconnected: WebSocket ${server.url}: was closed with 1001 (going away): because`,
         `Disconnected: WebSocket ${server.url}: was closed with 1011 (internal error): because`,
-        `Disconnected: WebSocket ${server.url}: was closed with 4401 (a code of the application): because`
+        `Disconnected: WebSocket ${server.url}: was closed with 4401 (application code): because`
       ])
     }))
 
@@ -126,7 +126,7 @@ describe("a persistent WebSocket", () => {
       assert.deepStrictEqual(log, [
         "AttemptingToConnect",
         "ObtainedAddress",
-        `FailedToConnect: WebSocket ws://127.0.0.1:${server.port}/: was not open after 20ms`
+        `FailedToConnect: WebSocket ws://127.0.0.1:${server.port}/: did not open within 20ms`
       ])
     }))
 

@@ -319,7 +319,7 @@ describe("classify", () => {
         yield* pass(15)
         expect(attempts).toEqual(["0 a", "10 a"])
         expect(lines.map(({ cause }) => Cause.pretty(cause)).join()).toContain(
-          `What decide returns must be follow, giveUp or retryAfter(time), but is of type ${kind}`
+          `The result of decide must be follow, giveUp or retryAfter(time), but is of type ${kind}`
         )
       }))
   }

@@ -124,7 +124,7 @@ describe("healthCheck: a connection that is ill is lost", () => {
     [
       "interrupts itself",
       () => Effect.interrupt,
-      Cause.die(new Cause.InterruptedException("It was interrupted from within"))
+      Cause.die(new Cause.InterruptedException("The code interrupted itself"))
     ]
   ]
 
@@ -770,7 +770,7 @@ describe("healthCheck: on demand", () => {
       yield* patient.release
       yield* settle
       // And does not look interrupted itself.
-      expect([ending(asked), patient.isClosed()]).toEqual(["It was interrupted from within!", true])
+      expect([ending(asked), patient.isClosed()]).toEqual(["The code interrupted itself!", true])
     }))
 })
 

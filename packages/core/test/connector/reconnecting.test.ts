@@ -22,7 +22,7 @@ describe("a connection that is found ill", () => {
   const probes: ReadonlyArray<readonly [string, Ward["ping"], string]> = [
     ["fails", () => refuse("gone"), "30 Disconnected 1 gone"],
     ["dies", () => Effect.die("bug"), "30 Disconnected 1 bug!"],
-    ["interrupts itself", () => Effect.interrupt, "30 Disconnected 1 It was interrupted from within!"],
+    ["interrupts itself", () => Effect.interrupt, "30 Disconnected 1 The code interrupted itself!"],
     ["hangs", never, "40 Disconnected 1 timeout"],
     ["hangs and cannot be interrupted", () => Effect.uninterruptible(Effect.never), "40 Disconnected 1 timeout"]
   ]

@@ -16,7 +16,7 @@ import { it } from "../support/virtualTime.js"
 
 const attempt = makeAttempt()
 
-const interruptedFromWithin = Cause.die(new Cause.InterruptedException("It was interrupted from within"))
+const interruptedItself = Cause.die(new Cause.InterruptedException("The code interrupted itself"))
 
 const gone = Cause.fail(new Refused({ text: "gone" }))
 
@@ -59,11 +59,11 @@ describe("runInBackground", () => {
   const failures: ReadonlyArray<readonly [string, Effect.Effect<unknown, Refused>, Cause.Cause<unknown>]> = [
     ["fails", refuse("gone"), gone],
     ["dies", Effect.die("bug"), Cause.die("bug")],
-    ["interrupts itself", Effect.interrupt, interruptedFromWithin],
+    ["interrupts itself", Effect.interrupt, interruptedItself],
     [
       "waits for a fiber that is interrupted",
       Effect.flatMap(Effect.fork(Effect.interrupt), Fiber.join),
-      interruptedFromWithin
+      interruptedItself
     ]
   ]
   for (const [name, end, cause] of failures) {

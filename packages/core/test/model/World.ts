@@ -215,7 +215,9 @@ export class World {
     const { beforeTask, pick } = this.options
     const limit = this.ops + tooManyOps
     while (this.ready.length > 0) {
-      if (this.ops > limit) throw new Error(`At ${this.now} ms there is no end to the work: something never waits`)
+      if (this.ops > limit) {
+        throw new Error(`At ${this.now} ms the program runs in an endless loop: something never waits`)
+      }
       const task = this.tasks++
       beforeTask?.(task)
       const [run] = this.ready.splice(pick === undefined ? 0 : pick(this.ready.length), 1)

@@ -185,7 +185,7 @@ describe("states", () => {
         "10000 ms  Connecting  attempt 2",
         "10000 ms  Connected   generation 1",
         "10000 ms  Connected   generation 1, the last one",
-        "10000 ms  Waiting     for nothing, after refused with 500",
+        "10000 ms  Waiting     no further attempt, after refused with 500",
         "10000 ms  Closing     ClosedByOwner",
         "10000 ms  Closed      ClosedByOwner"
       ])

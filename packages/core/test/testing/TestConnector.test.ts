@@ -270,7 +270,7 @@ describe("answer", () => {
   it.scoped("is a mistake when nobody waits for it", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make()
-      const message = "There is no attempt under way that could be answered"
+      const message = "There is no attempt under way to answer"
       expect(yield* mistake(server.answer(TestConnector.succeed()))).toBe(message)
       const connection = yield* connectTo(server, "a")
       yield* connection.connected
@@ -321,12 +321,12 @@ describe("losing a connection", () => {
   it.scoped("is a mistake when there is none", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make()
-      expect(yield* mistake(server.lose())).toBe("There is no open connection that could be lost")
-      expect(yield* mistake(server.fallSilent())).toBe("There is no open connection that could be silenced")
+      expect(yield* mistake(server.lose())).toBe("There is no open connection to lose")
+      expect(yield* mistake(server.fallSilent())).toBe("There is no open connection to silence")
       const connection = yield* connectTo(server, "a")
       const line = yield* connection.connected
       yield* connection.close
-      expect(yield* mistake(server.lose(Cause.empty, line))).toBe("There is no open connection that could be lost")
+      expect(yield* mistake(server.lose(Cause.empty, line))).toBe("There is no open connection to lose")
     }))
 })
 
@@ -524,7 +524,7 @@ describe("connections", () => {
   it.effect("of somebody else are not taken for one's own", () =>
     Effect.gen(function*() {
       const { connector } = yield* TestConnector.make<string>({ connection: () => "mine" })
-      expect(yield* mistake(connector.closed("theirs"))).toBe("The connection is not one of this connector's")
+      expect(yield* mistake(connector.closed("theirs"))).toBe("The connection does not belong to this connector")
     }))
 })
 

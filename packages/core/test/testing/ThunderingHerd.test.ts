@@ -164,7 +164,7 @@ describe("simulate", () => {
   it.effect("dies if the attempts never end", () =>
     Effect.gen(function*() {
       const endless = simulate({ clients: 1, outage: "1 second", retry: RetryPolicy.fixed(0) })
-      expect(yield* defect(endless)).toBe("At 3600000 ms there is no end to the work")
+      expect(yield* defect(endless)).toBe("At 3600000 ms the program runs in an endless loop")
       expect(yield* Inspect.all).toEqual([])
     }))
 })
@@ -242,7 +242,7 @@ describe("peak and check", () => {
       expect(stampede).toBeInstanceOf(ThunderingHerd.Stampede)
       expect(stampede).toMatchObject({ clients: 4, seed: "b", from: 10, attempts: 3, share: 0.75, atMost: 0.7 })
       expect(stampede.message).toBe(
-        "3 attempts of 4 clients (75 %) within 100ms, from 10 ms after the loss on, with the seed b; allowed are 70 %"
+        "3 attempts of 4 clients (75 %) within 100ms, starting 10 ms after the loss (seed b); the limit is 70 %"
       )
       expect(yield* defect(ThunderingHerd.check(simulation, { window: 100, atMost: NaN })))
         .toBe("atMost must be a number of 0 or more, but is NaN")

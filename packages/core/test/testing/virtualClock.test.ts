@@ -66,10 +66,10 @@ describe("inVirtualTime", () => {
     const scoped = <A>(effect: Effect.Effect<A>) =>
       Effect.scoped(Effect.zipRight(Effect.addFinalizer(() => Effect.sync(() => released++)), effect))
     const waiting = inVirtualTime(scoped(Effect.flatMap(Deferred.make<void>(), Deferred.await)))
-    expect(() => Effect.runSync(waiting)).toThrow("Everything waits for something that never comes")
+    expect(() => Effect.runSync(waiting)).toThrow("The program waits forever: no fiber can run, and no timer is left")
     const spinning = inVirtualTime(scoped(Effect.zipRight(Effect.sleep(5), Effect.forever(Effect.yieldNow()))))
     expect(Effect.runSyncExit(spinning)).toEqual(
-      Exit.die(new Cause.RuntimeException("At 5 ms there is no end to the work"))
+      Exit.die(new Cause.RuntimeException("At 5 ms the program runs in an endless loop"))
     )
     expect(released).toBe(2)
   })

@@ -122,7 +122,7 @@ describe("forEachConnection", () => {
       }))
       expect(dead.failure).toBe("bug!")
       const interrupted = yield* askNow(forEachConnection(service, () => Effect.interrupt))
-      expect(interrupted.failure).toBe("It was interrupted from within!")
+      expect(interrupted.failure).toBe("The code interrupted itself!")
     }))
 
   it.scoped("goes on if the failure of f is how the loss shows first, but not after a defect", () =>

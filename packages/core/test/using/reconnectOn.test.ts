@@ -88,7 +88,7 @@ describe("reconnectNow with a probe", () => {
       expect([dies, throws, interrupts].map(({ diary }) => diary.at(-1))).toEqual([
         "0 Disconnected 1 bug!",
         "0 Disconnected 1 thrown!",
-        "0 Disconnected 1 It was interrupted from within!"
+        "0 Disconnected 1 The code interrupted itself!"
       ])
     }))
 

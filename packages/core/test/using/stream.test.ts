@@ -127,7 +127,7 @@ describe("stream", () => {
         })).failure
       ).toBe("bug!")
       expect((yield* run(() => Stream.die("bug"))).failure).toBe("bug!")
-      expect((yield* run(() => Stream.fromEffect(Effect.interrupt))).failure).toBe("It was interrupted from within!")
+      expect((yield* run(() => Stream.fromEffect(Effect.interrupt))).failure).toBe("The code interrupted itself!")
       const cleanUp = yield* run(() => Stream.ensuring(Stream.never, Effect.die("clean-up")))
       server.line.drop()
       yield* pass(1)

@@ -64,8 +64,8 @@ describe("the log", () => {
       expect(life.said()).toEqual([
         "INFO prices: Connecting (connection 1)",
         "INFO prices: Attempt 1 has obtained the address wss://feed.example.com/v1",
-        "ERROR prices: Attempt 1 failed: no; the next one is in 10s",
-        "ERROR prices: Attempt 3 failed: still no; the next one is in 10s",
+        "ERROR prices: Attempt 1 failed: no; next attempt in 10s",
+        "ERROR prices: Attempt 3 failed: still no; next attempt in 10s",
         "INFO prices: Connected (connection 1) after 3 failed attempts",
         "INFO prices: Connection 1 was lost: reset; it lasted 1m 5s",
         "INFO prices: Connecting (connection 2)",
@@ -114,7 +114,7 @@ describe("the log", () => {
       yield* settle
       expect(life.said().at(-1)).toBe(
         "ERROR prices: Attempt 1 failed: defect: GET wss://feed.example.com/ : bug: why: authorization: <redacted>; " +
-          "the next one is in 10s"
+          "next attempt in 10s"
       )
       expect(life.lines.filter(({ cause }) => !Cause.isEmpty(cause))).toEqual([])
     }))
@@ -128,7 +128,7 @@ describe("the log", () => {
       yield* pass(24 * 3_600)
       const times = ["30m", "1h", "2h", "4h", "8h", "14h", "20h"]
       expect(errors(life).map((line) => line.replace(/ and \d+ failed attempts?/, ""))).toEqual([
-        "prices: Attempt 1 failed: no; the next one is in 30m",
+        "prices: Attempt 1 failed: no; next attempt in 30m",
         ...times.map((time) => `prices: Still not connected after ${time}: no`)
       ])
       expect(errors(life)[3]).toBe("prices: Still not connected after 2h and 4 failed attempts: no")
@@ -146,8 +146,8 @@ describe("the log", () => {
       life.server.refuse("still no")
       yield* pass(60)
       expect(errors(life)).toEqual([
-        "prices: Attempt 1 failed: no; the next one is in 10s",
-        "prices: Attempt 6 failed: still no; the next one is in 10s"
+        "prices: Attempt 1 failed: no; next attempt in 10s",
+        "prices: Attempt 6 failed: still no; next attempt in 10s"
       ])
       yield* pass(5)
       expect(errors(life).at(-1)).toBe("prices: Still not connected after 1m 50s and 11 failed attempts: still no")
@@ -171,7 +171,7 @@ describe("the log", () => {
         life.server.accept()
         yield* pass(5 + seconds)
         const first = errors(life)
-        expect(first).toEqual(["prices: Attempt 1 failed: no; the next one is in 5s"])
+        expect(first).toEqual(["prices: Attempt 1 failed: no; next attempt in 5s"])
         life.server.refuse("no")
         yield* lose(life, "reset")
         yield* pass(10)
@@ -251,7 +251,7 @@ describe("the log", () => {
       const gaveUp = yield* beginLogged({ retry: Schedule.recurs(0) }, ({ server }) => server.refuse("no"))
       yield* settle
       expect(gaveUp.said().slice(-2)).toEqual([
-        "ERROR prices: Attempt 1 failed: no; there will be no other",
+        "ERROR prices: Attempt 1 failed: no; no further attempt",
         "ERROR The persistent connection to \"prices\" is closed: its retry policy gave up after no"
       ])
       expect(gaveUp.lines.at(-1)!.annotations).toMatchObject({ reason: "GaveUp" })
@@ -274,7 +274,7 @@ describe("the log", () => {
         server.connect = () => Effect.zipRight(sleep(5), Effect.fail(new Refused({ text: "no" })))
       })
       yield* pass(5)
-      expect(said().at(-1)).toContain("; the next one is now")
+      expect(said().at(-1)).toContain("; next attempt now")
     }))
 
   it.scoped("says that a retry never comes of itself", () =>
@@ -283,7 +283,7 @@ describe("the log", () => {
         server.refuse("no")
       })
       yield* settle
-      expect(said().at(-1)).toContain("; the next one waits for reconnectNow")
+      expect(said().at(-1)).toContain("; next attempt only after reconnectNow")
     }))
 
   it.scoped("tells of a refresh that there is a new connection", () =>
@@ -305,7 +305,7 @@ describe("the log", () => {
     Effect.gen(function*() {
       const life = yield* beginLogged()
       yield* pass(10)
-      const warning = "WARN prices: The refresh failed, and the connection stays: busy"
+      const warning = "WARN prices: The refresh failed; the connection stays open: busy"
       life.server.connect = () => refuse("busy")
       yield* Effect.exit(PersistentConnection.refresh(life.service))
       yield* Effect.exit(PersistentConnection.refresh(life.service))
@@ -379,7 +379,7 @@ describe("the log", () => {
       life.server.connect = () => Effect.die(Object.setPrototypeOf(unreadable, Error.prototype))
       yield* pass(5)
       expect(life.said()).toContain(
-        "ERROR prices: Attempt 1 failed: defect: <unreadable>; the next one is in 10s"
+        "ERROR prices: Attempt 1 failed: defect: <unreadable>; next attempt in 10s"
       )
       life.server.accept()
       yield* pass(5)

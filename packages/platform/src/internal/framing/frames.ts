@@ -4,19 +4,20 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 
 /**
- * Frames between the fiber that reads them and those that take them: in order, bounded, and then the end.
+ * A bounded queue between the fiber that reads frames and the fibers that take them. After the last frame it delivers
+ * the end of the connection.
  *
  * @internal
  */
 export class Frames<in out A extends { readonly length: number }, in out E> {
   private waiting: Array<A> = []
-  /** How many of those that wait have been taken, one by one. */
+  /** The number of frames at the start of `waiting` that `one` has taken. */
   private taken = 0
-  /** Of all that wait, also of those that have been taken one by one. */
+  /** The size of all frames in `waiting`, including the taken ones. */
   private size = 0
   private isBounded = true
   private exit: Exit.Exit<void, E> | undefined
-  /** Open while something waits, and from the end on. */
+  /** Open while frames wait, and after the end. */
   private readonly news = Effect.unsafeMakeLatch(false)
   /** Open while there is room. */
   private readonly free = Effect.unsafeMakeLatch(true)
@@ -26,12 +27,12 @@ export class Frames<in out A extends { readonly length: number }, in out E> {
     return this.free.await
   }
 
-  /** All that waits at once, and so on to the end. */
+  /** Delivers all waiting frames as one chunk, repeatedly until the end. */
   readonly all: Channel.Channel<Chunk.Chunk<A>, unknown, E> = Channel.suspend(() => {
     if (this.waiting.length > 0) {
       const frames = this.taken === 0 ? this.waiting : this.waiting.slice(this.taken)
       this.clear()
-      // Taken and handed on without a yield between them: an interruption comes before both or after both.
+      // No yield between taking and delivering: an interruption cannot lose frames in between.
       return Channel.zipRight(Channel.write(Chunk.unsafeFromArray(frames)), this.all)
     }
     return this.exit === undefined
@@ -39,7 +40,7 @@ export class Frames<in out A extends { readonly length: number }, in out E> {
       : Channel.fromEffect(this.exit)
   })
 
-  /** The next one, or how it ended. */
+  /** Takes the next frame. At the end it fails with the error of the connection, or with `onEnd` if there is none. */
   one<E2>(onEnd: () => E2): Effect.Effect<A, E | E2> {
     return Effect.suspend(() => {
       const frame = this.waiting[this.taken]
@@ -52,7 +53,7 @@ export class Frames<in out A extends { readonly length: number }, in out E> {
     })
   }
 
-  /** Adds one, whether there is room or not, unless the end has come. */
+  /** Adds a frame, even without room. Does nothing after the end. */
   readonly offer = (frame: A): void => {
     if (this.exit !== undefined) return
     this.waiting.push(frame)
@@ -61,19 +62,19 @@ export class Frames<in out A extends { readonly length: number }, in out E> {
     if (this.isBounded && this.size > highWaterMark) this.free.unsafeClose()
   }
 
-  /** From now on there is room for everything. */
+  /** Removes the bound. */
   unbound(): void {
     this.isBounded = false
     this.free.unsafeOpen()
   }
 
-  /** What waits is still taken; then this is the end. */
+  /** Ends the queue after the waiting frames. */
   end(exit: Exit.Exit<void, E>): void {
     this.exit ??= exit
     this.news.unsafeOpen()
   }
 
-  /** This is the end, and what waits is dropped. */
+  /** Ends the queue at once and drops the waiting frames. */
   fail(exit: Exit.Exit<never, E>): void {
     this.exit = exit
     this.clear()
@@ -89,8 +90,8 @@ export class Frames<in out A extends { readonly length: number }, in out E> {
   }
 }
 
-/** No more is read ahead. */
+/** The reader pauses above this size. */
 const highWaterMark = 64 * 1024
 
-// What is empty takes room too.
+// An empty frame occupies memory too.
 const sizeOf = (frame: { readonly length: number }): number => frame.length + 64
