@@ -155,7 +155,7 @@ export interface LengthPrefixedOptions extends MessagesOptions {
  * Frames are lines of UTF-8 text. A message is a line without its line break. A sent message must be well-formed text
  * without a line break.
  *
- * Throws an `IllegalArgumentException` if an option makes no sense.
+ * Throws an `IllegalArgumentException` if an option is invalid.
  *
  * @example
  * ```ts
@@ -193,7 +193,7 @@ export const lines: {
  * Frames are lines of JSON, one value on each (NDJSON, JSON Lines), decoded and encoded with a schema; `Schema.Unknown`
  * takes any value. Empty lines, which some servers send to keep the connection alive, are skipped.
  *
- * Throws an `IllegalArgumentException` if an option makes no sense.
+ * Throws an `IllegalArgumentException` if an option is invalid.
  *
  * @example
  * ```ts
@@ -239,7 +239,7 @@ export const ndjson: {
  * Frames of bytes with a length prefix. Text can be sent too, as UTF-8; to receive text, add `text`. A message too long
  * for the prefix does not encode.
  *
- * Throws an `IllegalArgumentException` if an option makes no sense.
+ * Throws an `IllegalArgumentException` if an option is invalid.
  *
  * @example
  * ```ts
@@ -272,7 +272,7 @@ export const lengthPrefixed: {
  * Turns the messages of a WebSocket, or of any other transport of messages, into frames for `text`, `json` and
  * `schema`.
  *
- * Throws an `IllegalArgumentException` if an option makes no sense.
+ * Throws an `IllegalArgumentException` if an option is invalid.
  *
  * @example
  * ```ts

@@ -135,7 +135,7 @@ export interface Options {
  * There are no half-closed connections (`allowHalfOpen` is off): when the peer ends its side, this side ends too, after
  * what was handed to the system has been sent.
  *
- * Throws an `IllegalArgumentException` if an option makes no sense.
+ * Throws an `IllegalArgumentException` if an option is invalid.
  *
  * @since 0.1.0
  * @category constructors

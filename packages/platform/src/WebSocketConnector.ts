@@ -227,7 +227,7 @@ export const layerWs: <Options extends object>(
  * once. Leaving the scope closes the connection with code 1000 and drops what is still received; if the server has
  * closed the connection, or is closing it, it is only released (X6). That takes `closeTimeout` at most.
  *
- * Throws an `IllegalArgumentException` if an option makes no sense.
+ * Throws an `IllegalArgumentException` if an option is invalid.
  *
  * @since 0.1.0
  * @category constructors

@@ -181,7 +181,7 @@ const modules = {
 
 const source = (path: string) => new URL(`../${path}`, import.meta.url)
 
-it("every public module is tried", () => {
+it("every public module is tested", () => {
   const files = ["src", "src/testing"].flatMap((folder) => readdirSync(source(folder)))
   const names = files.filter((file) => file.endsWith(".ts") && file !== "index.ts").map((file) => file.slice(0, -3))
   expect(Object.keys(modules).sort()).toEqual(names.sort())

@@ -13,7 +13,7 @@ import * as Scope from "effect/Scope"
 import { makeAttempt } from "../support/attempt.js"
 import { it, pass, settle } from "../support/virtualTime.js"
 
-/** A connection, and what became of it. */
+/** A connection and its status. */
 class Line {
   isOpen = true
   isReleased = false
@@ -24,7 +24,7 @@ class Line {
 
 const fiberId = Effect.runSync(Effect.fiberId)
 
-/** A connector that keeps an account of what it opens. */
+/** A connector that records the connections that it opens. */
 class Exchange {
   readonly log: Array<string> = []
   readonly lines: Array<Line> = []
@@ -34,7 +34,7 @@ class Exchange {
     return this.lines.at(-1)!
   }
 
-  /** `before` comes first, and what it acquires belongs to the connection as well. */
+  /** `before` runs first. Its resources belong to the connection too. */
   connector<E = never, R = never>(
     before: (attempt: Connector.Attempt<string>) => Effect.Effect<unknown, E, R> = () => Effect.void
   ): Connector.Connector<string, Line, E | string, Exclude<R, Scope.Scope>> {
@@ -67,7 +67,7 @@ class Exchange {
 
 const attempt = makeAttempt({ serverName: "prices", generation: 3 })
 
-/** The same, as a part of something that must not be interrupted. */
+/** The same connector in an uninterruptible region. */
 const uninterruptible = <Connection, E, R>(
   { closed, connect, isClosed }: Connector.Connector<string, Connection, E, R>
 ): Connector.Connector<string, Connection, E, R> =>
@@ -77,7 +77,7 @@ const uninterruptible = <Connection, E, R>(
     isClosed
   })
 
-/** Connects in a scope that is closed by hand. */
+/** Connects in a scope that the test closes. */
 const open = <Connection, E, R>(
   connector: Connector.Connector<string, Connection, E, R>,
   attempting: Connector.Attempt<string> = attempt
@@ -85,12 +85,12 @@ const open = <Connection, E, R>(
   Effect.gen(function*() {
     const scope = yield* Scope.make()
     const fiber = yield* Effect.fork(Scope.extend(connector.connect("a", attempting), scope))
-    // Up to where it waits.
+    // Runs until it waits.
     yield* settle
     return { fiber, close: Scope.close(scope, Exit.void) }
   })
 
-/** A connector that remembers the addresses it was given. */
+/** A connector that records the addresses that it receives. */
 const remembering = (given: Array<unknown>) =>
   Connector.make({
     connect: (address: URL, attempt) => {
@@ -115,7 +115,7 @@ describe("Connector", () => {
       expect(connector.pipe((self) => self === connector)).toBe(true)
     })
 
-    it("A4: isClosed is absent where it was not given, also in what is made of it", () => {
+    it("A4: isClosed is absent if it was not given, also in derived connectors", () => {
       const connector = Connector.make<string, object>({
         connect: () => Effect.succeed({}),
         closed: () => Effect.never
@@ -133,7 +133,7 @@ describe("Connector", () => {
       expect(made.map(({ isClosed }) => isClosed)).toEqual(made.map(() => undefined))
     })
 
-    it.scoped("terminate and close are passed on by every combinator, for the connection that the connector made", () =>
+    it.scoped("every combinator passes terminate and close on to the original connector, with the original connection", () =>
       Effect.gen(function*() {
         const terminated: Array<object> = []
         const closing: Array<object> = []
@@ -163,14 +163,14 @@ describe("Connector", () => {
         expect(closing.map((each) => each === connection)).toEqual(made.map(() => true))
       }))
 
-    it("what is no function is refused at once, by its name", () => {
+    it("throws at once if a member is not a function, and names the member", () => {
       const functions = { connect: () => Effect.succeed({}), closed: () => Effect.never }
       for (const name of ["connect", "closed", "isClosed", "probe", "terminate", "close"]) {
         expect(() => Connector.make({ ...functions, [name]: 5 })).toThrow(`${name} must be a function, but is of type`)
       }
     })
 
-    it.effect("takes an object with methods, also of a class", () =>
+    it.effect("accepts an object with methods, also an instance of a class", () =>
       Effect.gen(function*() {
         class Wire {
           private readonly greeting = "hello"
@@ -187,7 +187,7 @@ describe("Connector", () => {
         expect(yield* Effect.flip(connector.closed(connection))).toBe("hello")
       }))
 
-    it.effect("every combinator asks the original connector for the end of a connection", () =>
+    it.effect("every combinator gets the end of a connection from the original connector", () =>
       Effect.gen(function*() {
         const exchange = new Exchange()
         const check = <Connection, E>(connector: Connector.Connector<string, Connection, E>) =>
@@ -219,7 +219,7 @@ describe("Connector", () => {
   })
 
   describe("connectTimeout", () => {
-    it.effect("D9: fails when the time is up, and releases what was acquired until then", () =>
+    it.effect("D9: fails after the timeout, and releases the acquired resources", () =>
       Effect.gen(function*() {
         let isReleased = false
         let isInterrupted = false
@@ -247,7 +247,7 @@ describe("Connector", () => {
         expect(isReleased).toBe(true)
       }))
 
-    it.effect("D4: in time, the connection and what it needs live as long as their scope", () =>
+    it.effect("D4: if the connect is in time, the connection and its resources live as long as their scope", () =>
       Effect.gen(function*() {
         const exchange = new Exchange()
         const slow = exchange.connector(() => Effect.sleep("4 seconds"))
@@ -260,7 +260,7 @@ describe("Connector", () => {
         expect(exchange.log).toEqual(["line released"])
       }))
 
-    it.effect("D9: does not wait for what cannot be interrupted, and releases what comes too late", () =>
+    it.effect("D9: does not wait for an uninterruptible connect, and releases its late connection", () =>
       Effect.gen(function*() {
         const exchange = new Exchange()
         const stubborn = exchange.connector(() => Effect.uninterruptible(Effect.sleep("1 minute")))
@@ -274,7 +274,7 @@ describe("Connector", () => {
         expect(exchange.log).toEqual(["line released"])
       }))
 
-    it.effect("D8: the scope of the attempt lasts until what comes too late has been released", () =>
+    it.effect("D8: the scope of the attempt stays open until a late connection has been released", () =>
       Effect.gen(function*() {
         const exchange = new Exchange()
         const stubborn = exchange.connector(() => Effect.uninterruptible(Effect.sleep("1 minute")))
@@ -296,7 +296,7 @@ describe("Connector", () => {
         expect(yield* failureOf(fiber)).toBeInstanceOf(Cause.TimeoutException)
       }))
 
-    it.effect("D10: what is thrown by a late release is reported to the scope", () =>
+    it.effect("D10: an exception of a late release is reported to the scope", () =>
       Effect.gen(function*() {
         const throwing = new Exchange().connector(() =>
           Effect.zipRight(Effect.addFinalizer(() => Effect.die("broken")), Effect.never)
@@ -322,7 +322,7 @@ describe("Connector", () => {
         expect(exchange.lines).toEqual([])
       }))
 
-    it.effect("D1: releases a connection that was established in the moment of the interruption", () =>
+    it.effect("D1: releases a connection that was established at the time of the interruption", () =>
       Effect.gen(function*() {
         const exchange = new Exchange()
         const stubborn = exchange.connector(() => Effect.uninterruptible(Effect.sleep("1 second")))
@@ -334,7 +334,7 @@ describe("Connector", () => {
         expect(exchange.lines.every((line) => line.isReleased)).toBe(true)
       }))
 
-    it.effect("D9: time spent untimed does not count, at any depth", () =>
+    it.effect("D9: untimed effects do not count, at any nesting depth", () =>
       Effect.gen(function*() {
         const exchange = new Exchange()
         let untimed = 0
@@ -363,7 +363,7 @@ describe("Connector", () => {
         expect(untimed).toBe(1)
       }))
 
-    it.effect("fails as the connect fails", () =>
+    it.effect("fails with the error of the connect", () =>
       Effect.gen(function*() {
         const typed = new Exchange().connector(() => Effect.fail("refused"))
         const thrown = new Exchange().connector(() => Effect.die("broken"))
@@ -373,7 +373,7 @@ describe("Connector", () => {
         )
       }))
 
-    it.effect("D1: does not hang where the attempt cannot be interrupted, and leaves the connect alone", () =>
+    it.effect("D1: does not hang in an uninterruptible attempt, and does not interrupt the connect", () =>
       Effect.gen(function*() {
         const exchange = new Exchange()
         const slow = exchange.connector(() => Effect.sleep("2 seconds"))
@@ -388,7 +388,7 @@ describe("Connector", () => {
         expect(exchange.lines.filter((each) => each.isReleased)).toHaveLength(1)
       }))
 
-    it.effect("keeps what the connect changes for its fiber", () =>
+    it.effect("keeps the FiberRef changes of the connect", () =>
       Effect.gen(function*() {
         const ref = FiberRef.unsafeMake("before")
         const setting = new Exchange().connector(() => FiberRef.set(ref, "after"))
@@ -406,7 +406,7 @@ describe("Connector", () => {
         expect(yield* Fiber.join(fiber)).toBe(exchange.last)
       }))
 
-    it.effect("D9: a function gives each attempt a time of its own", () =>
+    it.effect("D9: a function can return a separate timeout for each attempt", () =>
       Effect.gen(function*() {
         const hanging = new Exchange().connector(() => Effect.never).pipe(
           Connector.connectTimeout(({ number }) => number === 3 ? Duration.infinity : Duration.seconds(number))
@@ -426,7 +426,7 @@ describe("Connector", () => {
         expect(yield* ended).toEqual([true, true, false])
       }))
 
-    it.effect("C6: an attempt for which the function throws, or gives no time, fails", () =>
+    it.effect("C6: an attempt fails if the function throws or returns an invalid timeout", () =>
       Effect.gen(function*() {
         const exchange = new Exchange()
         const throwing = exchange.connector().pipe(Connector.connectTimeout(() => {
@@ -440,7 +440,7 @@ describe("Connector", () => {
         expect(exchange.lines).toEqual([])
       }))
 
-    it("refuses a negative duration at once", () => {
+    it("throws at once for a negative duration", () => {
       expect(() => Connector.connectTimeout(new Exchange().connector(), -1)).toThrow(
         "connectTimeout must be a duration of 0 or more, but is -1"
       )
@@ -448,7 +448,7 @@ describe("Connector", () => {
   })
 
   describe("setup", () => {
-    it.effect("is given the connection, the address and the attempt", () =>
+    it.effect("receives the connection, the address and the attempt", () =>
       Effect.gen(function*() {
         const exchange = new Exchange()
         const connector = Connector.setup(exchange.connector(), (line, address, { generation }) =>
@@ -457,7 +457,7 @@ describe("Connector", () => {
         expect(yield* Fiber.join(fiber)).toEqual({ line: exchange.last, address: "a", generation: 3 })
       }))
 
-    it.effect("watches for a loss as long as it lasts, and no longer", () =>
+    it.effect("watches for a loss while the set-up runs, and no longer", () =>
       Effect.gen(function*() {
         const exchange = new Exchange()
         const watches: Array<number> = []
@@ -469,7 +469,7 @@ describe("Connector", () => {
         expect(watches).toEqual([1, 0])
       }))
 
-    it.effect("D4: what it acquires lives with the connection, and goes before it", () =>
+    it.effect("D4: its resources live as long as the connection, and are released before it", () =>
       Effect.gen(function*() {
         const exchange = new Exchange()
         let beats = 0
@@ -503,7 +503,7 @@ describe("Connector", () => {
         expect(exchange.lines.map((line) => line.watches)).toEqual([0, 0])
       }))
 
-    it.effect("D5: a loss meanwhile fails the attempt with its cause, after the set-up has been interrupted", () =>
+    it.effect("D5: a loss during the set-up interrupts it and fails the attempt with the cause of the loss", () =>
       Effect.gen(function*() {
         const exchange = new Exchange()
         const cleaning = yield* Deferred.make<void>()
@@ -537,7 +537,7 @@ describe("Connector", () => {
         expect(error).toHaveProperty("message", "Connection 3 to \"prices\" was closed")
       }))
 
-    it.effect("a watch that is interrupted from within is a loss, and not an interruption of the attempt", () =>
+    it.effect("a `closed` that interrupts itself is a loss, not an interruption of the attempt", () =>
       Effect.gen(function*() {
         const exchange = new Exchange()
         const { fiber } = yield* open(exchange.connector().pipe(Connector.setup(() => Effect.never)))
@@ -558,7 +558,7 @@ describe("Connector", () => {
         expect(yield* causeOf(fiber)).toEqual(Cause.parallel(Cause.fail("reset"), Cause.die("broken")))
       }))
 
-    it.effect("D1: interrupting the attempt interrupts the set-up and the watch, and waits for both", () =>
+    it.effect("D1: interrupting the attempt interrupts the set-up and `closed`, and waits for both", () =>
       Effect.gen(function*() {
         const exchange = new Exchange()
         const cleaning = yield* Deferred.make<void>()
@@ -575,13 +575,13 @@ describe("Connector", () => {
         expect(exchange.last.watches).toBe(0)
       }))
 
-    it.effect("D1: does not hang where the attempt cannot be interrupted", () =>
+    it.effect("D1: does not hang in an uninterruptible attempt", () =>
       Effect.gen(function*() {
         const connector = new Exchange().connector().pipe(Connector.setup((line) => Effect.as(Effect.yieldNow(), line)))
         expect(yield* Fiber.join((yield* open(uninterruptible(connector))).fiber)).toBeInstanceOf(Line)
       }))
 
-    it.effect("counts for an connectTimeout that is put on later", () =>
+    it.effect("counts against a `connectTimeout` that is applied later", () =>
       Effect.gen(function*() {
         const exchange = new Exchange()
         const connector = exchange.connector().pipe(
@@ -599,7 +599,7 @@ describe("Connector", () => {
   })
 
   describe("limitAttempts", () => {
-    /** Takes a permit; returns what gives it back. */
+    /** Takes a permit, and returns a function that releases it. */
     const takePermit = (limiter: Connector.AttemptLimiter) =>
       Effect.gen(function*() {
         const end = yield* Deferred.make<void>()
@@ -618,7 +618,7 @@ describe("Connector", () => {
         return hasEnded
       })
 
-    it("refuses a number of permits that makes no sense, and what is not a limiter", () => {
+    it("rejects an invalid number of permits, and a value that is not a limiter", () => {
       for (const permits of [0, -1, 1.5, Infinity, NaN]) {
         expect(() => Connector.makeAttemptLimiter(permits)).toThrow("permits must be a whole number of 1 or more")
       }
@@ -626,7 +626,7 @@ describe("Connector", () => {
         .toThrow("makeAttemptLimiter")
     })
 
-    it.effect("lets only so many attempts be under way at once, over all connectors that share the permits", () =>
+    it.effect("limits the concurrent attempts of all connectors that share the limiter", () =>
       Effect.gen(function*() {
         const limiter = Connector.makeAttemptLimiter(2)
         const exchange = new Exchange()
@@ -635,7 +635,7 @@ describe("Connector", () => {
         const opened = yield* Effect.all([open(slow), open(other), open(slow), open(other), open(slow)])
         expect(exchange.attempts).toBe(2)
         yield* pass(1)
-        // The first two are established and live on.
+        // The first two are connected and stay open.
         expect(exchange.lines).toHaveLength(2)
         expect(exchange.attempts).toBe(4)
         yield* pass(2)
@@ -643,7 +643,7 @@ describe("Connector", () => {
         expect(exchange.lines.some((line) => line.isReleased)).toBe(false)
       }))
 
-    it.effect("gives the permit back however the attempt ends", () =>
+    it.effect("releases the permit after every end of an attempt", () =>
       Effect.gen(function*() {
         const limiter = Connector.makeAttemptLimiter(1)
         const endings: ReadonlyArray<Effect.Effect<unknown, string>> = [
@@ -668,7 +668,7 @@ describe("Connector", () => {
         expect(yield* hasPermit(limiter)).toBe(true)
       }))
 
-    it.effect("D1: an attempt that is interrupted while it waits has taken nothing", () =>
+    it.effect("D1: an attempt that is interrupted while it waits takes no permit", () =>
       Effect.gen(function*() {
         const limiter = Connector.makeAttemptLimiter(1)
         const exchange = new Exchange()
@@ -677,7 +677,7 @@ describe("Connector", () => {
         const waiting = yield* open(connector)
         expect(Exit.isInterrupted(yield* Fiber.interrupt(waiting.fiber))).toBe(true)
         expect(yield* hasPermit(limiter)).toBe(false)
-        // In the very moment in which it would be given the permit.
+        // In the same turn in which it would get the permit.
         const unlucky = yield* open(connector)
         yield* giveBack
         yield* Fiber.interrupt(unlucky.fiber)
@@ -705,7 +705,7 @@ describe("Connector", () => {
         expect(events).toEqual(["stop the clock", "permit", "start the clock", "connect"])
       }))
 
-    it.effect("D9: waiting for the permit does not count for an connectTimeout that is put on later", () =>
+    it.effect("D9: waiting for the permit does not count against a `connectTimeout` that is applied later", () =>
       Effect.gen(function*() {
         const limiter = Connector.makeAttemptLimiter(1)
         const giveBack = yield* takePermit(limiter)
@@ -722,7 +722,7 @@ describe("Connector", () => {
   })
 
   describe("map", () => {
-    it.effect("D4: gives another connection, and changes nothing about its life", () =>
+    it.effect("D4: returns a different connection with the same lifetime", () =>
       Effect.gen(function*() {
         const exchange = new Exchange()
         const connector = exchange.connector().pipe(Connector.map((line) => ({ of: line })))
@@ -732,7 +732,7 @@ describe("Connector", () => {
         expect(exchange.last.isReleased).toBe(true)
       }))
 
-    it.effect("tells its connections apart", () =>
+    it.effect("distinguishes its connections", () =>
       Effect.gen(function*() {
         const exchange = new Exchange()
         const connector = Connector.map(exchange.connector(), () => ({}))
@@ -743,7 +743,7 @@ describe("Connector", () => {
         expect(connector.isClosed?.(other)).toBe(false)
       }))
 
-    it.effect("C6: fails the attempt with a defect if the function throws", () =>
+    it.effect("C6: a function that throws fails the attempt with a defect", () =>
       Effect.gen(function*() {
         const connector = new Exchange().connector().pipe(Connector.map((): object => {
           throw new Error("broken")
@@ -751,7 +751,7 @@ describe("Connector", () => {
         expect(yield* causeOf((yield* open(connector)).fiber)).toEqual(Cause.die(new Error("broken")))
       }))
 
-    it.effect("does not know the connections of others", () =>
+    it.effect("rejects connections of other connectors", () =>
       Effect.gen(function*() {
         const connector = new Exchange().connector().pipe(Connector.map((line) => ({ of: line })))
         const cause = yield* Effect.flip(Effect.sandbox(connector.closed({ of: new Line("a") })))
@@ -779,7 +779,7 @@ describe("Connector", () => {
         expect(yield* Effect.flip(refused.closed(line))).toEqual({ of: "reset" })
       }))
 
-    it.effect("D5: leaves defects as they are", () =>
+    it.effect("D5: does not change defects", () =>
       Effect.gen(function*() {
         const connector = new Exchange().connector(() => Effect.die("broken")).pipe(Connector.mapError(() => "other"))
         expect(yield* causeOf((yield* open(connector)).fiber)).toEqual(Cause.die("broken"))
@@ -800,13 +800,13 @@ describe("Connector", () => {
         expect(given).toEqual(["wss://b/", Option.some("wss://a/"), "wss://b/", Option.none()])
       }))
 
-    it.effect("C6: fails the attempt with a defect if the function throws at the address", () =>
+    it.effect("C6: a function that throws for the address fails the attempt with a defect", () =>
       Effect.gen(function*() {
         const exit = yield* Effect.exit(Effect.scoped(remembering([]).connect("nonsense", attempt)))
         expect(Exit.isFailure(exit) && Cause.isDie(exit.cause)).toBe(true)
       }))
 
-    it.effect("is not disturbed by a previous address that the function throws at", () =>
+    it.effect("ignores an exception that the function throws for the previous address", () =>
       Effect.gen(function*() {
         const given: Array<unknown> = []
         yield* Effect.scoped(

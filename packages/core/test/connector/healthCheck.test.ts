@@ -30,8 +30,8 @@ const reset = Exit.fail(new Refused({ text: "reset" }))
 
 const time = (ping: string | undefined) => Number(ping?.split(" ")[0])
 
-describe("healthCheck: when the peer is asked", () => {
-  it.scoped("first an interval after the connection was established, then an interval after each answer", () =>
+describe("healthCheck: when it probes", () => {
+  it.scoped("first one interval after the connection was established, then one interval after each answer", () =>
     Effect.gen(function*() {
       const { ward } = yield* admit({ prepare: answering(() => sleep(5)) })
       yield* pass(29.999)
@@ -40,7 +40,7 @@ describe("healthCheck: when the peer is asked", () => {
       expect(ward.pings).toEqual(["30 1", "65 1", "100 1"])
     }))
 
-  it.scoped("every interval is shortened by a random part of it, up to a quarter", () =>
+  it.scoped("each interval is shortened by a random part, up to a quarter", () =>
     Effect.gen(function*() {
       const { ward } = yield* admit({ random: drawing(0.999_999) })
       yield* pass(22.5)
@@ -53,7 +53,7 @@ describe("healthCheck: when the peer is asked", () => {
       expect(ward.pings).toHaveLength(2)
     }))
 
-  it.scoped("T4: … drawn anew each time, from the Random service, so that clients do not ask in step", () =>
+  it.scoped("T4: the random part is drawn again for each interval, from the Random service, so that clients do not probe in step", () =>
     Effect.gen(function*() {
       const intervals = (seed: number) =>
         Effect.gen(function*() {
@@ -72,7 +72,7 @@ describe("healthCheck: when the peer is asked", () => {
       }
     }))
 
-  it.scoped("not at all if the interval is infinite, except on demand", () =>
+  it.scoped("with an infinite interval only on demand", () =>
     Effect.gen(function*() {
       const { probe, ward } = yield* admit({ interval: Duration.infinity })
       yield* pass(100_000_000)
@@ -81,14 +81,14 @@ describe("healthCheck: when the peer is asked", () => {
       expect(ward.pings).toHaveLength(1)
     }))
 
-  it.scoped("also if the interval is no whole number of milliseconds", () =>
+  it.scoped("also with an interval that is not a whole number of ms", () =>
     Effect.gen(function*() {
       const { ward } = yield* admit({ interval: "1500500 micros", random: drawing(0.5) })
       yield* pass(3)
       expect(ward.pings).toHaveLength(2)
     }))
 
-  it.scoped("also after intervals that are longer than a timer of the machine can be", () =>
+  it.scoped("also with an interval longer than the maximum of a platform timer", () =>
     Effect.gen(function*() {
       const { ward } = yield* admit({ interval: "60 days" })
       yield* pass(60 * 86_400 - 1)
@@ -106,7 +106,7 @@ describe("healthCheck: when the peer is asked", () => {
     ["missedProbes must be a whole number of 1 or more, but is 1.5", { missedProbes: 1.5 }],
     ["probe must be a function, but is of type number", { probe: 5 as never }],
     ["activity must be a function, but is of type boolean", { activity: true as never }]
-  ])("%s: refused at once", (message, options) => {
+  ])("throws at once: %s", (message, options) => {
     const { connector } = new Ward(new Machine(Effect.runSync(Effect.clock))).server
     const all = { probe: () => Effect.void, interval: 1, timeout: 1, ...options }
     expect(() => Connector.healthCheck(connector, all)).toThrow(message)
@@ -114,7 +114,7 @@ describe("healthCheck: when the peer is asked", () => {
   })
 })
 
-describe("healthCheck: a connection that is ill is lost", () => {
+describe("healthCheck: a failed check is a loss", () => {
   const probes: ReadonlyArray<readonly [string, Ward["ping"], Cause.Cause<unknown>]> = [
     ["fails", () => refuse("gone"), Cause.fail(new Refused({ text: "gone" }))],
     ["dies", () => Effect.die("bug"), Cause.die("bug")],
@@ -129,7 +129,7 @@ describe("healthCheck: a connection that is ill is lost", () => {
   ]
 
   for (const [does, ping, cause] of probes) {
-    it.scoped(`D5: when the probe ${does}, with that cause`, () =>
+    it.scoped(`D5: if the probe ${does}, with that cause`, () =>
       Effect.gen(function*() {
         const patient = yield* admit({ prepare: answering(ping) })
         const watched = yield* watch(patient)
@@ -141,7 +141,7 @@ describe("healthCheck: a connection that is ill is lost", () => {
       }))
   }
 
-  it.scoped("when there is no answer in time, with a TimeoutException that says so, and the probe is interrupted", () =>
+  it.scoped("if there is no answer in time, with a TimeoutException; the probe is interrupted", () =>
     Effect.gen(function*() {
       const patient = yield* admit({ prepare: hanging })
       const watched = yield* watch(patient)
@@ -153,14 +153,14 @@ describe("healthCheck: a connection that is ill is lost", () => {
       expect([patient.isClosed(), patient.ward.out]).toEqual([true, 0])
     }))
 
-  it.scoped("never for want of an answer if the timeout is infinite", () =>
+  it.scoped("with an infinite timeout a missing answer is never a loss", () =>
     Effect.gen(function*() {
       const patient = yield* admit({ timeout: Duration.infinity, prepare: hanging })
       yield* pass(100_000)
       expect([patient.isClosed(), patient.ward.pings]).toEqual([false, ["30 1"]])
     }))
 
-  it.scoped("and its peer is not asked again", () =>
+  it.scoped("and the peer is not probed again", () =>
     Effect.gen(function*() {
       const { ward } = yield* admit({ prepare: failing })
       yield* pass(1_000)
@@ -176,7 +176,7 @@ describe("healthCheck: a connection that is ill is lost", () => {
       expect([ending(watched), patient.ward.out]).toEqual(["timeout", 1])
     }))
 
-  it.scoped("D4: at once, even if the connector's own watch hangs when it is interrupted", () =>
+  it.scoped("D4: at once, even if the connector's `closed` hangs when it is interrupted", () =>
     Effect.gen(function*() {
       const patient = yield* admit({
         prepare: (ward) => {
@@ -189,7 +189,7 @@ describe("healthCheck: a connection that is ill is lost", () => {
       expect(ending(watched)).toBe("timeout")
     }))
 
-  it.scoped("for all who watch it, and for those who do so later", () =>
+  it.scoped("for all current and later calls of `closed`", () =>
     Effect.gen(function*() {
       const patient = yield* admit({ prepare: failing })
       const watches = [yield* watch(patient), yield* watch(patient), yield* watch(patient)]
@@ -198,7 +198,7 @@ describe("healthCheck: a connection that is ill is lost", () => {
       expect(watches.map(ending)).toEqual(["gone", "gone", "gone", "gone"])
     }))
 
-  it.scoped("even if nobody watches it at that time", () =>
+  it.scoped("even if no `closed` is running at that time", () =>
     Effect.gen(function*() {
       const patient = yield* admit({ prepare: failing })
       yield* pass(30)
@@ -206,7 +206,7 @@ describe("healthCheck: a connection that is ill is lost", () => {
       expect(ending(yield* watch(patient))).toBe("gone")
     }))
 
-  it.scoped("and another connection is not", () =>
+  it.scoped("and other connections are not affected", () =>
     Effect.gen(function*() {
       const { closed, connector, isClosed, ward } = yield* admit({
         prepare: answering((line) => line.number === 1 ? refuse("gone") : Effect.void)
@@ -219,10 +219,10 @@ describe("healthCheck: a connection that is ill is lost", () => {
     }))
 })
 
-describe("healthCheck: a probe without an answer", () => {
+describe("healthCheck: a missed probe", () => {
   const twice = { missedProbes: undefined, prepare: hanging }
 
-  it.scoped("is followed by another at once; two without an answer end the connection, unless you say otherwise", () =>
+  it.scoped("is followed by another probe at once; by default two missed probes end the connection", () =>
     Effect.gen(function*() {
       const patient = yield* admit(twice)
       const watched = yield* watch(patient)
@@ -233,7 +233,7 @@ describe("healthCheck: a probe without an answer", () => {
       expect([patient.ward.mostOut, patient.ward.out]).toEqual([1, 0])
     }))
 
-  it.scoped("as many as you say", () =>
+  it.scoped("ends the connection after `missedProbes` missed probes", () =>
     Effect.gen(function*() {
       const patient = yield* admit({ missedProbes: 4, prepare: hanging })
       const watched = yield* watch(patient)
@@ -243,7 +243,7 @@ describe("healthCheck: a probe without an answer", () => {
       expect(ending(watched)).toBe("timeout")
     }))
 
-  it.scoped("is forgotten when the next one is answered", () =>
+  it.scoped("does not count any more after an answer to the next probe", () =>
     Effect.gen(function*() {
       const patient = yield* admit({
         missedProbes: 2,
@@ -262,7 +262,7 @@ describe("healthCheck: a probe without an answer", () => {
       ]])
     }))
 
-  it.scoped("that fails ends the connection without another", () =>
+  it.scoped("does not follow a failed probe, which ends the connection at once", () =>
     Effect.gen(function*() {
       const patient = yield* admit({ missedProbes: 5, prepare: failing })
       const watched = yield* watch(patient)
@@ -270,7 +270,7 @@ describe("healthCheck: a probe without an answer", () => {
       expect([ending(watched), patient.ward.pings.length]).toEqual(["gone", 1])
     }))
 
-  it.scoped("and that cannot be interrupted counts again, since there is never more than one", () =>
+  it.scoped("that cannot be interrupted counts again after each timeout, because only one probe runs at a time", () =>
     Effect.gen(function*() {
       const patient = yield* admit({ missedProbes: 3, prepare: stubborn })
       const watched = yield* watch(patient)
@@ -280,7 +280,7 @@ describe("healthCheck: a probe without an answer", () => {
       expect(ending(watched)).toBe("timeout")
     }))
 
-  it.scoped("and after something was heard the patience begins anew, also with a probe that cannot be interrupted", () =>
+  it.scoped("does not count any more after received data, also if the probe cannot be interrupted", () =>
     Effect.gen(function*() {
       let heard = 0
       const patient = yield* admit({ missedProbes: 2, prepare: stubborn, activity: () => heard })
@@ -293,7 +293,7 @@ describe("healthCheck: a probe without an answer", () => {
       expect(ending(watched)).toBe("timeout")
     }))
 
-  it.scoped("but something heard meanwhile is forgiven, however many there were before", () =>
+  it.scoped("does not count if data was received during the probe, regardless of earlier missed probes", () =>
     Effect.gen(function*() {
       let heard = 0
       const patient = yield* admit({ missedProbes: 2, prepare: hanging, activity: () => heard })
@@ -322,8 +322,8 @@ describe("healthCheck: round-trip time", () => {
     }))
 })
 
-describe("healthCheck: a wall clock that is set", () => {
-  it.scoped("T5: back or forward delays or hastens neither a probe nor the loss", () =>
+describe("healthCheck: changes of the wall clock", () => {
+  it.scoped("T5: affect neither the time of a probe nor the time of the loss", () =>
     Effect.gen(function*() {
       const patient = yield* admit({ prepare: hanging })
       const watched = yield* watch(patient)
@@ -341,7 +341,7 @@ describe("healthCheck: a wall clock that is set", () => {
     }))
 })
 
-describe("healthCheck: the connector's own word", () => {
+describe("healthCheck: losses that the connector reports", () => {
   const ends: ReadonlyArray<readonly [string, Exit.Exit<void, Refused>, Exit.Exit<unknown, unknown>]> = [
     ["closed without an error", Exit.void, Exit.void],
     ["reset", reset, reset],
@@ -349,7 +349,7 @@ describe("healthCheck: the connector's own word", () => {
   ]
 
   for (const [how, exit, expected] of ends) {
-    it.scoped(`D5: a connection that is ${how} ends so`, () =>
+    it.scoped(`D5: a connection that is ${how} ends with the connector's result`, () =>
       Effect.gen(function*() {
         const patient = yield* admit()
         const watches = [yield* watch(patient), yield* watch(patient)]
@@ -360,7 +360,7 @@ describe("healthCheck: the connector's own word", () => {
         expect(patient.isClosed()).toBe(true)
       }))
 
-    it.scoped(`comes first if a probe fails because the connection is ${how}`, () =>
+    it.scoped(`take priority if a probe fails because the connection is ${how}`, () =>
       Effect.gen(function*() {
         const patient = yield* admit({
           prepare: answering((line) =>
@@ -375,18 +375,18 @@ describe("healthCheck: the connector's own word", () => {
       }))
   }
 
-  it.scoped("is not waited for: a peer that never confirms the close is asked, and found gone", () =>
+  it.scoped("are not awaited: a peer that never confirms the close is probed, and found dead", () =>
     Effect.gen(function*() {
       const patient = yield* admit({ prepare: failing })
       const watched = yield* watch(patient)
-      // As a WebSocket that is closing: `isClosed` says so, `closed` does not end.
+      // Like a WebSocket during its closing handshake: `isClosed` is true, but `closed` does not end.
       patient.line.isLost = true
       expect(patient.isClosed()).toBe(true)
       yield* pass(30)
       expect(ending(watched)).toBe("gone")
     }))
 
-  it.scoped("isClosed is right where the connector cannot tell", () =>
+  it.scoped("isClosed reports the loss even if the connector has no `isClosed`", () =>
     Effect.gen(function*() {
       const connector = Connector.make<string, object>({
         connect: () => Effect.succeed({}),
@@ -398,7 +398,7 @@ describe("healthCheck: the connector's own word", () => {
       expect(connector.isClosed?.(connection)).toBe(true)
     }))
 
-  it.scoped("… from the moment at which it says so to any watch", () =>
+  it.scoped("isClosed is true from the moment at which `closed` ends", () =>
     Effect.gen(function*() {
       const lost = yield* Deferred.make<void>()
       const connector = Connector.make<string, object>({
@@ -416,7 +416,7 @@ describe("healthCheck: the connector's own word", () => {
       expect(connector.isClosed?.(connection)).toBe(true)
     }))
 
-  it.scoped("there is none about the connections of others", () =>
+  it.scoped("connections of other connectors are rejected", () =>
     Effect.gen(function*() {
       const { connector } = yield* admit()
       const { line } = yield* admit()
@@ -425,7 +425,7 @@ describe("healthCheck: the connector's own word", () => {
     }))
 })
 
-describe("healthCheck: watches", () => {
+describe("healthCheck: several calls of `closed`", () => {
   it.scoped("share one prober", () =>
     Effect.gen(function*() {
       const patient = yield* admit()
@@ -434,7 +434,7 @@ describe("healthCheck: watches", () => {
       expect(patient.ward.pings).toEqual(["30 1", "60 1"])
     }))
 
-  it.scoped("can be interrupted without an effect on the others, the prober and the connection", () =>
+  it.scoped("can be interrupted without an effect on the other calls, the prober or the connection", () =>
     Effect.gen(function*() {
       const patient = yield* admit({
         prepare: (ward) => {
@@ -453,7 +453,7 @@ describe("healthCheck: watches", () => {
       expect(ending(yield* watch(patient))).toBe("1 is gone")
     }))
 
-  it.scoped("end at once when they are interrupted, even if the connector's own hangs then", () =>
+  it.scoped("end at once when they are interrupted, even if the connector's `closed` hangs then", () =>
     Effect.gen(function*() {
       const patient = yield* admit({
         prepare: ({ server }) => {
@@ -465,7 +465,7 @@ describe("healthCheck: watches", () => {
       expect(interrupting.isWaiting).toBe(false)
     }))
 
-  it.scoped("run the connector's own watch as long as they last, and no longer", () =>
+  it.scoped("run the connector's `closed` for as long as they run, and no longer", () =>
     Effect.gen(function*() {
       let running = 0
       const patient = yield* admit({
@@ -486,29 +486,29 @@ describe("healthCheck: watches", () => {
     }))
 })
 
-describe("healthCheck: who is heard is not asked", () => {
+describe("healthCheck: received data replaces probes", () => {
   const heard = { activity: (line: Line) => current?.activity(line) }
   let current: Ward | undefined
 
-  /** A patient whose activity counts. */
+  /** A checked connection with the `activity` option. */
   const admitHeard = (options: CheckOptions & { readonly prepare?: (ward: Ward) => void } = {}) =>
     Effect.map(admit({ ...heard, ...options }), (patient) => {
       current = patient.ward
       return patient
     })
 
-  /** Something is received every so many seconds. */
+  /** Receives data at a regular interval, in seconds. */
   const talk = (ward: Ward, line: Line, every: number, times: number) =>
     Effect.replicateEffect(Effect.zipRight(pass(every), Effect.sync(() => ward.hear(line))), times)
 
-  it.scoped("there is no probe while something is received in each half of an interval", () =>
+  it.scoped("no probe is sent while data is received in each half of an interval", () =>
     Effect.gen(function*() {
       const { line, ward } = yield* admitHeard({ prepare: failing })
       yield* talk(ward, line, 14, 40)
       expect(ward.pings).toEqual([])
     }))
 
-  it.scoped("it is asked once it has been silent for half an interval, then after each whole interval", () =>
+  it.scoped("the first probe follows half an interval of silence, later ones follow whole intervals", () =>
     Effect.gen(function*() {
       const { line, ward } = yield* admitHeard()
       yield* pass(1)
@@ -519,7 +519,7 @@ describe("healthCheck: who is heard is not asked", () => {
       expect(ward.pings).toEqual(["45 1", "75 1"])
     }))
 
-  it.scoped("silence is noticed an interval and the timeout after the last word, at the latest", () =>
+  it.scoped("silence is detected at the latest one interval plus the timeout after the last received data", () =>
     Effect.gen(function*() {
       const patient = yield* admitHeard({ prepare: hanging })
       const { line, ward } = patient
@@ -534,14 +534,14 @@ describe("healthCheck: who is heard is not asked", () => {
       expect(ending(watched)).toBe("timeout")
     }))
 
-  it.scoped("idle is not dead: who has nothing to say but answers is kept", () =>
+  it.scoped("an idle peer that answers its probes stays connected", () =>
     Effect.gen(function*() {
       const patient = yield* admitHeard()
       yield* pass(3_600)
       expect([patient.isClosed(), patient.ward.pings.length]).toEqual([false, 120])
     }))
 
-  it.scoped("values are compared by Object.is", () =>
+  it.scoped("values of `activity` are compared by Object.is", () =>
     Effect.gen(function*() {
       const { ward: never } = yield* admit({ activity: () => NaN })
       const { ward: always } = yield* admit({ activity: () => ({}) })
@@ -549,7 +549,7 @@ describe("healthCheck: who is heard is not asked", () => {
       expect([never.pings.length, always.pings.length]).toEqual([2, 0])
     }))
 
-  it.scoped("D10: an activity that throws is a loss with that defect", () =>
+  it.scoped("D10: an `activity` that throws is a loss with that defect", () =>
     Effect.gen(function*() {
       let calls = 0
       const patient = yield* admit({
@@ -562,18 +562,18 @@ describe("healthCheck: who is heard is not asked", () => {
       expect(watched.exit).toEqual(Exit.die(new Error("bug")))
     }))
 
-  it.scoped("a busy link: an answer that is stuck behind the traffic is no loss", () =>
+  it.scoped("a busy link: an answer that is delayed behind other traffic is not a loss", () =>
     Effect.gen(function*() {
       const patient = yield* admitHeard({ prepare: hanging })
       const { line, ward } = patient
       yield* pass(30)
       expect(ward.out).toBe(1)
-      // One long message after 30 seconds of silence, which keeps the answer back.
+      // After 30 seconds of silence, one long message delays the answer.
       yield* talk(ward, line, 4, 20)
       expect([patient.isClosed(), ward.out, ward.pings]).toEqual([false, 0, ["30 1"]])
     }))
 
-  it.scoped("… and when the silence begins again, the peer is asked again", () =>
+  it.scoped("a busy link: when the silence starts again, the peer is probed again", () =>
     Effect.gen(function*() {
       const patient = yield* admitHeard({ prepare: hanging })
       const { line, ward } = patient
@@ -588,7 +588,7 @@ describe("healthCheck: who is heard is not asked", () => {
       expect(ending(watched)).toBe("timeout")
     }))
 
-  it.scoped("… not twice at a time, if the probe cannot be interrupted, and the silence is noticed all the same", () =>
+  it.scoped("a busy link: an uninterruptible probe does not overlap with another one, and the silence is still detected", () =>
     Effect.gen(function*() {
       const patient = yield* admitHeard({ prepare: stubborn })
       const { line, ward } = patient
@@ -600,7 +600,7 @@ describe("healthCheck: who is heard is not asked", () => {
       expect(ending(watched)).toBe("timeout")
     }))
 
-  it.scoped("a probe that fails has failed, whatever is heard", () =>
+  it.scoped("a failed probe is a loss, even if data is received", () =>
     Effect.gen(function*() {
       const patient = yield* admitHeard({ prepare: answering(() => Effect.zipRight(sleep(5), refuse("gone"))) })
       const { line, ward } = patient
@@ -611,8 +611,8 @@ describe("healthCheck: who is heard is not asked", () => {
     }))
 })
 
-describe("healthCheck: a machine that sleeps", () => {
-  it.scoped("through an interval: the peer has its full time to answer afterwards", () =>
+describe("healthCheck: a machine that was suspended", () => {
+  it.scoped("during an interval: afterwards the peer has the full timeout to answer", () =>
     Effect.gen(function*() {
       const patient = yield* admit({ prepare: answering(() => sleep(9.999)) })
       const { machine, pings } = patient.ward
@@ -624,13 +624,13 @@ describe("healthCheck: a machine that sleeps", () => {
       expect([pings, patient.isClosed()]).toEqual([["3630 1", "3669.999 1"], false])
     }))
 
-  it.scoped("while a probe is out: the answer, which nobody could look for, still counts", () =>
+  it.scoped("during a probe: an answer that arrived during the suspension counts", () =>
     Effect.gen(function*() {
       const answer = yield* Deferred.make<void>()
       const patient = yield* admit({ prepare: answering(() => Deferred.await(answer)) })
       yield* pass(35)
       patient.ward.machine.sleepFor(3_600)
-      // The deadline comes as soon as the machine is awake, and before what has been received meanwhile.
+      // After the wake-up the deadline fires before the received data is processed.
       yield* pass(5)
       expect(patient.isClosed()).toBe(false)
       yield* pass(9)
@@ -639,7 +639,7 @@ describe("healthCheck: a machine that sleeps", () => {
       expect([patient.isClosed(), patient.ward.pings.length]).toEqual([false, 1])
     }))
 
-  it.scoped("while a probe is out: without an answer the connection is lost after the timeout once more", () =>
+  it.scoped("during a probe: without an answer the connection is lost after one more timeout", () =>
     Effect.gen(function*() {
       const patient = yield* admit({ prepare: hanging })
       const watched = yield* watch(patient)
@@ -651,7 +651,7 @@ describe("healthCheck: a machine that sleeps", () => {
       expect([ending(watched), patient.ward.pings.length]).toEqual(["timeout", 1])
     }))
 
-  it.scoped("again and again, as a page in the background does: the loss is noticed all the same", () =>
+  it.scoped("repeatedly, like a page in the background: the loss is still detected", () =>
     Effect.gen(function*() {
       const patient = yield* admit({ prepare: hanging })
       const watched = yield* watch(patient)
@@ -665,7 +665,7 @@ describe("healthCheck: a machine that sleeps", () => {
       expect(ending(watched)).toBe("timeout")
     }))
 
-  it.scoped("a deadline that is only a little late is no excuse", () =>
+  it.scoped("a deadline that fires slightly late does not extend the timeout", () =>
     Effect.gen(function*() {
       const patient = yield* admit({ prepare: hanging })
       const watched = yield* watch(patient)
@@ -675,7 +675,7 @@ describe("healthCheck: a machine that sleeps", () => {
       expect(ending(watched)).toBe("timeout")
     }))
 
-  it.scoped("an answer that comes after its time, but before the timer that was to say so, counts", () =>
+  it.scoped("an answer after the deadline counts if it is processed before the deadline fires", () =>
     Effect.gen(function*() {
       const answer = yield* Deferred.make<void>()
       const patient = yield* admit({ prepare: answering(() => Deferred.await(answer)) })
@@ -688,7 +688,7 @@ describe("healthCheck: a machine that sleeps", () => {
 })
 
 describe("healthCheck: on demand", () => {
-  it.scoped("the peer is asked now, with the deadline, and the connection is lost if it does not answer", () =>
+  it.scoped("probes at once, and the connection is lost if the peer does not answer within the timeout", () =>
     Effect.gen(function*() {
       const patient = yield* admit({ prepare: hanging })
       const watched = yield* watch(patient)
@@ -701,7 +701,7 @@ describe("healthCheck: on demand", () => {
       expect([ending(asked), ending(watched), patient.isClosed()]).toEqual(["timeout", "timeout", true])
     }))
 
-  it.scoped("it succeeds when the peer answers, and fails when it does not, also later", () =>
+  it.scoped("succeeds if the peer answers; fails if not, also in later calls", () =>
     Effect.gen(function*() {
       const patient = yield* admit()
       expect(ending(yield* askNow(patient.probe))).toBe("closed")
@@ -712,7 +712,7 @@ describe("healthCheck: on demand", () => {
       expect(patient.ward.pings).toHaveLength(2)
     }))
 
-  it.scoped("who asks while the peer is being asked shares the answer: there is one probe at a time", () =>
+  it.scoped("shares a running probe: there is one probe at a time", () =>
     Effect.gen(function*() {
       const patient = yield* admit({ prepare: answering(() => sleep(5)) })
       yield* pass(29)
@@ -725,7 +725,7 @@ describe("healthCheck: on demand", () => {
       expect([patient.ward.pings, patient.ward.mostOut]).toEqual([["29 1"], 1])
     }))
 
-  it.scoped("whoever asks may go away: the peer is still being asked", () =>
+  it.scoped("an interrupted caller does not stop the probe", () =>
     Effect.gen(function*() {
       const patient = yield* admit({ prepare: hanging })
       const asked = yield* askNow(patient.probe)
@@ -735,7 +735,7 @@ describe("healthCheck: on demand", () => {
       expect([ending(other), patient.isClosed()]).toEqual(["timeout", true])
     }))
 
-  it.scoped("who asks is told the verdict, whatever it is for", () =>
+  it.scoped("fails with the loss if the connection is already lost for another reason", () =>
     Effect.gen(function*() {
       let isBroken = false
       const patient = yield* admit({
@@ -763,27 +763,27 @@ describe("healthCheck: on demand", () => {
       expect([ending(asked), patient.ward.pings.length]).toEqual(["closed", 1])
     }))
 
-  it.scoped("who asks when the connection is being released is not left waiting", () =>
+  it.scoped("does not hang while the connection is being released", () =>
     Effect.gen(function*() {
       const patient = yield* admit({ prepare: hanging })
       const asked = yield* askNow(patient.probe)
       yield* patient.release
       yield* settle
-      // And does not look interrupted itself.
+      // The caller does not look interrupted itself.
       expect([ending(asked), patient.isClosed()]).toEqual(["The code interrupted itself!", true])
     }))
 })
 
-describe("healthCheck: what is left", () => {
+describe("healthCheck: release", () => {
   const probes: ReadonlyArray<readonly [string, Ward["ping"], number]> = [
     ["between two probes", () => Effect.void, 10],
-    ["while a probe is out", () => Effect.never, 35],
+    ["during a probe", () => Effect.never, 35],
     ["after a failed probe", () => refuse("gone"), 35],
     ["after a probe without an answer", () => Effect.never, 45]
   ]
 
   for (const [when, ping, seconds] of probes) {
-    it.scoped(`D8: no fiber and no timer when the connection is released ${when}`, () =>
+    it.scoped(`D8: leaves no fiber and no timer if the connection is released ${when}`, () =>
       Effect.gen(function*() {
         const supervisor = yield* Supervisor.track
         const patient = yield* Effect.supervised(admit({ prepare: answering(ping) }), supervisor)
@@ -800,7 +800,7 @@ describe("healthCheck: what is left", () => {
       }))
   }
 
-  it.scoped("D8: nothing when the attempt fails or is interrupted", () =>
+  it.scoped("D8: leaves nothing if the attempt fails or is interrupted", () =>
     Effect.gen(function*() {
       const supervisor = yield* Supervisor.track
       for (const connect of [refuse("no"), Effect.never, Effect.die("bug")]) {
@@ -820,7 +820,7 @@ describe("healthCheck: what is left", () => {
       expect(yield* supervisor.value).toEqual([])
     }))
 
-  it.scoped("D8: the release waits for a probe that cannot be interrupted, after everything else", () =>
+  it.scoped("D8: waits for an uninterruptible probe, after everything else has been released", () =>
     Effect.gen(function*() {
       const log: Array<string> = []
       const patient = yield* admit({
@@ -830,7 +830,7 @@ describe("healthCheck: what is left", () => {
               log.push("connection released")
               line.drop()
             })
-          // It ends because the connection does; a release that waited for it first would wait for ever.
+          // The probe ends only after the release of the connection: waiting for it first would be a deadlock.
           ward.ping = (line) =>
             Effect.uninterruptible(
               Effect.zipRight(Effect.ignore(line.lost), Effect.zipRight(sleep(3), Effect.sync(() => log.push("probe"))))
@@ -845,7 +845,7 @@ describe("healthCheck: what is left", () => {
       expect(patient.isClosed()).toBe(true)
     }))
 
-  it.scoped("D8: the release waits for what is left of the connector's own watch", () =>
+  it.scoped("D8: waits for a running `closed` of the connector", () =>
     Effect.gen(function*() {
       const letGo = yield* Deferred.make<void>()
       const patient = yield* admit({
@@ -864,7 +864,7 @@ describe("healthCheck: what is left", () => {
       expect(releasing.isWaiting).toBe(false)
     }))
 
-  it.scoped("an old probe that fails, or is answered, after the release has no effect", () =>
+  it.scoped("a probe that ends after the release has no effect", () =>
     Effect.gen(function*() {
       for (const end of [refuse("gone"), Effect.void, Effect.die("bug")]) {
         const patient = yield* admit({
@@ -881,7 +881,7 @@ describe("healthCheck: what is left", () => {
       }
     }))
 
-  it.scoped("a watch of a connection that has been released is the connector's own", () =>
+  it.scoped("after the release, `closed` is the `closed` of the connector", () =>
     Effect.gen(function*() {
       const patient = yield* admit()
       yield* patient.release
@@ -892,7 +892,7 @@ describe("healthCheck: what is left", () => {
       expect(ending(watched)).toBe("reset")
     }))
 
-  it.scoped("D8: … and is waited for by who interrupts it, as nobody else does any more", () =>
+  it.scoped("D8: after the release, interrupting `closed` waits for its end", () =>
     Effect.gen(function*() {
       const patient = yield* admit({
         prepare: ({ server }) => {
@@ -908,12 +908,12 @@ describe("healthCheck: what is left", () => {
     }))
 })
 
-describe("healthCheck: what a probe is given", () => {
+describe("healthCheck: the environment of a probe", () => {
   class Pinger extends Context.Tag("test/Pinger")<Pinger, { readonly ping: Effect.Effect<void> }>() {}
 
   const bare = Connector.make<string, object>({ connect: () => Effect.succeed({}), closed: () => Effect.never })
 
-  it.scoped("the services of the attempt", () =>
+  it.scoped("has the services of the attempt", () =>
     Effect.gen(function*() {
       let pings = 0
       const connector = bare.pipe(
@@ -929,7 +929,7 @@ describe("healthCheck: what a probe is given", () => {
       expect(pings).toBe(2)
     }))
 
-  it.scoped("a scope for each, which is closed when it has ended", () =>
+  it.scoped("has its own scope, which is closed when the probe has ended", () =>
     Effect.gen(function*() {
       let held = 0
       let most = 0
@@ -945,7 +945,7 @@ describe("healthCheck: what a probe is given", () => {
       expect([held, most]).toEqual([0, 1])
     }))
 
-  it.scoped("no span of an attempt that has ended long ago", () =>
+  it.scoped("does not have the span of the attempt, which has ended", () =>
     Effect.gen(function*() {
       const parents: Array<Option.Option<unknown>> = []
       const probe = () => Effect.map(Effect.option(Effect.currentParentSpan), (parent) => parents.push(parent))
@@ -955,7 +955,7 @@ describe("healthCheck: what a probe is given", () => {
       expect(parents).toEqual([Option.none()])
     }))
 
-  it.scoped("D1: the possibility to be interrupted, even if the attempt has none", () =>
+  it.scoped("D1: is interruptible even if the attempt was not", () =>
     Effect.gen(function*() {
       const patient = yield* Effect.uninterruptible(admit({ prepare: hanging }))
       const watched = yield* watch(patient)
@@ -969,7 +969,7 @@ describe("healthCheck: with other combinators", () => {
     name: string,
     combine: (connector: ReturnType<Ward["connector"]>) => Connector.Connector<string, Connection, E>
   ) =>
-    it.scoped(`${name}: the verdict and the probe are passed on`, () =>
+    it.scoped(`${name}: passes on the loss and the probe`, () =>
       Effect.gen(function*() {
         const ward = new Ward(new Machine(yield* Effect.clock))
         const connector = combine(ward.connector())
@@ -992,7 +992,7 @@ describe("healthCheck: with other combinators", () => {
     Connector.healthCheck({ probe: () => Effect.void, interval: "7 seconds", timeout: "1 second" })
   )
 
-  it.scoped("setup: a peer that falls silent during it fails the attempt", () =>
+  it.scoped("setup: a peer that falls silent during the set-up fails the attempt", () =>
     Effect.gen(function*() {
       const ward = new Ward(new Machine(yield* Effect.clock))
       hanging(ward)

@@ -11,14 +11,14 @@ import { ask, askNow, hasEnded, inScope, type Line, pass, refuse, settle, sleep 
 import { it } from "../support/virtualTime.js"
 import { type Stay, stay, type Ward } from "./Ward.js"
 
-/** The peers of these connections do this about a ping; the others answer. */
+/** The peers of this connection handle pings like this; other peers answer. */
 const patient = (number: number, ping: Ward["ping"]) => (ward: Ward) => {
   ward.ping = (line) => line.number === number ? ping(line) : Effect.void
 }
 
 const never = () => Effect.never
 
-describe("a connection that is found ill", () => {
+describe("a connection whose health check fails", () => {
   const probes: ReadonlyArray<readonly [string, Ward["ping"], string]> = [
     ["fails", () => refuse("gone"), "30 Disconnected 1 gone"],
     ["dies", () => Effect.die("bug"), "30 Disconnected 1 bug!"],
@@ -28,7 +28,7 @@ describe("a connection that is found ill", () => {
   ]
 
   for (const [does, ping, expected] of probes) {
-    it.scoped(`is lost with the cause, and replaced at once, when the probe ${does}`, () =>
+    it.scoped(`is lost with that cause and replaced at once if the probe ${does}`, () =>
       Effect.gen(function*() {
         const [{ diary, service, ward }] = yield* inScope(stay({ prepare: patient(1, ping) }))
         yield* pass(100)
@@ -49,7 +49,7 @@ describe("a connection that is found ill", () => {
       expect(ward.pings.slice(-2)).toEqual(["70 2", "100 2"])
     }))
 
-  it.scoped("A4: is handed to nobody from that moment on", () =>
+  it.scoped("A4: is not returned to callers from that moment", () =>
     Effect.gen(function*() {
       const { service, ward } = yield* stay({
         prepare: patient(1, () => refuse("gone")),
@@ -64,7 +64,7 @@ describe("a connection that is found ill", () => {
       expect(asked.answer).toBe(ward.server.lines[1])
     }))
 
-  it.scoped("everything that is done on it fails with ConnectionLost and the cause", () =>
+  it.scoped("its uses fail with ConnectionLost and the cause", () =>
     Effect.gen(function*() {
       const { service } = yield* stay({ prepare: patient(1, () => refuse("gone")) })
       const use = yield* askNow(PersistentConnection.use(service, never))
@@ -73,7 +73,7 @@ describe("a connection that is found ill", () => {
       expect(use.error).toHaveProperty("message", "Connection 1 to \"test\" was lost: gone")
     }))
 
-  it.scoped("is not lost for other reasons: a day of answers, and of traffic, is one connection", () =>
+  it.scoped("is not lost during a day of answers, or of traffic", () =>
     Effect.gen(function*() {
       const quiet = yield* stay()
       const busy = yield* stay({ check: { activity: () => ({}) }, prepare: patient(1, () => refuse("busy")) })
@@ -82,7 +82,7 @@ describe("a connection that is found ill", () => {
       expect([quiet.ward.pings.length, busy.ward.pings.length]).toEqual([120, 0])
     }))
 
-  it.scoped("a stream goes on with the next connection, also if the connector cannot tell whether one is closed", () =>
+  it.scoped("a stream continues on the next connection, also without `isClosed`", () =>
     Effect.gen(function*() {
       const { service, ward } = yield* stay({
         combine: (connector) =>
@@ -116,20 +116,20 @@ describe("a probe of an old connection", () => {
   ]
 
   for (const [does, end] of late) {
-    it.scoped(`does no harm to the new one when it ${does} at last`, () =>
+    it.scoped(`has no effect on the new connection when it finally ${does}`, () =>
       Effect.gen(function*() {
         const [{ diary, ward }] = yield* inScope(stay({
           prepare: patient(1, () => Effect.uninterruptible(Effect.zipRight(sleep(15), end)))
         }))
         yield* pass(31)
-        // Lost for another reason while the probe is out, and replaced.
+        // The connection is lost for another reason during the probe, and replaced.
         ward.server.line.drop()
         yield* pass(200)
         expect(diary).toEqual(["0 Connected 1", "31 Disconnected 1 cleanly", "31 Connected 2"])
       }))
   }
 
-  it.scoped("goes on while that is being drained, and if it fails only the old one is lost", () =>
+  it.scoped("continues during the drain of the old connection; if it fails, only the old connection is lost", () =>
     Effect.gen(function*() {
       const { diary, service, ward } = yield* stay()
       yield* pass(10)
@@ -161,7 +161,7 @@ describe("a wake-up", () => {
       expect([woken.isWaiting, life.ward.pings, life.diary]).toEqual([false, ["10 1"], ["0 Connected 1"]])
     }))
 
-  it.scoped("replaces one whose peer does not, after the timeout", () =>
+  it.scoped("replaces a connection whose peer does not answer within the timeout", () =>
     Effect.gen(function*() {
       const life = yield* stay({ prepare: patient(1, never) })
       yield* pass(12)
@@ -174,7 +174,7 @@ describe("a wake-up", () => {
       expect(life.diary).toEqual(["0 Connected 1", "3622 Disconnected 1 timeout", "3622 Connected 2"])
     }))
 
-  it.scoped("shares a probe that is out already", () =>
+  it.scoped("shares a running probe", () =>
     Effect.gen(function*() {
       const life = yield* stay({ prepare: patient(1, () => sleep(5)) })
       yield* pass(31)
@@ -184,7 +184,7 @@ describe("a wake-up", () => {
       expect([life.ward.pings, life.diary.length]).toEqual([["30 1"], 1])
     }))
 
-  it.scoped("reports one loss, however many find it out", () =>
+  it.scoped("reports one loss, even if several probes detect it", () =>
     Effect.gen(function*() {
       const life = yield* stay({ prepare: patient(1, () => Effect.zipRight(sleep(5), refuse("gone"))) })
       yield* pass(31)
@@ -194,7 +194,7 @@ describe("a wake-up", () => {
       expect(life.diary).toEqual(["0 Connected 1", "35 Disconnected 1 gone", "35 Connected 2"])
     }))
 
-  it.scoped("does not wait for a probe of a connection that is lost meanwhile", () =>
+  it.scoped("does not wait for the probe if the connection is lost", () =>
     Effect.gen(function*() {
       const life = yield* stay({ prepare: patient(1, never) })
       yield* pass(10)
@@ -257,9 +257,9 @@ describe("D7: from inside a probe", () => {
 describe("D8: leaving the scope of the persistent connection", () => {
   const moments: ReadonlyArray<readonly [string, Ward["ping"], number]> = [
     ["between two probes", () => Effect.void, 45],
-    ["while a probe is out", never, 35],
+    ["during a probe", never, 35],
     [
-      "while a probe is out that takes its time to be interrupted",
+      "during a probe that is slow to be interrupted",
       () => Effect.onInterrupt(never(), () => sleep(5)),
       35
     ],
@@ -283,7 +283,7 @@ describe("D8: leaving the scope of the persistent connection", () => {
       }))
   }
 
-  it.scoped("waits for a probe that cannot be interrupted no longer than closeTimeout", () =>
+  it.scoped("waits for an uninterruptible probe, at most for closeTimeout", () =>
     Effect.gen(function*() {
       const [, scope] = yield* inScope(stay({
         closeTimeout: "5 seconds",
@@ -299,7 +299,7 @@ describe("D8: leaving the scope of the persistent connection", () => {
 })
 
 describe("the fibers of a connection", () => {
-  it.scoped("are two with a health check, besides that of the loop, however long it lives: one of them only sleeps", () =>
+  it.scoped("are only two besides the loop, even after a long time; one of them sleeps", () =>
     Effect.gen(function*() {
       const supervisor = yield* Supervisor.track
       const { ward } = yield* Effect.supervised(stay(), supervisor)

@@ -1,4 +1,4 @@
-/** `current`: the current connection in a `SubscriptionRef`. */
+/** Tests of `current`, the current connection as a `SubscriptionRef`. */
 import { loopOf } from "#internal/loop/service.js"
 import { describe, expect } from "@effect/vitest"
 import * as State from "@persistent-connection/core/ConnectionState"
@@ -12,7 +12,7 @@ import * as SubscriptionRef from "effect/SubscriptionRef"
 import { ask, askNow, begin, type Life, on, pass, settle, sleep, turns } from "../support/Life.js"
 import { it } from "../support/virtualTime.js"
 
-/** The numbers of the connections that somebody sees who follows `current`; 0 for none. */
+/** The numbers of the connections that a subscriber of `current` receives; 0 for none. */
 const follow = ({ service }: Life) =>
   Effect.gen(function*() {
     const seen: Array<number> = []
@@ -24,16 +24,16 @@ const follow = ({ service }: Life) =>
   })
 
 describe("current", () => {
-  it.scoped("is a SubscriptionRef, of which only the read side is offered", () =>
+  it.scoped("is a read-only SubscriptionRef", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       expect(Predicate.hasProperty(service.current, SubscriptionRef.SubscriptionRefTypeId)).toBe(true)
       expect(Subscribable.isSubscribable(service.current)).toBe(true)
-      // @ts-expect-error It is not for users to set.
+      // @ts-expect-error Users cannot set it.
       expect(SubscriptionRef.set<Option.Option<unknown>>(service.current, Option.none())).toBeDefined()
     }))
 
-  it.scoped("gives the present connection first, and then each change, once", () =>
+  it.scoped("first emits the present connection, then each change once", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       const early = yield* follow(life)
@@ -47,7 +47,7 @@ describe("current", () => {
       expect(yield* life.service.current.get).toEqual(Option.none())
     }))
 
-  it.scoped("follows a connection that is replaced directly with the next one", () =>
+  it.scoped("emits the next connection directly when a connection is replaced", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* settle
@@ -57,7 +57,7 @@ describe("current", () => {
       expect(seen).toEqual([1, 2])
     }))
 
-  it.scoped("A1, A2: is set before the Connected handler begins, and none before the Disconnected handler does", () =>
+  it.scoped("A1, A2: is set before the Connected handler begins, and none before the Disconnected handler begins", () =>
     Effect.gen(function*() {
       const told: Array<string> = []
       const life: Life = yield* begin({
@@ -83,7 +83,7 @@ describe("current", () => {
       ])
     }))
 
-  it.scoped("is set in the same turn as the state, whatever happens", () =>
+  it.scoped("always changes in the same turn as the state", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       const seen = new Set<string>()
@@ -105,7 +105,7 @@ describe("current", () => {
       expect([...seen].sort()).toEqual(["Closed", "Closing", "Connected", "Connecting", "Waiting"])
     }))
 
-  it.scoped("reaches also somebody who is just subscribing", () =>
+  it.scoped("emits a change also to a fiber that is just subscribing", () =>
     Effect.gen(function*() {
       for (let steps = 15; steps < 40; steps++) {
         for (let later = 0; later < 8; later++) {
@@ -125,7 +125,7 @@ describe("current", () => {
       }
     }))
 
-  it.scoped("D7a: a handler that follows it is let go", () =>
+  it.scoped("D7a: the loop does not wait for a handler that follows it", () =>
     Effect.gen(function*() {
       const life: Life = yield* begin({
         onEvent: on("Connected", () =>
@@ -143,7 +143,7 @@ describe("current", () => {
       ])
     }))
 
-  it.scoped("is made only when somebody asks for it, and is the same for everybody", () =>
+  it.scoped("is created on first use, and shared by all users", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* pass(10)

@@ -8,7 +8,7 @@ import * as Random from "effect/Random"
 import { begin, type Life, now, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
 import { it } from "../support/virtualTime.js"
 
-/** What each attempt does, one after the other; the last repeats. */
+/** Runs one effect per call, in order. The last one repeats. */
 const inTurn = <A, E>(...effects: ReadonlyArray<Effect.Effect<A, E>>) => {
   let calls = 0
   return () => Effect.suspend(() => effects[Math.min(calls++, effects.length - 1)]!)
@@ -21,7 +21,7 @@ const told = ({ diary }: Life, tag: string) =>
   diary.filter((entry) => entry.includes(tag)).map((entry) => entry.slice(entry.indexOf(" ") + 1))
 
 describe("the cycle", () => {
-  it.scoped("C1: making one returns at once, and the first cycle starts by itself", () =>
+  it.scoped("C1: make returns at once, and the first cycle starts by itself", () =>
     Effect.gen(function*() {
       const { diary, server } = yield* begin()
       expect(diary).toEqual([])
@@ -31,7 +31,7 @@ describe("the cycle", () => {
       expect(server.attempts).toEqual([0])
     }))
 
-  it.scoped("C1: making one returns at once, also if the first handler never ends", () =>
+  it.scoped("C1: make returns at once, even if the first handler never ends", () =>
     Effect.gen(function*() {
       const { diary, server } = yield* begin({ onEvent: () => Effect.never })
       yield* pass(100)
@@ -39,7 +39,7 @@ describe("the cycle", () => {
       expect(server.attempts).toEqual([])
     }))
 
-  it.scoped("C2: a cycle starts with one AttemptingToConnect, which its retries do not repeat", () =>
+  it.scoped("C2: a cycle starts with one AttemptingToConnect; retries do not repeat it", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       life.server.refuse("no")
@@ -55,7 +55,7 @@ describe("the cycle", () => {
       expect(told(life, "AttemptingToConnect")).toHaveLength(2)
     }))
 
-  it.scoped("C3: every attempt looks the address up afresh, then connects to it", () =>
+  it.scoped("C3: every attempt looks the address up again, then connects to it", () =>
     Effect.gen(function*() {
       const dialled: Array<string> = []
       const life = yield* begin()
@@ -69,7 +69,7 @@ describe("the cycle", () => {
       expect(life.server.line.address).toBe("c")
     }))
 
-  it.scoped("C3: a look-up that fails is a failed attempt, and nothing is connected to", () =>
+  it.scoped("C3: a look-up that fails is a failed attempt, without a connect", () =>
     Effect.gen(function*() {
       const { diary, server } = yield* begin()
       server.lookUp = inTurn<string, Refused>(refuse("who?"), Effect.succeed("a"))
@@ -81,7 +81,7 @@ describe("the cycle", () => {
     }))
 })
 
-describe("the memory of addresses", () => {
+describe("equal addresses", () => {
   it.scoped("C4: an address is reported only if it differs from the previous one", () =>
     Effect.gen(function*() {
       const life = yield* begin()
@@ -92,7 +92,7 @@ describe("the memory of addresses", () => {
       expect(told(life, "ObtainedAddress")).toEqual(["ObtainedAddress a", "ObtainedAddress b", "ObtainedAddress a"])
     }))
 
-  it.scoped("C4: a look-up that fails in between does not forget the previous address", () =>
+  it.scoped("C4: a failed look-up in between does not reset the comparison", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       life.server.refuse("no")
@@ -111,7 +111,7 @@ describe("the memory of addresses", () => {
       expect(told(life, "ObtainedAddress")).toEqual(["ObtainedAddress a", "ObtainedAddress a"])
     }))
 
-  it.scoped("C4: two addresses are the same if their equivalence says so", () =>
+  it.scoped("C4: `addressEquivalence` decides whether two addresses are the same", () =>
     Effect.gen(function*() {
       const compared: Array<string> = []
       const life = yield* begin({
@@ -127,7 +127,7 @@ describe("the memory of addresses", () => {
       expect(compared).toEqual(["a and A", "A and b", "b and a"])
     }))
 
-  it.scoped("C4: an equivalence that throws says that the addresses differ, and stops nothing", () =>
+  it.scoped("C4: if the equivalence throws, the addresses differ and the cycle goes on", () =>
     Effect.gen(function*() {
       const life = yield* begin({
         addressEquivalence: () => {
@@ -141,7 +141,7 @@ describe("the memory of addresses", () => {
     }))
 })
 
-describe("the memory of errors", () => {
+describe("equal errors", () => {
   const failures = (...connects: ReadonlyArray<() => Effect.Effect<void, Refused>>) =>
     Effect.gen(function*() {
       const life = yield* begin()
@@ -160,7 +160,7 @@ describe("the memory of errors", () => {
       expect(yield* failures(no, no, full, full, no, no)).toEqual(["no", "full", "no"])
     }))
 
-  it.scoped("C5: look-up and connect share one memory", () =>
+  it.scoped("C5: look-up and connect share the previous error", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       life.server.refuse("no")
@@ -189,7 +189,7 @@ describe("the memory of errors", () => {
       expect(yield* failures(no, dies, dies, no)).toEqual(["no", "no!", "no"])
     }))
 
-  it.scoped("C5: where an error was caught does not count: stack traces, spans and fibers", () =>
+  it.scoped("C5: stack traces, spans and fiber ids do not count", () =>
     Effect.gen(function*() {
       const somewhereElse = () => new Error("no")
       const parallel = (effect: Effect.Effect<void, Refused>) =>
@@ -209,7 +209,7 @@ describe("the memory of errors", () => {
       ).toEqual(["no!", "no"])
     }))
 
-  it.scoped("C5, D12: what an error says counts, down to its causes; what a person does not see in its text does not", () =>
+  it.scoped("C5, D12: the text of an error and of its causes counts; a difference that the text does not show does not", () =>
     Effect.gen(function*() {
       const caused = (by: string) => () => Effect.die(new Error("no", { cause: new Error(by) }))
       const traced = (id: number) => () => Effect.die(Object.assign(new Error("no"), { request: { traceparent: id } }))
@@ -225,7 +225,7 @@ describe("the memory of errors", () => {
       expect(reported).toHaveLength(3)
     }))
 
-  it.scoped("D12: two failures are the same if their equivalence says so", () =>
+  it.scoped("D12: a custom equivalence decides whether two failures are the same", () =>
     Effect.gen(function*() {
       let id = 0
       const life = yield* begin({ errorEquivalence: (self, that) => self._tag === that._tag })
@@ -234,7 +234,7 @@ describe("the memory of errors", () => {
       expect(told(life, "FailedToConnect")).toEqual(["FailedToConnect request 1", "FailedToConnect timeout"])
     }))
 
-  it.scoped("C5: attempts that time out one after the other say the same", () =>
+  it.scoped("C5: successive timeouts are equal failures", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       life.server.connect = () => Effect.never
@@ -309,7 +309,7 @@ describe("the count of failures", () => {
       expect(yield* server.attempt!.failedAttempts).toBe(3)
     }))
 
-  it.scoped("C7: whoever keeps the attempt reads today's count", () =>
+  it.scoped("C7: a kept attempt object always reads the current count", () =>
     Effect.gen(function*() {
       const { server } = yield* begin()
       server.refuse("no")
@@ -343,7 +343,7 @@ describe("the delay", () => {
       expect(server.attempts).toEqual([0, 12, 24, 36])
     }))
 
-  it.scoped("T1: it runs from after the AttemptingToConnect handler", () =>
+  it.scoped("T1: it starts after the AttemptingToConnect handler", () =>
     Effect.gen(function*() {
       const { server } = yield* begin({
         onEvent: (event) => event._tag === "AttemptingToConnect" ? sleep(7) : Effect.void
@@ -353,7 +353,7 @@ describe("the delay", () => {
       expect(server.attempts).toEqual([7, 17, 27])
     }))
 
-  it.scoped("T1: other handlers run in the time of the delay, unless they take longer", () =>
+  it.scoped("T1: the other handlers run during the delay, and extend it only if they take longer", () =>
     Effect.gen(function*() {
       let patience = 4
       const { server } = yield* begin({
@@ -369,7 +369,7 @@ describe("the delay", () => {
       expect(server.attempts).toEqual([0, 10, 20, 35])
     }))
 
-  it.scoped("T2: a long-lived connection is re-established at once", () =>
+  it.scoped("T2: a long-lived connection is replaced at once", () =>
     Effect.gen(function*() {
       const { diary, server } = yield* begin()
       yield* pass(25)
@@ -383,7 +383,7 @@ describe("the delay", () => {
       ])
     }))
 
-  it.scoped("T2: a connection that dies young is throttled: its successor waits until the delay since its attempt", () =>
+  it.scoped("T2: a short-lived connection is throttled: the next attempt waits for the delay since the last attempt began", () =>
     Effect.gen(function*() {
       const { diary, server } = yield* begin()
       yield* pass(4)
@@ -404,7 +404,7 @@ describe("the delay", () => {
       expect(server.attempts).toEqual([0, 10, 20])
     }))
 
-  it.scoped("T3: the default delay is anything from 7 to 13 seconds, drawn anew for every attempt", () =>
+  it.scoped("T3: the default delay is between 7 and 13 seconds, drawn again for every attempt", () =>
     Effect.gen(function*() {
       const { server } = yield* begin({ retry: undefined, attemptTimeout: Duration.infinity }).pipe(
         Effect.withRandom(Random.make("T3"))
@@ -427,7 +427,7 @@ describe("the delay", () => {
       }
     }))
 
-  it.scoped("T3: without randomisation the delay is used as it is", () =>
+  it.scoped("T3: without jitter the delay is used unchanged", () =>
     Effect.gen(function*() {
       const { server } = yield* begin({ retry: RetryPolicy.fixed("1234 millis") })
       server.refuse("no")
@@ -445,7 +445,7 @@ describe("the delay", () => {
     }))
 })
 
-describe("time and chance", () => {
+describe("time and randomness", () => {
   const history = (seed: string) =>
     Effect.gen(function*() {
       const from = yield* now
@@ -464,7 +464,7 @@ describe("time and chance", () => {
       })
     }).pipe(Effect.scoped, Effect.withRandom(Random.make(seed)))
 
-  it.effect("T4: the whole history is a function of the inputs", () =>
+  it.effect("T4: the whole history is deterministic for given inputs", () =>
     Effect.gen(function*() {
       const first = yield* history("a seed")
       expect(first.length).toBeGreaterThan(20)
@@ -498,7 +498,7 @@ describe("data types as addresses", () => {
           })
       })
       life.server.refuse("no")
-      // The server of these tests knows its hosts as strings; what it is given here is only looked at.
+      // The test server expects strings as addresses. Here it only records other values.
       life.server.lookUp = lookUps(...(addresses as ReadonlyArray<string>))
       yield* pass(10 * addresses.length - 10)
       expect(life.server.attempts).toHaveLength(addresses.length)

@@ -27,14 +27,14 @@ import { it } from "../support/virtualTime.js"
 
 const enough = (text = "enough") => new Refused({ text })
 const abort = ({ server }: Life, text?: string) => server.abort(enough(text))
-/** Every connection that there has been has been released once, and there is none now. */
+/** Every connection has been released once, and there is no current one. */
 const expectAllReleased = ({ server, service }: Life) =>
   Effect.map(service.currentConnection, (current) => {
     expect(current).toEqual(Option.none())
     expect(server.lines.map(({ released }) => released)).toEqual(server.lines.map(() => 1))
   })
 
-/** Nothing is attempted any more, and nothing reported, however long one waits. */
+/** No further attempt and no further event follows, even after a long time. */
 const expectQuiet = ({ diary, server }: Life) =>
   Effect.gen(function*() {
     const events = [...diary]
@@ -64,7 +64,7 @@ describe("close", () => {
         yield* expectQuiet(life)
       }))
 
-    it.scoped(`X1: close ${phase.name} can be called any number of times, from anywhere`, () =>
+    it.scoped(`X1: close ${phase.name} can be called several times and from several fibers`, () =>
       Effect.gen(function*() {
         const { service } = yield* phase.reach()
         const finished = yield* ask(service.closeFinished)
@@ -92,7 +92,7 @@ describe("close", () => {
         yield* expectQuiet(life)
       }))
 
-    it.scoped(`X5: an abort ${phase.name} does the same, and its error is what everybody gets`, () =>
+    it.scoped(`X5: an abort ${phase.name} does the same, and all callers get its error`, () =>
       Effect.gen(function*() {
         const life = yield* phase.reach()
         const { server, service } = life
@@ -104,7 +104,7 @@ describe("close", () => {
         yield* expectQuiet(life)
       }))
 
-    it.scoped(`D10: close and abort ${phase.name}, in any order, end in closed, with the error of the first abort`, () =>
+    it.scoped(`D10: close and abort ${phase.name}, in any order, end in Closed with the error of the first abort`, () =>
       Effect.gen(function*() {
         type Step = (life: Life) => Effect.Effect<unknown>
         const close: Step = ({ service }) => ask(service.close)
@@ -126,7 +126,7 @@ describe("close", () => {
       }))
   }
 
-  it.scoped("X1: close before the first turn prevents every attempt, and no event follows", () =>
+  it.scoped("X1: close before the first turn prevents all attempts and events", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* life.service.close
@@ -150,7 +150,7 @@ describe("close", () => {
       expect(closing.unsafePoll()).not.toBe(null)
     }))
 
-  it.scoped("X1: when it completes the last connection has been closed; later calls wait for the first", () =>
+  it.scoped("X1: when it completes, the last connection has been closed; later calls wait for the first", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       server.release = () => sleep(60)
@@ -176,7 +176,7 @@ describe("close", () => {
       expect(finished.isWaiting).toBe(false)
     }))
 
-  it.scoped("X1: interrupting who called close does not cancel the closing", () =>
+  it.scoped("X1: interrupting the caller of close does not cancel the close", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       life.server.release = () => sleep(60)
@@ -191,7 +191,7 @@ describe("close", () => {
       expect(yield* stateTag(life)).toBe("Closed")
     }))
 
-  it.scoped("X2: close ends the wait of a backoff at once", () =>
+  it.scoped("X2: close ends a backoff at once", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin({ retry: Schedule.spaced("1 hour") })
       server.refuse("no")
@@ -225,7 +225,7 @@ describe("close", () => {
 })
 
 describe("closeWhenCurrentConnectionIsClosed", () => {
-  it.scoped("X4: while connected nothing happens until the connection ends, then Disconnected, then closed", () =>
+  it.scoped("X4: while connected, nothing happens until the connection ends; then Disconnected, then Closed", () =>
     Effect.gen(function*() {
       const life = yield* begin({ onEvent: on("Disconnected", () => sleep(5)) })
       const { diary, server, service } = life
@@ -247,7 +247,7 @@ describe("closeWhenCurrentConnectionIsClosed", () => {
       expect(server.connects).toBe(1)
     }))
 
-  it.scoped("X4: who waits is told that there will be no other connection", () =>
+  it.scoped("X4: waiting callers fail, because no other connection will follow", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* settle
@@ -264,7 +264,7 @@ describe("closeWhenCurrentConnectionIsClosed", () => {
       expect(connected.isWaiting).toBe(true)
     }))
 
-  it.scoped("X4: called by the Connected handler it ends with that connection", () =>
+  it.scoped("X4: if the Connected handler calls it, that connection is the last one", () =>
     Effect.gen(function*() {
       const life: Life = yield* begin({
         onEvent: on("Connected", () => life.service.closeWhenCurrentConnectionIsClosed)
@@ -278,7 +278,7 @@ describe("closeWhenCurrentConnectionIsClosed", () => {
 })
 
 describe("abort", () => {
-  it.scoped("X5: a connect that aborts is the last one, and whoever waits gets its error", () =>
+  it.scoped("X5: a connect that aborts is the last one, and waiting callers get its error", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       const { diary, server, service } = life
@@ -294,7 +294,7 @@ describe("abort", () => {
       yield* expectQuiet(life)
     }))
 
-  it.scoped("X5: so is a look-up that aborts", () =>
+  it.scoped("X5: a look-up that aborts is the last one too", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       life.server.lookUp = (attempt) => Effect.as(Effect.ignore(attempt.abort(enough())), "a")
@@ -334,7 +334,7 @@ describe("abort", () => {
       expect((yield* askNow(service.connectedOrFailedToConnect)).failure).toBe("one")
     }))
 
-  it.scoped("X5: only the first of all aborts and closeWhenCurrentConnectionIsClosed counts, also while connected", () =>
+  it.scoped("X5: only the first of all calls of abort and closeWhenCurrentConnectionIsClosed counts, also while connected", () =>
     Effect.gen(function*() {
       const told = yield* begin()
       const aborted = yield* begin()
@@ -349,7 +349,7 @@ describe("abort", () => {
       expect((yield* askNow(aborted.service.connectedOrFailedToConnect)).failure).toBe("enough")
     }))
 
-  it.scoped("X5: closeWhenCurrentConnectionIsClosed counts also after a close: a later abort changes nothing", () =>
+  it.scoped("X5: after a close and closeWhenCurrentConnectionIsClosed, a later abort changes nothing", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       const { service } = life
@@ -361,7 +361,7 @@ describe("abort", () => {
       expect(yield* service.state.get).toMatchObject({ _tag: "Closed", reason: { _tag: "ClosedByOwner" } })
     }))
 
-  it.scoped("X5: any number of closes do not count: a later abort replaces the `closed` error", () =>
+  it.scoped("X5: after several closes, an abort still replaces the `closed` error", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* settle
@@ -371,7 +371,7 @@ describe("abort", () => {
       expect((yield* askNow(life.service.connectedOrFailedToConnect)).failure).toBe("enough")
     }))
 
-  it.scoped("X5: one that comes after a close still replaces the `closed` error", () =>
+  it.scoped("X5: an abort after a close replaces the `closed` error", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       const { service } = life
@@ -388,7 +388,7 @@ describe("abort", () => {
     }))
 
   for (const place of ["lookUp", "connect"] as const) {
-    it.scoped(`X5: a ${place} that aborts and never ends is interrupted, and closed at once`, () =>
+    it.scoped(`X5: a ${place} that aborts and never ends is interrupted, and the close follows at once`, () =>
       Effect.gen(function*() {
         let isInterrupted = false
         const life = yield* begin()
@@ -403,7 +403,7 @@ describe("abort", () => {
       }))
   }
 
-  it.scoped("X5: nobody waits for a connect that aborts, never ends and cannot be interrupted, but for closeTimeout", () =>
+  it.scoped("X5: closing waits only for closeTimeout for an uninterruptible connect that aborts and never ends", () =>
     Effect.gen(function*() {
       const [life] = yield* inScope(begin({ closeTimeout: "5 seconds" }))
       life.server.isStubborn = true
@@ -416,7 +416,7 @@ describe("abort", () => {
       expect([finished.isWaiting, yield* stateTag(life)]).toEqual([false, "Closed"])
     }))
 
-  it.scoped("X5: an attempt that is over can still abort the persistent connection", () =>
+  it.scoped("X5: an attempt that has ended can still abort the persistent connection", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       life.server.refuse("no")
@@ -430,8 +430,8 @@ describe("abort", () => {
     }))
 })
 
-describe("the other side", () => {
-  it.scoped("X6: no close is generated because the other side closed", () =>
+describe("a close by the peer", () => {
+  it.scoped("X6: no close is sent in response to a close by the peer", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       const { server, service } = life
@@ -448,7 +448,7 @@ describe("the other side", () => {
     }))
 })
 
-describe("an attempt under way", () => {
+describe("a running attempt", () => {
   const endings: ReadonlyArray<readonly [string, string, (life: Life) => Effect.Effect<unknown>]> = [
     ["D1", "close", ({ service }) => Effect.forkDaemon(service.close)],
     ["D2", "closeWhenCurrentConnectionIsClosed", ({ service }) => service.closeWhenCurrentConnectionIsClosed],
@@ -456,7 +456,7 @@ describe("an attempt under way", () => {
   ]
 
   for (const [rule, name, end] of endings) {
-    it.scoped(`${rule}: ${name} interrupts a look-up, and nothing follows`, () =>
+    it.scoped(`${rule}: ${name} interrupts a look-up, and no event follows`, () =>
       Effect.gen(function*() {
         let interrupted = 0
         const life = yield* begin()
@@ -470,7 +470,7 @@ describe("an attempt under way", () => {
         yield* expectQuiet(life)
       }))
 
-    it.scoped(`${rule}: ${name} interrupts a connect, and what it had acquired is released`, () =>
+    it.scoped(`${rule}: ${name} interrupts a connect, and its resources are released`, () =>
       Effect.gen(function*() {
         let held = 0
         const life = yield* begin()
@@ -487,7 +487,7 @@ describe("an attempt under way", () => {
         yield* expectQuiet(life)
       }))
 
-    it.scoped(`${rule}: ${name} does not tear the ObtainedAddress handler, and what would follow it does not happen`, () =>
+    it.scoped(`${rule}: ${name} does not interrupt the ObtainedAddress handler, but the attempt does not go on after it`, () =>
       Effect.gen(function*() {
         let ended = 0
         const life = yield* begin({
@@ -504,7 +504,7 @@ describe("an attempt under way", () => {
         yield* expectQuiet(life)
       }))
 
-    it.scoped(`${rule}: ${name} waits for an attempt that cannot be interrupted, and releases what comes of it`, () =>
+    it.scoped(`${rule}: ${name} waits for an uninterruptible attempt, and releases its connection`, () =>
       Effect.gen(function*() {
         const life = yield* begin()
         const { diary, server, service } = life
@@ -523,13 +523,13 @@ describe("an attempt under way", () => {
         yield* pass(1)
         expect([finished.isWaiting, server.opened]).toEqual([false, 1])
         yield* expectAllReleased(life)
-        // D2: nobody is ever handed a connection that was established only to be closed.
+        // D2: no caller gets a connection from such an attempt.
         expect(waiters.map(({ answer }) => answer)).toEqual([undefined, undefined, undefined])
         expect(diary).toEqual(["0 AttemptingToConnect", "0 ObtainedAddress a"])
         yield* expectQuiet(life)
       }))
 
-    it.scoped(`${rule}: ${name} called in the turn in which a connect succeeds, but before it does, leaves no connection`, () =>
+    it.scoped(`${rule}: ${name} in the turn of a successful connect, but before it succeeds, leaves no connection`, () =>
       Effect.gen(function*() {
         const life = yield* begin()
         const { server, service } = life
@@ -545,7 +545,7 @@ describe("an attempt under way", () => {
       }))
   }
 
-  it.scoped("X3: a close in the turn in which a connect succeeds, but after it, closes an established connection", () =>
+  it.scoped("X3: a close in the turn of a successful connect, but after it, closes an established connection", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       const { diary, server, service } = life
@@ -557,7 +557,7 @@ describe("an attempt under way", () => {
       expect(diary.slice(2)).toEqual(["0 Connected 1", "0 Disconnected 1"])
     }))
 
-  it.scoped("D1: close from inside an uninterruptible attempt does not wait for it", () =>
+  it.scoped("D1: a close from inside an uninterruptible attempt does not wait for the attempt", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       let closedAfter: number | undefined
@@ -579,8 +579,8 @@ describe("an attempt under way", () => {
     }))
 })
 
-describe("what the original got wrong", () => {
-  it.scoped("D10: a connection whose closing throws does not keep close from completing, and it is reported", () =>
+describe("bugs of the original", () => {
+  it.scoped("D10: an exception during the close of a connection is reported, and close completes", () =>
     Effect.gen(function*() {
       const reported: Array<string> = []
       const logger = Logger.make<unknown, void>(({ cause, message }) => {
@@ -597,7 +597,7 @@ describe("what the original got wrong", () => {
       expect(life.diary.at(-1)).toBe("0 Disconnected 1")
     }))
 
-  it.scoped("D10: nothing that user code throws stops the loop: look-up, connect, closed, finalizer, handler, delay", () =>
+  it.scoped("D10: an exception of user code does not stop the loop: look-up, connect, closed, finalizer, handler, policy", () =>
     Effect.gen(function*() {
       const boom = () => {
         throw new Error("boom")
@@ -629,7 +629,7 @@ describe("what the original got wrong", () => {
       expect((yield* askNow(life.service.close)).isWaiting).toBe(false)
     }))
 
-  it.scoped("D10: a close and an abort in one turn with the success of a connect end in closed", () =>
+  it.scoped("D10: a close and an abort in the same turn as a successful connect end in Closed", () =>
     Effect.gen(function*() {
       for (const order of ["close first", "abort first"]) {
         const life = yield* begin()

@@ -40,7 +40,7 @@ const tags = ["AttemptingToConnect", "ObtainedAddress", "FailedToConnect", "Conn
 const takeAll = (queue: Queue.Dequeue<BusEvent>) =>
   Effect.map(Queue.takeAll(queue), (events) => Chunk.toReadonlyArray(events).map(describeEvent))
 
-/** A life that goes through all five events: refused at 0, connected at 10, lost at 15 and connected again at 20. */
+/** A server that leads to all five events: refused at 0, connected at 10, lost at 15 and connected again at 20. */
 const everything = ({ server }: Life) =>
   Effect.gen(function*() {
     server.refuse("no")
@@ -77,7 +77,7 @@ describe("the handler", () => {
       expect(sizes).toEqual(["AttemptingToConnect 1", "ObtainedAddress 2", "Connected 3"])
     }))
 
-  it.scoped("E1: publishing never waits for a subscriber, who loses the oldest events", () =>
+  it.scoped("E1: publishing never waits for a subscriber; a slow subscriber loses the oldest events", () =>
     Effect.gen(function*() {
       const life = yield* begin({ attemptTimeout: Duration.infinity })
       const queue = yield* life.service.subscribe
@@ -115,7 +115,7 @@ describe("the handler", () => {
       expect(server.connects).toBe(1)
     }))
 
-  it.scoped("E1: no other attempt before the FailedToConnect handler ends", () =>
+  it.scoped("E1: no next attempt before the FailedToConnect handler ends", () =>
     Effect.gen(function*() {
       const { server } = yield* begin({ onEvent: on("FailedToConnect", () => sleep(100)) })
       server.refuse("no")
@@ -125,7 +125,7 @@ describe("the handler", () => {
       expect(server.attempts).toEqual([0, 100])
     }))
 
-  it.scoped("E1: no Disconnected before the Connected handler ends, even if the connection is lost meanwhile", () =>
+  it.scoped("E1: no Disconnected before the Connected handler ends, even if the connection is lost during it", () =>
     Effect.gen(function*() {
       const { diary, server } = yield* begin({ onEvent: on("Connected", () => sleep(100)) })
       yield* pass(5)
@@ -141,7 +141,7 @@ describe("the handler", () => {
       ])
     }))
 
-  it.scoped("E1: no Disconnected before the Connected handler ends, even if the owner closes meanwhile", () =>
+  it.scoped("E1: no Disconnected before the Connected handler ends, even if the owner closes during it", () =>
     Effect.gen(function*() {
       const { diary, service } = yield* begin({ onEvent: on("Connected", () => sleep(100)) })
       yield* pass(5)
@@ -153,7 +153,7 @@ describe("the handler", () => {
       expect(diary.at(-1)).toBe("100 Disconnected 1")
     }))
 
-  it.scoped("D7a: a Connected handler that itself closes is let go: Disconnected may come before it ends", () =>
+  it.scoped("D7a: the loop does not wait for a Connected handler that calls close: Disconnected may come before it ends", () =>
     Effect.gen(function*() {
       const told: Array<string> = []
       const life: Life = yield* begin({
@@ -172,7 +172,7 @@ describe("the handler", () => {
       expect(life.diary.at(-1)).toBe("0 Disconnected 1")
     }))
 
-  it.scoped("D7a: a Connected handler that waits for closeFinished is let go, and is answered when closing has finished", () =>
+  it.scoped("D7a: the loop does not wait for a Connected handler that awaits closeFinished, which completes when closing has finished", () =>
     Effect.gen(function*() {
       const told: Array<string> = []
       const life: Life = yield* begin({
@@ -246,7 +246,7 @@ describe("the handler", () => {
     }
   }
 
-  it.scoped("D6: a handler's defect is logged with the server's name and the event, and counted", () =>
+  it.scoped("D6: a defect of a handler is logged with the server name and the event, and counted", () =>
     Effect.gen(function*() {
       const logged: Array<Record<string, unknown>> = []
       const logger = Logger.make<unknown, void>(({ annotations, cause, logLevel, message }) => {
@@ -306,7 +306,7 @@ describe("the bus", () => {
       ])
     }))
 
-  it.scoped("E2: the first subscriber, if it is late, receives the most recent event once", () =>
+  it.scoped("E2: a late first subscriber receives the most recent event once", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* pass(5)
@@ -318,7 +318,7 @@ describe("the bus", () => {
       expect([...stream.answer!].map(describeEvent)).toEqual(["Connected 1", "Disconnected 1"])
     }))
 
-  it.scoped("E2: a subscriber receives nothing if there has been no event", () =>
+  it.scoped("E2: a subscriber receives nothing before the first event", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       const queue = yield* service.subscribe
@@ -328,7 +328,7 @@ describe("the bus", () => {
       expect([...(yield* Stream.runCollect(service.events))]).toEqual([])
     }))
 
-  it.scoped("E2: the stream ends after the last event, however slowly it is read", () =>
+  it.scoped("E2: the stream ends after the last event, also with a slow consumer", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       const { service } = life
@@ -347,7 +347,7 @@ describe("the bus", () => {
       expect([...slow.answer!]).toEqual(all)
     }))
 
-  it.scoped("E2: the stream ends when a connection is closed, with its Disconnected", () =>
+  it.scoped("E2: after a close the stream ends with Disconnected", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* settle
@@ -357,7 +357,7 @@ describe("the bus", () => {
       expect([...events.answer!]).toEqual(["Connected 1", "Disconnected 1"])
     }))
 
-  it.scoped("E2: a stream that is run after closing holds the last event, and ends", () =>
+  it.scoped("E2: a stream that runs after the close emits the last event and ends", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* settle
@@ -395,7 +395,7 @@ describe("the bus", () => {
       expectTypeOf(queue).toEqualTypeOf<Queue.Dequeue<BusEvent>>()
     }))
 
-  it.scoped("E4: a subscriber that fails harms nobody else", () =>
+  it.scoped("E4: a subscriber that fails affects no other subscriber", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       const { service } = life
@@ -412,7 +412,7 @@ describe("the bus", () => {
       yield* Fiber.interrupt(hung.fiber)
     }))
 
-  it.scoped("E4: a subscriber that shuts its queue down harms neither the loop nor others", () =>
+  it.scoped("E4: a subscriber that shuts down its queue affects neither the loop nor other subscribers", () =>
     Effect.gen(function*() {
       const { diary, server, service } = yield* begin()
       const queue = yield* service.subscribe
@@ -425,7 +425,7 @@ describe("the bus", () => {
       expect((yield* takeAll(other)).at(-1)).toBe("Connected 2")
     }))
 
-  it.effect("E5: FailedToConnect is an error, all others are information", () =>
+  it.effect("E5: FailedToConnect has log level ERROR, all others INFO", () =>
     Effect.sync(() => {
       const line = new Line(1, "a")
       const levels = [

@@ -1,4 +1,4 @@
-/** D7b, D7c: what those get who wait for their own persistent connection from inside it. */
+/** D7b, D7c: user code inside a persistent connection that waits for this persistent connection. */
 import { describe, expect } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
@@ -29,7 +29,7 @@ import { it } from "../support/virtualTime.js"
 
 type Act = Effect.Effect<unknown>
 
-/** Something inside a persistent connection that does something, when it has been reached. */
+/** A place inside a persistent connection where user code runs an operation. */
 interface Place {
   readonly name: string
   readonly options?: (act: Act, server: Server) => Options
@@ -44,7 +44,7 @@ const handler: Place = {
   options: (act) => ({ onEvent: ({ _tag }) => _tag === "Connected" ? act : Effect.void })
 }
 
-/** A set-up on a connection that is lost meanwhile fails with that loss. */
+/** A set-up fails with the loss if the connection is lost during it. */
 const asRefused = (error: unknown) => error instanceof Refused ? error : new Refused({ text: String(error) })
 
 const insiders: ReadonlyArray<Place> = [
@@ -101,7 +101,7 @@ const insiders: ReadonlyArray<Place> = [
   { name: "a use", reach: ({ service }, act) => Effect.fork(PersistentConnection.use(service, () => act)) }
 ]
 
-/** Begins a life with a release of the last connection that takes 10 seconds, and gets to the place. */
+/** Makes a fixture whose last release takes 10 seconds, and runs it until it reaches the place. */
 const reach = ({ options, prepare, reach }: Place, act: (life: Life) => Act) =>
   Effect.gen(function*() {
     const server = new Server(() => 0)
@@ -119,7 +119,7 @@ const reach = ({ options, prepare, reach }: Place, act: (life: Life) => Act) =>
 
 describe("D7b: a call of close or closeFinished", () => {
   for (const place of insiders) {
-    /** With a release that takes 10 seconds, it is a matter of a moment, whether it returns or is interrupted by the close. */
+    /** The release takes 10 seconds, but the call ends at once: it returns, or the close interrupts it. */
     const endsAtOnce = (wait: (life: Life) => Effect.Effect<void>) =>
       Effect.gen(function*() {
         let hasEnded = false
@@ -131,15 +131,15 @@ describe("D7b: a call of close or closeFinished", () => {
         expect(yield* stateTag(life)).toBe("Closed")
       })
 
-    it.scoped(`in ${place.name}, waits until closing has begun only, having called close`, () =>
+    it.scoped(`in ${place.name}, after a call of close, waits only until closing has begun`, () =>
       endsAtOnce(({ service }) => service.close))
 
-    it.scoped(`in ${place.name}, waits until closing has begun only, having asked for closeFinished in a child`, () =>
+    it.scoped(`in ${place.name}, awaiting closeFinished in a child, waits only until closing has begun`, () =>
       endsAtOnce(({ service }) => Effect.flatMap(Effect.fork(service.closeFinished), Fiber.join)))
   }
 
   for (const inChild of [false, true]) {
-    it.scoped(`in a handler${inChild ? ", or in what that has forked" : ""}, waits until closing has finished`, () =>
+    it.scoped(`in a handler${inChild ? ", or in a fiber that it forked" : ""}, waits until closing has finished`, () =>
       Effect.gen(function*() {
         let hasReturned = false
         const life = yield* reach(handler, ({ service }) => {
@@ -152,12 +152,12 @@ describe("D7b: a call of close or closeFinished", () => {
         expect([hasReturned, yield* stateTag(life)]).toEqual([false, "Closing"])
         yield* pass(1)
         expect([hasReturned, yield* stateTag(life)]).toEqual([true, "Closed"])
-        // D7a: the handler has been let go.
+        // D7a: the loop does not wait for the handler.
         expect(life.diary.at(-1)).toBe("10 Disconnected 1")
       }))
   }
 
-  it.scoped("in the consumer of a stream, which is outside, waits until closing has finished", () =>
+  it.scoped("in the consumer of a stream, which counts as outside, waits until closing has finished", () =>
     Effect.gen(function*() {
       const life = yield* reach({ name: "outside" }, () => Effect.void)
       const consuming = yield* askNow(
@@ -172,10 +172,10 @@ describe("D7b: a call of close or closeFinished", () => {
     }))
 })
 
-describe("D7c: a closed or a policy that waits for its own connection", () => {
+describe("D7c: `closed` or a policy that waits for its own connection", () => {
   const itself = "The connection to \"test\" waits for itself!"
 
-  it.scoped("in its own fiber: a closed dies with a readable message, which is the loss", () =>
+  it.scoped("in its own fiber: `closed` dies with a readable message, which is the cause of the loss", () =>
     Effect.gen(function*() {
       const life: Life = yield* begin({}, ({ server }) => {
         server.closed = (line) => Effect.zipRight(line.lost, Effect.suspend(() => life.service.connected))
@@ -186,7 +186,7 @@ describe("D7c: a closed or a policy that waits for its own connection", () => {
       expect(life.diary).toContain(`1 Disconnected 1 ${itself}`)
     }))
 
-  it.scoped("in its own fiber: a policy dies, which is logged, and the next attempt comes after 10 s (D10)", () =>
+  it.scoped("in its own fiber: the policy dies, the defect is logged, and the next attempt follows after 10 s (D10)", () =>
     Effect.gen(function*() {
       const { heard, lines } = captureLog()
       const life: Life = yield* heard(begin({
@@ -206,7 +206,7 @@ describe("D7c: a closed or a policy that waits for its own connection", () => {
 
   const inChild = (act: Act) => Effect.flatMap(Effect.fork(act), Fiber.join)
 
-  it.scoped("in a child: a closed waits until closing", () =>
+  it.scoped("in a child: `closed` waits until closing", () =>
     Effect.gen(function*() {
       const [life, scope] = yield* inScope(begin())
       life.server.closed = (line) => Effect.zipRight(line.lost, inChild(life.service.connected))
@@ -219,7 +219,7 @@ describe("D7c: a closed or a policy that waits for its own connection", () => {
       expect(yield* hasEnded(scope)).toBe(true)
     }))
 
-  it.scoped("in a child: a policy waits until closing", () =>
+  it.scoped("in a child: the policy waits until closing", () =>
     Effect.gen(function*() {
       const asked: { connected: Act } = { connected: Effect.void }
       const [life, scope] = yield* inScope(begin({

@@ -29,7 +29,7 @@ class Prices extends Context.Tag("app/Prices")<
   PersistentConnection.PersistentConnection<PriceFeed, FeedError>
 >() {}
 
-/** What the parts of the persistent connection need from their surroundings. */
+/** The services that the parts of the persistent connection require. */
 class Catalog extends Context.Tag("app/Catalog")<Catalog, { readonly lookUp: Effect.Effect<string, FeedError> }>() {}
 class Network extends Context.Tag("app/Network")<Network, { opened: number; closed: number }>() {}
 class Diary extends Context.Tag("app/Diary")<Diary, Array<string>>() {}
@@ -83,7 +83,7 @@ const surroundings = () => {
 }
 
 describe("the layer", () => {
-  it.effect("D8: makes it, and closes it when the layer's scope closes", () =>
+  it.effect("D8: makes a persistent connection, and closes it with the scope of the layer", () =>
     Effect.gen(function*() {
       const { diary, layer, network } = surroundings()
       const service = yield* Effect.gen(function*() {
@@ -99,7 +99,7 @@ describe("the layer", () => {
       expect((yield* askNow(service.connectedOrClosed)).error).toBeInstanceOf(ConnectionClosed)
     }))
 
-  it.effect("C1: is built at once, though the server is not there", () =>
+  it.effect("C1: is built at once, even if the server is down", () =>
     Effect.gen(function*() {
       const { catalog, layer, patience } = surroundings()
       catalog.failures = 2
@@ -114,7 +114,7 @@ describe("the layer", () => {
       }).pipe(Effect.provide(Layer.provide(PricesLive, layer)))
     }))
 
-  it.effect("D8: is memoised: all users share one connection, which closes once", () =>
+  it.effect("D8: is memoised: all users share one persistent connection, which closes once", () =>
     Effect.gen(function*() {
       class Quotes extends Context.Tag("app/Quotes")<Quotes, PriceFeed>() {}
       class Charts extends Context.Tag("app/Charts")<Charts, PriceFeed>() {}
@@ -142,7 +142,7 @@ describe("the layer", () => {
       expect(network).toEqual({ opened: 2, closed: 2 })
     }))
 
-  it.effect("D8: it outlives a use of it, and closes before what it needs is gone", () =>
+  it.effect("D8: it outlives its uses, and closes before the services that it needs", () =>
     Effect.gen(function*() {
       const order: Array<string> = []
       const { layer } = surroundings()
@@ -173,7 +173,7 @@ describe("the layer", () => {
       expect(order).toEqual(["connection closed", "network gone"])
     }))
 
-  withTestClock.effect("D8: a ManagedRuntime closes it when it is disposed of", () =>
+  withTestClock.effect("D8: disposing of a ManagedRuntime closes it", () =>
     Effect.gen(function*() {
       const { layer, network } = surroundings()
       const runtime = ManagedRuntime.make(Layer.provide(PricesLive, layer))
@@ -183,7 +183,7 @@ describe("the layer", () => {
       expect(network).toEqual({ opened: 1, closed: 1 })
     }))
 
-  it.effect("D8: built where nothing can be interrupted, it can be closed all the same", () =>
+  it.effect("D8: it can be closed even if it was built in an uninterruptible region", () =>
     Effect.gen(function*() {
       for (const place of ["the look-up", "connect", "closed", "the backoff", "the handler"]) {
         const { layer } = surroundings()
@@ -211,7 +211,7 @@ describe("the layer", () => {
       }
     }))
 
-  it.effect("D8: a build that is interrupted leaves nothing behind", () =>
+  it.effect("D8: an interrupted build leaves nothing behind", () =>
     Effect.gen(function*() {
       const { layer, network } = surroundings()
       const slow = Layer.scopedDiscard(Effect.zipRight(sleep(10), Effect.void)).pipe(
@@ -225,7 +225,7 @@ describe("the layer", () => {
       expect(network).toEqual({ opened: 1, closed: 1 })
     }))
 
-  it.effect("what is made in a span does not run in it, which ends long before", () =>
+  it.effect("a persistent connection that is made in a span does not run in that span", () =>
     Effect.gen(function*() {
       const spans: Array<string> = []
       const note = Effect.flatMap(Effect.option(Effect.currentSpan), (span) =>
@@ -243,7 +243,7 @@ describe("the layer", () => {
       expect(new Set(spans)).toEqual(new Set(["none"]))
     }))
 
-  it.effect("E3: its types are inferred from what it is made of", () =>
+  it.effect("E3: its types are inferred from its options", () =>
     Effect.sync(() => {
       expectTypeOf(PricesLive).toEqualTypeOf<Layer.Layer<Prices, never, Catalog | Network | Diary | Patience>>()
       const program = Effect.flatMap(Prices, (prices) => prices.connectedOrFailedToConnect)
@@ -307,7 +307,7 @@ describe("the layer", () => {
       expect([host, network]).toEqual(["a.example.com", { opened: 1, closed: 1 }])
     }))
 
-  it("what the policy and the handler need is required, and can be provided one by one", () => {
+  it("the services of the policy and the handler are required, and can be provided separately", () => {
     const needs = Effect.zipRight(Diary, Patience)
     const make = PersistentConnection.make({
       serverName: "prices",

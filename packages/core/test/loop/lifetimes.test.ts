@@ -25,7 +25,7 @@ import {
 import { phases } from "../support/Phases.js"
 import { it } from "../support/virtualTime.js"
 
-/** A life whose connections each hold one thing, and how many are held now. */
+/** A fixture whose connections each hold one resource, and the number of held resources. */
 const holding = (options: Options = {}) =>
   Effect.gen(function*() {
     const life = yield* begin(options)
@@ -55,7 +55,7 @@ describe("the scope of a connection", () => {
       expect(server.lines.map(({ released }) => released)).toEqual([1, 1])
     }))
 
-  it.scoped("D4: is closed once by a close, and not again when the connection ends because of it", () =>
+  it.scoped("D4: is closed once by a close, and not again when the connection then ends", () =>
     Effect.gen(function*() {
       const [{ server, service }, scope] = yield* inScope(begin())
       server.release = (line) => Effect.sync(() => line.drop())
@@ -66,7 +66,7 @@ describe("the scope of a connection", () => {
       expect(server.line.released).toBe(1)
     }))
 
-  it.scoped("D4: is closed when the attempt fails, dies, interrupts itself or takes too long", () =>
+  it.scoped("D4: is closed when the attempt fails, dies, interrupts itself or times out", () =>
     Effect.gen(function*() {
       const { hold, server, things } = yield* holding()
       const ends = [refuse("no"), Effect.die("bug"), Effect.interrupt, Effect.never, Effect.failCause(Cause.empty)]
@@ -80,7 +80,7 @@ describe("the scope of a connection", () => {
       expect(things.held).toBe(0)
     }))
 
-  it.scoped("D4: is told how the connection ended", () =>
+  it.scoped("D4: is closed with the exit of the connection", () =>
     Effect.gen(function*() {
       const exits: Array<string> = []
       const { server, service } = yield* begin()
@@ -98,7 +98,7 @@ describe("the scope of a connection", () => {
       expect(exits).toEqual(["success", "reset", "success"])
     }))
 
-  it.scoped("D4: each connection has its own: what one holds is released without the next one's", () =>
+  it.scoped("D4: each connection has its own scope: its resources are released separately", () =>
     Effect.gen(function*() {
       const { hold, server, things } = yield* holding()
       server.connect = () => hold
@@ -154,7 +154,7 @@ describe("the scope of a connection", () => {
         expect(diary.slice(2)).toEqual(["0 FailedToConnect no", "10 Connected 1"])
       }))
 
-    it.scoped(`D4: a finalizer of the look-up that ${does} delays the loop no longer than the deadline`, () =>
+    it.scoped(`D4: a finalizer of the look-up that ${does} delays the loop at most until the deadline`, () =>
       Effect.gen(function*() {
         const [{ server }] = yield* inScope(begin())
         server.lookUp = ({ number }) => number === 1 ? Effect.ensuring(refuse("who?"), finalizer) : Effect.succeed("a")
@@ -163,7 +163,7 @@ describe("the scope of a connection", () => {
       }))
   }
 
-  it.scoped("D4: `closed` is interrupted when nobody needs to know any more", () =>
+  it.scoped("D4: `closed` is interrupted when its result is not needed any more", () =>
     Effect.gen(function*() {
       let watching = 0
       const life = yield* begin()
@@ -200,7 +200,7 @@ describe("the scope of a connection", () => {
       yield* pass(110)
       expect(seen).toHaveLength(5)
       expect([seen[0], seen[1], seen[3], seen[4]]).toEqual(["reset", "bug!", "nothing", "both"])
-      // An interruption from within is not one of whoever gets it.
+      // Code that interrupts itself does not interrupt its callers.
       expect(seen[2]).not.toBe("interrupted")
       expect(diary.at(-1)).toBe("100 Connected 6")
       const { lastCause } = yield* service.state.get
@@ -225,7 +225,7 @@ describe("the scope of a connection", () => {
 
 describe("leaving the scope", () => {
   for (const phase of phases) {
-    it.scoped(`D8: leaving it ${phase.name} closes everything, and nothing runs any more`, () =>
+    it.scoped(`D8: leaving it ${phase.name} closes everything, and no fiber is left`, () =>
       Effect.gen(function*() {
         const supervisor = yield* Supervisor.track
         const [life, scope] = yield* inScope(Effect.supervised(phase.reach(), supervisor))
@@ -245,7 +245,7 @@ describe("leaving the scope", () => {
       }))
   }
 
-  it.scoped("D8: leaving it before the first turn prevents every attempt", () =>
+  it.scoped("D8: leaving it before the first turn prevents all attempts", () =>
     Effect.gen(function*() {
       const supervisor = yield* Supervisor.track
       const [life, scope] = yield* inScope(Effect.supervised(begin(), supervisor))
@@ -256,7 +256,7 @@ describe("leaving the scope", () => {
       expect((yield* supervisor.value).length, "fibers left").toBe(0)
     }))
 
-  it.scoped("D8: it interrupts a handler that is still running, and joins it", () =>
+  it.scoped("D8: it interrupts a running handler and waits for it", () =>
     Effect.gen(function*() {
       const log: Array<string> = []
       const [, scope] = yield* inScope(begin({
@@ -276,7 +276,7 @@ describe("leaving the scope", () => {
       expect([leaving.isWaiting, log]).toEqual([false, ["let go", "left"]])
     }))
 
-  it.scoped("D8: leaving interrupts also a handler that close has left running", () =>
+  it.scoped("D8: it also interrupts a handler that still runs after a close", () =>
     Effect.gen(function*() {
       let torn = 0
       const [{ service }, scope] = yield* inScope(begin({
@@ -303,7 +303,7 @@ describe("leaving the scope", () => {
       expect(log).toEqual([])
     }))
 
-  it.scoped("D8: it joins a finalizer that takes its time, also one of a connection lost before", () =>
+  it.scoped("D8: it waits for a slow finalizer, also for one of a connection that was lost before", () =>
     Effect.gen(function*() {
       const [{ server }, scope] = yield* inScope(begin())
       server.release = ({ number }) => sleep(number === 1 ? 30 : 5)
@@ -317,7 +317,7 @@ describe("leaving the scope", () => {
       expect([leaving.isWaiting, server.released]).toEqual([false, 2])
     }))
 
-  it.scoped("D8: it joins an attempt that cannot be interrupted, also one that was given up at its deadline", () =>
+  it.scoped("D8: it waits for an uninterruptible attempt, also for one whose deadline has passed", () =>
     Effect.gen(function*() {
       const [{ server }, scope] = yield* inScope(begin())
       server.isStubborn = true
@@ -344,7 +344,7 @@ describe("leaving the scope", () => {
     const tag of ["AttemptingToConnect", "ObtainedAddress", "FailedToConnect", "Connected", "Disconnected"] as const
   ) {
     for (const [how, way] of ways) {
-      it.scoped(`D8: it can be left by the ${tag} handler ${how}`, () =>
+      it.scoped(`D8: the ${tag} handler can leave it ${how}`, () =>
         Effect.gen(function*() {
           const supervisor = yield* Supervisor.track
           const scope = yield* Scope.make()
@@ -367,7 +367,7 @@ describe("leaving the scope", () => {
 
   for (const place of ["look-up", "connect", "`closed`", "finalizer"]) {
     for (const [how, way] of ways) {
-      it.scoped(`D8: it can be left by a ${place} ${how}`, () =>
+      it.scoped(`D8: a ${place} can leave it ${how}`, () =>
         Effect.gen(function*() {
           const supervisor = yield* Supervisor.track
           const scope = yield* Scope.make()
@@ -389,8 +389,8 @@ describe("leaving the scope", () => {
   }
 })
 
-describe("a connection that is established too late", () => {
-  it.scoped("D4, D9: a connection that is established after the deadline is released, and handed to nobody", () =>
+describe("a connection that is established after the deadline", () => {
+  it.scoped("D4, D9: is released, and no caller gets it", () =>
     Effect.gen(function*() {
       const { diary, server, service } = yield* begin()
       server.isStubborn = true
@@ -407,7 +407,7 @@ describe("a connection that is established too late", () => {
       expect([server.opened, server.released]).toEqual([2, 1])
     }))
 
-  it.scoped("D9: the same if it is established in the ms of the deadline", () =>
+  it.scoped("D9: the same holds if it is established in the ms of the deadline", () =>
     Effect.gen(function*() {
       const [{ diary, server, service }, scope] = yield* inScope(begin())
       server.connect = () => sleep(30)
@@ -420,7 +420,7 @@ describe("a connection that is established too late", () => {
     }))
 })
 
-describe("interrupting callers that wait", () => {
+describe("interrupting waiting callers", () => {
   const waits: ReadonlyArray<readonly [string, (life: Life) => Effect.Effect<unknown, unknown>]> = [
     ["connected", ({ service }) => service.connected],
     ["connectedOrClosed", ({ service }) => service.connectedOrClosed],
@@ -429,7 +429,7 @@ describe("interrupting callers that wait", () => {
   ]
 
   for (const [name, wait] of waits) {
-    it.scoped(`D8: interrupting a caller that waits for ${name} leaves nothing behind, and does not affect others`, () =>
+    it.scoped(`D8: interrupting a caller of ${name} leaves nothing behind, and does not affect others`, () =>
       Effect.gen(function*() {
         const [life, scope] = yield* inScope(begin({ attemptTimeout: Duration.infinity }))
         const { server, service } = life
@@ -448,7 +448,7 @@ describe("interrupting callers that wait", () => {
       }))
   }
 
-  it.scoped("D8: closing goes on if the caller of close is interrupted, at any moment", () =>
+  it.scoped("D8: closing continues if the caller of close is interrupted, at any time", () =>
     Effect.gen(function*() {
       const [{ server, service }, scope] = yield* inScope(begin())
       server.release = () => sleep(10)

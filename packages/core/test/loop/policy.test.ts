@@ -33,7 +33,7 @@ import { it } from "../support/virtualTime.js"
 const doubling = Schedule.exponential("1 second")
 
 describe("giveUpAfter", () => {
-  it.scoped("gives up when nothing has worked for this time, however long the last connection has lived", () =>
+  it.scoped("gives up when every attempt has failed for the given time, counted from the last loss", () =>
     Effect.gen(function*() {
       const retry = RetryPolicy.fixed("10 seconds").pipe(RetryPolicy.giveUpAfter("1 minute"))
       const { server, service } = yield* begin({ retry })
@@ -47,7 +47,7 @@ describe("giveUpAfter", () => {
       expect(yield* service.isClosed).toBe(true)
     }))
 
-  it.scoped("a success restarts it", () =>
+  it.scoped("a long-lived connection restarts the time", () =>
     Effect.gen(function*() {
       const retry = RetryPolicy.giveUpAfter(RetryPolicy.fixed("10 seconds"), "1 minute")
       const { server, service } = yield* begin({ retry, minUptime: 0 }, ({ server }) => server.refuse("no"))
@@ -62,12 +62,12 @@ describe("giveUpAfter", () => {
       expect(yield* service.isClosed).toBe(false)
     }))
 
-  it("takes no negative time", () => {
+  it("rejects a negative time", () => {
     expect(() => RetryPolicy.giveUpAfter(RetryPolicy.standard, -1)).toThrow("giveUpAfter")
   })
 })
 
-/** A schedule that tells what it is fed with: its now in seconds, its input, and how often it has been stepped. */
+/** A schedule that records each step: its "now" in seconds, its input and the number of the step. */
 const recording = (steps: Array<string>, delay = 10_000) =>
   Schedule.makeWithState(0, (now, cause: Cause.Cause<unknown>, count: number) =>
     Effect.sync(() => {
@@ -76,7 +76,7 @@ const recording = (steps: Array<string>, delay = 10_000) =>
     }))
 
 describe("the deadline", () => {
-  it.scoped("D9: look-up and connect together take no longer than 30 s, unless set", () =>
+  it.scoped("D9: look-up and connect together time out after 30 s by default", () =>
     Effect.gen(function*() {
       const { diary, server } = yield* begin()
       server.lookUp = () => Effect.as(sleep(20), "a")
@@ -87,7 +87,7 @@ describe("the deadline", () => {
       expect(diary.at(-1)).toBe("30 FailedToConnect timeout")
     }))
 
-  it.scoped("D9: an attempt that ends in time is not disturbed", () =>
+  it.scoped("D9: an attempt that ends in time is not affected", () =>
     Effect.gen(function*() {
       const { diary, server } = yield* begin()
       server.lookUp = () => Effect.as(sleep(20), "a")
@@ -96,7 +96,7 @@ describe("the deadline", () => {
       expect(diary.slice(2)).toEqual(["29.999 Connected 1"])
     }))
 
-  it.scoped("D9: it is a typed failure like any other, and says which server and how long", () =>
+  it.scoped("D9: it is a typed failure like any other, and names the server and the timeout", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin({ serverName: "silent", attemptTimeout: "5 seconds" })
       server.connect = () => Effect.never
@@ -119,7 +119,7 @@ describe("the deadline", () => {
       expect(diary.at(-1)).toBe("100000 Connected 1")
     }))
 
-  it.scoped("D9: a look-up that never answers is interrupted, and a new one made", () =>
+  it.scoped("D9: a look-up that hangs is interrupted, and the next attempt makes a new one", () =>
     Effect.gen(function*() {
       let interrupted = 0
       const { server } = yield* begin()
@@ -157,7 +157,7 @@ describe("the deadline", () => {
       expect(diary.at(-1)).toBe("330 FailedToConnect timeout")
     }))
 
-  it.scoped("D9: `untimed` counts until the last of several at once has ended", () =>
+  it.scoped("D9: the time of concurrent `untimed` effects does not count until all have ended", () =>
     Effect.gen(function*() {
       const { diary, server } = yield* begin()
       server.connect = ({ untimed }) =>
@@ -168,7 +168,7 @@ describe("the deadline", () => {
       expect(diary.at(-1)).toBe("110 FailedToConnect timeout")
     }))
 
-  it.scoped("D9: `untimed` gives back the time when it fails or is interrupted", () =>
+  it.scoped("D9: `untimed` also works if its effect fails or is interrupted", () =>
     Effect.gen(function*() {
       const { diary, server } = yield* begin()
       server.connect = ({ untimed }) =>
@@ -182,7 +182,7 @@ describe("the deadline", () => {
       expect(diary.at(-1)).toBe("130 FailedToConnect timeout")
     }))
 
-  it.scoped("D9: an attempt that cannot be interrupted does not hold up the next one", () =>
+  it.scoped("D9: an uninterruptible attempt does not delay the next one", () =>
     Effect.gen(function*() {
       const { server } = yield* begin()
       server.isStubborn = true
@@ -194,9 +194,9 @@ describe("the deadline", () => {
       expect([server.opened, server.released]).toEqual([2, 1])
     }))
 
-  withTestClock.scoped("D9: it is kept also where the clock does not count in whole ms", () =>
+  withTestClock.scoped("D9: it also works if the clock does not count in whole ms", () =>
     Effect.gen(function*() {
-      // What is left of these deadlines, in floating point, when they have passed is less than a `Duration` can say.
+      // When these deadlines have passed, a floating-point rest remains that is too small for a `Duration`.
       for (const [begun, lookUp] of [[275.592597, 119.6], [551.185194, 239.2], [1062.9999999, 175.6]] as const) {
         yield* TestClock.setTime(begun)
         const life = yield* begin({ attemptTimeout: "1 second" })
@@ -209,7 +209,7 @@ describe("the deadline", () => {
       }
     }))
 
-  it.scoped("D9: the deadline of an attempt that is over does not end a later one", () =>
+  it.scoped("D9: the deadline of an ended attempt does not affect a later attempt", () =>
     Effect.gen(function*() {
       const { diary, server } = yield* begin()
       server.connect = ({ number }) => number === 1 ? Effect.zipRight(sleep(5), refuse("no")) : sleep(29)
@@ -220,8 +220,8 @@ describe("the deadline", () => {
     }))
 })
 
-describe("an ending that comes while the policy is still deciding", () => {
-  /** A policy that takes 5 seconds to decide, and then says to wait for 10 more, or to give up. */
+describe("an end while the policy is still deciding", () => {
+  /** A policy that takes 5 seconds to decide, and then waits for 10 more seconds, or gives up. */
   const slow = (givesUp = false) =>
     Schedule.makeWithState(undefined, (now, _: unknown, state: undefined) =>
       Effect.as(
@@ -243,7 +243,7 @@ describe("an ending that comes while the policy is still deciding", () => {
 
   for (const [name, end, reason] of endings) {
     for (const givesUp of [false, true]) {
-      it.scoped(`${name} after a loss: no other attempt, also if the policy ${givesUp ? "gives up" : "goes on"}`, () =>
+      it.scoped(`${name} after a loss: no further attempt, also if the policy ${givesUp ? "gives up" : "continues"}`, () =>
         Effect.gen(function*() {
           const life = yield* begin({ retry: slow(givesUp) })
           yield* pass(60)
@@ -306,7 +306,7 @@ describe("the schedule", () => {
       expect(server.attempts.slice(5)).toEqual([31, 100, 101, 103])
     }))
 
-  it.scoped("D11: the loss of a success counts as a step only if its delay is still to be waited", () =>
+  it.scoped("D11: the loss of a long-lived connection is a step of the policy only if its delay has not passed yet", () =>
     Effect.gen(function*() {
       const attemptsAfterLossAt = (lostAt: number) =>
         Effect.gen(function*() {
@@ -326,16 +326,16 @@ describe("the schedule", () => {
       expect(yield* attemptsAfterLossAt(50)).toEqual([0, 50, 70, 110])
     }))
 
-  it.scoped("D11: the loss of a connection that died young always counts, also if its delay has passed", () =>
+  it.scoped("D11: the loss of a short-lived connection is always a step of the policy, also if its delay has passed", () =>
     Effect.gen(function*() {
       const { server } = yield* begin({ retry: doubling, minUptime: "10 seconds" })
       server.closed = () => sleep(4)
       yield* pass(40)
-      // Delays of 1, 2, 4, 8 and 16 seconds from the beginning of each attempt, but at least the 4 that it lives.
+      // Delays of 1, 2, 4, 8 and 16 seconds from the beginning of each attempt, but at least the uptime of 4 seconds.
       expect(server.attempts).toEqual([0, 4, 8, 12, 20, 36])
     }))
 
-  it.scoped("D11: so a policy whose first delay is 0 backs off from a peer that accepts and hangs up", () =>
+  it.scoped("D11: a policy whose first delay is 0 backs off from a peer that accepts and hangs up", () =>
     Effect.gen(function*() {
       const { server } = yield* begin({ retry: Schedule.recurs(1).pipe(Schedule.andThen(doubling)) })
       server.closed = () => Effect.void
@@ -343,7 +343,7 @@ describe("the schedule", () => {
       expect(server.attempts).toEqual([0, 0, 1, 3, 7, 15])
     }))
 
-  it.scoped("D11: so Effect's own schedules can be used: recurs, upTo, whileInput, andThen", () =>
+  it.scoped("D11: Effect's own schedules work: recurs, upTo, whileInput, andThen", () =>
     Effect.gen(function*() {
       const attemptsUntilGivenUp = (retry: Schedule.Schedule<unknown, Cause.Cause<unknown>>) =>
         Effect.gen(function*() {
@@ -367,13 +367,13 @@ describe("the schedule", () => {
 
   for (
     const [name, minUptime, uptime, isSuccess] of [
-      ["of 5 s", undefined, 5, true],
-      ["of a little less than 5 s", undefined, 4.999, false],
-      ["of no time, with `minUptime` 0", 0, 0, true],
-      ["of 5 s, with `minUptime` 1 minute", "1 minute", 5, false]
+      ["that lived 5 s", undefined, 5, true],
+      ["that lived slightly less than 5 s", undefined, 4.999, false],
+      ["that lived 0 s, with `minUptime` 0", 0, 0, true],
+      ["that lived 5 s, with `minUptime` 1 minute", "1 minute", 5, false]
     ] as const
   ) {
-    it.scoped(`D14: a connection ${name}, ${isSuccess ? "restarts the policy" : "does not restart the policy"}`, () =>
+    it.scoped(`D14: a connection ${name} ${isSuccess ? "restarts the policy" : "does not restart the policy"}`, () =>
       Effect.gen(function*() {
         const { server } = yield* begin({
           retry: RetryPolicy.exponential({ base: "10 seconds", maxDelay: "1 hour", jitter: "none" }),
@@ -382,12 +382,12 @@ describe("the schedule", () => {
         server.connect = ({ generation, number }) => generation === 1 && number < 3 ? refuse("no") : Effect.void
         server.closed = ({ number }) => number === 1 ? sleep(uptime) : Effect.never
         yield* pass(100)
-        // After delays of 10 and 20 seconds comes one of 40, or of 10 again.
+        // The delays of 10 and 20 seconds are followed by 40 seconds, or by 10 seconds after a restart.
         expect(server.attempts).toEqual([0, 10, 30, isSuccess ? 40 : 70])
       }))
   }
 
-  it.scoped("D14: C7 does not depend on it: any connection sets the count of failures to 0", () =>
+  it.scoped("D14: the failure count (C7) does not depend on minUptime: any connection resets it to 0", () =>
     Effect.gen(function*() {
       const { server } = yield* begin({ minUptime: "1 hour" })
       const failures: Array<number> = []
@@ -401,7 +401,7 @@ describe("the schedule", () => {
       expect(failures).toEqual([0, 1, 2, 0, 0])
     }))
 
-  it.scoped("D14: a connection that lives for `minUptime` after some that did not, restarts it", () =>
+  it.scoped("D14: a long-lived connection after short-lived ones restarts the policy", () =>
     Effect.gen(function*() {
       const { server } = yield* begin({ retry: doubling, minUptime: "5 seconds" })
       server.closed = () => sleep(0.5)
@@ -409,11 +409,11 @@ describe("the schedule", () => {
       expect(server.attempts).toEqual([0, 1, 3, 7, 15])
       server.closed = () => sleep(5)
       yield* pass(16 + 5 + 1)
-      // It began at 31 and lived until 36: the delay of 1 second has passed long ago.
+      // It lived from 31 to 36, so the delay of 1 second passed long ago.
       expect(server.attempts.slice(5)).toEqual([31, 36])
     }))
 
-  it.scoped("D14: `minUptime` measures how long the connection lived, not how long its Connected handler took", () =>
+  it.scoped("D14: `minUptime` refers to the uptime of the connection, not to the duration of its Connected handler", () =>
     Effect.gen(function*() {
       const { server } = yield* begin({
         retry: RetryPolicy.exponential({ base: "20 seconds", maxDelay: "1 hour", jitter: "none" }),
@@ -425,7 +425,7 @@ describe("the schedule", () => {
       expect(server.attempts).toEqual([0, 20, 60, 140, 300])
     }))
 
-  it.scoped("D11: `reconnectJitter`: the first attempt after a loss is delayed by a part of the window, others are not", () =>
+  it.scoped("D11: `reconnectJitter` delays only the first attempt after a loss", () =>
     Effect.gen(function*() {
       const delays: Array<number> = []
       for (let seed = 0; seed < 10; seed++) {
@@ -447,7 +447,7 @@ describe("the schedule", () => {
       expect(new Set(delays).size).toBe(10)
     }))
 
-  it.scoped("D11: `reconnectJitter` comes on top of the delay after a connection that died young", () =>
+  it.scoped("D11: `reconnectJitter` is added to the delay after a short-lived connection", () =>
     Effect.gen(function*() {
       const { server } = yield* begin({ reconnectJitter: "40 seconds" }).pipe(Effect.withRandom(Random.make("spread")))
       yield* pass(1)
@@ -459,7 +459,7 @@ describe("the schedule", () => {
       expect(server.attempts[1]).toBeGreaterThan(10)
     }))
 
-  it.scoped("D11: when it ends after a failure the persistent connection closes, and all waiting callers get the cause", () =>
+  it.scoped("D11: when it ends after a failure, the persistent connection closes, and all waiting callers get the cause", () =>
     Effect.gen(function*() {
       const life = yield* begin({ retry: Schedule.intersect(RetryPolicy.fixed("10 seconds"), Schedule.recurs(1)) })
       const { diary, server, service } = life
@@ -517,14 +517,14 @@ describe("the schedule", () => {
       return life
     })
 
-    it.scoped(`D11, X1: close while the last ${last} handler runs has finished at once`, () =>
+    it.scoped(`D11, X1: close during the last ${last} handler completes at once`, () =>
       Effect.gen(function*() {
         const life = yield* givingUp
         expect((yield* askNow(life.service.close)).isWaiting).toBe(false)
         expect((yield* stateOf(life))._tag).toBe("Closed")
       }))
 
-    it.scoped(`D11, X4: closeWhenCurrentConnectionIsClosed while the last ${last} handler runs closes at once`, () =>
+    it.scoped(`D11, X4: closeWhenCurrentConnectionIsClosed during the last ${last} handler closes at once`, () =>
       Effect.gen(function*() {
         const life = yield* givingUp
         yield* life.service.closeWhenCurrentConnectionIsClosed
@@ -532,7 +532,7 @@ describe("the schedule", () => {
         expect((yield* stateOf(life))._tag).toBe("Closed")
       }))
 
-    it.scoped(`D11, X5: an abort while the last ${last} handler runs closes at once`, () =>
+    it.scoped(`D11, X5: an abort during the last ${last} handler closes at once`, () =>
       Effect.gen(function*() {
         const life = yield* givingUp
         yield* life.server.abort(new Refused({ text: "enough" }))
@@ -550,7 +550,7 @@ describe("the schedule", () => {
         throw new Error("bug")
       })
     ],
-    ["answers nonsense", Schedule.makeWithState(0, () => Effect.succeed(undefined as never))]
+    ["returns an invalid value", Schedule.makeWithState(0, () => Effect.succeed(undefined as never))]
   ]
 
   for (const [does, retry] of dying) {
@@ -568,7 +568,7 @@ describe("the schedule", () => {
       }))
   }
 
-  it.scoped("D11: a schedule that takes its time is waited for, and close does not wait for it", () =>
+  it.scoped("D11: the loop waits for a slow schedule, but close does not", () =>
     Effect.gen(function*() {
       const slow = Schedule.mapEffect(RetryPolicy.fixed("10 seconds"), () => Effect.never)
       const { server, service } = yield* begin({ retry: slow })
@@ -598,7 +598,7 @@ describe("retries without any delay", () => {
     ["connections that are lost at once", ({ server }) => void (server.closed = () => Effect.void)]
   ]
 
-  /** So many attempts at one moment, and nothing else has had its turn: the loop is stopped, or the test would hang. */
+  /** More attempts than this without a turn for other fibers: the test then stops the loop, because it would hang. */
   const tooMany = 3_000
 
   const heat = (life: Life, prepare: (life: Life) => void) => {
@@ -608,7 +608,7 @@ describe("retries without any delay", () => {
   }
 
   for (const [name, prepare] of hotLoops) {
-    it.scoped(`D11: yield, so that other fibers go on: ${name}`, () =>
+    it.scoped(`D11: yield to other fibers: ${name}`, () =>
       Effect.gen(function*() {
         const life = yield* begin({ retry: RetryPolicy.fixed(0) })
         heat(life, prepare)
@@ -622,7 +622,7 @@ describe("retries without any delay", () => {
         expect((yield* stateOf(life))._tag).toBe("Closed")
       }))
 
-    withTestClock.scoped(`D11: yield, so that time goes on, also real timers: ${name}`, () =>
+    withTestClock.scoped(`D11: yield to timers, also to real ones: ${name}`, () =>
       Effect.gen(function*() {
         const life = yield* begin({ retry: RetryPolicy.fixed(0) })
         heat(life, prepare)
@@ -632,7 +632,7 @@ describe("retries without any delay", () => {
         yield* pass(3)
         expect(ticks).toBe(3)
         expect(life.server.attempts.length).toBeGreaterThan(2)
-        expect(life.server.attempts.length, "attempts before a timer had its turn").toBeLessThan(tooMany)
+        expect(life.server.attempts.length, "attempts before a timer could run").toBeLessThan(tooMany)
         expect((yield* askNow(life.service.close)).isWaiting).toBe(false)
       }))
   }

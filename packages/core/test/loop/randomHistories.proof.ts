@@ -17,7 +17,7 @@ import { cases, seed, turn } from "../support/proof.js"
 import { type AnyState, documented, transitions } from "./transitions.js"
 
 describe("a random history", () => {
-  /** Runs one in which everything happens by chance, and returns what was seen of it. */
+  /** Runs a random history, and returns the observed events, states and results. */
   const live = (number: number) => {
     const clock = new VirtualClock()
     const random = Effect.runSync(
@@ -29,11 +29,11 @@ describe("a random history", () => {
     const pick = <A>(...options: ReadonlyArray<A>): A => options[Math.floor(chance() * options.length)]!
     const atOnce = <A, E>(effect: Effect.Effect<A, E>): A => {
       const exit = clock.run(effect).unsafePoll()
-      if (exit === null || Exit.isFailure(exit)) throw new Error("It should have answered at once")
+      if (exit === null || Exit.isFailure(exit)) throw new Error("It did not complete at once")
       return exit.value
     }
 
-    /** What cannot be interrupted must end by itself. */
+    /** An uninterruptible effect must end by itself. */
     const outcome = (isStubborn = false) =>
       Effect.suspend(() => {
         const hang = isStubborn ? Effect.sleep(50_000) : Effect.never
@@ -102,7 +102,7 @@ describe("a random history", () => {
       }
       claim("isClosed", isClosed === (state._tag === "Closing" || state._tag === "Closed"))
       claim("currentConnection", current === Option.getOrUndefined(State.connection(state)))
-      claim("the last state seen", states.at(-1) === state)
+      claim("the last observed state", states.at(-1) === state)
       claim("since", state.since <= clock.now)
       claim("generation", state.generation === server.lines.filter((line) => everCurrent.has(line)).length)
       if (state._tag === "Connecting") {
@@ -129,7 +129,7 @@ describe("a random history", () => {
     return { life, states, contradictions, hasLeft: leaving.unsafePoll() !== null }
   }
 
-  it("C1 to X6: the states take documented ways and are true, and the events come in order", async () => {
+  it("C1 to X6: all state transitions are documented, the states are correct, and the events are in order", async () => {
     const total = cases(30, 3_000)
     for (let number = seed; number < seed + total; number++, await turn()) {
       const { contradictions, hasLeft, life: { diary, server }, states } = live(number)
@@ -142,7 +142,7 @@ describe("a random history", () => {
     }
   })
 
-  /** What the events look like: cycles, of which the last may break off anywhere (C2, C4, C5, E1, X3). */
+  /** The grammar of the events: cycles, of which the last one may end anywhere (C2, C4, C5, E1, X3). */
   const expectGrammar = (events: ReadonlyArray<string>) => {
     const letters = events.map((event) =>
       ({

@@ -22,7 +22,7 @@ import {
 } from "../support/Life.js"
 import { it } from "../support/virtualTime.js"
 
-/** What an operation is called for. */
+/** The kind of an operation. */
 type Kind = "look" | "wait" | "await the end" | "end" | "close"
 
 interface Operation {
@@ -49,12 +49,12 @@ const operations: ReadonlyArray<Operation> = [
   { name: "abort", kind: "end", run: ({ server }) => server.abort(new Refused({ text: "enough" })) }
 ]
 
-/** Where an operation is awaited: once, as soon as there is an attempt to abort if that is what it does. */
+/** A place where an operation is awaited once. An abort waits until there is an attempt to abort. */
 interface Place {
   readonly name: string
   readonly onEvent?: (act: Effect.Effect<void>, event: Event) => Effect.Effect<unknown>
   readonly prepare?: (life: Life, act: Effect.Effect<void>) => void
-  /** What it takes to get there once connected. */
+  /** The steps that reach the place after the connection is established. */
   readonly reach?: (life: Life) => Effect.Effect<unknown>
   readonly closes?: true
 }
@@ -89,7 +89,7 @@ const places: ReadonlyArray<Place> = [
     onEvent: (act, event) => event._tag === "Connected" ? joined(act) : Effect.void
   },
   {
-    name: "a fiber that the Connected handler leaves behind",
+    name: "a fiber that the Connected handler leaves running",
     onEvent: (act, event) => event._tag === "Connected" ? Effect.forkDaemon(act) : Effect.void
   },
   {
@@ -172,7 +172,7 @@ const moments = [
   { name: "a second later", before: sleep(1) }
 ]
 
-/** A call of an operation from within, and what became of it. */
+/** A call of an operation from inside, and its result. */
 class Call {
   fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined
   exit: Exit.Exit<unknown, unknown> | undefined
@@ -180,7 +180,7 @@ class Call {
 
   constructor(private readonly operation: Operation, private readonly before: Effect.Effect<void>) {}
 
-  /** The operation, awaited the first time that this runs; a failure is no matter, a defect is one of the place's. */
+  /** Awaits the operation on the first run. Ignores a failure; a defect becomes a defect of the place. */
   act(life: Life): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (this.fiber !== undefined) return Effect.void
@@ -196,7 +196,7 @@ class Call {
     return Effect.flatMap(Effect.clock, (clock) => {
       const begunAt = clock.unsafeCurrentTimeMillis()
       return Effect.scoped(this.operation.run(life)).pipe(
-        // What would spin for ever must be stopped when the test ends, also where nothing can be interrupted.
+        // Stops a loop that would spin forever when the test ends, also in an uninterruptible region.
         Effect.interruptible,
         Effect.onExit((exit) =>
           Effect.sync(() => {
@@ -212,7 +212,7 @@ class Call {
 
 const isUp = ({ service }: Life) => Effect.map(service.currentConnection, Option.exists((line) => !line.isLost))
 
-/** What an operation awaited from outside does, going on or closed. */
+/** Checks the result of an operation awaited from outside, while running and once closed. */
 const expectFromOutside = (operation: Operation, asked: Asked<unknown, unknown>, isClosed: boolean) => {
   switch (operation.name) {
     case "connected":
@@ -239,17 +239,17 @@ const check = (place: Place, operation: Operation, before: Effect.Effect<void>) 
       Effect.supervised(begin(options, (life) => place.prepare?.(life, call.act(life))), supervisor)
     )
 
-    // Gets there, and gives it a minute.
+    // Reaches the place, and waits for a minute.
     yield* pass(5)
     if (place.reach !== undefined && call.fiber === undefined) yield* place.reach(life)
     yield* pass(60)
-    expect(call.fiber, "it has been called").toBeDefined()
+    expect(call.fiber, "the operation was called").toBeDefined()
     if (operation.kind === "look" || operation.kind === "end") {
       expect(call.exit?._tag).toBe("Success")
       expect(call.tookTime).toBe(false)
     }
 
-    // The loop goes on, or is closed.
+    // The loop continues, or is closed.
     const isClosed = place.closes === true || operation.kind === "close" || operation.kind === "end"
     if (isClosed) {
       if (yield* isUp(life)) yield* drop(life)
@@ -257,19 +257,19 @@ const check = (place: Place, operation: Operation, before: Effect.Effect<void>) 
       expect(yield* stateTag(life)).toBe("Closed")
       expect(yield* isUp(life)).toBe(false)
     } else {
-      expect(yield* isUp(life), "the loop goes on").toBe(true)
+      expect(yield* isUp(life), "the loop continues").toBe(true)
       const { number } = life.server.line
       yield* drop(life)
       yield* pass(60)
-      expect(yield* isUp(life), "and on").toBe(true)
+      expect(yield* isUp(life), "the loop continues after another loss").toBe(true)
       expect(life.server.line.number).toBe(number + 1)
     }
 
-    // So it does for who is outside.
+    // The same holds for callers outside.
     const asked = yield* askNow(Effect.scoped(operation.run(life)))
     expectFromOutside(operation, asked, isClosed)
 
-    // Leaving ends everything.
+    // Leaving the scope ends everything.
     expect(yield* hasEnded(scope), "the scope has been left").toBe(true)
     expect(yield* stateTag(life)).toBe("Closed")
     expect((yield* supervisor.value).length, "fibers left").toBe(0)
@@ -282,7 +282,7 @@ for (const place of places) {
     for (const operation of operations) {
       for (const moment of moments) {
         it.scoped(
-          `D7: ${operation.name}, awaited ${moment.name} in ${place.name}, deadlocks nobody`,
+          `D7: ${operation.name}, awaited ${moment.name} in ${place.name}, does not deadlock`,
           () => check(place, operation, moment.before)
         )
       }

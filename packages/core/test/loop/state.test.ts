@@ -16,10 +16,10 @@ import { phases } from "../support/Phases.js"
 import { it } from "../support/virtualTime.js"
 import { type AnyState, documented, transitions } from "./transitions.js"
 
-/** Every transition that the tests of this file have seen. */
+/** All transitions that the tests of this file have observed. */
 const seen = new Set<string>()
 
-/** Watches every state, from the very first one on. */
+/** Records every state, from the first one. */
 const watch = ({ service }: Life) =>
   Effect.gen(function*() {
     const states: Array<AnyState> = []
@@ -27,7 +27,7 @@ const watch = ({ service }: Life) =>
       Effect.sync(() => {
         states.push(state)
       })))
-    // Subscribes before the first turn of the loop, which is what is forked next.
+    // Subscribes before the first turn of the loop.
     yield* Effect.yieldNow()
     return states
   })
@@ -39,7 +39,7 @@ const record = (states: ReadonlyArray<AnyState>) => {
   }
 }
 
-/** As `record`, for who began to watch in the middle. */
+/** Like `record`, for an observer that started later. */
 const recordFrom = (states: ReadonlyArray<AnyState>) => {
   for (const transition of transitions(states).slice(1)) {
     seen.add(transition)
@@ -49,18 +49,18 @@ const recordFrom = (states: ReadonlyArray<AnyState>) => {
 
 const tags = (states: ReadonlyArray<AnyState>) => states.map(({ _tag }) => _tag)
 
-/** Without its repetitions. */
+/** The phases without repetitions. */
 const course = (states: ReadonlyArray<AnyState>) =>
   tags(states).filter((tag, index, all) => index === 0 || tag !== all[index - 1])
 
 describe("the table of transitions", () => {
-  it("X1: is found in the documentation", () => {
+  it("X1: is in the documentation", () => {
     expect(documented.length).toBeGreaterThanOrEqual(13)
     expect(new Set(documented).size).toBe(documented.length)
     expect(documented).toContain("* → Connecting")
   })
 
-  it.scoped("C1, A1, A2: a life with failures, a success, a loss and a close walks through it", () =>
+  it.scoped("C1, A1, A2: failures, a success, a loss and a close follow the table", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       const states = yield* watch(life)
@@ -90,7 +90,7 @@ describe("the table of transitions", () => {
 
   for (const phase of phases) {
     for (const end of ["close", "closeWhenCurrentConnectionIsClosed", "abort", "close, then abort"] as const) {
-      it.scoped(`X1, X4, X5: ${end} ${phase.name} takes a documented way to Closed`, () =>
+      it.scoped(`X1, X4, X5: ${end} ${phase.name} leads to Closed by documented transitions`, () =>
         Effect.gen(function*() {
           const life = yield* phase.reach()
           const states = yield* watch(life)
@@ -110,7 +110,7 @@ describe("the table of transitions", () => {
     }
   }
 
-  it.scoped("X5: the first abort after a close replaces the reason, while closing and once closed", () =>
+  it.scoped("X5: the first abort after a close replaces the reason, during closing and afterwards", () =>
     Effect.gen(function*() {
       for (const when of ["Closing", "Closed"]) {
         const life = yield* begin()
@@ -149,7 +149,7 @@ describe("the fields", () => {
       })
       yield* settle
       expect(yield* stateOf(life)).toMatchObject({ _tag: "Connecting", attempt: 1, deadline: Option.some(30_000) })
-      // In the handler the time stands still.
+      // The deadline does not run during the handler.
       yield* pass(2)
       expect(yield* stateOf(life)).toMatchObject({
         _tag: "Connecting",
@@ -196,7 +196,7 @@ describe("the fields", () => {
       expect(yield* stateOf(life)).toEqual(connected)
     }))
 
-  it.scoped("D9: no deadline without one, nor while `untimed` runs", () =>
+  it.scoped("D9: no deadline if it is infinite, or while `untimed` runs", () =>
     Effect.gen(function*() {
       const unlimited = yield* begin({ attemptTimeout: Duration.infinity })
       unlimited.server.connect = () => Effect.never
@@ -214,7 +214,7 @@ describe("the fields", () => {
       expect(yield* stateOf(life)).toMatchObject({ _tag: "Waiting", since: 30_000 })
     }))
 
-  it.scoped("T2: when the next attempt is due after a loss, and why it was lost", () =>
+  it.scoped("T2: the time of the next attempt and the cause of the loss", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* pass(4)
@@ -238,7 +238,7 @@ describe("the fields", () => {
       expect(yield* stateOf(life)).toMatchObject({ _tag: "Connected", generation: 3, lastCause })
     }))
 
-  it.scoped("T2: with `reconnectJitter` as well, to the ms", () =>
+  it.scoped("T2: the time of the next attempt includes `reconnectJitter`, exact to the ms", () =>
     Effect.gen(function*() {
       const life = yield* begin({ reconnectJitter: "1 minute" }).pipe(Effect.withRandom(Random.make("state")))
       yield* pass(20)
@@ -251,7 +251,7 @@ describe("the fields", () => {
       expect(life.server.attempts[1]! * 1_000).toBeCloseTo(at, -0.5)
     }))
 
-  it.scoped("A2: a new cycle begins at 1 attempt again, and says so while its handler runs", () =>
+  it.scoped("A2: a new cycle starts at attempt 1, already during its handler", () =>
     Effect.gen(function*() {
       const life = yield* begin({ onEvent: on("AttemptingToConnect", () => sleep(5)) })
       life.server.connect = ({ generation, number }) => generation === 1 && number < 3 ? refuse("no") : Effect.void
@@ -268,7 +268,7 @@ describe("the fields", () => {
       })
     }))
 
-  it.scoped("X4, X5: a connection that will be the last says so, and then that no attempt is due", () =>
+  it.scoped("X4, X5: `isLast` is true for the last connection; afterwards there is no `nextAttemptAt`", () =>
     Effect.gen(function*() {
       for (const end of ["closeWhenCurrentConnectionIsClosed", "abort"] as const) {
         const life = yield* begin({ onEvent: on("Disconnected", () => sleep(5)) })
@@ -290,7 +290,7 @@ describe("the fields", () => {
       }
     }))
 
-  it.scoped("D11: after giving up no attempt is due, and the cause is the reason", () =>
+  it.scoped("D11: after giving up there is no `nextAttemptAt`, and the reason has the cause", () =>
     Effect.gen(function*() {
       const life = yield* begin({ retry: Schedule.recurs(0), onEvent: on("FailedToConnect", () => sleep(5)) })
       life.server.refuse("no")
@@ -305,7 +305,7 @@ describe("the fields", () => {
       expect(yield* stateOf(life)).toMatchObject({ _tag: "Closed", since: 5_000, reason: { _tag: "GaveUp", cause } })
     }))
 
-  it.scoped("X3: closing holds on to the connection until it has been closed", () =>
+  it.scoped("X3: Closing has the connection until it has been closed", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       life.server.release = () => sleep(10)
@@ -323,11 +323,11 @@ describe("the fields", () => {
       expect(yield* stateOf(life)).toMatchObject({ _tag: "Closed", since: 15_000, generation: 1 })
     }))
 
-  it.scoped("X1: `state` changes in the turn in which `close` is called, as `isClosed` does", () =>
+  it.scoped("X1: `state` and `isClosed` change in the turn of the call of `close`", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       life.server.release = () => sleep(10)
-      // Read, so that it is there to lag behind.
+      // Reads `state.changes` first, so that it exists and could lag behind.
       expect((yield* stateOf(life))._tag).toBe("Connecting")
       yield* settle
       yield* Effect.fork(life.service.close)
@@ -336,7 +336,7 @@ describe("the fields", () => {
       yield* pass(10)
     }))
 
-  it.scoped("X4: `state` says that the connection is the last one as soon as that has been asked for", () =>
+  it.scoped("X4: `isLast` is true from the call of closeWhenCurrentConnectionIsClosed", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* stateOf(life)
@@ -354,7 +354,7 @@ describe("the fields", () => {
       expect((yield* stateOf(life))._tag).toBe("Closed")
     }))
 
-  it.scoped("A6: `connection` reads the current connection from any state", () =>
+  it.scoped("A6: `connection` returns the current connection of any state", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       life.server.release = () => sleep(10)
@@ -369,7 +369,7 @@ describe("the fields", () => {
       expect(yield* current()).toEqual(Option.none())
     }))
 
-  it.scoped("A1, A2: `current` changes in the turn in which the state does, and shows what `currentConnection` gives", () =>
+  it.scoped("A1, A2: `current` changes in the same turn as the state, and equals `currentConnection`", () =>
     Effect.gen(function*() {
       const seen: Array<unknown> = []
       const numberOf = Option.map((line: { readonly number: number }) => line.number)
@@ -395,7 +395,7 @@ describe("the fields", () => {
       expect(followed).toEqual([null, 1, null, 2, 3, null])
     }))
 
-  it.scoped("A1, A2: `current` shows also connections that are `undefined`", () =>
+  it.scoped("A1, A2: `current` works with connections that are `undefined`", () =>
     Effect.gen(function*() {
       const { close, current } = yield* make({
         serverName: "void",
@@ -428,7 +428,7 @@ describe("`changes`", () => {
       }
     })
 
-  it.scoped("E1: begin with the present state, and keep up to 64 for a slow consumer", () =>
+  it.scoped("E1: start with the present state, and buffer up to 64 states for a slow consumer", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* settle
@@ -444,7 +444,7 @@ describe("`changes`", () => {
       expect(slow).toEqual(fast)
     }))
 
-  it.scoped("E1: never make the loop wait for a consumer; one that is too slow loses the oldest", () =>
+  it.scoped("E1: never make the loop wait; a slow consumer loses the oldest states", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* settle
@@ -459,9 +459,9 @@ describe("`changes`", () => {
       expect(slow.slice(-64)).toEqual(fast.slice(-64))
     }))
 
-  it.scoped("A2: a subscriber that comes in the middle of a transition misses no state, and gets none twice or out of order", () =>
+  it.scoped("A2: a subscriber that starts during a transition gets every state once and in order", () =>
     Effect.gen(function*() {
-      // A consumer that yields between any two of its steps subscribes in the middle of everything.
+      // A consumer that yields between all its steps subscribes at every possible moment.
       for (let steps = 15; steps < 60; steps += 4) {
         const life = yield* begin()
         yield* settle
@@ -482,8 +482,8 @@ describe("`changes`", () => {
     }))
 })
 
-describe("all in all", () => {
-  it("C1 to X6: every transition that is documented has been seen", () => {
+describe("all tests together", () => {
+  it("C1 to X6: every documented transition has been observed", () => {
     expect([...seen].sort()).toEqual([...documented].sort())
   })
 })

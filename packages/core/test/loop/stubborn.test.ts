@@ -40,18 +40,18 @@ describe("leaving the scope waits no longer than closeTimeout (D8)", () => {
     server.release = (line) => line.number === 1 ? Effect.never : Effect.void
   }
 
-  it.scoped("for an attempt that cannot be interrupted", () =>
+  it.scoped("for an uninterruptible attempt", () =>
     leaves(({ server }) => {
       server.isStubborn = true
       server.connect = () => Effect.never
     }))
 
-  it.scoped("for a finalizer that hangs since a loss", () =>
+  it.scoped("for a finalizer that hangs after a loss", () =>
     leaves(hanging, ({ server }) => Effect.sync(() => server.line.drop())))
 
   it.scoped("for a finalizer that hangs during a close", () => leaves(hanging, ({ service }) => askNow(service.close)))
 
-  it.scoped("for a closed(connection) that cannot be interrupted", () =>
+  it.scoped("for an uninterruptible closed(connection)", () =>
     leaves(({ server }) => {
       server.closed = (line) => Effect.uninterruptible(Effect.zipRight(line.lost, sleep(1_000)))
     }, ({ server }) => Effect.sync(() => server.line.drop())))
@@ -63,7 +63,7 @@ describe("leaving the scope waits no longer than closeTimeout (D8)", () => {
     }))
 })
 
-describe("a closed(connection) that cannot be interrupted does not hold up", () => {
+describe("an uninterruptible closed(connection) does not delay", () => {
   const stubborn = begin({}, ({ server }) => {
     server.closed = (line) => Effect.uninterruptible(line.lost)
   })
@@ -120,8 +120,8 @@ describe("a closed(connection) that cannot be interrupted does not hold up", () 
     }))
 })
 
-describe("what a connect leaves behind", () => {
-  it.scoped("D7b: a callback that runs with a runtime captured in connect is inside: its close waits for the beginning only", () =>
+describe("fibers that a connect leaves behind", () => {
+  it.scoped("D7b: a callback that runs with a runtime from connect is inside: its close waits only until closing has begun", () =>
     Effect.gen(function*() {
       let run: ((effect: Effect.Effect<unknown>) => unknown) | undefined
       const { service } = yield* begin({}, ({ server }) => {
@@ -143,7 +143,7 @@ describe("what a connect leaves behind", () => {
       expect(closedAt).toBe(0)
     }))
 
-  it.scoped("D7: close completes also if a fiber that the release waits for calls it uninterruptibly", () =>
+  it.scoped("D7: close completes even if the release waits for a fiber that calls close uninterruptibly", () =>
     Effect.gen(function*() {
       const { service } = yield* begin({}, ({ server }) => {
         server.connect = () =>
@@ -154,8 +154,8 @@ describe("what a connect leaves behind", () => {
     }))
 })
 
-describe("D7: a finalizer that closes", () => {
-  withTestClock.scoped("by way of a promise does not keep close from ending", () =>
+describe("D7: a finalizer that calls close", () => {
+  withTestClock.scoped("through a promise does not prevent close from completing", () =>
     Effect.gen(function*() {
       const life: { current?: Life } = {}
       life.current = yield* begin({}, ({ server }) => {
@@ -173,7 +173,7 @@ describe("D7: a finalizer that closes", () => {
 })
 
 describe("D5: a close does not hide a loss", () => {
-  it.scoped("that is reported only after a handler has ended", () =>
+  it.scoped("that is reported only after the end of a handler", () =>
     Effect.gen(function*() {
       const exits: Array<string> = []
       const { diary, server, service } = yield* begin({
@@ -191,7 +191,7 @@ describe("D5: a close does not hide a loss", () => {
     }))
 })
 
-describe("D7: awaited in a Connected handler, and over a loss,", () => {
+describe("D7: awaited in a Connected handler across a loss,", () => {
   const ways: Readonly<Record<string, (service: Life["service"]) => Effect.Effect<unknown, unknown>>> = {
     "a stream": (service) => PersistentConnection.stream(service, numbers).pipe(Stream.take(2), Stream.runDrain),
     "a resumable stream": (service) =>
@@ -207,7 +207,7 @@ describe("D7: awaited in a Connected handler, and over a loss,", () => {
   const numbers = (line: Line) => Stream.concat(Stream.make(line.number), Stream.never)
 
   for (const [name, run] of Object.entries(ways)) {
-    it.scoped(`${name} does not keep the next connection from coming`, () =>
+    it.scoped(`${name} does not prevent the next connection`, () =>
       Effect.gen(function*() {
         const life: { current?: Life } = {}
         let ended = 0

@@ -1,5 +1,5 @@
 /**
- * Mistakes that a prototype of this library made, or could have made: each led to a deadlock, a leak or a wrong answer.
+ * Regression tests: mistakes that led, or could lead, to a deadlock, a leak or a wrong result.
  */
 import { describe, expect } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
@@ -41,10 +41,10 @@ const stops: ReadonlyArray<readonly [string, (life: Life) => Effect.Effect<unkno
   ["abort", ({ server }) => server.abort(new Refused({ text: "enough" }))]
 ]
 
-describe("a connect that succeeds while the persistent connection is ended", () => {
+describe("a connect that succeeds during a close or an abort", () => {
   for (const [name, stop] of stops) {
     it.scoped(
-      `D2, D10: ${name} some turns before or after a connect succeeds: nothing leaks, and every caller gets the right answer`,
+      `D2, D10: ${name} some turns before or after a connect succeeds: nothing leaks, and every caller gets the right result`,
       () =>
         Effect.gen(function*() {
           const outcomes = new Set<string>()
@@ -79,13 +79,13 @@ describe("a connect that succeeds while the persistent connection is ended", () 
               yield* Scope.close(scope, Exit.void)
             }
           }
-          // Both have happened, or the race was none.
+          // Both must have happened, otherwise there was no race.
           expect(outcomes.size).toBeGreaterThan(1)
         })
     )
   }
 
-  it.scoped("E1, X3: a caller that closes as soon as it has the connection causes a Disconnected only after a Connected", () =>
+  it.scoped("E1, X3: if a caller closes as soon as it gets the connection, Disconnected still follows Connected", () =>
     Effect.gen(function*() {
       for (let steps = 15; steps < 100; steps += 3) {
         const life = yield* Effect.withMaxOpsBeforeYield(begin(), steps)
@@ -100,7 +100,7 @@ describe("a connect that succeeds while the persistent connection is ended", () 
       }
     }))
 
-  it.scoped("X1: after close there is no current connection, wherever the fibers of the loop are preempted", () =>
+  it.scoped("X1: after close there is no current connection, for all preemptions of the fibers of the loop", () =>
     Effect.gen(function*() {
       for (let steps = 15; steps < 100; steps += 3) {
         const { service } = yield* Effect.withMaxOpsBeforeYield(begin(), steps)
@@ -110,7 +110,7 @@ describe("a connect that succeeds while the persistent connection is ended", () 
       }
     }))
 
-  it.scoped("E1, X3: the same after a refresh that has just succeeded", () =>
+  it.scoped("E1, X3: the same holds directly after a successful refresh", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* pass(1)
@@ -125,8 +125,8 @@ describe("a connect that succeeds while the persistent connection is ended", () 
     }))
 })
 
-describe("asking again in the same turn", () => {
-  it.scoped("A5: a caller that asks again right after an answer gets the next result, and no result twice", () =>
+describe("a second call in the same turn", () => {
+  it.scoped("A5: a caller that calls again directly after a result gets the next result, and no result twice", () =>
     Effect.gen(function*() {
       const heard: Array<string> = []
       const { server, service } = yield* begin()
@@ -144,7 +144,7 @@ describe("asking again in the same turn", () => {
       expect(heard).toEqual(["0: no 1", "10: no 2", "20: no 3", "30: no 4"])
     }))
 
-  it.scoped("A4: a caller that asks again right after a loss gets the next connection", () =>
+  it.scoped("A4: a caller that calls again directly after a loss gets the next connection", () =>
     Effect.gen(function*() {
       const heard: Array<number> = []
       const { server, service } = yield* begin()
@@ -160,7 +160,7 @@ describe("asking again in the same turn", () => {
       expect(heard).toEqual([1, 2, 3, 4, 5])
     }))
 
-  it.scoped("X1: right after close has completed there is no current connection", () =>
+  it.scoped("X1: directly after the completion of close there is no current connection", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* settle
@@ -179,7 +179,7 @@ describe("waiting for its own connection", () => {
   ]
   const itself = "The connection to \"test\" waits for itself!"
   const inChildren: ReadonlyArray<readonly [string, (effect: Effect.Effect<void>) => Effect.Effect<void>]> = [
-    ["a child that it waits for", (effect) => Effect.flatMap(Effect.fork(effect), Fiber.join)],
+    ["an awaited child", (effect) => Effect.flatMap(Effect.fork(effect), Fiber.join)],
     ["a race", (effect) => Effect.raceFirst(effect, Effect.interruptible(Effect.never))]
   ]
   const places: ReadonlyArray<readonly [string, (life: Life, effect: Effect.Effect<void>) => void]> = [
@@ -204,7 +204,7 @@ describe("waiting for its own connection", () => {
         }))
 
       for (const [how, inChild] of inChildren) {
-        it.scoped(`D7c: a ${place} that awaits ${name} in ${how} meets its deadline`, () =>
+        it.scoped(`D7c: a ${place} that awaits ${name} in ${how} runs into its deadline`, () =>
           Effect.gen(function*() {
             const [life, scope] = yield* inScope(begin())
             prepare(life, inChild(Effect.ignore(wait(life))))
@@ -255,7 +255,7 @@ describe("waiting for its own connection", () => {
       }))
   }
 
-  it.scoped("D7a: a child of a handler that waits lets the handler go too", () =>
+  it.scoped("D7a: the loop does not wait for a handler whose child waits", () =>
     Effect.gen(function*() {
       const life: Life = yield* begin({
         onEvent: on("AttemptingToConnect", () => Effect.zipRight(Effect.forkDaemon(life.service.connected), sleep(5)))
@@ -264,7 +264,7 @@ describe("waiting for its own connection", () => {
       expect(life.server.attempts).toEqual([0])
     }))
 
-  it.scoped("D7, E1: a handler that is answered at once does not wait, so the loop still waits for it", () =>
+  it.scoped("D7, E1: the loop waits for a handler whose call returned at once", () =>
     Effect.gen(function*() {
       const life: Life = yield* begin({
         onEvent: on("Connected", () => Effect.zipRight(life.service.connected, sleep(50)))
@@ -277,7 +277,7 @@ describe("waiting for its own connection", () => {
       expect(life.diary[3]).toBe("50 Disconnected 1")
     }))
 
-  it.scoped("D7, E1: a handler that waits for another persistent connection is waited for", () =>
+  it.scoped("D7, E1: the loop waits for a handler that waits for another persistent connection", () =>
     Effect.gen(function*() {
       const other = yield* begin()
       other.server.connect = () => sleep(5)
@@ -286,7 +286,7 @@ describe("waiting for its own connection", () => {
       expect(life.server.attempts).toEqual([5])
     }))
 
-  it.scoped("X1: joining a fiber of a connection does not bring a caller inside: its close waits until closing has finished", () =>
+  it.scoped("X1: a caller that joins a fiber of a connection stays outside: its close waits until closing has finished", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       let reader: Fiber.Fiber<string> | undefined
@@ -304,7 +304,7 @@ describe("waiting for its own connection", () => {
       expect(closing.isWaiting).toBe(false)
     }))
 
-  it.scoped("D8: … and leaving the scope waits until everything has ended", () =>
+  it.scoped("D8: a caller that joins a fiber of a connection: leaving the scope waits until everything has ended", () =>
     Effect.gen(function*() {
       const [{ server }, scope] = yield* inScope(begin())
       let reader: Fiber.Fiber<string> | undefined
@@ -322,7 +322,7 @@ describe("waiting for its own connection", () => {
       expect([leaving.isWaiting, server.released]).toEqual([false, 1])
     }))
 
-  it.scoped("A3: … and its `connected` never answers once closed", () =>
+  it.scoped("A3: a caller that joins a fiber of a connection: its `connected` suspends forever after a close", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       let reader: Fiber.Fiber<string> | undefined
@@ -336,7 +336,7 @@ describe("waiting for its own connection", () => {
       expect((yield* askNow(service.connected)).isWaiting).toBe(true)
     }))
 
-  it.scoped("D7: a persistent connection made inside a connection of another one can close that, and be closed by it", () =>
+  it.scoped("D7: two nested persistent connections can close each other", () =>
     Effect.gen(function*() {
       for (const closer of ["inner", "outer"]) {
         const [outer, scope] = yield* inScope(begin())
@@ -358,7 +358,7 @@ describe("waiting for its own connection", () => {
 })
 
 describe("a `closed` that misbehaves", () => {
-  it.scoped("D4, X1: close does not wait for a `closed` that never ends, and cannot be interrupted", () =>
+  it.scoped("D4, X1: close does not wait for an uninterruptible `closed` that never ends", () =>
     Effect.gen(function*() {
       const [life] = yield* inScope(begin())
       life.server.closed = () => Effect.uninterruptible(Effect.never)
@@ -368,7 +368,7 @@ describe("a `closed` that misbehaves", () => {
       expect(life.diary.at(-1)).toBe("0 Disconnected 1")
     }))
 
-  it.scoped("D4, D8: a `closed` that cannot be interrupted, but ends when its connection is released, ends so", () =>
+  it.scoped("D4, D8: an uninterruptible `closed` that ends with the release of its connection is awaited", () =>
     Effect.gen(function*() {
       const [life, scope] = yield* inScope(begin())
       life.server.closed = (line) => Effect.uninterruptible(line.lost)
@@ -378,7 +378,7 @@ describe("a `closed` that misbehaves", () => {
       expect(kinds(life)).toEqual(["AttemptingToConnect", "ObtainedAddress", "Connected", "Disconnected"])
     }))
 
-  it.scoped("D4: a finalizer that dies does not keep close from completing", () =>
+  it.scoped("D4: a finalizer that dies does not prevent close from completing", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       life.server.release = () => Effect.die("bug")
@@ -387,7 +387,7 @@ describe("a `closed` that misbehaves", () => {
       expect(yield* stateTag(life)).toBe("Closed")
     }))
 
-  it.scoped("D5: a `closed` that throws, dies or interrupts itself at once is a loss, and close still works", () =>
+  it.scoped("D5: a `closed` that throws, dies or interrupts itself at once is a loss, and close works", () =>
     Effect.gen(function*() {
       const boom = () => {
         throw new Error("boom")
@@ -414,7 +414,7 @@ describe("a `closed` that misbehaves", () => {
 
 describe("an attempt that interrupts itself", () => {
   for (const place of ["lookUp", "connect"] as const) {
-    it.scoped(`C6, D5: in ${place}, has failed like any other, and callers that wait are not interrupted`, () =>
+    it.scoped(`C6, D5: in ${place}, counts as a failed attempt, and waiting callers are not interrupted`, () =>
       Effect.gen(function*() {
         const life = yield* begin()
         if (place === "lookUp") life.server.lookUp = () => Effect.interrupt
@@ -430,7 +430,7 @@ describe("an attempt that interrupts itself", () => {
       }))
   }
 
-  it.scoped("C6, D5: if somebody else interrupts its fiber as well", () =>
+  it.scoped("C6, D5: also counts as failed if another fiber interrupts it", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       let dialling: Fiber.RuntimeFiber<unknown, unknown> | undefined
@@ -451,7 +451,7 @@ describe("an attempt that interrupts itself", () => {
 })
 
 describe("functions that throw or re-enter", () => {
-  it.scoped("D10: an `addressEquivalence` that closes", () =>
+  it.scoped("D10: an `addressEquivalence` that calls close", () =>
     Effect.gen(function*() {
       const states: Array<string> = []
       const life: Life = yield* begin({
@@ -469,7 +469,7 @@ describe("functions that throw or re-enter", () => {
       expect(yield* life.service.isClosed).toBe(true)
     }))
 
-  it.scoped("D7: an `isClosed` that asks for the connection", () =>
+  it.scoped("D7: an `isClosed` that calls `connected`", () =>
     Effect.gen(function*() {
       const service: PersistentConnection.PersistentConnection<object> = yield* PersistentConnection.make({
         serverName: "test",
@@ -487,7 +487,7 @@ describe("functions that throw or re-enter", () => {
 
 describe("the caller's clock and random source", () => {
   const forbidden = (): never => {
-    throw new Error("This clock must not be looked at")
+    throw new Error("This clock must not be used")
   }
   const forbiddenClock: Clock.Clock = {
     [Clock.ClockTypeId]: Clock.ClockTypeId,
@@ -509,7 +509,7 @@ describe("the caller's clock and random source", () => {
   const elsewhere = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     effect.pipe(Effect.withClock(forbiddenClock), Effect.withRandom(forbiddenRandom))
 
-  it.scoped("T4: the clock and the random source of a caller are never used", () =>
+  it.scoped("T4: the clock and the random source of callers are never used", () =>
     Effect.gen(function*() {
       const [life, scope] = yield* inScope(begin({ retry: RetryPolicy.standard, reconnectJitter: "1 second" }))
       const { server, service } = life
@@ -541,7 +541,7 @@ describe("the caller's clock and random source", () => {
       expect(leaving.exit).toEqual(Exit.void)
     }))
 
-  it.scoped("T4: everything runs by the clock and random source of `make`, also the effects that users supply", () =>
+  it.scoped("T4: everything uses the clock and the random source of `make`, also the effects of users", () =>
     Effect.gen(function*() {
       const hour = 3_600_000
       const test = yield* Effect.clock
@@ -604,7 +604,7 @@ describe("the caller's clock and random source", () => {
 })
 
 describe("after the scope has been left", () => {
-  it.scoped("D8: every operation still answers when the scope has been left", () =>
+  it.scoped("D8: every operation still completes after the scope has been left", () =>
     Effect.gen(function*() {
       const [{ diary, server, service }, scope] = yield* inScope(begin())
       yield* settle

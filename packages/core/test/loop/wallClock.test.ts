@@ -1,4 +1,4 @@
-/** T5: times are measured by the clock's monotonic time. A wall clock that is set delays or hastens nothing. */
+/** T5: times are measured in the clock's monotonic time. Changes of the wall clock have no effect. */
 import { describe, expect } from "@effect/vitest"
 import * as ConnectionMap from "@persistent-connection/core/ConnectionMap"
 import * as Connector from "@persistent-connection/core/Connector"
@@ -30,7 +30,7 @@ import { it } from "../support/virtualTime.js"
 
 const hour = 3_600
 
-/** The clock of a test, and a life by it. */
+/** A clock whose wall time can be set, and a fixture that uses it. */
 const byTheClock = (options?: Options, prepare?: Parameters<typeof begin>[1]) =>
   Effect.gen(function*() {
     const { clock, set } = yield* partedClock
@@ -38,8 +38,8 @@ const byTheClock = (options?: Options, prepare?: Parameters<typeof begin>[1]) =>
   })
 
 for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
-  describe(`T5: a wall clock that is set ${how} an hour`, () => {
-    /** The clock is set after some seconds; nothing happens until a moment, and then it does. */
+  describe(`T5: a wall clock that is set ${how} by an hour`, () => {
+    /** Sets the wall clock after some seconds, and checks that the event happens at the expected moment. */
     const happensAt = (
       name: string,
       { at, setAfter }: { readonly setAfter: number; readonly at: number },
@@ -49,7 +49,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
         Scope.Scope
       >
     ) =>
-      it.scoped(`delays or hastens nothing: ${name}`, () =>
+      it.scoped(`does not change ${name}`, () =>
         Effect.gen(function*() {
           const { hasHappened, set } = yield* stage
           yield* pass(setAfter)
@@ -61,7 +61,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
         }))
 
     happensAt(
-      "the next attempt after a failure",
+      "the time of the next attempt after a failure",
       { setAfter: 3, at: 10 },
       Effect.gen(function*() {
         const { set, life: { server } } = yield* byTheClock({}, ({ server }) => server.refuse("no"))
@@ -70,7 +70,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
     )
 
     happensAt(
-      "the next attempt after the loss of a connection that was established before (T2)",
+      "the time of the next attempt after the loss of an older connection (T2)",
       { setAfter: 3, at: 10 },
       Effect.gen(function*() {
         const { set, life: { server } } = yield* byTheClock({}, ({ server }) => {
@@ -80,10 +80,10 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       })
     )
 
-    // It lives a little longer than 5 s, and is a success, or a little shorter.
+    // One connection lives slightly longer than 5 s and is a success; another lives slightly shorter.
     const uptime = seconds < 0 ? 6 : 4
     happensAt(
-      "the uptime with which a connection counts as a success (D14)",
+      "the uptime after which a connection counts as a success (D14)",
       { setAfter: 22, at: uptime > 5 ? 40 : 60 },
       Effect.gen(function*() {
         const { set, life: { server } } = yield* byTheClock({
@@ -97,7 +97,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
     )
 
     happensAt(
-      "giving up",
+      "the time of giving up",
       { setAfter: 25, at: 60 },
       Effect.gen(function*() {
         const { set, life } = yield* byTheClock({
@@ -131,7 +131,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
     )
 
     happensAt(
-      "the time for which closing waits for a finalizer",
+      "the time that closing waits for a finalizer",
       { setAfter: 3, at: 5 },
       Effect.gen(function*() {
         const { set, life } = yield* byTheClock({ closeTimeout: "5 seconds" }, ({ server }) => {
@@ -208,7 +208,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
         serverName: "checked",
         address: Effect.succeed("a"),
         connector
-        // Chance draws the whole interval.
+        // The random draw is the whole interval.
       }).pipe(Effect.withClock(clock), Effect.withRandom({ ...Random.make("any"), next: Effect.succeed(0) }))
       const line = yield* service.connected
       return { set, pings, isLost: () => connector.isClosed!(line) }
@@ -227,7 +227,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
     )
 
     happensAt(
-      "the time for which a ConnectionMap keeps an idle connection",
+      "the idle time of a ConnectionMap",
       { setAfter: 20, at: 60 },
       Effect.gen(function*() {
         const { clock, set } = yield* partedClock
@@ -238,13 +238,13 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       })
     )
 
-    it.scoped("is shown in the times that people read, of what happens from then on", () =>
+    it.scoped("is used for timestamps from then on", () =>
       Effect.gen(function*() {
         const { set, life } = yield* byTheClock({ attemptTimeout: "20 seconds" })
         const { server, service } = life
         yield* pass(3)
         set(seconds)
-        expect(yield* service.state.get, "what has happened before stays").toMatchObject({ since: 0 })
+        expect(yield* service.state.get, "earlier timestamps do not change").toMatchObject({ since: 0 })
         server.line.drop()
         yield* settle
         expect(yield* service.state.get).toMatchObject({

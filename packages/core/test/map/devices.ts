@@ -3,7 +3,7 @@ import * as Connector from "@persistent-connection/core/Connector"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Effect from "effect/Effect"
 
-/** Devices that answer to their name, and what happened to them. */
+/** A connector for devices that records which hosts were opened and released. */
 export const makeDevices = () => {
   const opened: Array<string> = []
   const released: Array<string> = []

@@ -113,7 +113,7 @@ export class Subject {
 
   constructor(readonly world: World, readonly scenario: Scenario, private readonly options: Options = {}) {
     const made = world.runUndisturbed(world.watched(Scope.extend(this.make, this.scope))).unsafePoll()
-    if (made === null || Exit.isFailure(made)) throw new Error("It was not made at once", { cause: made })
+    if (made === null || Exit.isFailure(made)) throw new Error("make did not complete at once", { cause: made })
     this.service = made.value
     this.pump(this.service.subscribe, this.bus)
     if (options.streams === false) return

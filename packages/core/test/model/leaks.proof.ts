@@ -46,7 +46,7 @@ const start = ({ isBusy, isFollowed, succeeds }: Options) => {
     }),
     scope
   ))).unsafePoll()
-  if (made === null || Exit.isFailure(made)) throw new Error("It was not made at once")
+  if (made === null || Exit.isFailure(made)) throw new Error("make did not complete at once")
   const service = made.value
   const result = Effect.map(Effect.exit(service.connectedOrFailedToConnect), () => count.results++)
   const user = Effect.zipRight(Effect.scoped(service.subscribe), Effect.zipRight(result, Effect.sleep(9.75 * tick)))

@@ -1,4 +1,4 @@
-/** A server that talks on each of its connections, whether or not anybody listens: what it says waits in an inbox. */
+/** A server that sends messages on each connection. Unread messages wait in an inbox. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -15,18 +15,18 @@ export class Inboxes {
   readonly open = (line: Line): Effect.Effect<void, never, Scope.Scope> =>
     Effect.map(Mailbox.make<string, Refused>(), (mailbox) => void this.mailboxes.set(line, mailbox))
 
-  /** The server says this on the connection. */
+  /** Sends messages from the server. */
   say(line: Line, ...words: ReadonlyArray<string>): void {
     this.mailboxes.get(line)!.unsafeOfferAll(words)
   }
 
-  /** The connection ends, and with it what comes from it; what has been received can still be read. */
+  /** Ends the connection and its inbox. Messages that were received before can still be read. */
   end(line: Line, exit: Exit.Exit<void, Refused> = Exit.void): void {
     this.mailboxes.get(line)!.unsafeDone(exit)
     line.drop(exit)
   }
 
-  /** What the server says on a connection, word by word. */
+  /** The messages of a connection, one by one. */
   readonly stream = (line: Line): Stream.Stream<string, Refused> =>
     Stream.repeatEffectOption(
       Effect.mapError(
@@ -40,7 +40,7 @@ export interface TalkingLife extends Life {
   readonly inboxes: Inboxes
 }
 
-/** Begins a life with a server that talks, and says something on each new connection. */
+/** Makes a fixture with inboxes. `greet` runs on each new connection. */
 export const beginTalking = (
   options: Options = {},
   greet: (line: Line, inboxes: Inboxes) => void = () => {}

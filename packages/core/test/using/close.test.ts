@@ -29,7 +29,7 @@ const { closeGracefully, forEachConnection, refresh, useRetrying, stream, use } 
 const errors = (...asked: ReadonlyArray<Asked<unknown, unknown>>) => asked.map(({ error }) => error)
 
 describe("closeGracefully", () => {
-  it.scoped("lets uses in flight finish, and then closes", () =>
+  it.scoped("lets running uses finish, and then closes", () =>
     Effect.gen(function*() {
       const { diary, server, service } = yield* begin()
       yield* settle
@@ -46,7 +46,7 @@ describe("closeGracefully", () => {
       expect(diary.at(-1)).toBe("7 Disconnected 1")
     }))
 
-  it.scoped("refuses new uses from the moment at which it is called", () =>
+  it.scoped("rejects new uses from the moment of the call", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* settle
@@ -66,7 +66,7 @@ describe("closeGracefully", () => {
       yield* pass(5)
     }))
 
-  it.scoped("ends at once what is done for each connection", () =>
+  it.scoped("ends forEachConnection at once", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* settle
@@ -77,7 +77,7 @@ describe("closeGracefully", () => {
       yield* pass(5)
     }))
 
-  it.scoped("interrupts what has not finished when the time is over", () =>
+  it.scoped("interrupts unfinished uses after the drain time", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* settle
@@ -90,7 +90,7 @@ describe("closeGracefully", () => {
       expect([closing.isWaiting, server.released]).toEqual([false, 1])
     }))
 
-  it.scoped("closes at once if nothing is in flight, and if there is no connection", () =>
+  it.scoped("closes at once if no use is running, or if there is no connection", () =>
     Effect.gen(function*() {
       const idle = yield* begin()
       const unconnected = yield* begin({}, ({ server }) => server.refuse("no"))
@@ -103,7 +103,7 @@ describe("closeGracefully", () => {
       expect([idle.server.released, unconnected.server.attempts.length]).toEqual([1, 1])
     }))
 
-  it.scoped("with no time is a close, and with endless time waits for as long as it takes", () =>
+  it.scoped("with a drain of 0 it is a close; with an infinite drain it waits without a limit", () =>
     Effect.gen(function*() {
       const none = yield* begin()
       const endless = yield* begin()
@@ -119,13 +119,13 @@ describe("closeGracefully", () => {
       expect([closing.exit, second.exit]).toEqual([Exit.void, Exit.void])
     }))
 
-  it.scoped("throws at a time that makes no sense", () =>
+  it.scoped("throws for an invalid drain time", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       expect(() => closeGracefully(service, -1)).toThrow("drain must be a duration of 0 or more, but is -1")
     }))
 
-  it.scoped("is cut short by a close, which waits for the same end", () =>
+  it.scoped("a close ends the drain, and waits for the same end", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* settle
@@ -136,7 +136,7 @@ describe("closeGracefully", () => {
       expect(asked.error).toBeInstanceOf(ConnectionClosed)
     }))
 
-  it.scoped("takes the shorter time if called twice", () =>
+  it.scoped("uses the shorter drain time if called twice", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* settle
@@ -164,7 +164,7 @@ describe("closeGracefully", () => {
       expect((yield* askNow(service.closeFinished)).exit).toEqual(Exit.void)
     }))
 
-  it.scoped("D8: is cut short when the scope is left, also in the same turn", () =>
+  it.scoped("D8: leaving the scope ends the drain, also in the same turn", () =>
     Effect.gen(function*() {
       const [{ server, service }, scope] = yield* inScope(begin())
       yield* settle
@@ -182,7 +182,7 @@ describe("closeGracefully", () => {
       expect(leaving.exit).toEqual(Exit.void)
     }))
 
-  it.scoped("a connection that is lost meanwhile ends its uses with the loss, and closing goes on at once", () =>
+  it.scoped("if the connection is lost, its uses fail with the loss, and closing continues at once", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* settle
@@ -199,7 +199,7 @@ describe("closeGracefully", () => {
       expect([closing.exit, server.released, server.attempts.length]).toEqual([Exit.void, 1, 1])
     }))
 
-  it.scoped("a use in flight that fails keeps its own failure", () =>
+  it.scoped("a running use that fails keeps its own failure", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* settle
@@ -210,7 +210,7 @@ describe("closeGracefully", () => {
       expect([used.failure, retried.failure]).toEqual(["own", "own"])
     }))
 
-  it.scoped("lets uses of a connection that has been replaced finish, too", () =>
+  it.scoped("lets uses of a replaced connection finish too", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* settle
@@ -225,7 +225,7 @@ describe("closeGracefully", () => {
       expect(server.lines.map(({ released }) => released)).toEqual([1, 1])
     }))
 
-  it.scoped("lets them finish even if there is no other connection any more", () =>
+  it.scoped("lets them finish even if there is no current connection", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* settle
@@ -240,7 +240,7 @@ describe("closeGracefully", () => {
       expect([asked.answer, closing.exit]).toEqual(["first", Exit.void])
     }))
 
-  it.scoped("closes the connection before a refresh that cannot be interrupted has ended, and then waits for that, too", () =>
+  it.scoped("closes the connection before an uninterruptible refresh has ended, and then waits for the refresh", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* settle
@@ -259,7 +259,7 @@ describe("closeGracefully", () => {
     }))
 
   describe("D7: from inside", () => {
-    /** Called in a place, it must neither wait for that place nor close it too early for others. */
+    /** A call inside a place must neither wait for that place nor end the drain too early for others. */
     const within = (
       name: string,
       place: (life: Life, act: Effect.Effect<void>) => Effect.Effect<unknown, unknown, Scope.Scope>
@@ -280,7 +280,7 @@ describe("closeGracefully", () => {
 
     within("a use, does not wait for it", ({ service }, act) => use(service, () => act))
     within(
-      "a use of a use, does not wait for either",
+      "a nested use, does not wait for either use",
       ({ service }, act) => use(service, () => use(service, () => act))
     )
     within(
@@ -292,7 +292,7 @@ describe("closeGracefully", () => {
       ({ service }, act) =>
         use(service, () => Effect.all([act, act, Effect.timeout(act, "1 hour")], { concurrency: "unbounded" }))
     )
-    within("a use that cannot be interrupted", ({ service }, act) => use(service, () => Effect.uninterruptible(act)))
+    within("an uninterruptible use", ({ service }, act) => use(service, () => Effect.uninterruptible(act)))
     within("useRetrying", ({ service }, act) => useRetrying(service, () => act))
     within("forEachConnection", ({ service }, act) => forEachConnection(service, () => act))
     within("a stream", ({ service }, act) => Stream.runDrain(stream(service, () => Stream.fromEffect(act))))
@@ -301,13 +301,13 @@ describe("closeGracefully", () => {
       ({ service }, act) => Stream.runForEach(stream(service, () => Stream.make(1)), () => act)
     )
     within(
-      "a finalizer of what is done for a connection",
+      "a finalizer of forEachConnection",
       ({ service }, act) => Effect.raceFirst(forEachConnection(service, () => Effect.addFinalizer(() => act)), sleep(1))
     )
 
     for (const name of ["connected", "connectedOrClosed", "closeFinished"] as const) {
       for (const seconds of [0, 2]) {
-        it.scoped(`a use that waits for ${name}, from second ${seconds} on, does not keep it from ending`, () =>
+        it.scoped(`a use that waits for ${name} from second ${seconds} does not prevent its end`, () =>
           Effect.gen(function*() {
             const { server, service } = yield* begin()
             yield* settle
@@ -324,7 +324,7 @@ describe("closeGracefully", () => {
       }
     }
 
-    it.scoped("in a use, waits until closing has begun only, and lets that use finish", () =>
+    it.scoped("in a use, waits only until closing has begun, and lets that use finish", () =>
       Effect.gen(function*() {
         const { server, service } = yield* begin()
         yield* settle
@@ -336,7 +336,7 @@ describe("closeGracefully", () => {
         expect([asked.exit, closing.exit, server.released]).toEqual([Exit.void, Exit.void, 1])
       }))
 
-    it.scoped("a use on a connection that has been replaced, does not wait for it", () =>
+    it.scoped("a use on a replaced connection, does not wait for that use", () =>
       Effect.gen(function*() {
         const { server, service } = yield* begin()
         yield* settle
@@ -347,7 +347,7 @@ describe("closeGracefully", () => {
         expect(server.lines.map(({ released }) => released)).toEqual([1, 1])
       }))
 
-    it.scoped("a handler, which closing does not wait for", () =>
+    it.scoped("a handler, does not wait for that handler", () =>
       Effect.gen(function*() {
         const life: Life = yield* begin({
           onEvent: (event: Event) =>

@@ -1,4 +1,4 @@
-/** How a stream goes from connection to connection: S1 and S2. */
+/** S1 and S2: how a stream moves from connection to connection. */
 import { describe, expect } from "@effect/vitest"
 import { ConnectionClosed } from "@persistent-connection/core/ConnectionError"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
@@ -19,7 +19,7 @@ const { closeGracefully, forEachConnection, refresh, stream, use } = PersistentC
 
 const reset = Exit.fail(new Refused({ text: "reset" }))
 
-/** Begins to consume what the server says; the consumer works on each word for this many seconds. */
+/** Starts a consumer of the messages that works on each message for this many seconds. */
 const consume = (life: TalkingLife, seconds = 0, options?: PersistentConnection.StreamOptions) =>
   Effect.gen(function*() {
     const consumer = new Consumer<string>()
@@ -28,10 +28,10 @@ const consume = (life: TalkingLife, seconds = 0, options?: PersistentConnection.
     return { got: consumer.got, asked }
   })
 
-/** A life that has been connected for a minute, so that a loss is followed by the next connection at once. */
+/** A fixture that has been connected for a minute, so that the next connection follows a loss at once. */
 const connectedForAMinute = Effect.zipLeft(beginTalking(), pass(60))
 
-describe("S1: a stream delivers what a connection has received before anything of the next one", () => {
+describe("S1: a stream delivers all messages of a connection before those of the next one", () => {
   const ends: ReadonlyArray<readonly [string, (life: TalkingLife, line: Line) => Effect.Effect<unknown, unknown>]> = [
     ["closes regularly", ({ inboxes }, line) => Effect.sync(() => inboxes.end(line))],
     ["is reset", ({ inboxes }, line) => Effect.sync(() => inboxes.end(line, reset))],
@@ -52,7 +52,7 @@ describe("S1: a stream delivers what a connection has received before anything o
         yield* settle
         yield* end(life, first)
         yield* settle
-        expect(server.lines, "the next connection has come at once").toHaveLength(2)
+        expect(server.lines, "the next connection is established at once").toHaveLength(2)
         inboxes.say(server.line, "e")
         yield* settle
         expect([got, first.released]).toEqual([["a"], 0])
@@ -69,7 +69,7 @@ describe("S1: a stream delivers what a connection has received before anything o
   ]
 
   for (const [how, prepare, reason] of lastOnes) {
-    it.scoped(`when there is no next one, since ${how}, and fails after that`, () =>
+    it.scoped(`if there is no next connection because ${how}; then it fails`, () =>
       Effect.gen(function*() {
         const life = yield* beginTalking({ retry: Schedule.stop })
         const { inboxes, server } = life
@@ -88,7 +88,7 @@ describe("S1: a stream delivers what a connection has received before anything o
       }))
   }
 
-  it.scoped("also of one that says something and dies at once", () =>
+  it.scoped("also if the connection sends something and ends at once", () =>
     Effect.gen(function*() {
       const life = yield* beginTalking({ retry: RetryPolicy.fixed("10 seconds") }, (line, inboxes) => {
         inboxes.say(line, `first of ${line.number}`, `last of ${line.number}`)
@@ -100,10 +100,10 @@ describe("S1: a stream delivers what a connection has received before anything o
       yield* pass(30)
       expect(got).toEqual([1, 2, 3].flatMap((number) => [`first of ${number}`, `last of ${number}`]))
       expect(asked.isWaiting).toBe(true)
-      expect(visited, "forEachConnection sees each of them, too").toEqual([1, 2, 3])
+      expect(visited, "forEachConnection runs on each of them too").toEqual([1, 2, 3])
     }))
 
-  it.scoped("also of connections that came and went while the consumer was busy", () =>
+  it.scoped("also for connections that began and ended while the consumer was busy", () =>
     Effect.gen(function*() {
       const life = yield* beginTalking({}, (line, inboxes) => inboxes.say(line, `${line.number}`))
       const { inboxes, server } = life
@@ -114,19 +114,24 @@ describe("S1: a stream delivers what a connection has received before anything o
         yield* pass(10)
       }
       expect(got).toEqual(["1"])
-      expect(server.lines.map(({ released }) => released), "those not delivered yet are kept").toEqual([1, 0, 0, 0])
+      expect(server.lines.map(({ released }) => released), "undelivered connections are not released").toEqual([
+        1,
+        0,
+        0,
+        0
+      ])
       yield* pass(4_000)
       expect(got).toEqual(["1", "2", "3", "4"])
       expect(server.lines.map(({ released }) => released)).toEqual([1, 1, 1, 0])
     }))
 
-  it.scoped("and the work that feeds it goes on until then, in the scope of the connection", () =>
+  it.scoped("and the work that feeds it continues until then, in the scope of the connection", () =>
     Effect.gen(function*() {
       const life = yield* connectedForAMinute
       const { inboxes, server } = life
       const queue = yield* Queue.unbounded<string>()
       let hasWorked = false
-      // A decoder, which needs 2 seconds for each word.
+      // A decoder that takes 2 seconds per message.
       server.connect = (_, line) =>
         Effect.gen(function*() {
           yield* inboxes.open(line)
@@ -155,12 +160,12 @@ describe("S1: a stream delivers what a connection has received before anything o
 })
 
 describe("S1: a slow consumer", () => {
-  it.scoped("delays its own switch to the next connection, not that of others, nor the reconnection", () =>
+  it.scoped("delays only its own switch to the next connection, not other consumers or the reconnection", () =>
     Effect.gen(function*() {
       const life = yield* connectedForAMinute
       const { inboxes, server, service } = life
       const slow = yield* consume(life, 100)
-      // Two consumers of one inbox: what the slow one does not take, the fast one gets.
+      // Two consumers share one inbox: the fast one gets the messages that the slow one does not take.
       inboxes.say(server.line, "a", "b", "c")
       yield* settle
       const fast = yield* consume(life)
@@ -176,7 +181,7 @@ describe("S1: a slow consumer", () => {
       expect(slow.got).toEqual(["a", "b", "c"])
     }))
 
-  it.scoped("holds the server of the next connection back meanwhile: nothing is read from that", () =>
+  it.scoped("causes backpressure on the next connection: nothing is read from it", () =>
     Effect.gen(function*() {
       const life = yield* connectedForAMinute
       const { inboxes, server, service } = life
@@ -198,7 +203,7 @@ describe("S1: a slow consumer", () => {
 })
 
 describe("S1: several consumers", () => {
-  it.scoped("each go from connection to connection by themselves, with streams of their own", () =>
+  it.scoped("move independently, each with its own stream", () =>
     Effect.gen(function*() {
       const life = yield* connectedForAMinute
       const { server, service } = life
@@ -223,8 +228,8 @@ describe("S1: several consumers", () => {
     }))
 })
 
-describe("S1: a connection's stream that does not end by itself", () => {
-  /** The seconds since the loss at which the second stream begins. */
+describe("S1: the stream of a connection that does not end by itself", () => {
+  /** The time from the loss to the start of the second stream, in seconds. */
   const switchesAfter = (
     options: PersistentConnection.StreamOptions | undefined,
     act: (queue: Queue.Queue<string>) => Effect.Effect<unknown> = () => Effect.void,
@@ -253,7 +258,7 @@ describe("S1: a connection's stream that does not end by itself", () => {
       return { after: switched === undefined ? undefined : (switched - lostAt) / 1_000, got: consumer.got }
     })
 
-  it.scoped("is left when it has given nothing for `drainTimeout`, 1 s unless set, to the ms", () =>
+  it.scoped("is abandoned after `drainTimeout` without an element, by default 1 s", () =>
     Effect.gen(function*() {
       expect((yield* switchesAfter(undefined)).after).toBe(1)
       expect((yield* switchesAfter({ drainTimeout: "250 millis" })).after).toBe(0.25)
@@ -261,7 +266,7 @@ describe("S1: a connection's stream that does not end by itself", () => {
       expect((yield* switchesAfter({ drainTimeout: Infinity })).after).toBe(undefined)
     }))
 
-  it.scoped("also after the connection has been replaced, and without waiting for the uses of that", () =>
+  it.scoped("is also abandoned after a replacement, without waiting for the uses of the old connection", () =>
     Effect.gen(function*() {
       const replaced = yield* switchesAfter(
         undefined,
@@ -272,7 +277,7 @@ describe("S1: a connection's stream that does not end by itself", () => {
       expect(replaced.after).toBe(1)
     }))
 
-  it.scoped("goes on as long as it gives something", () =>
+  it.scoped("continues as long as it emits elements", () =>
     Effect.gen(function*() {
       const words = ["a", "b", "c"]
       const { after, got } = yield* switchesAfter(
@@ -283,7 +288,7 @@ describe("S1: a connection's stream that does not end by itself", () => {
       expect(after).toBeCloseTo(3 * 0.9 + 1, 6)
     }))
 
-  it.scoped("is not left while the consumer is busy: only the time counts in which it waits", () =>
+  it.scoped("is not abandoned while the consumer is busy: only the waiting time counts", () =>
     Effect.gen(function*() {
       const { after, got } = yield* switchesAfter(
         undefined,
@@ -294,7 +299,7 @@ describe("S1: a connection's stream that does not end by itself", () => {
       expect(after).toBe(21)
     }))
 
-  it.scoped("is left in the same way if its connection came and went while the consumer was busy", () =>
+  it.scoped("is abandoned in the same way if its connection began and ended while the consumer was busy", () =>
     Effect.gen(function*() {
       const life = yield* connectedForAMinute
       const { server, service } = life
@@ -314,11 +319,11 @@ describe("S1: a connection's stream that does not end by itself", () => {
         yield* pass(10)
       }
       yield* pass(1_000)
-      // The second is begun when the last word of the first is on its way, and left a second after all has been taken.
+      // The second stream starts with the last message of the first one, and is abandoned 1 s after all was taken.
       expect(begun).toEqual(["60: 1", "360: 2", "461: 3"])
     }))
 
-  it.scoped("leaves no timer behind if it does end by itself", () =>
+  it.scoped("leaves no timer if it ends by itself", () =>
     Effect.gen(function*() {
       const life = yield* connectedForAMinute
       const clock = new Machine(yield* Effect.clock)
@@ -335,15 +340,15 @@ describe("S1: a connection's stream that does not end by itself", () => {
       expect(clock.sleepers).toBe(0)
     }))
 
-  it.scoped("takes no negative time", () =>
+  it.scoped("rejects a negative drainTimeout", () =>
     Effect.gen(function*() {
       const { service } = yield* beginTalking()
       expect(() => stream(service, () => Stream.never, { drainTimeout: -1 })).toThrow("drainTimeout must be")
     }))
 })
 
-describe("S1: a peer that goes on talking", () => {
-  /** It says a word every half second, until it is asked to end the connection. */
+describe("S1: a peer that continues to send", () => {
+  /** Sends a message every half second until it is asked to end the connection. */
   const beginChatting = Effect.gen(function*() {
     const life = yield* beginTalking()
     yield* pass(60)
@@ -364,7 +369,7 @@ describe("S1: a peer that goes on talking", () => {
     return { ...life, closed, first }
   })
 
-  it.scoped("is asked to end a connection that was replaced, when its uses have finished, and heard until it does", () =>
+  it.scoped("is asked to end a replaced connection after its uses have finished, and is read until then", () =>
     Effect.gen(function*() {
       const life = yield* beginChatting
       const { closed, first, inboxes, server, service } = life
@@ -389,7 +394,7 @@ describe("S1: a peer that goes on talking", () => {
       expect([life.closed, got.at(-1), asked.exit, closing.exit]).toEqual([[1], "bye", Exit.void, Exit.void])
     }))
 
-  it.scoped("is not asked to end a connection that was lost, nor one that no stream follows", () =>
+  it.scoped("is not asked to end a lost connection, or one without a stream", () =>
     Effect.gen(function*() {
       const life = yield* beginChatting
       const { closed, first, inboxes, service } = life
@@ -405,7 +410,7 @@ describe("S1: a peer that goes on talking", () => {
       expect([closed, got]).toEqual([[], ["a", "b"]])
     }))
 
-  it.scoped("may be slow to end it, or fail to: the stream goes on as it would without asking", () =>
+  it.scoped("may be slow or fail to end the connection: the stream then behaves as without the request", () =>
     Effect.gen(function*() {
       for (const close of [Effect.never, new Refused({ text: "broken pipe" }), Effect.die("bug")]) {
         yield* Effect.scoped(Effect.gen(function*() {
@@ -427,8 +432,8 @@ describe("S1: a peer that goes on talking", () => {
     }))
 })
 
-describe("S1: ended connections that wait to be delivered", () => {
-  /** Connections that end one after the other while a consumer is busy with the first of them. */
+describe("S1: undelivered ended connections", () => {
+  /** Connections that end one after the other while a consumer is busy with the first one. */
   const piledUp = (maxUndelivered?: number) =>
     Effect.gen(function*() {
       const life = yield* beginTalking(
@@ -445,7 +450,7 @@ describe("S1: ended connections that wait to be delivered", () => {
     })
 
   for (const [given, bound] of [[undefined, 8], [1, 1], [3, 3]] as const) {
-    it.scoped(`are ${bound} at most${given === undefined ? ", unless set" : ""}: beyond that the next attempt waits`, () =>
+    it.scoped(`are at most ${bound}${given === undefined ? " by default" : ""}: beyond that the next attempt waits`, () =>
       Effect.gen(function*() {
         const life = yield* piledUp(given)
         const { got, server } = life
@@ -454,13 +459,13 @@ describe("S1: ended connections that wait to be delivered", () => {
         yield* pass(1_980)
         expect(server.lines).toHaveLength(bound)
         yield* pass(1_020)
-        // The consumer has what it needs of the first connection, so there is room for another one.
+        // The consumer has taken all elements of the first connection, so there is room for another one.
         expect(got.slice(0, 4)).toEqual(["1a", "1b", "1c", "2a"])
         expect(server.lines).toHaveLength(bound + 1)
       }))
   }
 
-  it.scoped("are no more if they end at once, and are replaced without a delay", () =>
+  it.scoped("stay within the limit if they end at once and are replaced without a delay", () =>
     Effect.gen(function*() {
       const life = yield* beginTalking({ maxUndelivered: 2, retry: RetryPolicy.fixed(0) }, (line, inboxes) => {
         inboxes.say(line, "hello", "and", "goodbye")
@@ -471,7 +476,7 @@ describe("S1: ended connections that wait to be delivered", () => {
       expect(life.server.lines).toHaveLength(2)
     }))
 
-  it.scoped("make the attempt of a refresh wait as well", () =>
+  it.scoped("also delay the attempt of a refresh", () =>
     Effect.gen(function*() {
       const life = yield* beginTalking({ maxUndelivered: 1 }, (line, inboxes) => inboxes.say(line, `${line.number}`))
       const { inboxes, server, service } = life
@@ -489,7 +494,7 @@ describe("S1: ended connections that wait to be delivered", () => {
       expect([refreshing.isWaiting, server.lines.length]).toEqual([false, 3])
     }))
 
-  it.scoped("T1: do not hasten the attempt after the one that has waited for them", () =>
+  it.scoped("T1: do not shorten the delay after the attempt that had to wait", () =>
     Effect.gen(function*() {
       const life = yield* beginTalking({ maxUndelivered: 1 }, (line, inboxes) => {
         inboxes.say(line, "a", "b", "c")
@@ -498,11 +503,11 @@ describe("S1: ended connections that wait to be delivered", () => {
       yield* consume(life, 55)
       life.server.refuse("no")
       yield* pass(135)
-      // It waits while "a" and "b" are worked on.
+      // It waits while the consumer works on "a" and "b".
       expect(life.server.attempts).toEqual([0, 110, 120, 130])
     }))
 
-  it.scoped("do not keep it from closing", () =>
+  it.scoped("do not delay a close", () =>
     Effect.gen(function*() {
       const life = yield* piledUp(1)
       expect((yield* askNow(life.service.close)).isWaiting).toBe(false)
@@ -510,7 +515,7 @@ describe("S1: ended connections that wait to be delivered", () => {
       expect(life.server.lines.map(({ released }) => released)).toEqual([1])
     }))
 
-  it.scoped("are none where no stream follows the connections", () =>
+  it.scoped("do not exist without a stream", () =>
     Effect.gen(function*() {
       const life = yield* beginTalking({ maxUndelivered: 1, retry: RetryPolicy.fixed("1 second") }, (line, inboxes) =>
         inboxes.end(line))
@@ -529,7 +534,7 @@ describe("S2: closing", () => {
     return { ...life, ...consumed, life, scope }
   })
 
-  it.scoped("by the owner ends delivery at once; only what is on its way to the consumer still arrives", () =>
+  it.scoped("by the owner ends delivery at once; only elements in flight to the consumer still arrive", () =>
     Effect.gen(function*() {
       const { asked, got, server, service } = yield* threeWords
       expect((yield* askNow(service.close)).isWaiting).toBe(false)
@@ -539,7 +544,7 @@ describe("S2: closing", () => {
       expect(got.join("")).toMatch(/^abc?$/)
     }))
 
-  it.scoped("by leaving the scope does so, too (D8)", () =>
+  it.scoped("by leaving the scope does the same (D8)", () =>
     Effect.gen(function*() {
       const { asked, got, scope, server } = yield* threeWords
       expect((yield* askNow(Scope.close(scope, Exit.void))).isWaiting).toBe(false)
@@ -549,7 +554,7 @@ describe("S2: closing", () => {
       expect(got.join("")).toMatch(/^abc?$/)
     }))
 
-  it.scoped("also ends the delivery of connections that have ended before", () =>
+  it.scoped("also ends the delivery of connections that ended before", () =>
     Effect.gen(function*() {
       const { asked, got, inboxes, server, service } = yield* threeWords
       inboxes.end(server.line)
@@ -562,7 +567,7 @@ describe("S2: closing", () => {
       expect(got.join("")).toMatch(/^abc?$/)
     }))
 
-  it.scoped("gracefully lets a stream deliver what has arrived, as it lets uses finish", () =>
+  it.scoped("gracefully lets a stream deliver the received elements, and lets uses finish", () =>
     Effect.gen(function*() {
       const { asked, got, inboxes, server, service } = yield* threeWords
       const closing = yield* askNow(closeGracefully(service, "1 minute"))
@@ -574,7 +579,7 @@ describe("S2: closing", () => {
       expect([asked.exit, closing.exit, server.released]).toEqual([Exit.void, Exit.void, 1])
     }))
 
-  it.scoped("gracefully leaves a stream that does not end by itself when it has given nothing for `drainTimeout`", () =>
+  it.scoped("gracefully abandons a stream that does not end by itself after `drainTimeout` without an element", () =>
     Effect.gen(function*() {
       const { asked, got, service } = yield* threeWords
       const closing = yield* askNow(closeGracefully(service, "1 minute"))
@@ -584,7 +589,7 @@ describe("S2: closing", () => {
       expect([asked.exit, closing.exit]).toEqual([Exit.void, Exit.void])
     }))
 
-  it.scoped("gracefully ends delivery when its time is over", () =>
+  it.scoped("gracefully ends delivery after the drain time", () =>
     Effect.gen(function*() {
       const { asked, got, server, service } = yield* threeWords
       const closing = yield* askNow(closeGracefully(service, "7 seconds"))

@@ -1,4 +1,4 @@
-/** `reconnectNow` with `whenConnected: "drop"`: break before make. */
+/** `reconnectNow` with `whenConnected: "drop"`: it breaks the connection before it opens the next one. */
 import { describe, expect } from "@effect/vitest"
 import { ConnectionLost } from "@persistent-connection/core/ConnectionError"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
@@ -14,7 +14,7 @@ const { closeGracefully, reconnectNow, reconnectOn, use } = PersistentConnection
 
 const drop = ({ service }: Pick<Life, "service">) => reconnectNow(service, { whenConnected: "drop" })
 
-/** A life with an hour between attempts, of which it is written down how its connections end. */
+/** A fixture with an hour between attempts. It records how its connections end. */
 const written = (options: Options = {}) =>
   Effect.gen(function*() {
     const ends: Array<string> = []
@@ -43,7 +43,7 @@ describe("reconnectNow that drops the connection", () => {
       ])
     }))
 
-  it.scoped("terminates the connection before it is released, and nothing else", () =>
+  it.scoped("terminates the connection before its release, and does nothing else", () =>
     Effect.gen(function*() {
       const life = yield* written()
       yield* drop(life)
@@ -53,7 +53,7 @@ describe("reconnectNow that drops the connection", () => {
       expect(life.ends).toEqual(["terminate 1", "release 1", "release 2"])
     }))
 
-  it.scoped("is not delayed by a release that hangs, nor by a `terminate` that does", () =>
+  it.scoped("is not delayed by a `terminate` or a release that hangs", () =>
     Effect.gen(function*() {
       const life = yield* written({ closeTimeout: "1 minute" })
       life.server.release = ({ number }) => number === 1 ? Effect.never : Effect.void
@@ -65,7 +65,7 @@ describe("reconnectNow that drops the connection", () => {
       expect(dropping.exit).toEqual(Exit.void)
     }))
 
-  it.scoped("ends what is done with the connection with the loss of it", () =>
+  it.scoped("makes the uses of the connection fail with its loss", () =>
     Effect.gen(function*() {
       const life = yield* written()
       const used = yield* askNow(use(life.service, () => Effect.never))
@@ -85,7 +85,7 @@ describe("reconnectNow that drops the connection", () => {
       expect(life.diary.at(-1)).toBe("1 Connected 2")
     }))
 
-  it.scoped("A4, E1: nobody gets the connection any more, though its Connected handler holds up the report", () =>
+  it.scoped("A4, E1: the connection is not returned any more, even while its Connected handler delays the event", () =>
     Effect.gen(function*() {
       const life = yield* written({ onEvent: on("Connected", () => sleep(10)) })
       yield* drop(life)
@@ -110,7 +110,7 @@ describe("reconnectNow that drops the connection", () => {
       expect([life.diary.at(-1), life.server.lines[0]!.released]).toEqual(["1 Connected 2", 1])
     }))
 
-  it.scoped("D14: restarts the policy after a success, and is no step of it", () =>
+  it.scoped("D14: restarts the policy after a long-lived connection, and is not a step of the policy", () =>
     Effect.gen(function*() {
       const life = yield* begin({
         retry: RetryPolicy.exponential({ base: "1 second", maxDelay: "1 hour", jitter: "none" })
@@ -124,7 +124,7 @@ describe("reconnectNow that drops the connection", () => {
       expect(life.server.attempts).toEqual([0, 1, 3, 7, 100, 101, 103])
     }))
 
-  it.scoped("while there is no connection makes the next attempt, and leaves one under way alone", () =>
+  it.scoped("without a connection makes the next attempt, and does not affect a running one", () =>
     Effect.gen(function*() {
       const life = yield* begin({ retry: RetryPolicy.fixed("1 hour") }, ({ server }) => server.refuse("no"))
       yield* pass(5)
@@ -136,7 +136,7 @@ describe("reconnectNow that drops the connection", () => {
       expect([life.server.attempts, life.diary.at(-1)]).toEqual([[0, 5], "10 Connected 1"])
     }))
 
-  it.scoped("drops the last connection, and makes no other attempt (X4)", () =>
+  it.scoped("drops the last connection, and makes no further attempt (X4)", () =>
     Effect.gen(function*() {
       const life = yield* written()
       yield* life.service.closeWhenCurrentConnectionIsClosed
@@ -146,7 +146,7 @@ describe("reconnectNow that drops the connection", () => {
       expect(life.diary.at(-1)).toBe("0 Disconnected 1")
     }))
 
-  it.scoped("does nothing while closing, and once closed", () =>
+  it.scoped("does nothing during and after a close", () =>
     Effect.gen(function*() {
       const life = yield* written()
       const used = yield* askNow(use(life.service, () => Effect.as(sleep(5), "done")))
@@ -159,7 +159,7 @@ describe("reconnectNow that drops the connection", () => {
       expect([yield* stateTag(life), life.server.attempts]).toEqual(["Closed", [0]])
     }))
 
-  it.scoped("at every signal of `reconnectOn`", () =>
+  it.scoped("runs at every signal of `reconnectOn`", () =>
     Effect.gen(function*() {
       const life = yield* written()
       const signals = yield* Queue.unbounded<void>()

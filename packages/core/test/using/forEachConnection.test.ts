@@ -21,7 +21,7 @@ import { it } from "../support/virtualTime.js"
 
 const { forEachConnection, refresh } = PersistentConnection
 
-/** What is done on each connection, and a diary of it. */
+/** A function for forEachConnection that records its runs. */
 const visits = () => {
   const diary: Array<string> = []
   const say = (what: string) => Effect.sync(() => diary.push(what))
@@ -46,7 +46,7 @@ describe("forEachConnection", () => {
       expect(diary).toEqual(["begin 1", "end 1", "begin 2"])
     }))
 
-  it.scoped("sees also a connection that ends as soon as it is established", () =>
+  it.scoped("also runs on a connection that ends as soon as it is established", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       server.closed = () => Effect.void
@@ -56,7 +56,7 @@ describe("forEachConnection", () => {
       expect(diary).toEqual(["begin 1", "end 1", "begin 2", "end 2"])
     }))
 
-  it.scoped("interrupts f if it has not ended by then", () =>
+  it.scoped("interrupts f when the connection is lost", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* pass(60)
@@ -99,17 +99,17 @@ describe("forEachConnection", () => {
       expect(first.exit).toEqual(Exit.void)
       yield* aborted.server.abort(new Refused({ text: "banned" }))
       yield* settle
-      expect(second.isWaiting, "the last connection lives").toBe(true)
+      expect(second.isWaiting, "the last connection is still open").toBe(true)
       aborted.server.line.drop()
       yield* settle
       expect(second.error).toBeInstanceOf(ConnectionClosed)
       expect((second.error as ConnectionClosed<Refused>).reason._tag).toBe("Aborted")
-      // Also if it has been closed before.
+      // Also if it was closed before the call.
       expect((yield* askNow(forEachConnection(byOwner.service, () => Effect.never))).exit).toEqual(Exit.void)
       expect((yield* askNow(forEachConnection(aborted.service, () => Effect.never))).exit?._tag).toBe("Failure")
     }))
 
-  it.scoped("fails with the failure of f on a connection that is alive, and ends its scope", () =>
+  it.scoped("fails with the failure of f on an open connection, and closes the scope of f", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* settle
@@ -125,7 +125,7 @@ describe("forEachConnection", () => {
       expect(interrupted.failure).toBe("The code interrupted itself!")
     }))
 
-  it.scoped("goes on if the failure of f is how the loss shows first, but not after a defect", () =>
+  it.scoped("continues if the loss causes the failure of f, but not after a defect", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* pass(60)
@@ -158,7 +158,7 @@ describe("forEachConnection", () => {
       expect(asked.failure).toBe("clean-up!")
     }))
 
-  it.scoped("does not begin on the next connection before the clean-up of f has ended, which holds nobody else up", () =>
+  it.scoped("starts on the next connection after the clean-up of f has ended, which delays nothing else", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* pass(60)
@@ -174,7 +174,7 @@ describe("forEachConnection", () => {
       expect(diary).toEqual(["begin 1", "end 1", "begin 2"])
     }))
 
-  it.scoped("is interrupted with everything that it does", () =>
+  it.scoped("can be interrupted, together with f", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* settle
@@ -185,7 +185,7 @@ describe("forEachConnection", () => {
       expect(diary).toEqual(["begin 1", "end 1"])
     }))
 
-  it.scoped("also where the caller cannot be interrupted, goes on to the next connection", () =>
+  it.scoped("moves on to the next connection also in an uninterruptible caller", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* pass(60)
@@ -199,7 +199,7 @@ describe("forEachConnection", () => {
       expect(diary.at(-1)).toBe("end 2")
     }))
 
-  it.scoped("D7a: in a handler, lets that go, also if it finds a connection each time that it looks for one", () =>
+  it.scoped("D7a: the loop does not wait for a handler that runs it, even if it always finds a connection", () =>
     Effect.gen(function*() {
       const { diary: visited, visit } = visits()
       const life: Life = yield* begin({
@@ -215,7 +215,7 @@ describe("forEachConnection", () => {
       expect(life.diary.at(-1)).toBe("0 Connected 2")
     }))
 
-  it.scoped("D8: has ended everything when the scope of the persistent connection has been left", () =>
+  it.scoped("D8: has ended completely after the scope of the persistent connection was left", () =>
     Effect.gen(function*() {
       const [{ service }, scope] = yield* inScope(begin())
       const { diary, visit } = visits()

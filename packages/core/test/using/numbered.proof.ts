@@ -1,6 +1,6 @@
 /**
- * A server that numbers its messages and is killed at random points. In virtual time, with a seed: every case can be
- * had again.
+ * A server that numbers its messages and is killed at random points. Virtual time and a seed make every case
+ * reproducible.
  */
 import { VirtualClock } from "#internal/testing/virtualClock.js"
 import { describe, expect, it } from "@effect/vitest"
@@ -18,13 +18,13 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { assertProperty, cases } from "../support/proof.js"
 
-/** A connection: what is on the wire is lost with it, what has been received is not. */
+/** A connection. Messages in transit are lost with it; received messages are not. */
 class Wire {
   isClosed = false
   released = 0
   readonly end = Deferred.unsafeMake<void, string>(FiberId.none)
   readonly inboxes = new Set<Mailbox.Mailbox<number, string>>()
-  /** What has got through to the one who has subscribed. */
+  /** The messages that have reached the subscriber. */
   readonly received: Array<number> = []
 
   constructor(private readonly clock: VirtualClock, private readonly settings: Case) {}
@@ -65,13 +65,13 @@ interface Act {
 
 interface Case {
   readonly acts: ReadonlyArray<Act>
-  /** How many ms anything takes to get through. */
+  /** The latency in ms. */
   readonly latency: number
   readonly connectTakes: number
   readonly subscribeTakes: number
   readonly consumerTakes: number
   readonly knowsIfClosed: boolean
-  /** At the end of a connection the stream hears of it before `closed` does. */
+  /** At the end of a connection, its stream ends before `closed` does. */
   readonly streamEndsFirst: boolean
   readonly retry: number
 }
@@ -108,16 +108,16 @@ const settings: FastCheck.Arbitrary<Case> = FastCheck.record({
 })
 
 interface Staged {
-  /** Everything that the server has ever sent. */
+  /** All messages that the server has sent. */
   readonly log: ReadonlyArray<number>
-  /** How much of it had been sent when somebody first subscribed. */
+  /** The number of messages that were sent before the first subscription. */
   readonly unheard: number
-  /** What has been received, connection by connection. */
+  /** The received messages of each connection. */
   readonly received: ReadonlyArray<number>
   readonly got: ReadonlyArray<PersistentConnection.Resumed<number>>
 }
 
-/** Stages a case, lets it come to an end in a minute of quiet, and leaves. */
+/** Runs a case, waits for a quiet minute, and leaves the scope. */
 const stage = (
   settings: Case,
   options: {
@@ -181,7 +181,7 @@ const stage = (
     }),
     scope
   )).unsafePoll()
-  if (made === null || Exit.isFailure(made)) throw new Error("It has not been made")
+  if (made === null || Exit.isFailure(made)) throw new Error("make did not complete at once")
   const service = made.value
 
   const got: Array<PersistentConnection.Resumed<number>> = []
@@ -252,13 +252,13 @@ describe("a server that numbers its messages and is killed at random points", ()
       expect(elements(staged)).toEqual(staged.received)
     })))
 
-  it("S3: with resume, delivers every number once and in order", () =>
+  it("S3: with resume, every number is delivered once and in order", () =>
     check(forAll((settings) => {
       const staged = stage(settings, { resumes: true })
       expect(elements(staged)).toEqual(staged.log)
     })))
 
-  it("S3: marks each gap with the connection that ends it, and when it began and ended", () =>
+  it("S3: each gap has a marker with the connection that ends it, and its start and end", () =>
     check(forAll((settings) => {
       let generation = 1
       let end = 0
@@ -271,7 +271,7 @@ describe("a server that numbers its messages and is killed at random points", ()
       }
     })))
 
-  it("S3: even if it cannot resume, misses nothing if the consumer re-reads at each marker", () =>
+  it("S3: without resume, the consumer misses nothing if it re-reads at each marker", () =>
     check(forAll((settings) => {
       const known = new Set<number>()
       const staged = stage(settings, {
@@ -287,7 +287,7 @@ describe("a server that numbers its messages and is killed at random points", ()
       expect(order).toEqual(staged.received)
     })))
 
-  it("D8: leaves nothing behind when the consumer goes at a random point", () =>
+  it("D8: an interruption of the consumer at a random point leaves nothing behind", () =>
     check(forAll((settings, at) => {
       const staged = stage(settings, { resumes: true, interruptAt: at })
       expect(elements(staged)).toEqual(staged.log.slice(0, elements(staged).length))

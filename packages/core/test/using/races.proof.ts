@@ -1,6 +1,6 @@
 /**
- * Two things that happen to a connection at nearly the same time: every pair of them, in every situation, so many turns
- * apart. Whatever comes first, everything is released once, nobody waits for ever, and nothing is revived.
+ * Races of two actions on a connection: every pair, in every situation, some turns apart. In every order, each
+ * connection is released once, no caller waits forever, and a closed persistent connection stays closed.
  */
 import { VirtualClock } from "#internal/testing/virtualClock.js"
 import { describe, expect, it } from "@effect/vitest"
@@ -24,14 +24,14 @@ import { isLong, seed } from "../support/proof.js"
 
 const gate = () => Deferred.unsafeMake<void, Refused>(FiberId.none)
 
-/** A persistent connection, its server, and all who have something to do with it. */
+/** A persistent connection with its server and its callers. */
 class Race {
   readonly clock = new VirtualClock()
   readonly wires: Array<Line> = []
   readonly events: Array<ConnectionEvent<Line, Refused>> = []
   readonly states: Array<ConnectionState<Line, Refused>> = []
   readonly callers: Array<readonly [string, Fiber.RuntimeFiber<unknown, unknown>]> = []
-  /** What a connect waits for, what the handler of `Connected` waits for, and what a use waits for. */
+  /** The gates of a connect, of the `Connected` handler and of a use. */
   connecting: Deferred.Deferred<void, Refused> | undefined
   handling: Deferred.Deferred<void, Refused> | undefined
   using = gate()
@@ -82,13 +82,13 @@ class Race {
         Logger.withMinimumLogLevel(LogLevel.None)
       )
     ).unsafePoll()
-    if (made === null || Exit.isFailure(made)) throw new Error("It has not been made")
+    if (made === null || Exit.isFailure(made)) throw new Error("make did not complete at once")
     this.service = made.value
     this.clock.run(Stream.runForEach(this.service.state.changes, (state) => Effect.sync(() => this.states.push(state))))
     this.clock.flush()
   }
 
-  /** Does something in a fiber of its own, and remembers who has. */
+  /** Runs an effect in its own fiber, and remembers the fiber by its name. */
   call(name: string, effect: Effect.Effect<unknown, unknown>): void {
     this.callers.push([name, this.clock.run(Effect.supervised(effect, this.supervisor))])
   }
@@ -138,7 +138,7 @@ const situations: ReadonlyArray<Named<(world: Race) => void>> = [
     }
   },
   {
-    name: "refreshing under a handler that goes on",
+    name: "refreshing during a handler",
     act: (world) => {
       world.handling = gate()
       world.wires.at(-1)!.drop()
@@ -226,14 +226,14 @@ const acts: ReadonlyArray<Named<(world: Race) => void>> = [
 
 const transitions: { readonly [K in ConnectionState<Line, Refused>["_tag"]]: ReadonlyArray<string> } = {
   Connecting: ["Connecting", "Connected", "Waiting", "Closing"],
-  // From connected to connected: it has been replaced, or will be the last.
+  // From Connected to Connected: it was replaced, or became the last connection.
   Connected: ["Connected", "Waiting", "Closing"],
   Waiting: ["Connecting", "Closing"],
   Closing: ["Closing", "Closed"],
   Closed: ["Closed"]
 }
 
-/** What is true of every history. */
+/** Checks the invariants of every history. */
 const checkHistory = ({ events, states }: Race) => {
   for (let i = 1; i < states.length; i++) {
     expect(transitions[states[i - 1]!._tag], `${states[i - 1]!._tag} -> ${states[i]!._tag}`).toContain(states[i]!._tag)
@@ -242,15 +242,17 @@ const checkHistory = ({ events, states }: Race) => {
   const disconnected: Array<number> = []
   for (const event of events) {
     if (event._tag === "Connected") {
-      // One that is replaced while the handler of the one before it goes on is not reported.
+      // A connection that is replaced while the handler of the previous one runs is not reported.
       expect(event.generation).toBeGreaterThan(connected.at(-1) ?? 0)
       connected.push(event.generation)
     } else if (event._tag === "Disconnected") {
-      expect(event.generation, "the connection that is lost is the one that came last").toBe(connected.at(-1))
+      expect(event.generation, "the lost connection is the latest one").toBe(connected.at(-1))
       expect(disconnected).not.toContain(event.generation)
       disconnected.push(event.generation)
     } else if (event._tag === "AttemptingToConnect") {
-      expect(connected.length === 0 ? undefined : connected.at(-1), "what was has ended").toBe(disconnected.at(-1))
+      expect(connected.length === 0 ? undefined : connected.at(-1), "every connection has ended").toBe(
+        disconnected.at(-1)
+      )
     }
   }
 }
@@ -285,7 +287,7 @@ const play = (
   }
   world.pass(60_000)
 
-  // Everything that was waited for comes, and there is a minute of quiet.
+  // Opens all gates, and waits for a quiet minute.
   for (const pending of [world.using, world.connecting, world.handling]) {
     if (pending !== undefined) Deferred.unsafeDone(pending, Exit.void)
   }
@@ -297,7 +299,7 @@ const play = (
     expect(world.state._tag === "Closed" || (world.state._tag === "Connected" && world.state.isLast)).toBe(true)
   } else expect(world.state._tag).toBe("Connected")
   const waiting = world.callers.filter(([, fiber]) => fiber.unsafePoll() === null)
-  expect(waiting.map(([name]) => name), "nobody waits").toEqual([])
+  expect(waiting.map(([name]) => name), "no caller waits").toEqual([])
 
   world.leave()
   world.pass(60_000)
@@ -313,7 +315,7 @@ const variants: ReadonlyArray<Variant> = [
   { knowsIfClosed: true, isStubborn: true }
 ]
 
-/** How many turns apart a pair is played. In the short form only every fourth pair is, once. */
+/** The distances of a pair, in turns. The short form runs only every fourth pair, once. */
 const turnsOf = (first: number, second: number): ReadonlyArray<number> => {
   if (isLong) return [0, 1, 2, 3, 4, 5, 6, 7, 8]
   return (first + second) % 4 === 0 ? [second % 3] : []
@@ -322,7 +324,7 @@ const turnsOf = (first: number, second: number): ReadonlyArray<number> => {
 for (const situation of situations) {
   describe(`while ${situation.name}`, () => {
     acts.forEach((first, i) => {
-      it(`${first.name}, and a few turns later anything else`, () => {
+      it(`${first.name}, and each other action a few turns later`, () => {
         acts.forEach((second, j) => {
           for (const turns of turnsOf(i, j)) {
             const variant = variants[(i + j + turns + seed) % variants.length]!

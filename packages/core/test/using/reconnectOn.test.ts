@@ -25,7 +25,7 @@ import { it } from "../support/virtualTime.js"
 
 const { closeGracefully, forEachConnection, reconnectNow, refresh, stream, use, reconnectOn } = PersistentConnection
 
-/** A life whose connections can be probed. */
+/** A fixture whose connections can be probed. */
 const probed = (probe: (line: Line) => Effect.Effect<unknown, Refused>) =>
   Effect.gen(function*() {
     const probes: Array<number> = []
@@ -60,7 +60,7 @@ describe("reconnectNow with a probe", () => {
       expect(life.probes).toEqual([1])
     }))
 
-  it.scoped("without a good answer the connection is lost, with that cause", () =>
+  it.scoped("if the probe fails, the connection is lost with that cause", () =>
     Effect.gen(function*() {
       const life = yield* probed(() => Effect.zipRight(sleep(2), refuse("no pong")))
       yield* settle
@@ -75,7 +75,7 @@ describe("reconnectNow with a probe", () => {
       expect(life.diary.at(-1)).toBe("2 Connected 2")
     }))
 
-  it.scoped("a probe that dies, or interrupts itself, is no good answer", () =>
+  it.scoped("a probe that dies or interrupts itself counts as failed", () =>
     Effect.gen(function*() {
       const dies = yield* probed(() => Effect.die("bug"))
       const throws = yield* probed(() => {
@@ -92,7 +92,7 @@ describe("reconnectNow with a probe", () => {
       ])
     }))
 
-  it.scoped("without a probe it does nothing", () =>
+  it.scoped("without a `probe` of the connector it does nothing", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* settle
@@ -100,7 +100,7 @@ describe("reconnectNow with a probe", () => {
       expect((yield* line(life)).number).toBe(1)
     }))
 
-  it.scoped("while there is no connection it makes the next attempt", () =>
+  it.scoped("without a connection it makes the next attempt", () =>
     Effect.gen(function*() {
       const life = yield* probed(() => Effect.void)
       yield* pass(5)
@@ -112,7 +112,7 @@ describe("reconnectNow with a probe", () => {
       expect(life.probes).toEqual([])
     }))
 
-  it.scoped("the loss of the connection ends the probe, whatever it would have said", () =>
+  it.scoped("the loss of the connection ends the probe", () =>
     Effect.gen(function*() {
       const life = yield* probed(() => Effect.zipRight(sleep(5), refuse("too late")))
       yield* settle
@@ -123,7 +123,7 @@ describe("reconnectNow with a probe", () => {
       expect(life.diary.at(-1)).toBe("0 Disconnected 1")
     }))
 
-  it.scoped("a probe of a connection that has been replaced, or is being closed, means nothing any more", () =>
+  it.scoped("a probe of a replaced or closing connection has no effect", () =>
     Effect.gen(function*() {
       const replaced = yield* probed(() => Effect.zipRight(sleep(5), refuse("no pong")))
       const closing = yield* probed(() => Effect.zipRight(sleep(5), refuse("no pong")))
@@ -142,7 +142,7 @@ describe("reconnectNow with a probe", () => {
       expect((yield* closing.service.state.get)._tag).toBe("Closed")
     }))
 
-  it.scoped("its caller can be interrupted, which says nothing about the connection", () =>
+  it.scoped("its caller can be interrupted without an effect on the connection", () =>
     Effect.gen(function*() {
       const life = yield* probed(() => Effect.never)
       yield* settle
@@ -152,7 +152,7 @@ describe("reconnectNow with a probe", () => {
       expect(life.diary.at(-1)).toBe("0 Connected 1")
     }))
 
-  it.scoped("from inside a use, what is done for each connection, and a stream, which end with the connection", () =>
+  it.scoped("works inside a use, forEachConnection and a stream, which end with the connection", () =>
     Effect.gen(function*() {
       const life = yield* probed(() => refuse("no pong"))
       yield* settle
@@ -174,12 +174,12 @@ describe("reconnectNow with a probe", () => {
       const streaming = once()
       yield* askNow(Stream.runDrain(stream(life.service, () => Stream.fromEffect(streaming.run))))
       yield* reconnectNow(life.service)
-      // It has nothing to deliver any more, for the time of drainTimeout (S1).
+      // The stream has nothing more to deliver, and ends after drainTimeout (S1).
       yield* pass(1)
       expect(streaming.runs).toEqual([0, 1])
     }))
 
-  it.scoped("D7: from inside a handler, the look-up, connect and a release", () =>
+  it.scoped("D7: works inside a handler, the look-up, connect and a release", () =>
     Effect.gen(function*() {
       let life: Life | undefined
       const act = Effect.suspend(() => reconnectNow(life!.service, { whenConnected: "probe" }))
@@ -205,7 +205,7 @@ describe("reconnectNow with a probe", () => {
 })
 
 describe("reconnectOn", () => {
-  it.scoped("does at every signal what reconnectNow does", () =>
+  it.scoped("calls reconnectNow at every signal", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin({ retry: RetryPolicy.fixed("1 hour") }, ({ server }) =>
         server.refuse("no"))
@@ -226,7 +226,7 @@ describe("reconnectOn", () => {
       expect(server.attempts).toEqual([0, 5, 10])
     }))
 
-  it.scoped("probes while connected, if told so, one probe after the other", () =>
+  it.scoped("probes while connected, if configured, one probe at a time", () =>
     Effect.gen(function*() {
       const life = yield* probed(() => sleep(5))
       const signals = yield* Queue.unbounded<string>()
@@ -239,7 +239,7 @@ describe("reconnectOn", () => {
       yield* pass(5)
     }))
 
-  it.scoped("runs until the signals end, and fails if they do", () =>
+  it.scoped("runs until the signals end, and fails if the signals fail", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* settle
@@ -247,7 +247,7 @@ describe("reconnectOn", () => {
       expect((yield* askNow(reconnectOn(service, Stream.fail("no signal")))).failure).toBe("no signal")
     }))
 
-  it.scoped("ends when the persistent connection has closed, and never revives it", () =>
+  it.scoped("ends when the persistent connection has closed, and does not reopen it", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* settle
