@@ -1,6 +1,4 @@
-/**
- * The ops of a scenario: what users do with the persistent connection, the attempt and the newest connection.
- */
+/** The ops of a scenario: calls of users on the persistent connection, the attempt and the newest connection. */
 import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
 import type { PersistentConnection } from "@persistent-connection/core/PersistentConnection"
 import * as Effect from "effect/Effect"
@@ -12,7 +10,7 @@ import { describeFailure, type Stage } from "./Stage.js"
 import type { DetailedOp, Op } from "./Trace.js"
 import type { TraceConnection } from "./TraceConnection.js"
 
-/** Performs ops one after another in this turn, each in a root fiber of its own that nobody waits for. */
+/** Runs ops one after another in this turn, each in its own root fiber, without waiting for them. */
 export const perform = (stage: Stage, ops: ReadonlyArray<Op> | undefined, id: string): void => {
   for (const [index, op] of (ops ?? []).entries()) {
     performOne(stage, typeof op === "string" ? { op } : op, `${id}.${index}`)
@@ -34,7 +32,7 @@ const performOne = (stage: Stage, op: DetailedOp, id: string): void => {
 }
 
 interface Deed {
-  /** The call is logged as well as the result. */
+  /** True if the call is logged too, not only the result. */
   readonly waits: boolean
   readonly effect: Effect.Effect<unknown, unknown>
 }
@@ -104,7 +102,7 @@ const toServiceDeed = (
 
 const identify = (connection: TraceConnection) => ({ conn: connection.id })
 
-/** Logs what one more subscriber sees, and answers its number. */
+/** Adds a subscriber that logs its events. Returns its number. */
 export const subscribe = (
   stage: Stage,
   service: PersistentConnection<TraceConnection, Refused>
@@ -116,7 +114,7 @@ export const subscribe = (
   return number
 }
 
-/** An event in the words of the traces, without its address. */
+/** An event in the format of the traces, without its address. */
 export const describeEvent = (event: ConnectionEvent<TraceConnection, Refused>) => {
   switch (event._tag) {
     case "AttemptingToConnect":

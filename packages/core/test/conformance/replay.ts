@@ -1,6 +1,4 @@
-/**
- * Runs a scenario in virtual time, and logs what happens in the words of the traces.
- */
+/** Runs a scenario in virtual time, and logs it in the format of the traces. */
 import { VirtualClock } from "#internal/testing/virtualClock.js"
 import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
 import * as Connector from "@persistent-connection/core/Connector"
@@ -21,14 +19,14 @@ import * as Stage from "./Stage.js"
 import type { ConnectCall, Final, HandlerCall, Lanes, LookUpCall, Scenario, Trace } from "./Trace.js"
 import { TraceConnection } from "./TraceConnection.js"
 
-/** What a run has logged, the ops that have not ended, and what is the case at its end. */
+/** The log of a run, the pending ops and the final state. */
 export interface Replayed {
   readonly lanes: Lanes
   readonly pending: ReadonlyArray<string>
   readonly final: Final
 }
 
-/** Replays the scenario of a trace, up to the moment to which it is compared. */
+/** Replays the scenario of a trace, up to the time given by compareUntil. */
 export const replay = ({ compareUntil, scenario }: Trace): Replayed => {
   const end = compareUntil === null ? scenario.until : compareUntil - 1
   const clock = new VirtualClock()
@@ -48,7 +46,7 @@ export const replay = ({ compareUntil, scenario }: Trace): Replayed => {
   }
   clock.advanceTo(end)
 
-  // What happens from here on is not part of the run: closing it, or asking it, must not be logged.
+  // The run ends here: the following calls must not be logged.
   const logged = Object.fromEntries(
     Object.entries(lanes).map(([lane, entries]) => [lane, entries.filter((entry) => entry.t <= end)])
   )
@@ -58,12 +56,12 @@ export const replay = ({ compareUntil, scenario }: Trace): Replayed => {
   return { lanes: logged, pending: pendingOps(logged), final }
 }
 
-/** Runs an effect that must not wait. */
+/** Runs an effect that must complete at once. */
 const atOnce = <A>(clock: VirtualClock, effect: Effect.Effect<A>): A => {
   const exit = clock.run(effect).unsafePoll()
-  if (exit === null) throw new Error("What must answer at once waits")
+  if (exit === null) throw new Error("The effect did not complete at once")
   return Exit.getOrElse(exit, (cause) => {
-    throw new Error("What cannot fail has failed", { cause })
+    throw new Error("The effect failed", { cause })
   })
 }
 
@@ -99,7 +97,7 @@ const makeService = (stage: Stage.Stage, scenario: Scenario) =>
     onEvent: onEvent(stage, scenario)
   }).pipe(Logger.withMinimumLogLevel(LogLevel.None))
 
-/** A script as a function: the next call, and its number from 0. */
+/** A script as a function that returns the next call and its number, starting at 0. */
 const script = <Call extends HandlerCall>(calls: ReadonlyArray<Call>, absent: Call) => {
   let count = 0
   return () => {
@@ -108,9 +106,7 @@ const script = <Call extends HandlerCall>(calls: ReadonlyArray<Call>, absent: Ca
   }
 }
 
-/**
- * What all calls have in common: their ops, and when they complete. `early` is the stage as their first turn sees it.
- */
+/** Runs the common parts of all calls: their ops and their completion. `early` is the context of their first turn. */
 const play = <A, E, R>(
   stage: Stage.Stage,
   call: HandlerCall,
@@ -127,7 +123,7 @@ const play = <A, E, R>(
   return call.after === undefined ? complete : Effect.zipRight(Effect.sleep(Duration.millis(call.after)), complete)
 }
 
-/** How a look-up or a connect completes. */
+/** Completes a look-up or a connect. */
 const complete = <A, R>(
   { error, raise }: LookUpCall | ConnectCall,
   log: (outcome: object) => void,
@@ -206,13 +202,17 @@ const onEvent = (stage: Stage.Stage, { on_event }: Scenario) => {
       })
       const address = event._tag === "ObtainedAddress" ? { addr: event.address } : {}
       stage.log("loop", { ev: "on_event", n, ...described, ...address })
-      // The original calls its first handler before it returns: the handler has nothing yet to perform its ops on.
+      // The original calls its first handler before `create` returns, so the ops of that handler have no persistent
+      // connection.
       const early = n === 0 ? { ...stage, persistentConnection: undefined } : stage
       return play(stage, call, `on_event.${kind}#${number}`, completion, early)
     })
 }
 
-/** The scripted delays, one an attempt. The count is not the schedule's state, which restarts after a success. */
+/**
+ * The scripted delays, one per attempt. The counter is not part of the schedule's state, because a success restarts
+ * that.
+ */
 const retry = ({ retry_delay }: Scenario) => {
   const delays = typeof retry_delay === "number" ? [retry_delay] : retry_delay
   let count = 0

@@ -1,6 +1,6 @@
 /**
- * Connections under observation: a server whose peers answer pings as the test says, a machine that can fall asleep,
- * and an account of what is asked, and of what is left running.
+ * Fixtures for health checks: a server whose peers answer pings as scripted, and a clock that simulates a suspended
+ * machine. Records the pings and the running timers.
  */
 import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
 import * as Connector from "@persistent-connection/core/Connector"
@@ -22,7 +22,7 @@ export type CheckOptions = Partial<Connector.HealthCheckOptions<Line, Refused>>
 
 type Checked = Connector.Connector<string, Line, Failure>
 
-/** A clock that counts who sleeps, and that the machine can put to sleep: then its timers come late. */
+/** A clock that counts its sleeping fibers and can simulate a suspension of the machine. Its timers then fire late. */
 export class Machine implements Clock.Clock {
   readonly [Clock.ClockTypeId]: Clock.ClockTypeId = Clock.ClockTypeId
   sleepers = 0
@@ -31,12 +31,12 @@ export class Machine implements Clock.Clock {
 
   constructor(private readonly clock: Clock.Clock) {}
 
-  /** So many seconds pass for everybody else. */
+  /** Suspends the machine for this many seconds: the clock jumps, but timers do not advance. */
   sleepFor(seconds: number): void {
     this.missed += seconds * 1_000
   }
 
-  /** The wall clock is set forward, or back if the number is negative. */
+  /** Moves the wall clock, forward or back. */
   setWallClock(seconds: number): void {
     this.setBy += seconds * 1_000
   }
@@ -62,15 +62,15 @@ export class Machine implements Clock.Clock {
   }
 }
 
-/** A server whose peers can be pinged. */
+/** A server whose peers answer pings. */
 export class Ward {
   readonly server: Server
-  /** When which connection was asked, in seconds. */
+  /** The pings: the time in seconds and the number of the connection. */
   readonly pings: Array<string> = []
-  /** How many pings are out, and how many were at most. */
+  /** The number of running pings, and its maximum. */
   out = 0
   mostOut = 0
-  /** What a peer does about a ping. */
+  /** Answers a ping. */
   ping: (line: Line) => Effect.Effect<unknown, Refused> = () => Effect.void
   private readonly received = new Map<Line, number>()
 
@@ -82,7 +82,7 @@ export class Ward {
     return this.machine.unsafeCurrentTimeMillis() / 1_000
   }
 
-  /** Something is received. */
+  /** Receives data on the connection. */
   hear(line: Line): void {
     this.received.set(line, this.activity(line) + 1)
   }
@@ -99,7 +99,7 @@ export class Ward {
       () => Effect.sync(() => this.out--)
     )
 
-  /** Asks once every 30 seconds, for 10 seconds, unless the options say otherwise. */
+  /** Default: one probe every 30 seconds, with a timeout of 10 seconds. */
   connector(options: CheckOptions = {}): Checked {
     return Connector.healthCheck(this.server.connector, {
       probe: this.probe,
@@ -113,17 +113,17 @@ export class Ward {
 
 const makeWard: Effect.Effect<Ward> = Effect.map(Effect.clock, (clock) => new Ward(new Machine(clock)))
 
-/** Chance always draws this: 0 for the whole interval, almost 1 for the shortest. */
+/** A random generator that always draws this value: 0 for the whole interval, almost 1 for the shortest. */
 export const drawing = (part: number): Random.Random => ({ ...Random.make("any"), next: Effect.succeed(part) })
 
-/** One connection, without a persistent connection around it. */
+/** One connection with a health check, without a persistent connection. */
 export interface Patient {
   readonly ward: Ward
   readonly line: Line
   readonly connector: Checked
   readonly closed: Effect.Effect<unknown, Failure>
   readonly isClosed: () => boolean
-  /** As a wake-up does. */
+  /** Probes on demand, like a wake-up. */
   readonly probe: Effect.Effect<unknown, Failure>
   /** Closes the scope of the connection. */
   readonly release: Effect.Effect<void>
@@ -143,7 +143,7 @@ export const admit = ({ prepare, random = drawing(0), ...options }: Admission = 
     const ward = yield* makeWard
     prepare?.(ward)
     const connector = ward.connector(options)
-    // Not waited for: some do not end.
+    // Does not wait for the close, because some tests have a close that never ends.
     const scope = yield* Effect.acquireRelease(
       Scope.make(),
       (scope) => Effect.forkDaemon(Scope.close(scope, Exit.void))
@@ -164,31 +164,31 @@ export const admit = ({ prepare, random = drawing(0), ...options }: Admission = 
     }
   })
 
-/** Somebody watches for the end of the connection. */
+/** Calls `closed` in its own fiber. */
 export const watch = ({ closed }: Patient): Effect.Effect<Asked<unknown, Failure>> => askNow(closed)
 
-/** How a watch has ended, in a few words; undefined if it has not. */
+/** A short text for the end of a call of `closed`; undefined while it runs. */
 export const ending = ({ exit }: Asked<unknown, unknown>): string | undefined =>
   exit && (Exit.isSuccess(exit) ? "closed" : describeCause(exit.cause))
 
 type Service = PersistentConnection.PersistentConnection<Line, Failure>
 
-/** A persistent connection under observation. */
+/** A persistent connection with a health check. */
 export interface Stay {
   readonly ward: Ward
   readonly service: Service
-  /** The connections, each with the second at which it came and went, and why. */
+  /** The connections, each with its start and end in seconds and the cause. */
   readonly diary: Array<string>
 }
 
 interface StayOptions extends Partial<PersistentConnection.Options<string, Line, Refused, Failure>> {
   readonly check?: CheckOptions
   readonly prepare?: (ward: Ward) => void
-  /** What else is put on the connector. */
+  /** Applies further combinators to the connector. */
   readonly combine?: (connector: Checked) => Checked
 }
 
-/** Begins one: 10 seconds between attempts, unless the options say otherwise. */
+/** Makes a fixture. Default: 10 seconds between attempts. */
 export const stay = (
   { check, combine = (connector) => connector, onEvent, prepare, ...options }: StayOptions = {}
 ): Effect.Effect<Stay, never, Scope.Scope> =>

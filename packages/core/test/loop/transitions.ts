@@ -10,6 +10,6 @@ export const documented: ReadonlyArray<string> = [
     .matchAll(/^ \* \| `([*\w]+)` +\| `(\w+)` +\|/gm)
 ].map(([, from, to]) => `${from} → ${to}`)
 
-/** The transitions of a history, from its first state on. */
+/** The transitions of a history, starting with its first state. */
 export const transitions = (states: ReadonlyArray<AnyState>): ReadonlyArray<string> =>
   states.map((state, index) => `${states[index - 1]?._tag ?? "*"} → ${state._tag}`)

@@ -37,6 +37,6 @@ export const makeDevices = () => {
   return { devices, options }
 }
 
-/** A connection of a map, for as long as the scope is open. */
+/** Gets the connection of a key from a map and waits until it is connected. */
 export const connected = <K, C, E>(map: ConnectionMap.ConnectionMap<K, C, E>, key: K) =>
   Effect.flatMap(ConnectionMap.get(map, key), (connection) => connection.connected)

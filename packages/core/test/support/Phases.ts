@@ -1,6 +1,6 @@
 /**
- * The moments in the life of a persistent connection at which somebody may come and end it, or ask for something: one
- * for every place in which the loop can wait.
+ * The phases of a persistent connection in which a test ends it or calls an operation: one for each place where the
+ * loop can wait.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -8,11 +8,11 @@ import { begin, type Event, type Life, type Options, pass, refuse, settle } from
 
 export interface Phase {
   readonly name: string
-  /** There is a current connection. */
+  /** True if there is a current connection. */
   readonly isConnected: boolean
-  /** A handler is running that never ends. */
+  /** True if a handler is running that never ends. */
   readonly isInHandler: boolean
-  /** Begins a life, and lets it get there. */
+  /** Makes a fixture and runs it until it reaches the phase. */
   readonly reach: (options?: Options) => Effect.Effect<Life, never, Scope.Scope>
 }
 
@@ -33,7 +33,7 @@ const phase = (name: string, isConnected: boolean, { prepare, stuckIn, then }: S
       const onEvent = (event: Event) =>
         Effect.suspend(() => event._tag === stuckIn && isStuck ? Effect.never : options.onEvent?.(event) ?? Effect.void)
       const life = yield* begin({ ...options, onEvent })
-      // An attempt has been made before, so that there is something to abort.
+      // One attempt was made before, so that a test can abort.
       life.server.lookUp = () => refuse("not yet")
       yield* settle
       life.server.lookUp = () => Effect.succeed("a")

@@ -216,10 +216,7 @@ export const argument = (option: string, kind: Given, give: (value: never) => un
   { option, kind: kindOf(kind), give }
 ]
 
-/**
- * An object of options: each of them, with a kind for every one that its type has; and the object
- * itself.
- */
+/** The rows for an object of options: one row for each option of its type, and one for the object itself. */
 export const optionsOf = <O extends object>(
   kindsOf: { readonly [K in keyof O]-?: undefined extends O[K] ? Kind | `${KindName}?` : Kind | KindName },
   good: NoInfer<O>,

@@ -36,7 +36,7 @@ const currentLine = ({ service }: Life) =>
   Effect.map(service.currentConnection, (line) => Option.getOrUndefined(line)?.number)
 
 describe("refresh", () => {
-  it.scoped("publishes the next connection before the old one is closed: at no moment is there none", () =>
+  it.scoped("publishes the next connection before the old one is closed: there is always a current connection", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       const { diary, server, service } = life
@@ -60,7 +60,7 @@ describe("refresh", () => {
       expect(diary.slice(-2)).toEqual(["0 Connected 1", "3 Connected 2"])
     }))
 
-  it.scoped("looks the address up afresh (C3)", () =>
+  it.scoped("looks the address up again (C3)", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* settle
@@ -70,7 +70,7 @@ describe("refresh", () => {
       expect((yield* service.state.get).address).toEqual(Option.some("b"))
     }))
 
-  it.scoped("drains the old connection: what uses it goes on, what is new uses the new one", () =>
+  it.scoped("drains the old connection: running uses continue on it, new uses get the new one", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       const { service } = life
@@ -85,7 +85,7 @@ describe("refresh", () => {
       expect(released(life)).toEqual([1, 0])
     }))
 
-  it.scoped("after the time to drain, interrupts what still uses the old one: 30 s unless set", () =>
+  it.scoped("interrupts the remaining uses of the old connection after the drain time, by default 30 s", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* settle
@@ -109,7 +109,7 @@ describe("refresh", () => {
       expect(ends).toEqual([1, 2, 3])
     }))
 
-  it.scoped("ends draining at once when the old connection is lost, and its uses fail with the loss", () =>
+  it.scoped("ends the drain at once when the old connection is lost; its uses fail with the loss", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* settle
@@ -122,7 +122,7 @@ describe("refresh", () => {
       expect(life.diary.at(-1)).toBe("0 Connected 2")
     }))
 
-  it.scoped("if the attempt fails the old connection stays, and refresh fails with the cause; no event says so", () =>
+  it.scoped("if the attempt fails, the old connection stays, refresh fails with the cause, and there is no event", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       const { diary, server, service } = life
@@ -143,7 +143,7 @@ describe("refresh", () => {
       expect(released(life)).toEqual([0])
     }))
 
-  it.scoped("a failed one leaves nothing behind of what it had acquired", () =>
+  it.scoped("a failed refresh releases its resources", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* settle
@@ -157,7 +157,7 @@ describe("refresh", () => {
       expect(open).toBe(0)
     }))
 
-  it.scoped("several refreshes at the same time make one attempt", () =>
+  it.scoped("concurrent refreshes share one attempt", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* settle
@@ -179,7 +179,7 @@ describe("refresh", () => {
       expect(yield* currentLine(life)).toBe(2)
     }))
 
-  it.scoped("while there is no connection makes the next attempt at once, and joins one that is under way", () =>
+  it.scoped("without a connection it makes the next attempt at once, or joins a running one", () =>
     Effect.gen(function*() {
       const life = yield* begin({}, ({ server }) => server.refuse("no"))
       const { server, service } = life
@@ -194,7 +194,7 @@ describe("refresh", () => {
       expect(yield* currentLine(life)).toBe(1)
     }))
 
-  it.scoped("if the old connection is lost meanwhile, the loop goes on as always, and refresh with it", () =>
+  it.scoped("if the old connection is lost during it, the loop reconnects as usual, and refresh waits for that", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       const { diary, server, service } = life
@@ -216,7 +216,7 @@ describe("refresh", () => {
       expect(released(life)).toEqual([1, 0])
     }))
 
-  it.scoped("the attempt that it was making is interrupted then, and what it acquires too late released", () =>
+  it.scoped("after such a loss, the attempt of the refresh is interrupted, and its late resources are released", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* pass(60)
@@ -230,7 +230,7 @@ describe("refresh", () => {
       expect(yield* life.service.currentConnection).toEqual(Option.some(life.server.line))
     }))
 
-  it.scoped("T2: the delay before the attempt after the next loss runs from the attempt of the refresh", () =>
+  it.scoped("T2: after the next loss, the delay runs from the attempt of the refresh", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* pass(60)
@@ -243,7 +243,7 @@ describe("refresh", () => {
       expect(life.diary.slice(-3)).toEqual(["70 AttemptingToConnect", "70 ObtainedAddress a", "70 Connected 3"])
     }))
 
-  it.scoped("fails with ConnectionClosed once closed, and when closed meanwhile", () =>
+  it.scoped("fails with ConnectionClosed after and during a close", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* settle
@@ -256,7 +256,7 @@ describe("refresh", () => {
       expect(released(life)).toEqual([1])
     }))
 
-  it.scoped("fails if there will be no other connection, also if that is decided meanwhile; the old one goes on", () =>
+  it.scoped("fails if no other connection will follow, also if this is decided during the refresh; the old connection stays", () =>
     Effect.gen(function*() {
       const last = yield* begin()
       const aborted = yield* begin()
@@ -279,7 +279,7 @@ describe("refresh", () => {
       }
     }))
 
-  it.scoped("an abort by its own attempt keeps the old connection as the last", () =>
+  it.scoped("an abort by its own attempt makes the old connection the last one", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* settle
@@ -290,7 +290,7 @@ describe("refresh", () => {
       expect(yield* life.service.isClosed).toBe(false)
     }))
 
-  it.scoped("X5: an abort from elsewhere interrupts the attempt, releases it, and keeps the old connection as the last", () =>
+  it.scoped("X5: an abort from outside interrupts and releases the attempt, and makes the old connection the last one", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       const { server, service } = life
@@ -315,7 +315,7 @@ describe("refresh", () => {
       expect(server.attempts).toEqual([0, 0])
     }))
 
-  it.scoped("X5: an attempt that aborts and cannot be interrupted is released when it ends, and never becomes current", () =>
+  it.scoped("X5: an uninterruptible attempt that aborts is released at its end, and never becomes current", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       const { server, service } = life
@@ -327,7 +327,7 @@ describe("refresh", () => {
       expect([released(life), yield* currentLine(life)]).toEqual([[0, 1], 1])
     }))
 
-  it.scoped("C7: its attempts are numbered from 1 until one succeeds, and know what the last one failed with", () =>
+  it.scoped("C7: its attempts are numbered from 1 until one succeeds, and have the last cause", () =>
     Effect.gen(function*() {
       const attempts: Array<string> = []
       const life = yield* begin({}, ({ server }) => {
@@ -360,7 +360,7 @@ describe("refresh", () => {
       expect(life.diary.at(-1)).toBe("5 Connected 2")
     }))
 
-  it.scoped("D7: a new connection that dies under the handler of the old one, which uses it, is noticed", () =>
+  it.scoped("D7: the loss of the new connection is detected while the handler of the old one still runs", () =>
     Effect.gen(function*() {
       const ends: Array<unknown> = []
       const life: Life = yield* begin({
@@ -389,7 +389,7 @@ describe("refresh", () => {
       ])
     }))
 
-  it.scoped("a Connected is reported even if the new connection ends before its turn has come", () =>
+  it.scoped("Connected is reported even if the new connection ends before its event is due", () =>
     Effect.gen(function*() {
       const lost = yield* begin({ onEvent: on("Connected", () => sleep(5)) })
       const closed = yield* begin({ onEvent: on("Connected", () => sleep(5)) })
@@ -397,13 +397,13 @@ describe("refresh", () => {
       for (const { service } of [lost, closed]) yield* refresh(service)
       lost.server.line.drop()
       const closing = yield* askNow(closed.service.close)
-      expect(closing.exit, "does not wait for handlers").toEqual(Exit.void)
+      expect(closing.exit, "close does not wait for handlers").toEqual(Exit.void)
       yield* pass(20)
       expect(lost.diary.slice(2, 5)).toEqual(["0 Connected 1", "5 Connected 2", "10 Disconnected 2"])
       expect(closed.diary.slice(2)).toEqual(["0 Connected 1", "5 Connected 2", "10 Disconnected 2"])
     }))
 
-  it.scoped("D7: from inside its own look-up and connect it is a mistake that fails it", () =>
+  it.scoped("D7: called inside its own look-up or connect, it dies and the attempt fails", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* settle
@@ -416,7 +416,7 @@ describe("refresh", () => {
       expect(yield* currentLine(life)).toBe(1)
     }))
 
-  it.scoped("D7: from inside a use, a handler, and a release", () =>
+  it.scoped("D7: works inside a use, a handler and a release", () =>
     Effect.gen(function*() {
       const used = yield* begin()
       yield* settle
@@ -442,7 +442,7 @@ describe("refresh", () => {
       expect(released(releasing)).toEqual([1, 0])
     }))
 
-  it.scoped("D8: leaves nothing when the scope is left in the middle of it", () =>
+  it.scoped("D8: leaves nothing behind if the scope is left during it", () =>
     Effect.gen(function*() {
       const [dialling, first] = yield* inScope(begin())
       const [draining, second] = yield* inScope(begin())
@@ -456,7 +456,7 @@ describe("refresh", () => {
       expect([released(dialling), released(draining)]).toEqual([[1], [1, 1]])
     }))
 
-  it.scoped("X1: close waits for the release of a connection that was replaced, and does not drain it any longer", () =>
+  it.scoped("X1: close waits for the release of a replaced connection, but ends its drain", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* settle
@@ -473,7 +473,7 @@ describe("refresh", () => {
 })
 
 describe("refreshWhen", () => {
-  it.scoped("refreshes each connection when its signal has come", () =>
+  it.scoped("refreshes each connection at its signal", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       const hints = new Map<number, Deferred.Deferred<void>>()
@@ -490,14 +490,14 @@ describe("refreshWhen", () => {
         yield* pass(1)
         expect(yield* currentLine(life)).toBe(number + 1)
       }
-      // A signal of a connection that is no longer there.
+      // A signal of a connection that has ended.
       yield* Deferred.succeed(hints.get(4)!, undefined)
       life.server.line.drop()
       yield* pass(60)
       expect(released(life)).toEqual([1, 1, 1, 1, 0])
     }))
 
-  it.scoped("by maxAge, on a schedule, with jitter", () =>
+  it.scoped("with maxAge it refreshes on a schedule with jitter", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       const ages: Array<number> = []
@@ -517,7 +517,7 @@ describe("refreshWhen", () => {
       expect(new Set(ages).size).toBeGreaterThan(5)
     }))
 
-  it.scoped("without jitter, at exactly that age; a connection that is lost before begins anew", () =>
+  it.scoped("without jitter it refreshes at exactly that age; after a loss the age starts at 0", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* askNow(refreshWhen(life.service, maxAge("100 seconds", { jitter: 0 })))
@@ -530,12 +530,12 @@ describe("refreshWhen", () => {
       expect(life.diary.at(-1)).toBe("160 Connected 3")
     }))
 
-  it("maxAge throws at options that make no sense", () => {
+  it("maxAge throws for invalid options", () => {
     expect(() => maxAge(-1)).toThrow("maxAge must be a duration of 0 or more, but is -1")
     expect(() => maxAge("1 hour", { jitter: 2 })).toThrow("jitter must be a number from 0 to 1, but is 2")
   })
 
-  it.scoped("tries again while that fails, and the old connection goes on", () =>
+  it.scoped("retries while the refresh fails, and the old connection stays", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* askNow(refreshWhen(life.service, maxAge("100 seconds", { jitter: 0 })))
@@ -550,7 +550,7 @@ describe("refreshWhen", () => {
       expect(yield* currentLine(life)).toBe(2)
     }))
 
-  it.scoped("runs until the owner closes, and fails if aborted", () =>
+  it.scoped("runs until the owner closes, and fails after an abort", () =>
     Effect.gen(function*() {
       const closed = yield* begin()
       const aborted = yield* begin()
@@ -560,7 +560,7 @@ describe("refreshWhen", () => {
       ] as const
       yield* closed.service.close
       yield* aborted.server.abort(new Refused({ text: "banned" }))
-      // The last one is not refreshed any more, however old it gets.
+      // The last connection is never refreshed.
       yield* pass(10_000)
       expect(aborted.server.attempts.length).toBe(1)
       aborted.server.line.drop()
@@ -571,7 +571,7 @@ describe("refreshWhen", () => {
 })
 
 describe("reconnectNow", () => {
-  it.scoped("makes the next attempt now, in a backoff after a failure and after a loss", () =>
+  it.scoped("makes the next attempt at once, in a backoff after a failure and after a loss", () =>
     Effect.gen(function*() {
       const life = yield* begin({ retry: RetryPolicy.fixed("1 hour") }, ({ server }) => server.refuse("no"))
       yield* pass(1)
@@ -591,7 +591,7 @@ describe("reconnectNow", () => {
       expect(life.server.attempts).toEqual([0, 1, 1, 11])
     }))
 
-  it.scoped("does so when the handler of the last event has ended, also from inside that handler", () =>
+  it.scoped("makes it after the handler of the last event has ended, also if that handler calls it", () =>
     Effect.gen(function*() {
       const slow = yield* begin({ onEvent: on("Disconnected", () => sleep(5)), retry: RetryPolicy.fixed("1 hour") })
       const within: Life = yield* begin({
@@ -609,7 +609,7 @@ describe("reconnectNow", () => {
       expect(slow.diary.at(-1)).toBe("65 Connected 2")
     }))
 
-  it.scoped("does so also when the loss is not reported yet: in the turn of it, and while the Connected handler runs", () =>
+  it.scoped("makes it even if the loss is not reported yet: in the turn of the loss, and during the Connected handler", () =>
     Effect.gen(function*() {
       const retry = RetryPolicy.fixed("1 hour")
       const slow = yield* begin({ onEvent: on("Connected", () => sleep(5)), retry })
@@ -629,13 +629,13 @@ describe("reconnectNow", () => {
       ])
       yield* pass(4)
       expect(slow.diary.at(-1)).toBe("5 Connected 2")
-      // It counts once.
+      // The call affects one attempt only.
       quick.server.line.drop()
       yield* pass(60)
       expect(quick.diary.at(-1)).toBe("5 Disconnected 2")
     }))
 
-  it.scoped("does nothing while an attempt is under way, and by default while connected", () =>
+  it.scoped("does nothing during an attempt, and by default while connected", () =>
     Effect.gen(function*() {
       const life = yield* begin({}, ({ server }) => {
         server.connect = () => sleep(5)
@@ -652,7 +652,7 @@ describe("reconnectNow", () => {
       expect(yield* currentLine(life)).toBe(1)
     }))
 
-  it.scoped("with `refresh`, replaces the connection, make before break, without waiting for it", () =>
+  it.scoped("with `refresh`, it replaces the connection without waiting for the end of the refresh", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       yield* settle
@@ -661,14 +661,14 @@ describe("reconnectNow", () => {
       expect(yield* currentLine(life)).toBe(1)
       yield* pass(5)
       expect(yield* currentLine(life)).toBe(2)
-      // If that fails, the old one stays.
+      // If the refresh fails, the old connection stays.
       life.server.refuse("full")
       yield* reconnectNow(life.service, { whenConnected: "refresh" })
       yield* pass(60)
       expect(yield* currentLine(life)).toBe(2)
     }))
 
-  it.scoped("never revives what has given up, while the handler of the last event is still running", () =>
+  it.scoped("does not reopen a persistent connection that has given up, even during the last handler", () =>
     Effect.gen(function*() {
       const failed = yield* begin(
         { retry: Schedule.stop, onEvent: on("FailedToConnect", () => sleep(10)) },
@@ -694,7 +694,7 @@ describe("reconnectNow", () => {
       expect([failed, lost].map(({ server }) => server.attempts)).toEqual([[0], [0]])
     }))
 
-  it.scoped("never revives what was closed", () =>
+  it.scoped("does not reopen a closed persistent connection", () =>
     Effect.gen(function*() {
       const closed = yield* begin()
       const ended = yield* begin()

@@ -1,4 +1,4 @@
-/** How a stream resumes on the next connection: S3. */
+/** S3: how a stream resumes on the next connection. */
 import { describe, expect } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
@@ -56,7 +56,7 @@ describe("S3: resumableStream", () => {
       expect(got()).toEqual([1, 2, 3, "gap 2: 65-75", 4])
     }))
 
-  it.scoped("gives no gap marker before the first subscription stands, and one after each later one", () =>
+  it.scoped("emits no gap marker before the first subscription is established, and one after each later subscription", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* pass(60)
@@ -68,13 +68,13 @@ describe("S3: resumableStream", () => {
       expect(got()).toEqual(["gap 2: 60-60"])
       yield* pass(60)
       yield* refresh(service)
-      // The subscription on the connection that was replaced has no end: it is left after drainTimeout (S1).
+      // The subscription on the replaced connection has no end: it is abandoned after drainTimeout (S1).
       yield* pass(1)
       expect(got()).toEqual(["gap 2: 60-60", "gap 3: 120-121"])
       expect(feed.open).toBe(1)
     }))
 
-  it.scoped("gives none for connections that end before the first subscription stands", () =>
+  it.scoped("emits no gap marker for connections that end before the first subscription is established", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* pass(60)
@@ -91,7 +91,7 @@ describe("S3: resumableStream", () => {
       expect(got()).toEqual([3])
     }))
 
-  it.scoped("gives the gap marker after the subscription stands: what a re-read at the marker misses, comes after it", () =>
+  it.scoped("emits the gap marker after the subscription is established, so a re-read at the marker misses nothing", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* pass(60)
@@ -121,7 +121,7 @@ describe("S3: resumableStream", () => {
       expect(seen).toEqual([true])
     }))
 
-  it.scoped("delivers what was received before the loss, and counts the gap from the loss", () =>
+  it.scoped("delivers the elements received before the loss, and starts the gap at the loss", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* pass(60)
@@ -142,7 +142,7 @@ describe("S3: resumableStream", () => {
       expect(got()).toEqual([1, 2, 3, 4, "gap 2: 60-90"])
     }))
 
-  it.scoped("stretches the gap over subscriptions that do not come to stand", () =>
+  it.scoped("extends the gap over subscriptions that fail", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* pass(60)
@@ -157,11 +157,12 @@ describe("S3: resumableStream", () => {
       yield* pass(15)
       server.line.drop()
       yield* pass(25)
-      // The first subscription is left after drainTimeout, at 61; so is the second, which did not come to stand, at 76.
+      // The first subscription is abandoned after drainTimeout, at 61. The second one never succeeds, and is abandoned
+      // at 76.
       expect(got()).toEqual(["gap 3: 60-96"])
     }))
 
-  it.scoped("gives a marker after each subscription on a connection that has ended by then, and had something to say", () =>
+  it.scoped("emits a marker after each subscription on an ended connection that has undelivered elements", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* pass(60)
@@ -187,7 +188,7 @@ describe("S3: resumableStream", () => {
       expect(got).toEqual([1, 2, 3, 4, "gap 2", 20, "gap 3", 30])
     }))
 
-  it.scoped("gives a gap marker also after a first subscription that came to stand on a replaced connection", () =>
+  it.scoped("emits a gap marker also if the first subscription was on a replaced connection", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* pass(60)
@@ -199,14 +200,14 @@ describe("S3: resumableStream", () => {
       yield* refresh(service)
       yield* pass(0.5)
       feed.last.send(1)
-      // Its subscription has no end, and is left after drainTimeout.
+      // Its subscription has no end, and is abandoned after drainTimeout.
       yield* pass(5)
       feed.last.send(2)
       yield* settle
       expect(got()).toEqual([1, "gap 2: 60.5-61.5", 2])
     }))
 
-  it.scoped("gives a busy consumer one marker for the whole of what it has missed", () =>
+  it.scoped("emits one marker for everything that a busy consumer has missed", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* pass(60)
@@ -230,7 +231,7 @@ describe("S3: resumableStream", () => {
       expect(got()).toEqual([1, 2, "gap 4: 60-1060", 3])
     }))
 
-  it.scoped("fails when subscribing fails on a connection that is alive, and goes on if it is lost", () =>
+  it.scoped("fails if the subscription fails on an open connection, and continues if the connection is lost", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* pass(60)
@@ -250,7 +251,7 @@ describe("S3: resumableStream", () => {
       expect(asked.exit).toEqual(Exit.void)
     }))
 
-  it.scoped("takes a subscription that fails on a dead connection for the loss of that, without `isClosed`, too", () =>
+  it.scoped("treats a failed subscription on a dead connection as its loss, also without `isClosed`", () =>
     Effect.gen(function*() {
       const connector = Connector.make({
         connect: () => Deferred.make<void, Refused>(),
@@ -270,7 +271,7 @@ describe("S3: resumableStream", () => {
     }))
 
   describe("a subscription that a live server refuses", () => {
-    /** The server refuses the topic on the first connection, and on later ones too unless it has changed its mind. */
+    /** The server refuses the topic on the first connection, and optionally on later ones. */
     const refused = (whenRefused: "fail" | "reconnect" | undefined, acceptsFrom = 2) =>
       Effect.gen(function*() {
         const life = yield* begin()
@@ -287,7 +288,7 @@ describe("S3: resumableStream", () => {
       })
 
     for (const whenRefused of [undefined, "fail"] as const) {
-      it.scoped(`fails the stream with \`whenRefused\` ${whenRefused}, and leaves the connection as it is`, () =>
+      it.scoped(`fails the stream with \`whenRefused\` ${whenRefused}, and does not affect the connection`, () =>
         Effect.gen(function*() {
           const { asked, diary } = yield* refused(whenRefused)
           expect(asked.failure).toBe("no such topic")
@@ -295,7 +296,7 @@ describe("S3: resumableStream", () => {
         }))
     }
 
-    it.scoped("counts as the loss of the connection with `whenRefused` \"reconnect\", and is made on the next one", () =>
+    it.scoped("counts as the loss of the connection with `whenRefused` \"reconnect\", and is retried on the next one", () =>
       Effect.gen(function*() {
         const { asked, diary, server } = yield* refused("reconnect", 3)
         expect(diary.slice(3, 4)).toEqual(["60 Disconnected 1 no such topic!"])
@@ -305,7 +306,7 @@ describe("S3: resumableStream", () => {
         expect(asked.isWaiting).toBe(true)
       }))
 
-    it.scoped("is no loss with `whenRefused` \"reconnect\" on a connection that was replaced: its uses are drained", () =>
+    it.scoped("is not a loss with `whenRefused` \"reconnect\" on a replaced connection: its uses are drained", () =>
       Effect.gen(function*() {
         const { service } = yield* begin()
         yield* settle
@@ -321,7 +322,7 @@ describe("S3: resumableStream", () => {
         expect(used.answer).toBe("done")
       }))
 
-    it.scoped("D13: does not hide with `whenRefused` \"reconnect\" how the connection has ended by itself", () =>
+    it.scoped("D13: with `whenRefused` \"reconnect\", does not hide the cause of a loss", () =>
       Effect.gen(function*() {
         const { diary, service } = yield* begin()
         yield* settle
@@ -336,7 +337,7 @@ describe("S3: resumableStream", () => {
         expect(diary.at(-1)).toBe("0 Disconnected 1 kicked")
       }))
 
-    it.scoped("does not hide a defect with `whenRefused` \"reconnect\"", () =>
+    it.scoped("with `whenRefused` \"reconnect\", does not hide a defect", () =>
       Effect.gen(function*() {
         const { diary, service } = yield* begin()
         yield* pass(60)
@@ -362,7 +363,7 @@ describe("S3: resumableStream", () => {
       expect(asked.failure).toBe("no cursor!")
     }))
 
-  it.scoped("begins anew each time that it is run", () =>
+  it.scoped("starts from the beginning in each run", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* settle

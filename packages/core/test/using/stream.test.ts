@@ -15,7 +15,7 @@ import { Consumer, Feed } from "./Feed.js"
 
 const { stream } = PersistentConnection
 
-/** A life of which somebody consumes the feed. */
+/** A fixture with a consumer of its feed. */
 const consumed = Effect.gen(function*() {
   const life = yield* begin()
   yield* pass(60)
@@ -26,7 +26,7 @@ const consumed = Effect.gen(function*() {
 })
 
 describe("stream", () => {
-  it.scoped("begins when there is a connection", () =>
+  it.scoped("starts when there is a connection", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin({}, ({ server }) => server.refuse("no"))
       const asked = yield* askNow(Stream.runCollect(stream(service, (line) => Stream.make(line.number))))
@@ -36,7 +36,7 @@ describe("stream", () => {
       expect(asked.answer).toEqual(Chunk.of(1))
     }))
 
-  it.scoped("slows the connection's stream down when the consumer is slow, at most two chunks ahead", () =>
+  it.scoped("applies backpressure if the consumer is slow: it reads at most two chunks ahead", () =>
     Effect.gen(function*() {
       const { consumer, feed } = yield* consumed
       consumer.work = () => sleep(5)
@@ -44,14 +44,14 @@ describe("stream", () => {
         feed.last.send(element)
         yield* settle
       }
-      // One is at work, one or two are on their way.
+      // One chunk is in work, one or two are in flight.
       expect(consumer.got).toEqual(["a"])
       expect(feed.last.size).toBeGreaterThanOrEqual(5)
       yield* pass(100)
       expect(consumer.got.join("")).toBe("abcdefgh")
     }))
 
-  it.scoped("ends when a stream ends on a connection that is alive", () =>
+  it.scoped("ends when its stream ends on an open connection", () =>
     Effect.gen(function*() {
       const { asked, consumer, feed } = yield* consumed
       feed.last.send("a")
@@ -62,7 +62,7 @@ describe("stream", () => {
       expect(feed.open).toBe(0)
     }))
 
-  it.scoped("goes on when a stream ends because its connection has, with or without an error", () =>
+  it.scoped("continues when its stream ends because of the loss of the connection, with or without an error", () =>
     Effect.gen(function*() {
       const { asked, consumer, feed, server } = yield* consumed
       feed.last.send("a")
@@ -79,7 +79,7 @@ describe("stream", () => {
       expect(asked.isWaiting).toBe(true)
     }))
 
-  it.scoped("goes on then without isClosed, too", () =>
+  it.scoped("continues after a loss also without isClosed", () =>
     Effect.gen(function*() {
       const connector = Connector.make({
         connect: () => Deferred.make<void, Refused>(),
@@ -105,7 +105,7 @@ describe("stream", () => {
       expect(asked.answer).toEqual(Chunk.make(1, 2, 3))
     }))
 
-  it.scoped("fails when a stream fails on a connection that is alive, after what came before", () =>
+  it.scoped("fails when its stream fails on an open connection, after the earlier elements", () =>
     Effect.gen(function*() {
       const { asked, consumer, feed } = yield* consumed
       feed.last.send("a")
@@ -116,7 +116,7 @@ describe("stream", () => {
       expect(feed.open).toBe(0)
     }))
 
-  it.scoped("keeps the defects of f, and those of its clean-up", () =>
+  it.scoped("fails with the defects of f and of its clean-up", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* pass(60)
@@ -134,7 +134,7 @@ describe("stream", () => {
       expect(cleanUp.failure).toBe("clean-up!")
     }))
 
-  it.scoped("keeps a defect of f also on a connection that is lost", () =>
+  it.scoped("fails with a defect of f also on a lost connection", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* pass(60)
@@ -147,7 +147,7 @@ describe("stream", () => {
       expect(asked.failure).toBe("bug!")
     }))
 
-  it.scoped("while it waits for a connection, ends when the owner closes, and fails if aborted", () =>
+  it.scoped("while waiting for a connection, ends when the owner closes, and fails after an abort", () =>
     Effect.gen(function*() {
       const closed = yield* begin({}, ({ server }) => server.refuse("no"))
       const aborted = yield* begin({}, ({ server }) => server.refuse("no"))
@@ -162,7 +162,7 @@ describe("stream", () => {
       expect((asked[1]!.error as ConnectionClosed).reason._tag).toBe("Aborted")
     }))
 
-  it.scoped("ends early when the consumer has enough, and ends the subscription", () =>
+  it.scoped("ends early if the consumer stops, and ends the subscription", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* settle
@@ -174,7 +174,7 @@ describe("stream", () => {
       expect(feed.open).toBe(0)
     }))
 
-  it.scoped("is interrupted wherever it is: waiting, at work, with a consumer that is busy, with one chunk ahead", () =>
+  it.scoped("can be interrupted while waiting, while working, with a busy consumer, and with one chunk read ahead", () =>
     Effect.gen(function*() {
       const { asked, consumer, feed } = yield* consumed
       yield* Fiber.interrupt(asked.fiber)
@@ -197,7 +197,7 @@ describe("stream", () => {
       expect([asked, other, third].map(({ failure }) => failure)).toEqual(["interrupted", "interrupted", "interrupted"])
     }))
 
-  it.scoped("is not ended by the end of another persistent connection of the same name", () =>
+  it.scoped("is not affected by the end of another persistent connection with the same name", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       const other = yield* begin()
@@ -212,7 +212,7 @@ describe("stream", () => {
       expect(asked.error).toBeInstanceOf(ConnectionClosed)
     }))
 
-  it.scoped("loses nothing to a pull that times out and comes again", () =>
+  it.scoped("loses no element if a pull times out and is repeated", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* settle

@@ -31,7 +31,7 @@ import { it } from "../support/virtualTime.js"
 
 const { useRetrying, use } = PersistentConnection
 
-/** Work that goes on until it is interrupted, and what has become of it. */
+/** Work that runs until it is interrupted, and its status. */
 class Work {
   readonly begun: Array<number> = []
   readonly interrupted: Array<number> = []
@@ -58,10 +58,10 @@ const closedOf = (asked: Asked<unknown, unknown>) => {
 }
 
 const failure = <A, E>(asked: Asked<A, E>) =>
-  asked.exit?._tag === "Failure" ? asked.exit.cause : expect.unreachable("it has not failed")
+  asked.exit?._tag === "Failure" ? asked.exit.cause : expect.unreachable("the effect has not failed")
 
 describe("use", () => {
-  it.scoped("gives what f gives, on the current connection", () =>
+  it.scoped("returns the result of f on the current connection", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* settle
@@ -69,7 +69,7 @@ describe("use", () => {
       expect(yield* service.pipe(use((line) => Effect.succeed(line.number)))).toBe(1)
     }))
 
-  it.scoped("waits for the connection if there is none", () =>
+  it.scoped("waits for a connection if there is none", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin({}, ({ server }) => server.refuse("no"))
       const asked = yield* askNow(use(service, (line) => Effect.succeed(line.number)))
@@ -79,7 +79,7 @@ describe("use", () => {
       expect(asked.answer).toBe(1)
     }))
 
-  it.scoped("waits for the next one if the current one is known to be dead (A4)", () =>
+  it.scoped("waits for the next connection if the current one is known to be closed (A4)", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin({
         onEvent: (event) => event._tag === "Connected" ? sleep(5) : Effect.void
@@ -92,7 +92,7 @@ describe("use", () => {
       expect(asked.answer).toBe(2)
     }))
 
-  it.scoped("with a timeout, waits no longer than that", () =>
+  it.scoped("with a timeout, waits at most that long", () =>
     Effect.gen(function*() {
       const { service } = yield* begin({}, ({ server }) => server.refuse("no"))
       const asked = yield* askNow(Effect.timeout(use(service, () => Effect.void), "3 seconds"))
@@ -102,7 +102,7 @@ describe("use", () => {
       expect(asked.failure).toBe("timeout")
     }))
 
-  it.scoped("is interrupted in its wait without a trace", () =>
+  it.scoped("can be interrupted while waiting, without any effect", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin({}, ({ server }) => server.refuse("no"))
       const asked = yield* askNow(use(service, () => Effect.die("must not run")))
@@ -112,7 +112,7 @@ describe("use", () => {
       expect(asked.failure).toBe("interrupted")
     }))
 
-  it.scoped("with whenDisconnected: \"fail\" fails at once without a connection, and says what failed last", () =>
+  it.scoped("with whenDisconnected: \"fail\" fails at once without a connection, and has the last cause", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin({}, ({ server }) => server.refuse("no"))
       const attempt = use(service, () => Effect.void, { whenDisconnected: "fail" })
@@ -128,14 +128,14 @@ describe("use", () => {
       server.refuse("not now")
       server.line.drop(Exit.fail(new Refused({ text: "bye" })))
       yield* settle
-      // By now the next attempt has failed as well.
+      // The next attempt has failed too.
       const after = notConnectedOf(yield* askNow(attempt))
       expect(after).toMatchObject({ serverName: "test", generation: 1, failedAttempts: 1 })
       expect(after.message).toBe("There is no connection to \"test\" now: the last attempt failed: not now")
       expect(after.lastCause).toEqual(Option.some(Cause.fail(new Refused({ text: "not now" }))))
     }))
 
-  it.scoped("with whenDisconnected: \"fail\" fails at once on a connection that is dead, before its handler has ended", () =>
+  it.scoped("with whenDisconnected: \"fail\" fails at once on a lost connection, even during its handler", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin({
         onEvent: (event) => event._tag === "Connected" ? sleep(5) : Effect.void
@@ -154,7 +154,7 @@ describe("use", () => {
       yield* pass(60)
     }))
 
-  it.scoped("keeps the errors, the defects and the interruption of f", () =>
+  it.scoped("ends with the errors, the defects and the interruption of f", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* settle
@@ -168,7 +168,7 @@ describe("use", () => {
       expect((yield* askNow(use(service, () => Effect.interrupt))).failure).toBe("interrupted")
     }))
 
-  it.scoped("interrupts f when the connection is lost, and fails with its server, generation and cause", () =>
+  it.scoped("interrupts f when the connection is lost, and fails with the server name, the generation and the cause", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* pass(60)
@@ -184,7 +184,7 @@ describe("use", () => {
       expect(lost.message).toBe("Connection 1 to \"test\" was lost: reset")
     }))
 
-  it.scoped("interrupts everything that is being done on a connection that is lost, and nothing else", () =>
+  it.scoped("a loss interrupts all uses of that connection, and no others", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* pass(60)
@@ -196,7 +196,7 @@ describe("use", () => {
       expect(second.map(({ isWaiting }) => isWaiting)).toEqual([true, true, true])
     }))
 
-  it.scoped("fails at once if f itself notices the loss and goes on without end", () =>
+  it.scoped("fails at once if f causes the loss and then runs forever", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* pass(60)
@@ -207,7 +207,7 @@ describe("use", () => {
       expect(server.lines.length).toBe(2)
     }))
 
-  it.scoped("gives what f gives if f ends in the turn in which it has lost the connection", () =>
+  it.scoped("returns the result of f if f ends in the turn in which it has lost the connection", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* pass(60)
@@ -227,7 +227,7 @@ describe("use", () => {
       lostOf(asked)
     }))
 
-  it.scoped("waits for the clean-up of f, and reports what goes wrong in it beside the loss", () =>
+  it.scoped("waits for the clean-up of f, and reports its defects together with the loss", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* pass(60)
@@ -243,7 +243,7 @@ describe("use", () => {
       lostOf(slow)
     }))
 
-  it.scoped("waits for an f that cannot be interrupted, which the loop does not, and fails all the same", () =>
+  it.scoped("waits for an uninterruptible f and then fails; the loop does not wait", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* pass(60)
@@ -256,7 +256,7 @@ describe("use", () => {
       expect(lostOf(asked).generation).toBe(1)
     }))
 
-  it.scoped("D4, X4: an f that cannot be interrupted holds up neither the release of what is lost nor closing", () =>
+  it.scoped("D4, X4: an uninterruptible f delays neither the release of a lost connection nor a close", () =>
     Effect.gen(function*() {
       const life = yield* begin()
       const { server, service } = life
@@ -278,7 +278,7 @@ describe("use", () => {
       expect(other.server.released).toBe(1)
     }))
 
-  it.scoped("interrupts f on a loss also where the caller cannot be interrupted", () =>
+  it.scoped("interrupts f on a loss also in an uninterruptible caller", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* pass(60)
@@ -310,11 +310,11 @@ describe("use", () => {
       expect(interruption.isWaiting).toBe(false)
       expect(cleanedUp).toBe(true)
       expect(asked.failure).toBe("interrupted")
-      // It has not touched the connection.
+      // The interruption has not affected the connection.
       expect(server.line.isLost).toBe(false)
     }))
 
-  it.scoped("is interrupted, not lost, if both come in one turn", () =>
+  it.scoped("is interrupted, not lost, if both happen in one turn", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* pass(60)
@@ -328,7 +328,7 @@ describe("use", () => {
       expect(seen).toEqual([])
     }))
 
-  it.scoped("carries changes of FiberRefs over, in both directions", () =>
+  it.scoped("inherits changes of FiberRefs in both directions", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* settle
@@ -337,7 +337,7 @@ describe("use", () => {
       const seen = yield* use(service, () => FiberRef.getAndUpdate(ref, (n) => n + 1))
       expect(seen).toBe(1)
       expect(yield* FiberRef.get(ref)).toBe(2)
-      // Also if it takes time, and if it fails.
+      // Also if f is asynchronous, and if f fails.
       const asked = yield* ask(Effect.gen(function*() {
         yield* use(service, () => Effect.zipRight(sleep(1), FiberRef.set(ref, 3)))
         yield* Effect.ignore(use(service, () => Effect.zipRight(FiberRef.update(ref, (n) => n + 1), refuse("no"))))
@@ -347,12 +347,12 @@ describe("use", () => {
       expect(asked.answer).toBe(4)
     }))
 
-  it.scoped("does not leak its own marks into the caller", () =>
+  it.scoped("does not leak its internal marks to the caller", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* settle
       yield* use(service, () => Effect.void)
-      // Were the caller still a part of the use, the drain would not wait for the next one.
+      // If the caller still counted as a part of the use, the drain would not wait for the next use.
       const slow = yield* askNow(use(service, () => sleep(5)))
       const closing = yield* askNow(PersistentConnection.closeGracefully(service, "1 minute"))
       expect(closing.isWaiting).toBe(true)
@@ -360,7 +360,7 @@ describe("use", () => {
       expect([slow.exit, closing.isWaiting]).toEqual([Exit.void, false])
     }))
 
-  it.scoped("ends the fibers that f has forked with f", () =>
+  it.scoped("interrupts the forked fibers of f at the end of f", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* settle
@@ -370,7 +370,7 @@ describe("use", () => {
       expect(work).toMatchObject({ begun: [1], interrupted: [1] })
     }))
 
-  it.scoped("leaves a scope that f uses to its owner", () =>
+  it.scoped("does not close a scope that f uses", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* settle
@@ -382,7 +382,7 @@ describe("use", () => {
       expect(released).toBe(1)
     }))
 
-  it.scoped("may be nested: the loss of either connection interrupts what is done on both", () =>
+  it.scoped("can be nested: the loss of either connection interrupts the inner use", () =>
     Effect.gen(function*() {
       const outer = yield* begin({ serverName: "outer" })
       const inner = yield* begin({ serverName: "inner" })
@@ -398,7 +398,7 @@ describe("use", () => {
       expect(lostOf(second).serverName).toBe("outer")
     }))
 
-  it.scoped("fails with ConnectionClosed from the moment at which close is called", () =>
+  it.scoped("fails with ConnectionClosed from the call of close", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       server.release = () => sleep(5)
@@ -414,7 +414,7 @@ describe("use", () => {
       yield* pass(5)
     }))
 
-  it.scoped("fails with the reason if it closes while a caller waits", () =>
+  it.scoped("fails with the reason if the persistent connection closes while a caller waits", () =>
     Effect.gen(function*() {
       const waits = (life: Life) => askNow(use(life.service, () => Effect.void))
       const closed = yield* begin({}, ({ server }) => server.refuse("no"))
@@ -430,7 +430,7 @@ describe("use", () => {
       expect(closedOf(byAbort).reason).toEqual({ _tag: "Aborted", cause: Cause.fail(new Refused({ text: "banned" })) })
     }))
 
-  it.scoped("still works on the last connection, after closeWhenCurrentConnectionIsClosed, until that ends", () =>
+  it.scoped("still works after closeWhenCurrentConnectionIsClosed, until the last connection ends", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* settle
@@ -443,7 +443,7 @@ describe("use", () => {
       closedOf(yield* askNow(use(service, () => Effect.void)))
     }))
 
-  it.scoped("works without isClosed, on what the loop knows", () =>
+  it.scoped("works without isClosed, based on the state of the loop", () =>
     Effect.gen(function*() {
       const connector = Connector.make({
         connect: () => Deferred.make<void, Refused>(),
@@ -463,7 +463,7 @@ describe("use", () => {
       expect(yield* use(service, (line) => Effect.succeed(line === first))).toBe(false)
     }))
 
-  it.scoped("D8: leaving the scope interrupts what is being done", () =>
+  it.scoped("D8: leaving the scope interrupts running uses", () =>
     Effect.gen(function*() {
       const [{ service }, scope] = yield* inScope(begin())
       yield* settle
@@ -474,7 +474,7 @@ describe("use", () => {
       expect(work.interrupted).toEqual([1])
     }))
 
-  it.scoped("in the Connected handler: fails when the connection dies meanwhile, and the cycle goes on", () =>
+  it.scoped("in the Connected handler: fails if the connection is lost during it, and the cycle goes on", () =>
     Effect.gen(function*() {
       const results: Array<Exit.Exit<unknown, unknown>> = []
       const life: Life = yield* begin({
@@ -493,7 +493,7 @@ describe("use", () => {
       expect(life.diary.slice(-3)).toEqual(["60 AttemptingToConnect", "60 ObtainedAddress a", "60 Connected 2"])
     }))
 
-  it.scoped("in the look-up, and in connect, is a mistake that fails the attempt", () =>
+  it.scoped("in the look-up and in connect, dies and the attempt fails", () =>
     Effect.gen(function*() {
       const life: Life = yield* begin({}, (life) => {
         life.server.lookUp = () => Effect.orDie(use(life.service, () => Effect.succeed("a")))
@@ -519,19 +519,19 @@ describe("use", () => {
     }))
 })
 
-describe("a use is like the effect itself", () => {
+describe("a use behaves like the effect itself", () => {
   type Wrap = <A, E>(
     effect: Effect.Effect<A, E>
   ) => Effect.Effect<A, E | ConnectionLost<Refused> | ConnectionClosed<Refused>>
   const scenarios: Readonly<Record<string, (wrap: Wrap) => Effect.Effect<unknown, unknown, Scope.Scope>>> = {
-    "a defect of what ends an interrupted one": (wrap) =>
+    "a defect in the finalizer of an interrupted effect": (wrap) =>
       Effect.gen(function*() {
         const fiber = yield* Effect.fork(wrap(Effect.ensuring(Effect.never, Effect.die("boom"))))
         yield* settle
         const exit = yield* Fiber.interrupt(fiber)
         return Exit.isFailure(exit) ? [...Cause.defects(exit.cause)] : exit
       }),
-    "a failure of an interrupted one that could not be interrupted": (wrap) =>
+    "a failure of an uninterruptible effect after an interruption": (wrap) =>
       Effect.gen(function*() {
         const fiber = yield* Effect.fork(wrap(Effect.uninterruptible(Effect.zipRight(sleep(1), Effect.fail("no")))))
         yield* settle
@@ -540,7 +540,7 @@ describe("a use is like the effect itself", () => {
         const exit = yield* Fiber.await(fiber)
         return Exit.isFailure(exit) ? [...Cause.failures(exit.cause)] : exit
       }),
-    "the FiberRefs of an interrupted one": (wrap) =>
+    "the FiberRefs of an interrupted effect": (wrap) =>
       Effect.gen(function*() {
         const ref = yield* FiberRef.make(1)
         const seen: Array<number> = []
@@ -566,7 +566,7 @@ describe("a use is like the effect itself", () => {
 })
 
 describe("useRetrying", () => {
-  it.scoped("does not run it again if it fails on a connection that has been replaced, and is not lost", () =>
+  it.scoped("does not run f again if it fails on a replaced connection that is not lost", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* settle
@@ -583,7 +583,7 @@ describe("useRetrying", () => {
       expect([runs, asked.failure]).toEqual([[1], "no"])
     }))
 
-  it.scoped("runs f again on the next connection, for as long as it takes", () =>
+  it.scoped("runs f again on the next connection, without a limit", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* pass(60)
@@ -599,7 +599,7 @@ describe("useRetrying", () => {
       expect(asked.answer).toBe("done")
     }))
 
-  it.scoped("runs f again if its own failure is how the loss shows first", () =>
+  it.scoped("runs f again if the loss causes its failure", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* pass(60)
@@ -610,7 +610,7 @@ describe("useRetrying", () => {
       expect(asked.answer).toBe(2)
     }))
 
-  it.scoped("does so without isClosed, too, also where the caller cannot be interrupted", () =>
+  it.scoped("runs f again also without isClosed and in an uninterruptible caller", () =>
     Effect.gen(function*() {
       const connector = Connector.make({
         connect: () => Deferred.make<void>(),
@@ -635,7 +635,7 @@ describe("useRetrying", () => {
       expect([uninterruptible.failure, runs]).toEqual(["own", 2])
     }))
 
-  it.scoped("keeps the failures of f on a connection that is alive, and its defects in any case", () =>
+  it.scoped("fails with a failure of f on an open connection, and with a defect of f in any case", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       yield* pass(60)
@@ -646,7 +646,7 @@ describe("useRetrying", () => {
       expect(asked.failure).toBe("bug!")
     }))
 
-  it.scoped("is not confused by the loss of another persistent connection", () =>
+  it.scoped("is not affected by the loss of another persistent connection", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
       const other = yield* begin()
@@ -657,7 +657,7 @@ describe("useRetrying", () => {
       expect(lostOf(asked).generation).toBe(1)
     }))
 
-  it.scoped("fails with ConnectionClosed when there is no next connection", () =>
+  it.scoped("fails with ConnectionClosed if there is no next connection", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* pass(60)
@@ -670,7 +670,7 @@ describe("useRetrying", () => {
       expect(work.begun).toEqual([1])
     }))
 
-  it.scoped("is interrupted like anything else, at work and in its wait", () =>
+  it.scoped("can be interrupted while working and while waiting", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()
       yield* pass(60)

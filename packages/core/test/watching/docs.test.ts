@@ -15,7 +15,7 @@ const guide = readFileSync(new URL("../../../../docs/watching.md", import.meta.u
 beforeEach(() => registry.clear())
 
 describe("the guide", () => {
-  it.scoped("names every metric, and every tag", () =>
+  it.scoped("lists every metric and every tag", () =>
     Effect.gen(function*() {
       const { service } = yield* begin({ serverName: "guide" })
       yield* ConnectionMetrics.track(service)
@@ -26,7 +26,7 @@ describe("the guide", () => {
       }
     }))
 
-  it.scoped("shows what `Inspect` shows", () =>
+  it.scoped("shows the output of `Inspect`", () =>
     Effect.gen(function*() {
       yield* threeConnections
       const all = yield* Inspect.all

@@ -16,7 +16,7 @@ import { threeConnections } from "./threeConnections.js"
 beforeEach(() => registry.clear())
 
 describe("all", () => {
-  it.scoped("has every persistent connection whose scope has not been left, by name, with no credentials", () =>
+  it.scoped("lists every persistent connection whose scope is open, sorted by name, without credentials", () =>
     Effect.gen(function*() {
       const before = yield* Inspect.all
       expect(before).toEqual([])
@@ -63,14 +63,14 @@ describe("all", () => {
       expect(yield* Inspect.all).toEqual([])
     }))
 
-  it.scoped("is data that JSON gives back", () =>
+  it.scoped("survives a round trip through JSON", () =>
     Effect.gen(function*() {
       yield* threeConnections
       const all = yield* Inspect.all
       expect(JSON.parse(JSON.stringify(all))).toEqual(all)
     }))
 
-  it.scoped("keeps those of one name in the order in which they were made", () =>
+  it.scoped("lists persistent connections with equal names in order of creation", () =>
     Effect.gen(function*() {
       yield* begin({ serverName: "twin" })
       yield* pass(1)
@@ -85,13 +85,13 @@ describe("all", () => {
 })
 
 describe("summarize", () => {
-  it.scoped("says what `all` says of one", () =>
+  it.scoped("returns the entry of `all`", () =>
     Effect.gen(function*() {
       const { prices } = yield* threeConnections
       expect(yield* Inspect.summarize(prices.service)).toEqual((yield* Inspect.all)[2])
     }))
 
-  it.scoped("says with what it was aborted, whatever had failed before", () =>
+  it.scoped("has the cause of an abort instead of an earlier failure", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin({}, ({ server }) => server.refuse("no"))
       yield* settle
@@ -126,7 +126,7 @@ describe("printing a persistent connection", () => {
 
   class FeedError extends Data.TaggedError("FeedError")<{ readonly url: string }> {}
 
-  it.scoped("shows none that an error holds", () =>
+  it.scoped("shows no credentials that an error holds", () =>
     Effect.gen(function*() {
       const { service } = yield* begin({}, ({ server }) => {
         server.connect = () => Effect.die(new FeedError({ url: "wss://me:hush@a" }))
@@ -138,7 +138,7 @@ describe("printing a persistent connection", () => {
       }
     }))
 
-  it.scoped("leaves out the connection, whatever it holds", () =>
+  it.scoped("does not show the connection", () =>
     Effect.gen(function*() {
       const connection = { password: "hush", self: {} }
       connection.self = connection

@@ -47,7 +47,7 @@ const lose = ({ server }: Pick<Life, "server">, text?: string) => {
 }
 
 describe("the log", () => {
-  it.scoped("tells the life of a connection, from the first event to the end and its reason", () =>
+  it.scoped("has all events of a connection, and its end with the reason", () =>
     Effect.gen(function*() {
       const life = yield* beginLogged()
       life.server.lookUp = () => Effect.succeed("wss://me:hush@feed.example.com/v1?token=hush")
@@ -76,7 +76,7 @@ describe("the log", () => {
       ])
     }))
 
-  it.scoped("annotates every line with the server, the event, and the numbers that it has, and keeps those of the fiber", () =>
+  it.scoped("annotates every line with the server name, the event and its numbers, and keeps the annotations of the fiber", () =>
     Effect.gen(function*() {
       const life = yield* beginLogged()
       life.server.lookUp = () => Effect.succeed("me:hush@feed.example.com:80")
@@ -103,7 +103,7 @@ describe("the log", () => {
       ])
     }))
 
-  it.scoped("D12: shows no secrets in what failed, and hands no error to a logger", () =>
+  it.scoped("D12: shows no secrets of a failure, and passes no error object to a logger", () =>
     Effect.gen(function*() {
       const life = yield* beginLogged()
       const error = Object.assign(new Error("GET wss://me:hush@feed.example.com/?token=hush : bug"), {
@@ -122,7 +122,7 @@ describe("the log", () => {
   const errors = ({ lines }: Pick<Effect.Effect.Success<ReturnType<typeof beginLogged>>, "lines">) =>
     lines.filter(({ level }) => level === "ERROR").map(({ message }) => message)
 
-  it.scoped("D12: reminds of an outage at growing intervals", () =>
+  it.scoped("D12: writes reminders of an outage at growing intervals", () =>
     Effect.gen(function*() {
       const life = yield* beginLogged({ retry: RetryPolicy.fixed("30 minutes") }, ({ server }) => server.refuse("no"))
       yield* pass(24 * 3_600)
@@ -139,7 +139,7 @@ describe("the log", () => {
       expect(life.said().at(-1)).toBe("INFO prices: Connected (connection 1) after 49 failed attempts")
     }))
 
-  it.scoped("D12: reminds a minute after another failure at the earliest", () =>
+  it.scoped("D12: writes a reminder at the earliest one minute after a different failure", () =>
     Effect.gen(function*() {
       const life = yield* beginLogged({}, ({ server }) => server.refuse("no"))
       yield* pass(45)
@@ -153,7 +153,7 @@ describe("the log", () => {
       expect(errors(life).at(-1)).toBe("prices: Still not connected after 1m 50s and 11 failed attempts: still no")
     }))
 
-  it.scoped("D12: reminds of an outage that has begun before it was asked to log", () =>
+  it.scoped("D12: writes reminders of an outage that began before the log", () =>
     Effect.gen(function*() {
       const { heard, said } = captureLog()
       const { service } = yield* begin({ serverName: "prices" }, ({ server }) => server.refuse("no"))
@@ -181,7 +181,7 @@ describe("the log", () => {
       }))
   }
 
-  it.scoped("D12: takes failures for the same that an equivalence says are the same", () =>
+  it.scoped("D12: compares failures with a custom equivalence", () =>
     Effect.gen(function*() {
       let id = 0
       const connect = () => refuse(`request ${++id} refused`)
@@ -203,7 +203,7 @@ describe("the log", () => {
       expect(yield* told({ errorEquivalence: throwing })).toBe(3)
     }))
 
-  it.scoped("T5: measures how long a connection lasted by the monotonic time", () =>
+  it.scoped("T5: measures the uptime in monotonic time", () =>
     Effect.gen(function*() {
       const { clock, set } = yield* partedClock
       const life = yield* Effect.withClock(beginLogged(), clock)
@@ -221,7 +221,7 @@ describe("the log", () => {
     }
   }
 
-  it.scoped("D13: logs as information that the server closed the connection, and how", () =>
+  it.scoped("D13: logs a regular close by the server at level INFO, with its cause", () =>
     Effect.gen(function*() {
       const { heard, said } = captureLog()
       const end = yield* Deferred.make<void, Goodbye>()
@@ -239,7 +239,7 @@ describe("the log", () => {
       expect(said()[3]).toBe("INFO prices: Connection 1 was closed by the server: 1001 going away; it lasted 30s")
     }))
 
-  it.scoped("tells an abort, and that the retry policy gave up, as errors", () =>
+  it.scoped("logs an abort and a policy that gave up at level ERROR", () =>
     Effect.gen(function*() {
       const aborted = yield* beginLogged({}, ({ server }) => {
         server.connect = (attempt) => attempt.abort(new Refused({ text: "wrong password" }))
@@ -257,7 +257,7 @@ describe("the log", () => {
       expect(gaveUp.lines.at(-1)!.annotations).toMatchObject({ reason: "GaveUp" })
     }))
 
-  it.scoped("tells the end when the scope in which both were made is left", () =>
+  it.scoped("logs the end if the log and the persistent connection share a scope", () =>
     Effect.gen(function*() {
       const [{ said }, scope] = yield* inScope(beginLogged())
       yield* pass(3)
@@ -268,7 +268,7 @@ describe("the log", () => {
       ])
     }))
 
-  it.scoped("says that a retry comes at once", () =>
+  it.scoped("shows an immediate next attempt", () =>
     Effect.gen(function*() {
       const { said } = yield* beginLogged({ retry: RetryPolicy.fixed("1 second") }, ({ server }) => {
         server.connect = () => Effect.zipRight(sleep(5), Effect.fail(new Refused({ text: "no" })))
@@ -277,7 +277,7 @@ describe("the log", () => {
       expect(said().at(-1)).toContain("; next attempt now")
     }))
 
-  it.scoped("says that a retry never comes of itself", () =>
+  it.scoped("shows that the next attempt needs reconnectNow", () =>
     Effect.gen(function*() {
       const { said } = yield* beginLogged({ retry: Schedule.spaced(Duration.infinity) }, ({ server }) => {
         server.refuse("no")
@@ -286,7 +286,7 @@ describe("the log", () => {
       expect(said().at(-1)).toContain("; next attempt only after reconnectNow")
     }))
 
-  it.scoped("tells of a refresh that there is a new connection", () =>
+  it.scoped("logs the new connection after a refresh", () =>
     Effect.gen(function*() {
       const life = yield* beginLogged({}, ({ server }) => server.refuse("no"))
       yield* settle
@@ -301,7 +301,7 @@ describe("the log", () => {
       expect(life.lines.at(-1)!.annotations["generation"]).toBe(2)
     }))
 
-  it.scoped("warns of a refresh that fails, but once while the failure is the same and there is no other connection", () =>
+  it.scoped("warns of a failed refresh, once per connection while the failure is the same", () =>
     Effect.gen(function*() {
       const life = yield* beginLogged()
       yield* pass(10)
@@ -320,7 +320,7 @@ describe("the log", () => {
       expect(life.said().slice(4)).toEqual(["INFO prices: Connected (connection 2)", warning])
     }))
 
-  it.scoped("goes on from where it finds the connection", () =>
+  it.scoped("can start at any phase of the connection", () =>
     Effect.gen(function*() {
       const { heard, said } = captureLog()
       const life = yield* begin({ serverName: "prices" })
@@ -337,7 +337,7 @@ describe("the log", () => {
       ])
     }))
 
-  it.scoped("does not say how long a connection lasted if it does not know", () =>
+  it.scoped("does not show an unknown uptime", () =>
     Effect.gen(function*() {
       const { heard, said } = captureLog()
       const { server, service } = yield* begin({ serverName: "prices" })
@@ -352,7 +352,7 @@ describe("the log", () => {
       ])
     }))
 
-  it.scoped("harms nobody if the logger throws", () =>
+  it.scoped("is not affected by a logger that throws", () =>
     Effect.gen(function*() {
       const logger = Logger.make<unknown, void>(() => {
         throw new Error("bug in the logger")
@@ -365,15 +365,15 @@ describe("the log", () => {
       expect((yield* service.state.get)._tag).toBe("Connected")
     }))
 
-  it.scoped("goes on if a failure cannot be read", () =>
+  it.scoped("continues after an unreadable failure", () =>
     Effect.gen(function*() {
       const life = yield* beginLogged()
       const unreadable = {
         get message(): string {
-          throw new Error("do not look")
+          throw new Error("unreadable property")
         },
         toString: () => {
-          throw new Error("do not look")
+          throw new Error("unreadable property")
         }
       }
       life.server.connect = () => Effect.die(Object.setPrototypeOf(unreadable, Error.prototype))
@@ -386,7 +386,7 @@ describe("the log", () => {
       expect(life.said().at(-1)).toBe("INFO prices: Connected (connection 1) after 1 failed attempt")
     }))
 
-  it.scoped("has the events that the handler gets, in their order, at their levels", () =>
+  it.scoped("has the events of the handler, in order, at their log levels", () =>
     Effect.gen(function*() {
       const events: Array<Event> = []
       const life = yield* beginLogged({
@@ -398,7 +398,7 @@ describe("the log", () => {
       const addresses = ["a", "a", "b", "b", "a"]
       life.server.lookUp = () => Effect.sync(() => addresses.shift() ?? "a")
       for (let turn = 0; turn < 40; turn++) {
-        // No two failures in a row are the same.
+        // Successive failures differ.
         if (turn % 3 === 0) life.server.refuse(`no ${turn}`)
         else life.server.accept()
         if (turn % 5 === 0 && life.server.lines.length > 0) yield* lose(life)

@@ -10,7 +10,7 @@ import { ask, begin, inScope, type Life, type Options, pass, refuse, settle, sle
 import { partedClock } from "../support/partedClock.js"
 import { it } from "../support/virtualTime.js"
 
-/** Begins one that is tracked. */
+/** Makes a fixture with metrics. */
 const beginTracked = (options: Options, prepare?: (life: Life) => void) =>
   Effect.tap(begin(options, prepare), ({ service }) => ConnectionMetrics.track(service))
 
@@ -36,7 +36,7 @@ const counts = (serverName: string) =>
 
 const nothing = { success: 0, failure: 0, timeout: 0, defect: 0, interrupted: 0, connections: 0, losses: 0 }
 
-/** How many, and how many seconds in all. */
+/** The count and the sum in seconds. */
 const times = (metric: Metric.Metric.Histogram<number>, serverName: string) =>
   Effect.map(tagged(metric, ["server_name", serverName]), ({ count, sum }) => [count, sum])
 
@@ -61,7 +61,7 @@ const waiting = (serverName: string) =>
   Effect.map(tagged(ConnectionMetrics.waiting, ["server_name", serverName]), ({ value }) => value)
 
 describe("the counters", () => {
-  it.scoped("count every attempt by how it ended, also those that are not reported again", () =>
+  it.scoped("count every attempt by its outcome, also failures without an event", () =>
     Effect.gen(function*() {
       const serverName = "attempts by outcome"
       const { server, service } = yield* beginTracked({ serverName })
@@ -105,7 +105,7 @@ describe("the counters", () => {
   for (const attemptTimeout of [Duration.seconds(30), Duration.infinity]) {
     const within = `within ${Duration.format(attemptTimeout)}`
 
-    it.scoped(`count an attempt as soon as it has begun, ${within}`, () =>
+    it.scoped(`count an attempt from its beginning, ${within}`, () =>
       Effect.gen(function*() {
         const serverName = `in the look-up ${within}`
         const { service } = yield* beginTracked({ serverName, attemptTimeout }, ({ server }) => {
@@ -116,7 +116,7 @@ describe("the counters", () => {
         expect(yield* counts(serverName)).toEqual({ ...nothing, interrupted: 1 })
       }))
 
-    it.scoped(`count no attempt that has not begun, ${within}`, () =>
+    it.scoped(`do not count an attempt before its beginning, ${within}`, () =>
       Effect.gen(function*() {
         const serverName = `in the handler ${within}`
         const { service } = yield* beginTracked({ serverName, attemptTimeout, onEvent: () => Effect.never })
@@ -126,7 +126,7 @@ describe("the counters", () => {
       }))
   }
 
-  it.scoped("count a loss with an error and one without, but no close", () =>
+  it.scoped("count a loss with or without an error, but not a close", () =>
     Effect.gen(function*() {
       const serverName = "losses"
       const { server, service } = yield* beginTracked({ serverName })
@@ -152,7 +152,7 @@ describe("the counters", () => {
       expect(yield* gauges(serverName)).toEqual(nowhere)
     }))
 
-  it.scoped("count a refresh as a connection more and no loss", () =>
+  it.scoped("count a refresh as a connection, not as a loss", () =>
     Effect.gen(function*() {
       const serverName = "refresh"
       const { service } = yield* beginTracked({ serverName })
@@ -164,7 +164,7 @@ describe("the counters", () => {
       expect(yield* gauges(serverName)).toEqual({ ...nowhere, connected: 1 })
     }))
 
-  it.scoped("count the attempts of a refresh that do not lead to a connection", () =>
+  it.scoped("count the failed attempts of a refresh", () =>
     Effect.gen(function*() {
       const serverName = "refresh in vain"
       const { server, service } = yield* beginTracked({ serverName, attemptTimeout: "10 seconds" })
@@ -186,7 +186,7 @@ describe("the counters", () => {
       expect(yield* times(ConnectionMetrics.timeToConnect, serverName)).toEqual([1, 0])
     }))
 
-  it.scoped("are there before anything has happened", () =>
+  it.scoped("exist before the first event", () =>
     Effect.gen(function*() {
       const serverName = "not a thing yet"
       yield* beginTracked({ serverName })
@@ -209,7 +209,7 @@ describe("the counters", () => {
       expect(names.filter((name) => name === "persistent_connection_state")).toHaveLength(4)
     }))
 
-  it.scoped("count what is wrong with handlers, tracked or not", () =>
+  it.scoped("count defects and slow calls of handlers, also without tracking", () =>
     Effect.gen(function*() {
       const serverName = "bad handlers"
       let calls = 0
@@ -224,7 +224,7 @@ describe("the counters", () => {
     }))
 
   for (const every of [5, 11]) {
-    it.scoped(`count a slow call of a handler once, even if the loop is hurried along every ${every} seconds`, () =>
+    it.scoped(`count a slow handler call once, even with a reconnectNow every ${every} seconds`, () =>
       Effect.gen(function*() {
         const serverName = `slow handler, ${every}`
         const { server, service } = yield* begin({
@@ -243,7 +243,7 @@ describe("the counters", () => {
       }))
   }
 
-  it.scoped("do not count a slow handler as long as the loop has nothing else to do", () =>
+  it.scoped("do not count a slow handler while the loop has no other work", () =>
     Effect.gen(function*() {
       const serverName = "patient"
       const count = Effect.map(
@@ -297,7 +297,7 @@ describe("the histograms", () => {
     }))
 
   for (const seconds of [-3_600, 3_600]) {
-    it.scoped(`T5: measure by the monotonic time, if the wall clock is set by ${seconds} s`, () =>
+    it.scoped(`T5: use monotonic time if the wall clock is set by ${seconds} s`, () =>
       Effect.gen(function*() {
         const serverName = `set by ${seconds}`
         const { clock, set } = yield* partedClock
@@ -320,7 +320,7 @@ describe("the histograms", () => {
       }))
   }
 
-  it.scoped("measure the time without a connection to the end, if there was no other", () =>
+  it.scoped("measure the time without a connection until the close if there was no other connection", () =>
     Effect.gen(function*() {
       const serverName = "no end"
       const { server, service } = yield* beginTracked({ serverName })
@@ -330,7 +330,7 @@ describe("the histograms", () => {
       expect(yield* times(ConnectionMetrics.timeDisconnected, serverName)).toEqual([1, 25])
     }))
 
-  it.scoped("measure a connection that was there already from its beginning", () =>
+  it.scoped("measure an existing connection from its beginning", () =>
     Effect.gen(function*() {
       const serverName = "latecomer"
       const { server, service } = yield* begin({ serverName })
@@ -344,7 +344,7 @@ describe("the histograms", () => {
       expect(yield* counts(serverName)).toEqual({ ...nothing, losses: 1, success: 1, connections: 1 })
     }))
 
-  it.scoped("count an attempt that was under way already", () =>
+  it.scoped("count a running attempt", () =>
     Effect.gen(function*() {
       const serverName = "latecomer to an attempt"
       const { service } = yield* begin({ serverName }, ({ server }) => {
@@ -360,7 +360,7 @@ describe("the histograms", () => {
 })
 
 describe("the gauges", () => {
-  it.scoped("say in which phase it is", () =>
+  it.scoped("show the phase", () =>
     Effect.gen(function*() {
       const serverName = "phases"
       const { server, service } = yield* beginTracked({ serverName }, ({ server }) => {
@@ -380,7 +380,7 @@ describe("the gauges", () => {
       expect(yield* gauges(serverName)).toEqual(nowhere)
     }))
 
-  it.scoped("add up those of one name, and are back at 0 when all of them have gone", () =>
+  it.scoped("add up persistent connections with equal names, and return to 0 at the end", () =>
     Effect.gen(function*() {
       const serverName = "twins"
       const [one, scopeOfOne] = yield* inScope(beginTracked({ serverName }))
@@ -407,7 +407,7 @@ describe("the gauges", () => {
       expect(yield* times(ConnectionMetrics.uptime, serverName)).toEqual([3, 20])
     }))
 
-  it.scoped("count who waits, also those who stop waiting and those for whom there will be nothing", () =>
+  it.scoped("count waiting callers, also callers that stop waiting or that fail", () =>
     Effect.gen(function*() {
       const serverName = "queue"
       const { server, service } = yield* beginTracked({ serverName })
@@ -425,7 +425,7 @@ describe("the gauges", () => {
       expect(yield* waiting(serverName)).toBe(0)
     }))
 
-  it.scoped("do not know one that is closed already", () =>
+  it.scoped("do not include a persistent connection that was already closed", () =>
     Effect.gen(function*() {
       const serverName = "too late"
       const { service } = yield* begin({ serverName })
@@ -438,7 +438,7 @@ describe("the gauges", () => {
 })
 
 describe("the labels", () => {
-  it.scoped("of the fiber come after the metric's own", () =>
+  it.scoped("of the fiber follow the labels of the metric", () =>
     Effect.gen(function*() {
       const serverName = "labelled"
       const { service } = yield* begin({ serverName })

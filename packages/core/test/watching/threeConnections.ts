@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { ask, begin, pass, Refused, settle } from "../support/Life.js"
 
-/** Three: one connected, one waiting for its next attempt, one that has given up. */
+/** Three persistent connections: connected, waiting for the next attempt, and closed. */
 export const threeConnections = Effect.gen(function*() {
   const prices = yield* begin({ serverName: "prices", retry: RetryPolicy.fixed("1 hour") })
   prices.server.lookUp = () => Effect.succeed("wss://me:hush@prices.example.com/v1?token=hush")

@@ -16,7 +16,7 @@ import { it } from "../support/virtualTime.js"
 const quotation = "cannot reach wss://me:hush@a/?token=hush"
 const fails = refuse(quotation)
 
-describe("what is logged without being asked for", () => {
+describe("the default log", () => {
   const ends: ReadonlyArray<readonly [reason: string, why: string, options: Options, connect: Server["connect"]]> = [
     [
       "Aborted",
@@ -27,7 +27,7 @@ describe("what is logged without being asked for", () => {
     ["GaveUp", "its retry policy gave up after cannot reach wss://a/", { retry: Schedule.recurs(1) }, () => fails]
   ]
   for (const [reason, why, options, connect] of ends) {
-    it.scoped(`tells once that a persistent connection has ended, and why: ${reason}`, () =>
+    it.scoped(`has one line for the end of a persistent connection, with the reason: ${reason}`, () =>
       Effect.gen(function*() {
         const { heard, lines } = captureLog()
         const { service } = yield* heard(begin(options, ({ server }) => {
@@ -53,7 +53,7 @@ describe("what is logged without being asked for", () => {
     }
   }
 
-  it.scoped("D13: includes as information that it gave up because the server had closed the connection regularly", () =>
+  it.scoped("D13: has level INFO if the policy gave up after a regular close by the server", () =>
     Effect.gen(function*() {
       const { heard, lines } = captureLog()
       const connector = Connector.make({
@@ -71,7 +71,7 @@ describe("what is logged without being asked for", () => {
       }])
     }))
 
-  it.scoped("does not include that the owner has closed it", () =>
+  it.scoped("does not include a close by the owner", () =>
     Effect.gen(function*() {
       const { heard, lines } = captureLog()
       const { server, service } = yield* heard(begin())
@@ -87,7 +87,7 @@ describe("what is logged without being asked for", () => {
       expect(lines).toEqual([])
     }))
 
-  it.scoped("has been logged when the scope has been left", () =>
+  it.scoped("is complete when the scope has been left", () =>
     Effect.gen(function*() {
       const { heard, said } = captureLog()
       const [{ server }, scope] = yield* inScope(heard(begin()))
@@ -97,7 +97,7 @@ describe("what is logged without being asked for", () => {
       expect(said()).toEqual(["ERROR The persistent connection to \"test\" is closed: it was aborted with no"])
     }))
 
-  it.scoped("quotes no credentials", () =>
+  it.scoped("shows no credentials", () =>
     Effect.gen(function*() {
       const { heard, lines } = captureLog()
       const boom = Effect.die(new Error(quotation))
@@ -127,7 +127,7 @@ describe("what is logged without being asked for", () => {
     }
   }
 
-  it.scoped("does not include the failures of attempts, not even at the debug level", () =>
+  it.scoped("does not include failed attempts, even at level DEBUG", () =>
     Effect.gen(function*() {
       const { debugged, lines } = debugging()
       const attempts = <Connection, E>(connector: Connector.Connector<string, Connection, E>) =>
@@ -145,7 +145,7 @@ describe("what is logged without being asked for", () => {
       expect(lines).toEqual([])
     }))
 
-  it.scoped("does not include the failures of uses, which their callers get", () =>
+  it.scoped("does not include failed uses, which their callers get", () =>
     Effect.gen(function*() {
       const { debugged, lines } = debugging()
       const { service } = yield* begin()
@@ -157,7 +157,7 @@ describe("what is logged without being asked for", () => {
       expect(lines).toEqual([])
     }))
 
-  it.scoped("includes what fails unhandled in a use", () =>
+  it.scoped("includes unhandled failures in a use", () =>
     Effect.gen(function*() {
       const { debugged, lines } = debugging()
       const { service } = yield* begin()

@@ -51,6 +51,6 @@ export class Chance {
 export const measured = (what: string, since: number): Effect.Effect<void> =>
   Effect.sync(() => {
     const seconds = ((performance.now() - since) / 1_000).toFixed(1)
-    // oxlint-disable-next-line no-console -- For people who read the output.
+    // oxlint-disable-next-line no-console -- Information for the reader of the output.
     console.log(`${what}; ${seconds} s, seed ${seed}`)
   })
