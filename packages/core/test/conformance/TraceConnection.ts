@@ -3,7 +3,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
-import type { Stage } from "./Stage.js"
+import type { ReplayContext } from "./Context.js"
 import type { ConnectCall } from "./Trace.js"
 
 export class TraceConnection {
@@ -13,12 +13,12 @@ export class TraceConnection {
   /** Waits until the close has finished. */
   readonly closeFinished = Deferred.await(this.finished)
 
-  constructor(readonly stage: Stage, readonly id: number, readonly script: ConnectCall) {
+  constructor(readonly context: ReplayContext, readonly id: number, readonly script: ConnectCall) {
     if (script.born_closed === true) {
       this.isClosed = true
       this.finish()
     }
-    if (script.life !== undefined) stage.clock.after(script.life, () => this.peerClose())
+    if (script.life !== undefined) context.clock.after(script.life, () => this.peerClose())
   }
 
   /** The peer closes the connection. */
@@ -48,7 +48,7 @@ export class TraceConnection {
       this.finish()
     }
     if (millis === undefined) finish()
-    else this.stage.clock.after(millis, finish)
+    else this.context.clock.after(millis, finish)
   }
 
   private finish(): void {
@@ -56,6 +56,6 @@ export class TraceConnection {
   }
 
   private log(ev: string, by?: string): void {
-    this.stage.log(`conn${this.id}`, { ev, conn: this.id, ...(by === undefined ? {} : { by }) })
+    this.context.log(`conn${this.id}`, { ev, conn: this.id, ...(by === undefined ? {} : { by }) })
   }
 }

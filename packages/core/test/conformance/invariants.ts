@@ -20,7 +20,10 @@ export const broken = (scenario: Scenario, { final, lanes, pending }: Replayed):
     called("close").every(([call]) => neverCloses || !pending.includes(String(call!["id"]))),
     "X1, D7, D10: a close completes"
   )
-  check(!final.is_closed || neverCloses || final.close_finished, "X1, D10: a closed persistent connection finishes closing")
+  check(
+    !final.is_closed || neverCloses || final.close_finished,
+    "X1, D10: a closed persistent connection finishes closing"
+  )
   check(
     called("connected").every(([, result]) => result === undefined || result.t <= closedAt),
     "D3: connected does not return after a close"

@@ -14,8 +14,8 @@ import * as ScheduleDecision from "effect/ScheduleDecision"
 import * as ScheduleInterval from "effect/ScheduleInterval"
 import * as Scope from "effect/Scope"
 import { Refused } from "../support/refused.js"
+import * as Context from "./Context.js"
 import { describeEvent, perform, subscribe } from "./ops.js"
-import * as Stage from "./Stage.js"
 import type { ConnectCall, Final, HandlerCall, Lanes, LookUpCall, Scenario, Trace } from "./Trace.js"
 import { TraceConnection } from "./TraceConnection.js"
 
@@ -30,18 +30,18 @@ export interface Replayed {
 export const replay = ({ compareUntil, scenario }: Trace): Replayed => {
   const end = compareUntil === null ? scenario.until : compareUntil - 1
   const clock = new VirtualClock()
-  const { lanes, stage } = Stage.make(clock)
+  const { lanes, context } = Context.make(clock)
   const scope = atOnce(clock, Scope.make())
-  const service = atOnce(clock, Scope.extend(makeService(stage, scenario), scope))
-  stage.persistentConnection = service
-  subscribe(stage, service)
+  const service = atOnce(clock, Scope.extend(makeService(context, scenario), scope))
+  context.persistentConnection = service
+  subscribe(context, service)
   clock.flush()
 
   const actions = scenario.actions.map((action, index) => ({ ...action, id: String(index) }))
   for (const action of actions.sort((a, b) => a.at - b.at)) {
     if (action.at > end) break
     clock.advanceTo(action.at)
-    perform(stage, action.do, action.id)
+    perform(context, action.do, action.id)
     clock.flush()
   }
   clock.advanceTo(end)
@@ -50,7 +50,7 @@ export const replay = ({ compareUntil, scenario }: Trace): Replayed => {
   const logged = Object.fromEntries(
     Object.entries(lanes).map(([lane, entries]) => [lane, entries.filter((entry) => entry.t <= end)])
   )
-  const final = finalState(stage, service)
+  const final = finalState(context, service)
   clock.run(Scope.close(scope, Exit.void))
   clock.flush()
   return { lanes: logged, pending: pendingOps(logged), final }
@@ -71,7 +71,7 @@ const pendingOps = (lanes: Lanes): ReadonlyArray<string> =>
     .map((entry) => String(entry["id"]))
 
 const finalState = (
-  { attempt, clock }: Stage.Stage,
+  { attempt, clock }: Context.ReplayContext,
   service: PersistentConnection.PersistentConnection<TraceConnection, Refused>
 ): Final => {
   const closeFinished = clock.run(service.closeFinished)
@@ -87,14 +87,14 @@ const finalState = (
   }
 }
 
-const makeService = (stage: Stage.Stage, scenario: Scenario) =>
+const makeService = (context: Context.ReplayContext, scenario: Scenario) =>
   PersistentConnection.make({
     serverName: "conformance",
-    address: lookUp(stage, scenario),
-    connector: connector(stage, scenario),
+    address: lookUp(context, scenario),
+    connector: connector(context, scenario),
     retry: retry(scenario),
     attemptTimeout: Duration.infinity,
-    onEvent: onEvent(stage, scenario)
+    onEvent: onEvent(context, scenario)
   }).pipe(Logger.withMinimumLogLevel(LogLevel.None))
 
 /** A script as a function that returns the next call and its number, starting at 0. */
@@ -108,16 +108,16 @@ const script = <Call extends HandlerCall>(calls: ReadonlyArray<Call>, absent: Ca
 
 /** Runs the common parts of all calls: their ops and their completion. `early` is the context of their first turn. */
 const play = <A, E, R>(
-  stage: Stage.Stage,
+  context: Context.ReplayContext,
   call: HandlerCall,
   id: string,
   completion: Effect.Effect<A, E, R>,
-  early = stage
+  early = context
 ): Effect.Effect<A, E, R> => {
   perform(early, call.do, `${id}.do`)
   if (call.never === true) return Effect.never
   const complete = Effect.suspend(() => {
-    perform(call.after === undefined ? early : stage, call.do_end, `${id}.do_end`)
+    perform(call.after === undefined ? early : context, call.do_end, `${id}.do_end`)
     return completion
   })
   return call.after === undefined ? complete : Effect.zipRight(Effect.sleep(Duration.millis(call.after)), complete)
@@ -141,46 +141,46 @@ const complete = <A, R>(
     return succeed
   })
 
-const lookUp = (stage: Stage.Stage, { get_address }: Scenario) => {
+const lookUp = (context: Context.ReplayContext, { get_address }: Scenario) => {
   const next = script(get_address, {})
   return Effect.suspend(() => {
     const { call, number } = next()
-    const log = (outcome: object) => stage.log("loop", { ev: "get_address_done", n: number, ...outcome })
+    const log = (outcome: object) => context.log("loop", { ev: "get_address_done", n: number, ...outcome })
     const { ok = "a:1" } = call
     const succeed = Effect.sync(() => {
       log({ addr: ok })
       return ok
     })
-    stage.log("loop", { ev: "get_address", n: number })
-    return play(stage, call, `get_address#${number}`, complete(call, log, succeed))
+    context.log("loop", { ev: "get_address", n: number })
+    return play(context, call, `get_address#${number}`, complete(call, log, succeed))
   })
 }
 
-const connector = (stage: Stage.Stage, { connect }: Scenario) => {
+const connector = (context: Context.ReplayContext, { connect }: Scenario) => {
   const next = script(connect, {})
   let connections = 0
   return Connector.make({
     connect: (address: string, attempt: Connector.Attempt<string>) =>
       Effect.flatMap(attempt.failedAttempts, (attempts) => {
         const { call, number } = next()
-        const log = (outcome: object) => stage.log("loop", { ev: "connect_done", n: number, ...outcome })
+        const log = (outcome: object) => context.log("loop", { ev: "connect_done", n: number, ...outcome })
         const open = Effect.sync(() => {
-          const connection = new TraceConnection(stage, ++connections, call)
-          stage.connection = connection
+          const connection = new TraceConnection(context, ++connections, call)
+          context.connection = connection
           log({ conn: connection.id })
           return connection
         })
         const succeed = Effect.acquireRelease(open, (connection) => connection.close("kernel"))
-        stage.attempt = attempt
-        stage.log("loop", { ev: "connect", n: number, addr: address, attempts })
-        return play(stage, call, `connect#${number}`, complete(call, log, succeed))
+        context.attempt = attempt
+        context.log("loop", { ev: "connect", n: number, addr: address, attempts })
+        return play(context, call, `connect#${number}`, complete(call, log, succeed))
       }),
     closed: (connection) => connection.closeFinished,
     isClosed: (connection) => connection.isClosed
   })
 }
 
-const onEvent = (stage: Stage.Stage, { on_event }: Scenario) => {
+const onEvent = (context: Context.ReplayContext, { on_event }: Scenario) => {
   let count = 0
   const next = {
     attempting: script(on_event.attempting, {}),
@@ -197,15 +197,15 @@ const onEvent = (stage: Stage.Stage, { on_event }: Scenario) => {
       const n = count++
       const completion = Effect.sync(() => {
         const { raise } = call
-        stage.log("loop", { ev: "on_event_done", n, kind, ...(raise === undefined ? {} : { raise }) })
+        context.log("loop", { ev: "on_event_done", n, kind, ...(raise === undefined ? {} : { raise }) })
         if (raise !== undefined) throw new Error(raise)
       })
       const address = event._tag === "ObtainedAddress" ? { addr: event.address } : {}
-      stage.log("loop", { ev: "on_event", n, ...described, ...address })
+      context.log("loop", { ev: "on_event", n, ...described, ...address })
       // The original calls its first handler before `create` returns, so the ops of that handler have no persistent
       // connection.
-      const early = n === 0 ? { ...stage, persistentConnection: undefined } : stage
-      return play(stage, call, `on_event.${kind}#${number}`, completion, early)
+      const early = n === 0 ? { ...context, persistentConnection: undefined } : context
+      return play(context, call, `on_event.${kind}#${number}`, completion, early)
     })
 }
 

@@ -13,7 +13,7 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import { captureLog } from "../support/captureLog.js"
-import { askNow, Line, now, pass, settle, sleep } from "../support/Life.js"
+import { askNow, Line, now, pass, settle, sleep } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
 class Unauthorized extends Data.TaggedError("Unauthorized")<{ readonly user: string }> {}
@@ -311,8 +311,8 @@ describe("classify", () => {
   for (const [kind, value] of noDecisions) {
     it.scoped(`D10: an invalid decision (${kind}) is logged, and the next attempt follows after 10 seconds`, () =>
       Effect.gen(function*() {
-        const { heard, lines } = captureLog()
-        const { attempts } = yield* heard(begin({
+        const { captured, lines } = captureLog()
+        const { attempts } = yield* captured(begin({
           connect: () => Effect.fail(unreachable),
           retry: RetryPolicy.classify(RetryPolicy.fixed("1 second"), () => value as RetryPolicy.RetryDecision)
         }))

@@ -11,7 +11,7 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import { expectTypeOf } from "vitest"
 import { makeAttempt } from "../support/attempt.js"
-import { askNow, begin, type Line, pass, refuse, Refused, Server, settle, sleep } from "../support/Life.js"
+import { askNow, type Line, makeFixture, pass, refuse, Refused, Server, settle, sleep } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
 const attempt = makeAttempt()
@@ -282,9 +282,9 @@ describe("runInBackground", () => {
 
   it.scoped("S4: the persistent connection reports the loss and opens the next connection", () =>
     Effect.gen(function*() {
-      const { diary, server, service } = yield* begin({}, (life) => {
-        const { connector } = life.server
-        Object.assign(life.server, {
+      const { eventLog, server, service } = yield* makeFixture({}, (fixture) => {
+        const { connector } = fixture.server
+        Object.assign(fixture.server, {
           connector: connector.pipe(
             Connector.runInBackground((line) =>
               line.number === 1 ? Effect.zipRight(sleep(12), refuse("gone")) : Effect.never
@@ -293,7 +293,7 @@ describe("runInBackground", () => {
         })
       })
       yield* pass(12)
-      expect(diary).toEqual([
+      expect(eventLog).toEqual([
         "0 AttemptingToConnect",
         "0 ObtainedAddress a",
         "0 Connected 1",
@@ -308,9 +308,9 @@ describe("runInBackground", () => {
   it.scoped("D7: the work may close the persistent connection that it belongs to", () =>
     Effect.gen(function*() {
       const closing = yield* Deferred.make<Effect.Effect<void>>()
-      const { server, service } = yield* begin({}, (life) => {
-        const { connector } = life.server
-        Object.assign(life.server, {
+      const { server, service } = yield* makeFixture({}, (fixture) => {
+        const { connector } = fixture.server
+        Object.assign(fixture.server, {
           connector: connector.pipe(Connector.runInBackground(() => Effect.flatten(Deferred.await(closing))))
         })
       })

@@ -11,23 +11,35 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
-import { ask, askNow, begin, type Life, on, pass, refuse, Refused, Server, settle, sleep } from "../support/Life.js"
+import {
+  ask,
+  askNow,
+  type Fixture,
+  makeFixture,
+  on,
+  pass,
+  refuse,
+  Refused,
+  Server,
+  settle,
+  sleep
+} from "../support/Fixture.js"
 import { phases } from "../support/Phases.js"
 import { it } from "../support/virtualTime.js"
 
 /** The connection is lost while the `Connected` handler still runs, so the loop has not noticed the loss yet. */
 const deadButCurrent = (options: { readonly lasts: number }) =>
   Effect.gen(function*() {
-    const life = yield* begin({ onEvent: on("Connected", () => sleep(options.lasts)) })
+    const fixture = yield* makeFixture({ onEvent: on("Connected", () => sleep(options.lasts)) })
     yield* pass(1)
-    life.server.line.drop()
-    return life
+    fixture.server.line.drop()
+    return fixture
   })
 
 describe("the current connection", () => {
   it.scoped("A1: a connection becomes current and all waiting callers get it before its Connected handler ends", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin({ onEvent: on("Connected", () => Effect.never) })
+      const { server, service } = yield* makeFixture({ onEvent: on("Connected", () => Effect.never) })
       server.connect = () => sleep(1)
       const waiters = [
         yield* ask(service.connected),
@@ -44,29 +56,29 @@ describe("the current connection", () => {
   it.scoped("A1: it is already current in the first turn of the Connected handler, and callers get it", () =>
     Effect.gen(function*() {
       const found: Array<unknown> = []
-      const life: Life = yield* begin({
+      const fixture: Fixture = yield* makeFixture({
         onEvent: on("Connected", () =>
           Effect.gen(function*() {
-            found.push(yield* life.service.connected)
-            found.push(yield* Effect.orDie(life.service.connectedOrFailedToConnect))
-            found.push(Option.getOrUndefined(yield* life.service.currentConnection))
+            found.push(yield* fixture.service.connected)
+            found.push(yield* Effect.orDie(fixture.service.connectedOrFailedToConnect))
+            found.push(Option.getOrUndefined(yield* fixture.service.currentConnection))
           }))
       })
       yield* settle
-      expect(found).toEqual([life.server.line, life.server.line, life.server.line])
+      expect(found).toEqual([fixture.server.line, fixture.server.line, fixture.server.line])
     }))
 
   it.scoped("A1: `state` is already Connected in the first turn of the Connected handler", () =>
     Effect.gen(function*() {
       const found: Array<string> = []
-      const life: Life = yield* begin({
+      const fixture: Fixture = yield* makeFixture({
         onEvent: (event) =>
-          Effect.map(life.service.state.get, ({ _tag }) => {
+          Effect.map(fixture.service.state.get, ({ _tag }) => {
             found.push(`${event._tag}: ${_tag}`)
           })
       })
       yield* settle
-      life.server.line.drop()
+      fixture.server.line.drop()
       yield* settle
       expect(found).toEqual([
         "AttemptingToConnect: Connecting",
@@ -79,7 +91,7 @@ describe("the current connection", () => {
   it.scoped("A1: waiting callers get the connection before bus subscribers get Connected", () =>
     Effect.gen(function*() {
       const order: Array<string> = []
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.connect = () => sleep(1)
       const queue = yield* service.subscribe
       yield* ask(Effect.forever(Effect.map(Queue.take(queue), ({ _tag }) => order.push(_tag))))
@@ -91,42 +103,42 @@ describe("the current connection", () => {
   it.scoped("A2: it stays current until the Connected handler has ended, and is not current at Disconnected", () =>
     Effect.gen(function*() {
       const atDisconnected: Array<boolean> = []
-      const life: Life = yield* begin({
+      const fixture: Fixture = yield* makeFixture({
         onEvent: (event) =>
           event._tag === "Connected"
             ? sleep(5)
             : event._tag === "Disconnected"
-            ? Effect.map(life.service.currentConnection, (current) => atDisconnected.push(Option.isSome(current)))
+            ? Effect.map(fixture.service.currentConnection, (current) => atDisconnected.push(Option.isSome(current)))
             : Effect.void
       })
       yield* settle
-      const { line } = life.server
+      const { line } = fixture.server
       line.drop()
       yield* pass(4)
-      expect(yield* life.service.currentConnection).toEqual(Option.some(line))
+      expect(yield* fixture.service.currentConnection).toEqual(Option.some(line))
       expect(atDisconnected).toEqual([])
       yield* pass(1)
-      expect(yield* life.service.currentConnection).toEqual(Option.none())
+      expect(yield* fixture.service.currentConnection).toEqual(Option.none())
       expect(atDisconnected).toEqual([false])
     }))
 
   it.scoped("A2: the same holds during a close", () =>
     Effect.gen(function*() {
       const atDisconnected: Array<boolean> = []
-      const life: Life = yield* begin({
+      const fixture: Fixture = yield* makeFixture({
         onEvent: (event) =>
           event._tag === "Connected"
             ? sleep(5)
             : event._tag === "Disconnected"
-            ? Effect.map(life.service.currentConnection, (current) => atDisconnected.push(Option.isSome(current)))
+            ? Effect.map(fixture.service.currentConnection, (current) => atDisconnected.push(Option.isSome(current)))
             : Effect.void
       })
       yield* settle
-      yield* life.service.close
+      yield* fixture.service.close
       yield* pass(4)
-      expect(yield* life.service.currentConnection).toEqual(Option.some(life.server.line))
+      expect(yield* fixture.service.currentConnection).toEqual(Option.some(fixture.server.line))
       yield* pass(1)
-      expect(yield* life.service.currentConnection).toEqual(Option.none())
+      expect(yield* fixture.service.currentConnection).toEqual(Option.none())
       expect(atDisconnected).toEqual([false])
     }))
 })
@@ -134,7 +146,7 @@ describe("the current connection", () => {
 describe("connected", () => {
   it.scoped("A3: returns the current connection at once", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       expect(yield* service.connected).toBe(server.line)
       expect(yield* service.connected).toBe(server.lines[0])
@@ -142,7 +154,7 @@ describe("connected", () => {
 
   it.scoped("A3: waits for the next connection through failures and backoffs", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.refuse("no")
       const waiter = yield* ask(service.connected)
       yield* pass(25)
@@ -154,7 +166,7 @@ describe("connected", () => {
 
   it.scoped("A3: all waiting callers get the same connection", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.connect = () => sleep(1)
       const waiters = yield* Effect.all(Array.from({ length: 1_000 }, () => ask(service.connected)))
       yield* pass(1)
@@ -179,7 +191,7 @@ describe("connected", () => {
 
   it.scoped("D3: suspends forever from the call of close, even before the connection is closed", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.release = () => sleep(60)
       yield* settle
       const closing = yield* ask(Effect.zipRight(service.close, Effect.succeed("closed")))
@@ -203,14 +215,14 @@ describe("connected", () => {
 
   it.scoped("A4: a connection that is lost at once is never returned", () =>
     Effect.gen(function*() {
-      const { diary, server, service } = yield* begin()
+      const { eventLog, server, service } = yield* makeFixture()
       server.connect = ({ generation }, line) =>
         Effect.sync(() => {
           if (generation === 1) line.drop()
         })
       const waiter = yield* ask(service.connected)
       yield* pass(9)
-      expect(diary.slice(-2)).toEqual(["0 Connected 1", "0 Disconnected 1"])
+      expect(eventLog.slice(-2)).toEqual(["0 Connected 1", "0 Disconnected 1"])
       expect(waiter.isWaiting).toBe(true)
       yield* pass(1)
       expect(waiter.answer).toBe(server.lines[1])
@@ -240,11 +252,11 @@ describe("connected", () => {
   it.scoped("A4: a connection that is lost during its Connected handler is not returned any more, also without `isClosed`", () =>
     Effect.gen(function*() {
       const { connect, closed } = new Server(() => 0).connector
-      const life = yield* begin({
+      const fixture = yield* makeFixture({
         connector: Connector.make({ connect, closed }),
         onEvent: (event) => event._tag === "Connected" && event.generation === 1 ? sleep(10) : Effect.void
       })
-      const { service } = life
+      const { service } = fixture
       yield* settle
       const line = yield* service.connected
       yield* pass(2)
@@ -289,29 +301,29 @@ describe("connected", () => {
   it.scoped("D3: waits without spinning while the current connection is dead and not yet replaced", () =>
     Effect.gen(function*() {
       let questions = 0
-      const life = yield* deadButCurrent({ lasts: 1_000 })
-      const { line } = life.server
+      const fixture = yield* deadButCurrent({ lasts: 1_000 })
+      const { line } = fixture.server
       Object.defineProperty(line, "isLost", { get: () => ++questions > 0 })
-      const waiter = yield* askNow(life.service.connected)
+      const waiter = yield* askNow(fixture.service.connected)
       yield* pass(900)
       expect(waiter.isWaiting).toBe(true)
       expect(questions).toBeLessThan(10)
       yield* pass(100)
-      expect(waiter.answer).toBe(life.server.lines[1])
+      expect(waiter.answer).toBe(fixture.server.lines[1])
     }))
 })
 
 describe("connectedOrFailedToConnect", () => {
   it.scoped("A5: returns the current connection at once", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       expect(yield* service.connectedOrFailedToConnect).toBe(server.line)
     }))
 
   it.scoped("A5: returns the result of the next attempt that ends: a failure or a success", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.connect = () => Effect.zipRight(sleep(5), refuse("no"))
       const early = yield* ask(service.connectedOrFailedToConnect)
       yield* pass(5)
@@ -326,18 +338,18 @@ describe("connectedOrFailedToConnect", () => {
 
   it.scoped("A5: a repeated failure without an event is still a result", () =>
     Effect.gen(function*() {
-      const { diary, server, service } = yield* begin()
+      const { eventLog, server, service } = yield* makeFixture()
       server.refuse("no")
       yield* pass(5)
       const waiter = yield* ask(service.connectedOrFailedToConnect)
       yield* pass(5)
       expect(waiter.failure).toBe("no")
-      expect(diary.filter((entry) => entry.includes("FailedToConnect"))).toHaveLength(1)
+      expect(eventLog.filter((entry) => entry.includes("FailedToConnect"))).toHaveLength(1)
     }))
 
   it.scoped("A5: returns a failure before its handler ends", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin({ onEvent: on("FailedToConnect", () => Effect.never) })
+      const { server, service } = yield* makeFixture({ onEvent: on("FailedToConnect", () => Effect.never) })
       server.refuse("no")
       const waiter = yield* askNow(service.connectedOrFailedToConnect)
       expect(waiter.failure).toBe("no")
@@ -345,7 +357,7 @@ describe("connectedOrFailedToConnect", () => {
 
   it.scoped("A5, D5: a failed look-up, a defect and a timeout are results too", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.lookUp = () => refuse("who?")
       expect((yield* askNow(service.connectedOrFailedToConnect)).failure).toBe("who?")
       server.lookUp = () => Effect.die(new Error("bug"))
@@ -409,7 +421,7 @@ describe("connectedOrFailedToConnect", () => {
 
   it.scoped("A5, X5: after an abort it still returns a working connection", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       yield* server.abort(new Refused({ text: "enough" }))
       expect(yield* service.connectedOrFailedToConnect).toBe(server.line)
@@ -420,7 +432,7 @@ describe("connectedOrFailedToConnect", () => {
 
   it.scoped("A5: fails during a close", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.release = () => sleep(60)
       yield* settle
       const closing = yield* ask(service.close)
@@ -434,7 +446,7 @@ describe("connectedOrFailedToConnect", () => {
 describe("currentConnection", () => {
   it.scoped("A6: returns the connection, if there is one, without waiting", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.connect = () => sleep(1)
       expect(yield* service.currentConnection).toEqual(Option.none())
       yield* settle
@@ -458,7 +470,7 @@ describe("currentConnection", () => {
 describe("connectedOrClosed", () => {
   it.scoped("A7: returns the same connections as `connected`", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.connect = ({ number }) => number === 1 ? refuse("no") : Effect.void
       const waiter = yield* askNow(service.connectedOrClosed)
       expect(waiter.isWaiting).toBe(true)
@@ -469,7 +481,7 @@ describe("connectedOrClosed", () => {
 
   it.scoped("A7: fails with ConnectionClosed when closing has finished, not before", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.release = () => sleep(60)
       yield* settle
       yield* ask(service.close)
@@ -495,13 +507,13 @@ describe("connectedOrClosed", () => {
 
   it.scoped("A7: the error has the reason: closed by the owner, aborted, or given up", () =>
     Effect.gen(function*() {
-      const byOwner = yield* begin()
+      const byOwner = yield* makeFixture()
       yield* byOwner.service.close
       expect((yield* Effect.flip(byOwner.service.connectedOrClosed)).message).toBe(
         "The persistent connection to \"test\" is closed: its owner closed it"
       )
 
-      const aborted = yield* begin()
+      const aborted = yield* makeFixture()
       aborted.server.refuse("no")
       yield* settle
       yield* aborted.server.abort(new Refused({ text: "enough" }))
@@ -510,7 +522,7 @@ describe("connectedOrClosed", () => {
       expect(abortion.reason).toEqual({ _tag: "Aborted", cause: Cause.fail(new Refused({ text: "enough" })) })
       expect(abortion.message).toContain("enough")
 
-      const gaveUp = yield* begin({ retry: Schedule.recurs(0) })
+      const gaveUp = yield* makeFixture({ retry: Schedule.recurs(0) })
       gaveUp.server.refuse("no")
       yield* settle
       const surrender = yield* Effect.flip(gaveUp.service.connectedOrClosed)

@@ -9,11 +9,11 @@ import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import * as Subscribable from "effect/Subscribable"
 import * as SubscriptionRef from "effect/SubscriptionRef"
-import { ask, askNow, begin, type Life, on, pass, settle, sleep, turns } from "../support/Life.js"
+import { ask, askNow, type Fixture, makeFixture, on, pass, settle, sleep, turns } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
 /** The numbers of the connections that a subscriber of `current` receives; 0 for none. */
-const follow = ({ service }: Life) =>
+const follow = ({ service }: Fixture) =>
   Effect.gen(function*() {
     const seen: Array<number> = []
     yield* askNow(Stream.runForEach(
@@ -26,7 +26,7 @@ const follow = ({ service }: Life) =>
 describe("current", () => {
   it.scoped("is a read-only SubscriptionRef", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       expect(Predicate.hasProperty(service.current, SubscriptionRef.SubscriptionRefTypeId)).toBe(true)
       expect(Subscribable.isSubscribable(service.current)).toBe(true)
       // @ts-expect-error Users cannot set it.
@@ -35,24 +35,24 @@ describe("current", () => {
 
   it.scoped("first emits the present connection, then each change once", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      const early = yield* follow(life)
+      const fixture = yield* makeFixture()
+      const early = yield* follow(fixture)
       yield* pass(10)
-      const late = yield* follow(life)
-      life.server.line.drop()
+      const late = yield* follow(fixture)
+      fixture.server.line.drop()
       yield* settle
-      yield* life.service.close
+      yield* fixture.service.close
       yield* settle
       expect([early, late]).toEqual([[0, 1, 0, 2, 0], [1, 0, 2, 0]])
-      expect(yield* life.service.current.get).toEqual(Option.none())
+      expect(yield* fixture.service.current.get).toEqual(Option.none())
     }))
 
   it.scoped("emits the next connection directly when a connection is replaced", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       yield* settle
-      const seen = yield* follow(life)
-      yield* PersistentConnection.refresh(life.service)
+      const seen = yield* follow(fixture)
+      yield* PersistentConnection.refresh(fixture.service)
       yield* settle
       expect(seen).toEqual([1, 2])
     }))
@@ -60,14 +60,14 @@ describe("current", () => {
   it.scoped("A1, A2: is set before the Connected handler begins, and none before the Disconnected handler begins", () =>
     Effect.gen(function*() {
       const told: Array<string> = []
-      const life: Life = yield* begin({
+      const fixture: Fixture = yield* makeFixture({
         onEvent: ({ _tag }) =>
-          Effect.flatMap(life.service.current.get, (line) => {
+          Effect.flatMap(fixture.service.current.get, (line) => {
             told.push(`${_tag} ${Option.getOrUndefined(line)?.number ?? "none"}`)
             return _tag === "Connected" ? sleep(5) : Effect.void
           })
       })
-      const { server, service } = life
+      const { server, service } = fixture
       expect(yield* service.current.get).toEqual(Option.none())
       yield* pass(1)
       server.line.drop()
@@ -85,7 +85,7 @@ describe("current", () => {
 
   it.scoped("always changes in the same turn as the state", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       const seen = new Set<string>()
       const compare = Effect.zipWith(service.current.get, service.state.get, (current, state) => {
         seen.add(state._tag)
@@ -109,16 +109,16 @@ describe("current", () => {
     Effect.gen(function*() {
       for (let steps = 15; steps < 40; steps++) {
         for (let later = 0; later < 8; later++) {
-          const life = yield* begin()
+          const fixture = yield* makeFixture()
           yield* settle
           const seen: Array<boolean> = []
           const following = Stream.runForEach(
-            life.service.current.changes,
+            fixture.service.current.changes,
             (line) => Effect.sync(() => seen.push(Option.isSome(line)))
           )
           yield* ask(Effect.withMaxOpsBeforeYield(following, steps))
           yield* turns(later)
-          life.server.line.drop()
+          fixture.server.line.drop()
           yield* settle
           expect(seen.at(-1), `with ${steps} steps a turn, ${later} turns later`).toBe(false)
         }
@@ -127,14 +127,14 @@ describe("current", () => {
 
   it.scoped("D7a: the loop does not wait for a handler that follows it", () =>
     Effect.gen(function*() {
-      const life: Life = yield* begin({
+      const fixture: Fixture = yield* makeFixture({
         onEvent: on("Connected", () =>
-          life.service.current.changes.pipe(Stream.filter(Option.isNone), Stream.take(1), Stream.runDrain))
+          fixture.service.current.changes.pipe(Stream.filter(Option.isNone), Stream.take(1), Stream.runDrain))
       })
       yield* pass(10)
-      life.server.line.drop()
+      fixture.server.line.drop()
       yield* settle
-      expect(life.diary.slice(2)).toEqual([
+      expect(fixture.eventLog.slice(2)).toEqual([
         "0 Connected 1",
         "10 Disconnected 1",
         "10 AttemptingToConnect",
@@ -145,7 +145,7 @@ describe("current", () => {
 
   it.scoped("is created on first use, and shared by all users", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* pass(10)
       yield* Effect.scoped(Stream.runHead(service.state.changes))
       const ref = () => Reflect.get(loopOf(service).status, "ref") as unknown

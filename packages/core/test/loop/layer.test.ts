@@ -15,7 +15,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import { expectTypeOf } from "vitest"
-import { askNow, pass, settle, sleep } from "../support/Life.js"
+import { askNow, pass, settle, sleep } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
 class FeedError extends Data.TaggedError("FeedError")<{ readonly status: number }> {}
@@ -32,8 +32,8 @@ class Prices extends Context.Tag("app/Prices")<
 /** The services that the parts of the persistent connection require. */
 class Catalog extends Context.Tag("app/Catalog")<Catalog, { readonly lookUp: Effect.Effect<string, FeedError> }>() {}
 class Network extends Context.Tag("app/Network")<Network, { opened: number; closed: number }>() {}
-class Diary extends Context.Tag("app/Diary")<Diary, Array<string>>() {}
-class Patience extends Context.Tag("app/Patience")<Patience, { asked: number }>() {}
+class EventLog extends Context.Tag("app/EventLog")<EventLog, Array<string>>() {}
+class RetryCounter extends Context.Tag("app/RetryCounter")<RetryCounter, { asked: number }>() {}
 
 const connector = Connector.make({
   connect: (host: string) =>
@@ -56,36 +56,36 @@ const PricesLive = PersistentConnection.layer(Prices, {
   connector,
   retry: RetryPolicy.fixed("10 seconds").pipe(
     Schedule.tapInput((_: Cause.Cause<FeedError | Cause.TimeoutException>) =>
-      Effect.map(Patience, (patience) => {
-        patience.asked++
+      Effect.map(RetryCounter, (retryCounter) => {
+        retryCounter.asked++
       })
     )
   ),
-  onEvent: (event) => Effect.map(Diary, (diary) => diary.push(event._tag))
+  onEvent: (event) => Effect.map(EventLog, (eventLog) => eventLog.push(event._tag))
 })
 
 const surroundings = () => {
   const network = { opened: 0, closed: 0 }
-  const diary: Array<string> = []
-  const patience = { asked: 0 }
+  const eventLog: Array<string> = []
+  const retryCounter = { asked: 0 }
   const catalog = { failures: 0 }
   const layer = Layer.mergeAll(
     Layer.succeed(Network, network),
-    Layer.succeed(Diary, diary),
-    Layer.succeed(Patience, patience),
+    Layer.succeed(EventLog, eventLog),
+    Layer.succeed(RetryCounter, retryCounter),
     Layer.succeed(Catalog, {
       lookUp: Effect.suspend(() =>
         catalog.failures-- > 0 ? Effect.fail(new FeedError({ status: 503 })) : Effect.succeed("a.example.com")
       )
     })
   )
-  return { network, diary, patience, catalog, layer }
+  return { network, eventLog, retryCounter, catalog, layer }
 }
 
 describe("the layer", () => {
   it.effect("D8: makes a persistent connection, and closes it with the scope of the layer", () =>
     Effect.gen(function*() {
-      const { diary, layer, network } = surroundings()
+      const { eventLog, layer, network } = surroundings()
       const service = yield* Effect.gen(function*() {
         const prices = yield* Prices
         const feed = yield* prices.connected
@@ -94,14 +94,14 @@ describe("the layer", () => {
         return prices
       }).pipe(Effect.provide(Layer.provide(PricesLive, layer)))
       expect(network).toEqual({ opened: 1, closed: 1 })
-      expect(diary).toEqual(["AttemptingToConnect", "ObtainedAddress", "Connected", "Disconnected"])
+      expect(eventLog).toEqual(["AttemptingToConnect", "ObtainedAddress", "Connected", "Disconnected"])
       expect(yield* service.isClosed).toBe(true)
       expect((yield* askNow(service.connectedOrClosed)).error).toBeInstanceOf(ConnectionClosed)
     }))
 
   it.effect("C1: is built at once, even if the server is down", () =>
     Effect.gen(function*() {
-      const { catalog, layer, patience } = surroundings()
+      const { catalog, layer, retryCounter } = surroundings()
       catalog.failures = 2
       yield* Effect.gen(function*() {
         const prices = yield* Prices
@@ -110,7 +110,7 @@ describe("the layer", () => {
         expect(feed.isWaiting).toBe(true)
         yield* pass(20)
         expect(feed.isWaiting).toBe(false)
-        expect(patience.asked).toBe(2)
+        expect(retryCounter.asked).toBe(2)
       }).pipe(Effect.provide(Layer.provide(PricesLive, layer)))
     }))
 
@@ -245,7 +245,7 @@ describe("the layer", () => {
 
   it.effect("E3: its types are inferred from its options", () =>
     Effect.sync(() => {
-      expectTypeOf(PricesLive).toEqualTypeOf<Layer.Layer<Prices, never, Catalog | Network | Diary | Patience>>()
+      expectTypeOf(PricesLive).toEqualTypeOf<Layer.Layer<Prices, never, Catalog | Network | EventLog | RetryCounter>>()
       const program = Effect.flatMap(Prices, (prices) => prices.connectedOrFailedToConnect)
       expectTypeOf(program).toEqualTypeOf<
         Effect.Effect<PriceFeed, FeedError | Cause.TimeoutException | ConnectionClosed<FeedError>, Prices>
@@ -308,7 +308,7 @@ describe("the layer", () => {
     }))
 
   it("the services of the policy and the handler are required, and can be provided separately", () => {
-    const needs = Effect.zipRight(Diary, Patience)
+    const needs = Effect.zipRight(EventLog, RetryCounter)
     const make = PersistentConnection.make({
       serverName: "prices",
       address: Effect.succeed("a"),
@@ -320,12 +320,12 @@ describe("the layer", () => {
       Effect.Effect<
         PersistentConnection.PersistentConnection<PriceFeed>,
         never,
-        Network | Diary | Patience | Scope.Scope
+        Network | EventLog | RetryCounter | Scope.Scope
       >
     >()
     const provided = make.pipe(
-      Effect.provideService(Diary, []),
-      Effect.provideService(Patience, { asked: 0 }),
+      Effect.provideService(EventLog, []),
+      Effect.provideService(RetryCounter, { asked: 0 }),
       Effect.provideService(Network, { opened: 0, closed: 0 })
     )
     expectTypeOf<Effect.Effect.Context<typeof provided>>().toEqualTypeOf<Scope.Scope>()

@@ -9,11 +9,11 @@ import * as Supervisor from "effect/Supervisor"
 import {
   ask,
   askNow,
-  begin,
   describeCause,
+  type Fixture,
   hasEnded,
   inScope,
-  type Life,
+  makeFixture,
   on,
   type Options,
   pass,
@@ -21,14 +21,14 @@ import {
   Refused,
   settle,
   sleep
-} from "../support/Life.js"
+} from "../support/Fixture.js"
 import { phases } from "../support/Phases.js"
 import { it } from "../support/virtualTime.js"
 
 /** A fixture whose connections each hold one resource, and the number of held resources. */
 const holding = (options: Options = {}) =>
   Effect.gen(function*() {
-    const life = yield* begin(options)
+    const fixture = yield* makeFixture(options)
     const things = { held: 0, taken: 0 }
     const hold = Effect.acquireRelease(
       Effect.sync(() => {
@@ -37,13 +37,13 @@ const holding = (options: Options = {}) =>
       }),
       () => Effect.sync(() => things.held--)
     )
-    return { ...life, things, hold }
+    return { ...fixture, things, hold }
   })
 
 describe("the scope of a connection", () => {
   it.scoped("D4: is closed once when the connection is lost", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(10)
       const { line } = server
       expect(line.released).toBe(0)
@@ -57,7 +57,7 @@ describe("the scope of a connection", () => {
 
   it.scoped("D4: is closed once by a close, and not again when the connection then ends", () =>
     Effect.gen(function*() {
-      const [{ server, service }, scope] = yield* inScope(begin())
+      const [{ server, service }, scope] = yield* inScope(makeFixture())
       server.release = (line) => Effect.sync(() => line.drop())
       yield* settle
       yield* service.close
@@ -83,7 +83,7 @@ describe("the scope of a connection", () => {
   it.scoped("D4: is closed with the exit of the connection", () =>
     Effect.gen(function*() {
       const exits: Array<string> = []
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.connect = () =>
         Effect.addFinalizer((exit) =>
           Effect.sync(() => exits.push(Exit.isSuccess(exit) ? "success" : describeCause(exit.cause)))
@@ -120,12 +120,12 @@ describe("the scope of a connection", () => {
   for (const [does, finalizer] of finalizers) {
     it.scoped(`D4: a finalizer that ${does} never delays the next attempt after a loss`, () =>
       Effect.gen(function*() {
-        const [{ diary, server }] = yield* inScope(begin())
+        const [{ eventLog, server }] = yield* inScope(makeFixture())
         server.release = () => finalizer
         yield* pass(20)
         server.line.drop()
         yield* settle
-        expect(diary.slice(3)).toEqual([
+        expect(eventLog.slice(3)).toEqual([
           "20 Disconnected 1",
           "20 AttemptingToConnect",
           "20 ObtainedAddress a",
@@ -135,7 +135,7 @@ describe("the scope of a connection", () => {
 
     it.scoped(`D4: a finalizer that ${does} after a loss never delays a close`, () =>
       Effect.gen(function*() {
-        const [{ server, service }] = yield* inScope(begin())
+        const [{ server, service }] = yield* inScope(makeFixture())
         server.release = ({ number }) => number === 1 ? finalizer : Effect.void
         yield* pass(20)
         server.line.drop()
@@ -147,16 +147,16 @@ describe("the scope of a connection", () => {
 
     it.scoped(`D4: a finalizer that ${does} never delays the next attempt after a failure`, () =>
       Effect.gen(function*() {
-        const [{ diary, server }] = yield* inScope(begin())
+        const [{ eventLog, server }] = yield* inScope(makeFixture())
         server.connect = ({ number }) =>
           number === 1 ? Effect.zipRight(Effect.addFinalizer(() => finalizer), refuse("no")) : Effect.void
         yield* pass(10)
-        expect(diary.slice(2)).toEqual(["0 FailedToConnect no", "10 Connected 1"])
+        expect(eventLog.slice(2)).toEqual(["0 FailedToConnect no", "10 Connected 1"])
       }))
 
     it.scoped(`D4: a finalizer of the look-up that ${does} delays the loop at most until the deadline`, () =>
       Effect.gen(function*() {
-        const [{ server }] = yield* inScope(begin())
+        const [{ server }] = yield* inScope(makeFixture())
         server.lookUp = ({ number }) => number === 1 ? Effect.ensuring(refuse("who?"), finalizer) : Effect.succeed("a")
         yield* pass(30)
         expect(server.lines).toHaveLength(1)
@@ -166,8 +166,8 @@ describe("the scope of a connection", () => {
   it.scoped("D4: `closed` is interrupted when its result is not needed any more", () =>
     Effect.gen(function*() {
       let watching = 0
-      const life = yield* begin()
-      life.server.closed = (line) =>
+      const fixture = yield* makeFixture()
+      fixture.server.closed = (line) =>
         Effect.acquireUseRelease(
           Effect.sync(() => watching++),
           () => line.lost,
@@ -175,7 +175,7 @@ describe("the scope of a connection", () => {
         )
       yield* settle
       expect(watching).toBe(1)
-      yield* life.service.close
+      yield* fixture.service.close
       yield* settle
       expect(watching).toBe(0)
     }))
@@ -183,7 +183,7 @@ describe("the scope of a connection", () => {
   it.scoped("D5: a `closed` that fails or dies is a loss with that cause", () =>
     Effect.gen(function*() {
       const seen: Array<string> = []
-      const { diary, server, service } = yield* begin({
+      const { eventLog, server, service } = yield* makeFixture({
         onEvent: (event) =>
           Effect.sync(() => {
             if (event._tag === "Disconnected") seen.push(describeCause(event.cause))
@@ -202,7 +202,7 @@ describe("the scope of a connection", () => {
       expect([seen[0], seen[1], seen[3], seen[4]]).toEqual(["reset", "bug!", "nothing", "both"])
       // Code that interrupts itself does not interrupt its callers.
       expect(seen[2]).not.toBe("interrupted")
-      expect(diary.at(-1)).toBe("100 Connected 6")
+      expect(eventLog.at(-1)).toBe("100 Connected 6")
       const { lastCause } = yield* service.state.get
       expect(lastCause._tag === "Some" && [...Cause.failures(lastCause.value)]).toEqual([new Refused({ text: "both" })])
       expect(lastCause._tag === "Some" && [...Cause.defects(lastCause.value)]).toEqual([new Error("too")])
@@ -210,7 +210,7 @@ describe("the scope of a connection", () => {
 
   it.scoped("D5: the failure of an attempt is a cause: typed errors stay typed, defects stay defects", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       const asked = askNow(Effect.sandbox(service.connectedOrFailedToConnect))
       server.connect = () => refuse("no")
       const typed = (yield* asked).error!
@@ -228,8 +228,8 @@ describe("leaving the scope", () => {
     it.scoped(`D8: leaving it ${phase.name} closes everything, and no fiber is left`, () =>
       Effect.gen(function*() {
         const supervisor = yield* Supervisor.track
-        const [life, scope] = yield* inScope(Effect.supervised(phase.reach(), supervisor))
-        const { server, service } = life
+        const [fixture, scope] = yield* inScope(Effect.supervised(phase.reach(), supervisor))
+        const { server, service } = fixture
         expect((yield* supervisor.value).length).toBeGreaterThan(0)
         const leaving = yield* askNow(Scope.close(scope, Exit.void))
         expect(leaving.isWaiting).toBe(false)
@@ -238,9 +238,9 @@ describe("leaving the scope", () => {
         expect(yield* service.isClosed).toBe(true)
         expect((yield* askNow(service.close)).isWaiting).toBe(false)
         expect(server.lines.map(({ released }) => released)).toEqual(server.lines.map(() => 1))
-        const events = [...life.diary]
+        const events = [...fixture.eventLog]
         yield* pass(1_000)
-        expect(life.diary).toEqual(events)
+        expect(fixture.eventLog).toEqual(events)
         expect((yield* supervisor.value).length, "fibers left").toBe(0)
       }))
   }
@@ -248,18 +248,18 @@ describe("leaving the scope", () => {
   it.scoped("D8: leaving it before the first turn prevents all attempts", () =>
     Effect.gen(function*() {
       const supervisor = yield* Supervisor.track
-      const [life, scope] = yield* inScope(Effect.supervised(begin(), supervisor))
+      const [fixture, scope] = yield* inScope(Effect.supervised(makeFixture(), supervisor))
       yield* Scope.close(scope, Exit.void)
       yield* pass(100)
-      expect(life.diary).toEqual([])
-      expect(life.server.attempts).toEqual([])
+      expect(fixture.eventLog).toEqual([])
+      expect(fixture.server.attempts).toEqual([])
       expect((yield* supervisor.value).length, "fibers left").toBe(0)
     }))
 
   it.scoped("D8: it interrupts a running handler and waits for it", () =>
     Effect.gen(function*() {
       const log: Array<string> = []
-      const [, scope] = yield* inScope(begin({
+      const [, scope] = yield* inScope(makeFixture({
         onEvent: on("Connected", () =>
           Effect.onInterrupt(Effect.never, () => Effect.zipRight(sleep(5), Effect.sync(() => log.push("let go")))))
       }))
@@ -279,7 +279,7 @@ describe("leaving the scope", () => {
   it.scoped("D8: it also interrupts a handler that still runs after a close", () =>
     Effect.gen(function*() {
       let torn = 0
-      const [{ service }, scope] = yield* inScope(begin({
+      const [{ service }, scope] = yield* inScope(makeFixture({
         onEvent: on("ObtainedAddress", () => Effect.onInterrupt(Effect.never, () => Effect.sync(() => torn++)))
       }))
       yield* settle
@@ -293,19 +293,19 @@ describe("leaving the scope", () => {
   it.scoped("D8: the handler of the last Disconnected does not outlive the scope", () =>
     Effect.gen(function*() {
       const log: Array<string> = []
-      const [life, scope] = yield* inScope(begin({
+      const [fixture, scope] = yield* inScope(makeFixture({
         onEvent: on("Disconnected", () => Effect.zipRight(sleep(5), Effect.sync(() => log.push("too late"))))
       }))
       yield* settle
       expect(yield* hasEnded(scope)).toBe(true)
-      expect(life.diary.at(-1)).toContain("Disconnected")
+      expect(fixture.eventLog.at(-1)).toContain("Disconnected")
       yield* pass(100)
       expect(log).toEqual([])
     }))
 
   it.scoped("D8: it waits for a slow finalizer, also for one of a connection that was lost before", () =>
     Effect.gen(function*() {
-      const [{ server }, scope] = yield* inScope(begin())
+      const [{ server }, scope] = yield* inScope(makeFixture())
       server.release = ({ number }) => sleep(number === 1 ? 30 : 5)
       yield* pass(20)
       server.line.drop()
@@ -319,11 +319,11 @@ describe("leaving the scope", () => {
 
   it.scoped("D8: it waits for an uninterruptible attempt, also for one whose deadline has passed", () =>
     Effect.gen(function*() {
-      const [{ server }, scope] = yield* inScope(begin())
-      server.isStubborn = true
+      const [{ server }, scope] = yield* inScope(makeFixture())
+      server.isUninterruptible = true
       server.connect = () => sleep(50)
       yield* pass(29)
-      server.isStubborn = false
+      server.isUninterruptible = false
       yield* pass(6)
       expect(server.connects).toBe(2)
       const leaving = yield* askNow(Scope.close(scope, Exit.void))
@@ -350,7 +350,7 @@ describe("leaving the scope", () => {
           const scope = yield* Scope.make()
           let calls = 0
           const leave = Effect.suspend(() => calls++ === 0 ? way(Scope.close(scope, Exit.void)) : Effect.void)
-          const { server } = yield* begin({ onEvent: on(tag, () => Effect.zipRight(sleep(1), leave)) }).pipe(
+          const { server } = yield* makeFixture({ onEvent: on(tag, () => Effect.zipRight(sleep(1), leave)) }).pipe(
             Effect.supervised(supervisor),
             Scope.extend(scope)
           )
@@ -373,7 +373,7 @@ describe("leaving the scope", () => {
           const scope = yield* Scope.make()
           let calls = 0
           const leave = Effect.suspend(() => calls++ === 0 ? way(Scope.close(scope, Exit.void)) : Effect.void)
-          const { server } = yield* begin().pipe(Effect.supervised(supervisor), Scope.extend(scope))
+          const { server } = yield* makeFixture().pipe(Effect.supervised(supervisor), Scope.extend(scope))
           if (place === "look-up") server.lookUp = () => Effect.as(leave, "a")
           if (place === "connect") server.connect = () => Effect.zipRight(sleep(1), leave)
           if (place === "`closed`") server.closed = () => Effect.zipRight(sleep(1), leave)
@@ -392,13 +392,13 @@ describe("leaving the scope", () => {
 describe("a connection that is established after the deadline", () => {
   it.scoped("D4, D9: is released, and no caller gets it", () =>
     Effect.gen(function*() {
-      const { diary, server, service } = yield* begin()
-      server.isStubborn = true
+      const { eventLog, server, service } = yield* makeFixture()
+      server.isUninterruptible = true
       server.connect = ({ number }) => sleep(number === 1 ? 45 : 20)
       const waiter = yield* ask(service.connected)
       yield* pass(44)
       expect(server.opened).toBe(0)
-      expect(diary.at(-1)).toBe("30 FailedToConnect timeout")
+      expect(eventLog.at(-1)).toBe("30 FailedToConnect timeout")
       yield* pass(1)
       expect([server.opened, server.released]).toEqual([1, 1])
       expect(waiter.isWaiting).toBe(true)
@@ -409,19 +409,19 @@ describe("a connection that is established after the deadline", () => {
 
   it.scoped("D9: the same holds if it is established in the ms of the deadline", () =>
     Effect.gen(function*() {
-      const [{ diary, server, service }, scope] = yield* inScope(begin())
+      const [{ eventLog, server, service }, scope] = yield* inScope(makeFixture())
       server.connect = () => sleep(30)
       yield* pass(30)
       const connected = (yield* askNow(service.connected)).answer
       expect(server.lines.filter(({ released }) => released === 0)).toEqual(connected === undefined ? [] : [connected])
-      expect(diary.filter((entry) => entry.includes("Connected"))).toHaveLength(connected === undefined ? 0 : 1)
+      expect(eventLog.filter((entry) => entry.includes("Connected"))).toHaveLength(connected === undefined ? 0 : 1)
       expect(yield* hasEnded(scope)).toBe(true)
       expect(server.released).toBe(server.opened)
     }))
 })
 
 describe("interrupting waiting callers", () => {
-  const waits: ReadonlyArray<readonly [string, (life: Life) => Effect.Effect<unknown, unknown>]> = [
+  const waits: ReadonlyArray<readonly [string, (fixture: Fixture) => Effect.Effect<unknown, unknown>]> = [
     ["connected", ({ service }) => service.connected],
     ["connectedOrClosed", ({ service }) => service.connectedOrClosed],
     ["connectedOrFailedToConnect", ({ service }) => service.connectedOrFailedToConnect],
@@ -431,11 +431,11 @@ describe("interrupting waiting callers", () => {
   for (const [name, wait] of waits) {
     it.scoped(`D8: interrupting a caller of ${name} leaves nothing behind, and does not affect others`, () =>
       Effect.gen(function*() {
-        const [life, scope] = yield* inScope(begin({ attemptTimeout: Duration.infinity }))
-        const { server, service } = life
+        const [fixture, scope] = yield* inScope(makeFixture({ attemptTimeout: Duration.infinity }))
+        const { server, service } = fixture
         server.connect = () => sleep(60)
-        const stays = yield* ask(wait(life))
-        const goes = yield* askNow(wait(life))
+        const stays = yield* ask(wait(fixture))
+        const goes = yield* askNow(wait(fixture))
         expect(Exit.isInterrupted(yield* Fiber.interrupt(goes.fiber))).toBe(true)
         yield* pass(59)
         expect(stays.isWaiting).toBe(true)
@@ -450,7 +450,7 @@ describe("interrupting waiting callers", () => {
 
   it.scoped("D8: closing continues if the caller of close is interrupted, at any time", () =>
     Effect.gen(function*() {
-      const [{ server, service }, scope] = yield* inScope(begin())
+      const [{ server, service }, scope] = yield* inScope(makeFixture())
       server.release = () => sleep(10)
       yield* settle
       for (const moment of ["at once", "after a turn", "after 5 seconds"]) {

@@ -5,12 +5,12 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { begin, type Line, type Options, pass, type Refused, settle } from "../support/Life.js"
+import { type Line, makeFixture, type Options, pass, type Refused, settle } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
 /** The message with which `make` rejects an option. */
 const complaint = (options: Options) =>
-  Effect.map(Effect.exit(begin(options)), (exit) => {
+  Effect.map(Effect.exit(makeFixture(options)), (exit) => {
     expect(Exit.isFailure(exit) && Cause.isDie(exit.cause), "a defect").toBe(true)
     const defect = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
     expect(Cause.isIllegalArgumentException(defect)).toBe(true)
@@ -63,7 +63,7 @@ describe("an invalid option", () => {
   it.scoped("C1: starts no attempt", () =>
     Effect.gen(function*() {
       const attempts: Array<number> = []
-      yield* Effect.exit(begin({ serverName: "" }, ({ server }) => {
+      yield* Effect.exit(makeFixture({ serverName: "" }, ({ server }) => {
         server.lookUp = ({ number }) => Effect.sync(() => `${attempts.push(number)}`)
       }))
       yield* pass(100)
@@ -97,7 +97,7 @@ describe("a valid option", () => {
   for (const options of sense) {
     it.scoped(`C1: is accepted: ${JSON.stringify(options, (_, value) => value ?? "undefined")}`, () =>
       Effect.gen(function*() {
-        const { service } = yield* begin(options)
+        const { service } = yield* makeFixture(options)
         yield* settle
         expect(yield* service.connected).toBeDefined()
       }))

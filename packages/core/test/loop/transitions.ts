@@ -1,6 +1,6 @@
 import type { ConnectionState } from "@persistent-connection/core/ConnectionState"
 import { readFileSync } from "node:fs"
-import type { Line, Refused } from "../support/Life.js"
+import type { Line, Refused } from "../support/Fixture.js"
 
 export type AnyState = ConnectionState<Line, Refused>
 

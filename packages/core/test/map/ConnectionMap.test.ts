@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import { Machine } from "../connector/Ward.js"
+import { SuspendableClock } from "../connector/PingServer.js"
 import { objectsReachableFrom } from "../support/size.js"
 import { it, pass, settle } from "../support/virtualTime.js"
 import { connected, makeDevices } from "./devices.js"
@@ -186,7 +186,7 @@ it.scoped("each connection has its own idle time", () =>
 
 it.scoped("after the idle time neither a timer nor an entry is left", () =>
   Effect.gen(function*() {
-    const clock = new Machine(yield* Effect.clock)
+    const clock = new SuspendableClock(yield* Effect.clock)
     const { devices, options } = makeDevices()
     const map = yield* Effect.withClock(ConnectionMap.make({ options, idleTimeToLive: "1 minute" }), clock)
     expect(clock.sleepers).toBe(0)
@@ -206,7 +206,7 @@ it.scoped("after the idle time neither a timer nor an entry is left", () =>
 
 it.scoped("an idle connection that is used again is not closed, and leaves no timer", () =>
   Effect.gen(function*() {
-    const clock = new Machine(yield* Effect.clock)
+    const clock = new SuspendableClock(yield* Effect.clock)
     const { devices, options } = makeDevices()
     const map = yield* Effect.withClock(ConnectionMap.make({ options, idleTimeToLive: "1 minute" }), clock)
     const scope = yield* Scope.make()
@@ -225,7 +225,7 @@ it.scoped("an idle connection that is used again is not closed, and leaves no ti
 
 it.scoped("leaving the scope ends the idle timer", () =>
   Effect.gen(function*() {
-    const clock = new Machine(yield* Effect.clock)
+    const clock = new SuspendableClock(yield* Effect.clock)
     const { options } = makeDevices()
     const scope = yield* Scope.make()
     const map = yield* ConnectionMap.make({ options, idleTimeToLive: "1 minute" }).pipe(

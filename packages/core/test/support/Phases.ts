@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { begin, type Event, type Life, type Options, pass, refuse, settle } from "./Life.js"
+import { type Event, type Fixture, makeFixture, type Options, pass, refuse, settle } from "./Fixture.js"
 
 export interface Phase {
   readonly name: string
@@ -13,14 +13,14 @@ export interface Phase {
   /** True if a handler is running that never ends. */
   readonly isInHandler: boolean
   /** Makes a fixture and runs it until it reaches the phase. */
-  readonly reach: (options?: Options) => Effect.Effect<Life, never, Scope.Scope>
+  readonly reach: (options?: Options) => Effect.Effect<Fixture, never, Scope.Scope>
 }
 
 interface Script {
   /** The event whose handler never ends. */
   readonly stuckIn?: Event["_tag"]
-  readonly prepare?: (life: Life) => void
-  readonly then?: (life: Life) => Effect.Effect<unknown>
+  readonly prepare?: (fixture: Fixture) => void
+  readonly then?: (fixture: Fixture) => Effect.Effect<unknown>
 }
 
 const phase = (name: string, isConnected: boolean, { prepare, stuckIn, then }: Script): Phase => ({
@@ -32,31 +32,31 @@ const phase = (name: string, isConnected: boolean, { prepare, stuckIn, then }: S
       let isStuck = false
       const onEvent = (event: Event) =>
         Effect.suspend(() => event._tag === stuckIn && isStuck ? Effect.never : options.onEvent?.(event) ?? Effect.void)
-      const life = yield* begin({ ...options, onEvent })
+      const fixture = yield* makeFixture({ ...options, onEvent })
       // One attempt was made before, so that a test can abort.
-      life.server.lookUp = () => refuse("not yet")
+      fixture.server.lookUp = () => refuse("not yet")
       yield* settle
-      life.server.lookUp = () => Effect.succeed("a")
-      prepare?.(life)
+      fixture.server.lookUp = () => Effect.succeed("a")
+      prepare?.(fixture)
       isStuck = true
-      yield* then?.(life) ?? pass(10)
-      return life
+      yield* then?.(fixture) ?? pass(10)
+      return fixture
     })
 })
 
-const refused = ({ server }: Life) => server.refuse("no")
+const refused = ({ server }: Fixture) => server.refuse("no")
 
-const lose = (life: Life) =>
+const lose = (fixture: Fixture) =>
   Effect.gen(function*() {
     yield* pass(10)
-    life.server.line.drop()
+    fixture.server.line.drop()
     yield* settle
   })
 
 export const phases: ReadonlyArray<Phase> = [
   phase("in the AttemptingToConnect handler", false, {
     stuckIn: "AttemptingToConnect",
-    then: (life) => Effect.zipRight(lose(life), pass(10))
+    then: (fixture) => Effect.zipRight(lose(fixture), pass(10))
   }),
   phase("during the look-up", false, {
     prepare: ({ server }) => {

@@ -23,7 +23,7 @@ export const captureLog = () => {
   })
   return {
     lines,
-    said: () => lines.map(({ level, message }) => `${level} ${message}`),
-    heard: Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+    messages: () => lines.map(({ level, message }) => `${level} ${message}`),
+    captured: Effect.provide(Logger.replace(Logger.defaultLogger, logger))
   }
 }

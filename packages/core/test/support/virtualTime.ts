@@ -48,7 +48,11 @@ class TestTime extends VirtualClock {
     const fiber = this.run(Effect.scoped(Effect.ensuring(test, close)), silent)
     this.flush()
     while (fiber.unsafePoll() === null && (this.passNext() || this.advanceToNext(limit))) {
-      if (performance.now() - began > longestTest) throw new Error(`The test is still running after ${longestTest} ms of real time, at ${this.now} ms of virtual time`)
+      if (performance.now() - began > longestTest) {
+        throw new Error(
+          `The test is still running after ${longestTest} ms of real time, at ${this.now} ms of virtual time`
+        )
+      }
       this.flush()
     }
     const exit = fiber.unsafePoll()

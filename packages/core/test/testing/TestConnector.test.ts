@@ -27,7 +27,7 @@ const connectTo = <Connection, E, Address>(server: TestConnector.TestConnector<C
   })
 
 /** One text for each attempt: its start and its outcome. */
-const diary = <Connection, E, Address>(server: TestConnector.TestConnector<Connection, E, Address>) =>
+const outcomes = <Connection, E, Address>(server: TestConnector.TestConnector<Connection, E, Address>) =>
   Effect.map(
     server.attempts,
     (attempts) =>
@@ -77,10 +77,10 @@ describe("the script", () => {
       yield* pass(0)
       yield* server.onNextAttempt(refuse(7), refuse(8))
       yield* pass(40)
-      const said = (yield* server.attempts).map(({ outcome }) =>
+      const results = (yield* server.attempts).map(({ outcome }) =>
         outcome._tag === "Failed" ? Cause.squash(outcome.cause) : outcome._tag
       )
-      expect(said).toEqual([...[1, 7, 8, 2].map((status) => new Refused({ status })), "Succeeded"])
+      expect(results).toEqual([...[1, 7, 8, 2].map((status) => new Refused({ status })), "Succeeded"])
     }))
 
   it.scoped("always replaces the script and the answers of onNextAttempt", () =>
@@ -94,7 +94,7 @@ describe("the script", () => {
       yield* connection.connected
       yield* server.lose()
       yield* pass(10)
-      expect(yield* diary(server)).toEqual(["0 Failed 0", "10 Succeeded 10", "20 Succeeded 20"])
+      expect(yield* outcomes(server)).toEqual(["0 Failed 0", "10 Succeeded 10", "20 Succeeded 20"])
     }))
 
   it.scoped("fails with the exact cause", () =>
@@ -133,7 +133,7 @@ describe("the script", () => {
       })
       yield* connectTo(server, "a")
       yield* pass(20)
-      expect(yield* diary(server)).toEqual(["0 Failed 3", "10 Succeeded 13"])
+      expect(yield* outcomes(server)).toEqual(["0 Failed 3", "10 Succeeded 13"])
     }))
 
   it.scoped("can lose the connection later, in any order of the combinators", () =>
@@ -192,7 +192,7 @@ describe("the script", () => {
       yield* pass(55)
       expect(yield* stateOf(connection)).toBe("Connected")
       yield* pass(5)
-      expect(yield* diary(server)).toEqual(["0 Succeeded 0", "10 Succeeded 10", "70 Succeeded 70"])
+      expect(yield* outcomes(server)).toEqual(["0 Succeeded 0", "10 Succeeded 10", "70 Succeeded 70"])
     }))
 
   it.scoped("can abort", () =>
@@ -201,7 +201,7 @@ describe("the script", () => {
       const connection = yield* connectTo(server, "a")
       expect(yield* Effect.flip(connection.connectedOrFailedToConnect)).toEqual(new Refused({ status: 403 }))
       yield* connection.closeFinished
-      expect(yield* diary(server)).toEqual(["0 Failed 0"])
+      expect(yield* outcomes(server)).toEqual(["0 Failed 0"])
     }))
 
   it("rejects negative times", () => {
@@ -218,10 +218,10 @@ describe("answer", () => {
       const connection = yield* connectTo(server, "a")
       yield* pass(100_000)
       expect(yield* stateOf(connection)).toBe("Connecting")
-      expect(yield* diary(server)).toEqual(["0 UnderWay"])
+      expect(yield* outcomes(server)).toEqual(["0 UnderWay"])
       yield* server.answer(TestConnector.succeed())
       yield* connection.connected
-      expect(yield* diary(server)).toEqual(["0 Succeeded 100000"])
+      expect(yield* outcomes(server)).toEqual(["0 Succeeded 100000"])
     }))
 
   it.scoped("overrules the scripted answer of the running attempt only", () =>
@@ -238,7 +238,7 @@ describe("answer", () => {
       expect(yield* stateOf(connection)).toBe("Connected")
       yield* server.lose()
       yield* pass(10)
-      expect(yield* diary(server)).toEqual(["0 Succeeded 1", "10 UnderWay"])
+      expect(yield* outcomes(server)).toEqual(["0 Succeeded 1", "10 UnderWay"])
     }))
 
   it.scoped("may be delayed and overruled too", () =>
@@ -250,10 +250,10 @@ describe("answer", () => {
       yield* pass(0.5)
       yield* server.answer(TestConnector.hang)
       yield* pass(5)
-      expect(yield* diary(server)).toEqual(["0 UnderWay"])
+      expect(yield* outcomes(server)).toEqual(["0 UnderWay"])
       yield* server.answer(refuse(1))
       yield* pass(0)
-      expect(yield* diary(server)).toEqual(["0 Failed 6.5"])
+      expect(yield* outcomes(server)).toEqual(["0 Failed 6.5"])
     }))
 
   it.scoped("answers all running attempts", () =>
@@ -357,7 +357,7 @@ describe("a peer that falls silent", () => {
       yield* pass(1_000)
       yield* server.lose()
       yield* pass(0)
-      expect(yield* diary(server)).toEqual(["0 Succeeded 0", "1000 Succeeded 1000"])
+      expect(yield* outcomes(server)).toEqual(["0 Succeeded 0", "1000 Succeeded 1000"])
     }))
 
   it.scoped("does not affect the next connection", () =>
@@ -517,7 +517,7 @@ describe("connections", () => {
       })
       yield* connectTo(server, "a")
       yield* pass(0)
-      expect(yield* diary(server)).toEqual(["0 Failed 0"])
+      expect(yield* outcomes(server)).toEqual(["0 Failed 0"])
       expect(yield* server.opened).toBe(0)
     }))
 
@@ -544,7 +544,7 @@ describe("the connector", () => {
       })
       yield* pass(10)
       expect(yield* connection.connected).toEqual({ name: "a1" })
-      expect(yield* diary(server)).toEqual(["0 Interrupted 3", "10 Succeeded 10"])
+      expect(yield* outcomes(server)).toEqual(["0 Interrupted 3", "10 Succeeded 10"])
     }))
 
   it.scopedLive("works in real time too", () =>
@@ -565,7 +565,7 @@ describe("the connector", () => {
         retry: RetryPolicy.fixed("1 millis")
       })
       yield* server.awaitAttempts(4)
-      expect((yield* diary(server)).map((entry) => entry.split(" ")[1]).slice(0, 3))
+      expect((yield* outcomes(server)).map((entry) => entry.split(" ")[1]).slice(0, 3))
         .toEqual(["Failed", "Succeeded", "Succeeded"])
     }))
 

@@ -105,8 +105,8 @@ describe("simulate", () => {
 
   it.effect("counts no reconnect for a client that gives up, and does not log it", () =>
     Effect.gen(function*() {
-      const { heard, lines } = captureLog()
-      const { attempts, reconnects } = yield* heard(simulate({
+      const { captured, lines } = captureLog()
+      const { attempts, reconnects } = yield* captured(simulate({
         outage: "1 hour",
         retry: RetryPolicy.fixed("10 seconds").pipe(Schedule.intersect(Schedule.recurs(2)))
       }))

@@ -4,7 +4,7 @@ import * as Exit from "effect/Exit"
 import * as Mailbox from "effect/Mailbox"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { Line, Refused } from "../support/Life.js"
+import type { Line, Refused } from "../support/Fixture.js"
 
 export class Subscription<A> {
   isOver = false

@@ -6,7 +6,7 @@ import * as Mailbox from "effect/Mailbox"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { begin, type Life, type Line, type Options, type Refused } from "../support/Life.js"
+import { type Fixture, type Line, makeFixture, type Options, type Refused } from "../support/Fixture.js"
 
 /** The inboxes of all connections. Each is emptied when its connection is released. */
 export class Inboxes {
@@ -16,8 +16,8 @@ export class Inboxes {
     Effect.map(Mailbox.make<string, Refused>(), (mailbox) => void this.mailboxes.set(line, mailbox))
 
   /** Sends messages from the server. */
-  say(line: Line, ...words: ReadonlyArray<string>): void {
-    this.mailboxes.get(line)!.unsafeOfferAll(words)
+  send(line: Line, ...messages: ReadonlyArray<string>): void {
+    this.mailboxes.get(line)!.unsafeOfferAll(messages)
   }
 
   /** Ends the connection and its inbox. Messages that were received before can still be read. */
@@ -36,20 +36,20 @@ export class Inboxes {
     )
 }
 
-export interface TalkingLife extends Life {
+export interface InboxFixture extends Fixture {
   readonly inboxes: Inboxes
 }
 
 /** Makes a fixture with inboxes. `greet` runs on each new connection. */
-export const beginTalking = (
+export const makeInboxFixture = (
   options: Options = {},
   greet: (line: Line, inboxes: Inboxes) => void = () => {}
-): Effect.Effect<TalkingLife, never, Scope.Scope> => {
+): Effect.Effect<InboxFixture, never, Scope.Scope> => {
   const inboxes = new Inboxes()
   return Effect.map(
-    begin(options, ({ server }) => {
+    makeFixture(options, ({ server }) => {
       server.connect = (_, line) => Effect.map(inboxes.open(line), () => greet(line, inboxes))
     }),
-    (life) => ({ ...life, inboxes })
+    (fixture) => ({ ...fixture, inboxes })
   )
 }

@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as Schedule from "effect/Schedule"
-import { askNow, begin, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import { askNow, makeFixture, pass, refuse, Refused, settle, sleep } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
 describe("replacing connections under Addresses.failover", () => {
@@ -96,7 +96,7 @@ describe("replacing connections under Addresses.failover", () => {
 describe("a refresh during a loss", () => {
   it.scoped("does not hide the loss: it is reported and counted, even if a handler delays the event (D5)", () =>
     Effect.gen(function*() {
-      const { diary, server, service } = yield* begin({
+      const { eventLog, server, service } = yield* makeFixture({
         serverName: "hidden loss",
         onEvent: (event) => event._tag === "Connected" && event.generation === 1 ? sleep(10) : Effect.void
       })
@@ -108,7 +108,7 @@ describe("a refresh during a loss", () => {
       expect(used.error?._tag).toBe("ConnectionLost")
       const refreshing = yield* askNow(PersistentConnection.refresh(service))
       yield* pass(20)
-      expect(diary).toContain("10 Disconnected 1 bye")
+      expect(eventLog).toContain("10 Disconnected 1 bye")
       expect(refreshing.exit).toEqual(Exit.void)
       const losses = Metric.tagged(ConnectionMetrics.losses, "server_name", "hidden loss")
       expect((yield* Metric.value(losses)).count).toBe(1)
@@ -117,7 +117,8 @@ describe("a refresh during a loss", () => {
   it.scoped("restarts the policy if the replaced connection had lived for minUptime", () =>
     Effect.gen(function*() {
       const retry = RetryPolicy.fixed("1 second").pipe(Schedule.intersect(Schedule.recurs(3)))
-      const { server, service } = yield* begin({ minUptime: "1 minute", retry }, ({ server }) => server.refuse("no"))
+      const { server, service } = yield* makeFixture({ minUptime: "1 minute", retry }, ({ server }) =>
+        server.refuse("no"))
       yield* settle
       yield* pass(1)
       yield* pass(1)
@@ -135,7 +136,7 @@ describe("a refresh during a loss", () => {
 describe("maxAge", () => {
   it.scoped("is the age of the connection, not the time since the call", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(50 * 60)
       yield* askNow(PersistentConnection.refreshWhen(service, PersistentConnection.maxAge("1 hour", { jitter: 0 })))
       yield* pass(9 * 60)
@@ -146,7 +147,7 @@ describe("maxAge", () => {
 
   it.scoped("T4, T5: is measured by the clock of the persistent connection, not by the clock of the caller", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       const own = yield* Effect.clock
       // The monotonic times of two clocks have different origins.
       const other: Clock.Clock = Object.create(own, {
@@ -164,7 +165,7 @@ describe("maxAge", () => {
 describe("refreshWhen", () => {
   it.scoped("replaces a connection at the earliest one second after it was established, even if each one requests it at once", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       yield* askNow(PersistentConnection.refreshWhen(service, () => Effect.void))
       for (let second = 0; second < 5; second++) yield* pass(1)

@@ -8,7 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { askNow, begin, type Line, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import { askNow, type Line, makeFixture, pass, refuse, Refused, settle, sleep } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 import { Consumer, Feed } from "./Feed.js"
 
@@ -38,7 +38,7 @@ describe("S3: resumableStream", () => {
 
   it.scoped("resumes from the last cursor, with a gap marker before the first element of the new subscription", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const { cursors, feed, got, run } = resumedFrom()
       yield* askNow(run(service))
@@ -58,7 +58,7 @@ describe("S3: resumableStream", () => {
 
   it.scoped("emits no gap marker before the first subscription is established, and one after each later subscription", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const { feed, got, run } = resumedFrom()
       yield* askNow(run(service))
@@ -76,7 +76,7 @@ describe("S3: resumableStream", () => {
 
   it.scoped("emits no gap marker for connections that end before the first subscription is established", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const { consumer, got } = resumedFrom()
       yield* askNow(consumer.run(resumableStream(service, {
@@ -93,7 +93,7 @@ describe("S3: resumableStream", () => {
 
   it.scoped("emits the gap marker after the subscription is established, so a re-read at the marker misses nothing", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       let stands = false
       const seen: Array<boolean> = []
@@ -123,7 +123,7 @@ describe("S3: resumableStream", () => {
 
   it.scoped("delivers the elements received before the loss, and starts the gap at the loss", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const { consumer, cursors, feed, got, run } = resumedFrom()
       consumer.work = () => sleep(2)
@@ -144,7 +144,7 @@ describe("S3: resumableStream", () => {
 
   it.scoped("extends the gap over subscriptions that fail", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const { consumer, got } = resumedFrom()
       let delay = 0
@@ -164,7 +164,7 @@ describe("S3: resumableStream", () => {
 
   it.scoped("emits a marker after each subscription on an ended connection that has undelivered elements", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const consumer = new Consumer<PersistentConnection.Resumed<number>>()
       consumer.work = () => sleep(100)
@@ -190,7 +190,7 @@ describe("S3: resumableStream", () => {
 
   it.scoped("emits a gap marker also if the first subscription was on a replaced connection", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* pass(60)
       const { consumer, feed, got } = resumedFrom()
       yield* askNow(consumer.run(resumableStream(service, {
@@ -209,7 +209,7 @@ describe("S3: resumableStream", () => {
 
   it.scoped("emits one marker for everything that a busy consumer has missed", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const { consumer, cursors, feed, got, run } = resumedFrom()
       consumer.work = () => sleep(1_000)
@@ -233,7 +233,7 @@ describe("S3: resumableStream", () => {
 
   it.scoped("fails if the subscription fails on an open connection, and continues if the connection is lost", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const run = (subscribe: (line: Line) => Effect.Effect<Stream.Stream<number>, Refused>) =>
         askNow(Stream.runDrain(resumableStream(service, { subscribe, cursor: (n) => n })))
@@ -274,9 +274,9 @@ describe("S3: resumableStream", () => {
     /** The server refuses the topic on the first connection, and optionally on later ones. */
     const refused = (whenRefused: "fail" | "reconnect" | undefined, acceptsFrom = 2) =>
       Effect.gen(function*() {
-        const life = yield* begin()
+        const fixture = yield* makeFixture()
         yield* pass(60)
-        const asked = yield* askNow(Stream.runDrain(resumableStream(life.service, {
+        const asked = yield* askNow(Stream.runDrain(resumableStream(fixture.service, {
           subscribe: ({ number }) =>
             number < acceptsFrom
               ? refuse("no such topic")
@@ -284,31 +284,31 @@ describe("S3: resumableStream", () => {
           cursor: (n) => n,
           whenRefused
         })))
-        return { ...life, asked }
+        return { ...fixture, asked }
       })
 
     for (const whenRefused of [undefined, "fail"] as const) {
       it.scoped(`fails the stream with \`whenRefused\` ${whenRefused}, and does not affect the connection`, () =>
         Effect.gen(function*() {
-          const { asked, diary } = yield* refused(whenRefused)
+          const { asked, eventLog } = yield* refused(whenRefused)
           expect(asked.failure).toBe("no such topic")
-          expect(diary.at(-1)).toBe("0 Connected 1")
+          expect(eventLog.at(-1)).toBe("0 Connected 1")
         }))
     }
 
     it.scoped("counts as the loss of the connection with `whenRefused` \"reconnect\", and is retried on the next one", () =>
       Effect.gen(function*() {
-        const { asked, diary, server } = yield* refused("reconnect", 3)
-        expect(diary.slice(3, 4)).toEqual(["60 Disconnected 1 no such topic!"])
+        const { asked, eventLog, server } = yield* refused("reconnect", 3)
+        expect(eventLog.slice(3, 4)).toEqual(["60 Disconnected 1 no such topic!"])
         expect(server.lines[0]!.released).toBe(1)
         yield* pass(60)
-        expect(diary.at(-1)).toBe("70 Connected 3")
+        expect(eventLog.at(-1)).toBe("70 Connected 3")
         expect(asked.isWaiting).toBe(true)
       }))
 
     it.scoped("is not a loss with `whenRefused` \"reconnect\" on a replaced connection: its uses are drained", () =>
       Effect.gen(function*() {
-        const { service } = yield* begin()
+        const { service } = yield* makeFixture()
         yield* settle
         const used = yield* askNow(use(service, () => Effect.as(sleep(20), "done")))
         yield* askNow(Stream.runDrain(resumableStream(service, {
@@ -324,7 +324,7 @@ describe("S3: resumableStream", () => {
 
     it.scoped("D13: with `whenRefused` \"reconnect\", does not hide the cause of a loss", () =>
       Effect.gen(function*() {
-        const { diary, service } = yield* begin()
+        const { eventLog, service } = yield* makeFixture()
         yield* settle
         yield* askNow(Stream.runDrain(resumableStream(service, {
           subscribe: (line) => {
@@ -334,25 +334,25 @@ describe("S3: resumableStream", () => {
           cursor: (n: number) => n,
           whenRefused: "reconnect"
         })))
-        expect(diary.at(-1)).toBe("0 Disconnected 1 kicked")
+        expect(eventLog.at(-1)).toBe("0 Disconnected 1 kicked")
       }))
 
     it.scoped("with `whenRefused` \"reconnect\", does not hide a defect", () =>
       Effect.gen(function*() {
-        const { diary, service } = yield* begin()
+        const { eventLog, service } = yield* makeFixture()
         yield* pass(60)
         const asked = yield* askNow(Stream.runDrain(resumableStream(service, {
           subscribe: (): Effect.Effect<Stream.Stream<number>> => Effect.die("bug"),
           cursor: (n) => n,
           whenRefused: "reconnect"
         })))
-        expect([asked.failure, diary.at(-1)]).toEqual(["bug!", "0 Connected 1"])
+        expect([asked.failure, eventLog.at(-1)]).toEqual(["bug!", "0 Connected 1"])
       }))
   })
 
   it.scoped("fails with the defect of a cursor that throws", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       const asked = yield* askNow(Stream.runDrain(resumableStream(service, {
         subscribe: () => Effect.succeed(Stream.make(1)),
@@ -365,7 +365,7 @@ describe("S3: resumableStream", () => {
 
   it.scoped("starts from the beginning in each run", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       const { cursors, feed, run } = resumedFrom()
       const first = yield* askNow(run(service))

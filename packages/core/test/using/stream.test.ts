@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
-import { askNow, begin, type Line, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import { askNow, type Line, makeFixture, pass, refuse, Refused, settle, sleep } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 import { Consumer, Feed } from "./Feed.js"
 
@@ -17,18 +17,18 @@ const { stream } = PersistentConnection
 
 /** A fixture with a consumer of its feed. */
 const consumed = Effect.gen(function*() {
-  const life = yield* begin()
+  const fixture = yield* makeFixture()
   yield* pass(60)
   const feed = new Feed<string>()
   const consumer = new Consumer<string>()
-  const asked = yield* askNow(consumer.run(stream(life.service, feed.stream)))
-  return { ...life, feed, consumer, asked }
+  const asked = yield* askNow(consumer.run(stream(fixture.service, feed.stream)))
+  return { ...fixture, feed, consumer, asked }
 })
 
 describe("stream", () => {
   it.scoped("starts when there is a connection", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin({}, ({ server }) => server.refuse("no"))
+      const { server, service } = yield* makeFixture({}, ({ server }) => server.refuse("no"))
       const asked = yield* askNow(Stream.runCollect(stream(service, (line) => Stream.make(line.number))))
       expect(asked.isWaiting).toBe(true)
       server.accept()
@@ -118,7 +118,7 @@ describe("stream", () => {
 
   it.scoped("fails with the defects of f and of its clean-up", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const run = (f: (line: Line) => Stream.Stream<number, Refused>) => askNow(Stream.runDrain(stream(service, f)))
       expect(
@@ -136,7 +136,7 @@ describe("stream", () => {
 
   it.scoped("fails with a defect of f also on a lost connection", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const asked = yield* askNow(Stream.runDrain(stream(service, (line) =>
         Stream.fromEffect(Effect.zipRight(sleep(5), line.number === 1 ? Effect.die("bug") : Effect.never)), {
@@ -149,8 +149,8 @@ describe("stream", () => {
 
   it.scoped("while waiting for a connection, ends when the owner closes, and fails after an abort", () =>
     Effect.gen(function*() {
-      const closed = yield* begin({}, ({ server }) => server.refuse("no"))
-      const aborted = yield* begin({}, ({ server }) => server.refuse("no"))
+      const closed = yield* makeFixture({}, ({ server }) => server.refuse("no"))
+      const aborted = yield* makeFixture({}, ({ server }) => server.refuse("no"))
       yield* settle
       const asked = yield* Effect.all(
         [closed, aborted].map(({ service }) => askNow(Stream.runDrain(stream(service, () => Stream.never))))
@@ -164,7 +164,7 @@ describe("stream", () => {
 
   it.scoped("ends early if the consumer stops, and ends the subscription", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       const feed = new Feed<number>()
       const asked = yield* askNow(Stream.runCollect(Stream.take(stream(service, feed.stream), 2)))
@@ -180,7 +180,7 @@ describe("stream", () => {
       yield* Fiber.interrupt(asked.fiber)
       expect(feed.open).toBe(0)
 
-      const busy = yield* begin()
+      const busy = yield* makeFixture()
       yield* settle
       consumer.work = () => Effect.never
       const other = yield* askNow(consumer.run(stream(busy.service, feed.stream)))
@@ -191,7 +191,7 @@ describe("stream", () => {
       yield* Fiber.interrupt(other.fiber)
       expect(feed.open).toBe(0)
 
-      const waiting = yield* begin({}, ({ server }) => server.refuse("no"))
+      const waiting = yield* makeFixture({}, ({ server }) => server.refuse("no"))
       const third = yield* askNow(consumer.run(stream(waiting.service, feed.stream)))
       yield* Fiber.interrupt(third.fiber)
       expect([asked, other, third].map(({ failure }) => failure)).toEqual(["interrupted", "interrupted", "interrupted"])
@@ -199,8 +199,8 @@ describe("stream", () => {
 
   it.scoped("is not affected by the end of another persistent connection with the same name", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
-      const other = yield* begin()
+      const { service } = yield* makeFixture()
+      const other = yield* makeFixture()
       yield* settle
       const asked = yield* askNow(
         Stream.runDrain(
@@ -214,7 +214,7 @@ describe("stream", () => {
 
   it.scoped("loses no element if a pull times out and is repeated", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       const feed = new Feed<number>()
       const pull = yield* Stream.toPull(stream(service, feed.stream))

@@ -15,18 +15,18 @@ import {
   ask,
   type Asked,
   askNow,
-  begin,
   type Event,
+  type Fixture,
   hasEnded,
   inScope,
-  type Life,
   type Line,
+  makeFixture,
   pass,
   refuse,
   Refused,
   settle,
   sleep
-} from "../support/Life.js"
+} from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
 const { useRetrying, use } = PersistentConnection
@@ -63,7 +63,7 @@ const failure = <A, E>(asked: Asked<A, E>) =>
 describe("use", () => {
   it.scoped("returns the result of f on the current connection", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       expect(yield* use(service, (line) => Effect.succeed(line))).toBe(server.line)
       expect(yield* service.pipe(use((line) => Effect.succeed(line.number)))).toBe(1)
@@ -71,7 +71,7 @@ describe("use", () => {
 
   it.scoped("waits for a connection if there is none", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin({}, ({ server }) => server.refuse("no"))
+      const { server, service } = yield* makeFixture({}, ({ server }) => server.refuse("no"))
       const asked = yield* askNow(use(service, (line) => Effect.succeed(line.number)))
       expect(asked.isWaiting).toBe(true)
       server.accept()
@@ -81,7 +81,7 @@ describe("use", () => {
 
   it.scoped("waits for the next connection if the current one is known to be closed (A4)", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin({
+      const { server, service } = yield* makeFixture({
         onEvent: (event) => event._tag === "Connected" ? sleep(5) : Effect.void
       })
       yield* settle
@@ -94,7 +94,7 @@ describe("use", () => {
 
   it.scoped("with a timeout, waits at most that long", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin({}, ({ server }) => server.refuse("no"))
+      const { service } = yield* makeFixture({}, ({ server }) => server.refuse("no"))
       const asked = yield* askNow(Effect.timeout(use(service, () => Effect.void), "3 seconds"))
       yield* pass(2)
       expect(asked.isWaiting).toBe(true)
@@ -104,7 +104,7 @@ describe("use", () => {
 
   it.scoped("can be interrupted while waiting, without any effect", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin({}, ({ server }) => server.refuse("no"))
+      const { server, service } = yield* makeFixture({}, ({ server }) => server.refuse("no"))
       const asked = yield* askNow(use(service, () => Effect.die("must not run")))
       yield* Fiber.interrupt(asked.fiber)
       server.accept()
@@ -114,7 +114,7 @@ describe("use", () => {
 
   it.scoped("with whenDisconnected: \"fail\" fails at once without a connection, and has the last cause", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin({}, ({ server }) => server.refuse("no"))
+      const { server, service } = yield* makeFixture({}, ({ server }) => server.refuse("no"))
       const attempt = use(service, () => Effect.void, { whenDisconnected: "fail" })
       yield* settle
       const before = notConnectedOf(yield* askNow(attempt))
@@ -137,7 +137,7 @@ describe("use", () => {
 
   it.scoped("with whenDisconnected: \"fail\" fails at once on a lost connection, even during its handler", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin({
+      const { server, service } = yield* makeFixture({
         onEvent: (event) => event._tag === "Connected" ? sleep(5) : Effect.void
       })
       server.connect = ({ generation, number }) => generation === 1 && number === 1 ? refuse("no") : Effect.void
@@ -156,7 +156,7 @@ describe("use", () => {
 
   it.scoped("ends with the errors, the defects and the interruption of f", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       expect((yield* askNow(use(service, () => refuse("no such symbol")))).failure).toBe("no such symbol")
       expect((yield* askNow(use(service, () => Effect.die("broken")))).failure).toBe("broken!")
@@ -170,7 +170,7 @@ describe("use", () => {
 
   it.scoped("interrupts f when the connection is lost, and fails with the server name, the generation and the cause", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const work = new Work()
       const asked = yield* askNow(use(service, work.on))
@@ -186,7 +186,7 @@ describe("use", () => {
 
   it.scoped("a loss interrupts all uses of that connection, and no others", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const first = yield* Effect.forEach([1, 2, 3], () => askNow(use(service, new Work().on)))
       server.line.drop()
@@ -198,7 +198,7 @@ describe("use", () => {
 
   it.scoped("fails at once if f causes the loss and then runs forever", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const asked = yield* askNow(
         use(service, (line) => Effect.zipRight(Effect.sync(() => line.drop()), Effect.never))
@@ -209,7 +209,7 @@ describe("use", () => {
 
   it.scoped("returns the result of f if f ends in the turn in which it has lost the connection", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* pass(60)
       const asked = yield* askNow(use(service, (line) => Effect.sync(() => line.drop()).pipe(Effect.as("done"))))
       expect(asked.answer).toBe("done")
@@ -217,7 +217,7 @@ describe("use", () => {
 
   it.scoped("never runs f twice", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const work = new Work()
       const asked = yield* askNow(use(service, work.on))
@@ -229,7 +229,7 @@ describe("use", () => {
 
   it.scoped("waits for the clean-up of f, and reports its defects together with the loss", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const slow = yield* askNow(use(service, () => Effect.ensuring(Effect.never, sleep(5))))
       const broken = yield* askNow(use(service, () => Effect.ensuring(Effect.never, Effect.die("clean-up"))))
@@ -245,7 +245,7 @@ describe("use", () => {
 
   it.scoped("waits for an uninterruptible f and then fails; the loop does not wait", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const asked = yield* askNow(use(service, () => Effect.uninterruptible(sleep(5))))
       server.line.drop()
@@ -258,8 +258,8 @@ describe("use", () => {
 
   it.scoped("D4, X4: an uninterruptible f delays neither the release of a lost connection nor a close", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      const { server, service } = life
+      const fixture = yield* makeFixture()
+      const { server, service } = fixture
       yield* settle
       const first = server.line
       const asked = yield* askNow(use(service, () => Effect.uninterruptible(sleep(60))))
@@ -268,7 +268,7 @@ describe("use", () => {
       yield* settle
       expect([first.released, closing.exit, asked.isWaiting]).toEqual([1, Exit.void, true])
 
-      const other = yield* begin()
+      const other = yield* makeFixture()
       yield* settle
       yield* askNow(use(other.service, () => Effect.uninterruptible(sleep(60))))
       yield* other.service.closeWhenCurrentConnectionIsClosed
@@ -280,7 +280,7 @@ describe("use", () => {
 
   it.scoped("interrupts f on a loss also in an uninterruptible caller", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const work = new Work()
       const asked = yield* askNow(Effect.uninterruptible(use(service, work.on)))
@@ -295,7 +295,7 @@ describe("use", () => {
 
   it.scoped("interrupts f when the caller is interrupted, and waits for its clean-up", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       let cleanedUp = false
       const asked = yield* askNow(
@@ -316,7 +316,7 @@ describe("use", () => {
 
   it.scoped("is interrupted, not lost, if both happen in one turn", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const seen: Array<string> = []
       const asked = yield* askNow(
@@ -330,7 +330,7 @@ describe("use", () => {
 
   it.scoped("inherits changes of FiberRefs in both directions", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       const ref = yield* FiberRef.make(0)
       yield* FiberRef.set(ref, 1)
@@ -349,7 +349,7 @@ describe("use", () => {
 
   it.scoped("does not leak its internal marks to the caller", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       yield* use(service, () => Effect.void)
       // If the caller still counted as a part of the use, the drain would not wait for the next use.
@@ -362,7 +362,7 @@ describe("use", () => {
 
   it.scoped("interrupts the forked fibers of f at the end of f", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       const work = new Work()
       yield* use(service, (line) => Effect.zipLeft(Effect.fork(work.on(line)), Effect.yieldNow()))
@@ -372,7 +372,7 @@ describe("use", () => {
 
   it.scoped("does not close a scope that f uses", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       let released = 0
       const scope = yield* Scope.make()
@@ -384,8 +384,8 @@ describe("use", () => {
 
   it.scoped("can be nested: the loss of either connection interrupts the inner use", () =>
     Effect.gen(function*() {
-      const outer = yield* begin({ serverName: "outer" })
-      const inner = yield* begin({ serverName: "inner" })
+      const outer = yield* makeFixture({ serverName: "outer" })
+      const inner = yield* makeFixture({ serverName: "inner" })
       yield* pass(60)
       const both = use(outer.service, () => use(inner.service, () => Effect.never))
       const first = yield* askNow(both)
@@ -400,7 +400,7 @@ describe("use", () => {
 
   it.scoped("fails with ConnectionClosed from the call of close", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.release = () => sleep(5)
       yield* settle
       const running = yield* askNow(use(service, new Work().on))
@@ -416,14 +416,14 @@ describe("use", () => {
 
   it.scoped("fails with the reason if the persistent connection closes while a caller waits", () =>
     Effect.gen(function*() {
-      const waits = (life: Life) => askNow(use(life.service, () => Effect.void))
-      const closed = yield* begin({}, ({ server }) => server.refuse("no"))
+      const waits = (fixture: Fixture) => askNow(use(fixture.service, () => Effect.void))
+      const closed = yield* makeFixture({}, ({ server }) => server.refuse("no"))
       const byOwner = yield* waits(closed)
       yield* closed.service.close
       yield* settle
       expect(closedOf(byOwner).reason).toEqual({ _tag: "ClosedByOwner" })
 
-      const aborted = yield* begin({}, ({ server }) => server.refuse("no"))
+      const aborted = yield* makeFixture({}, ({ server }) => server.refuse("no"))
       const byAbort = yield* waits(aborted)
       yield* aborted.server.abort(new Refused({ text: "banned" }))
       yield* settle
@@ -432,7 +432,7 @@ describe("use", () => {
 
   it.scoped("still works after closeWhenCurrentConnectionIsClosed, until the last connection ends", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       yield* service.closeWhenCurrentConnectionIsClosed
       expect(yield* use(service, (line) => Effect.succeed(line.number))).toBe(1)
@@ -465,7 +465,7 @@ describe("use", () => {
 
   it.scoped("D8: leaving the scope interrupts running uses", () =>
     Effect.gen(function*() {
-      const [{ service }, scope] = yield* inScope(begin())
+      const [{ service }, scope] = yield* inScope(makeFixture())
       yield* settle
       const work = new Work()
       const asked = yield* askNow(use(service, work.on))
@@ -477,41 +477,41 @@ describe("use", () => {
   it.scoped("in the Connected handler: fails if the connection is lost during it, and the cycle goes on", () =>
     Effect.gen(function*() {
       const results: Array<Exit.Exit<unknown, unknown>> = []
-      const life: Life = yield* begin({
+      const fixture: Fixture = yield* makeFixture({
         onEvent: (event: Event) =>
           event._tag === "Connected" && event.generation === 1
-            ? Effect.flatMap(Effect.exit(use(life.service, () => Effect.never)), (exit) =>
+            ? Effect.flatMap(Effect.exit(use(fixture.service, () => Effect.never)), (exit) =>
               Effect.sync(() => results.push(exit)))
             : Effect.void
       })
       yield* pass(60)
-      life.server.line.drop()
+      fixture.server.line.drop()
       yield* settle
       expect(results.map((exit) => Exit.isFailure(exit) && Cause.failureOption(exit.cause))).toMatchObject([
         { _tag: "Some", value: { _tag: "ConnectionLost", generation: 1 } }
       ])
-      expect(life.diary.slice(-3)).toEqual(["60 AttemptingToConnect", "60 ObtainedAddress a", "60 Connected 2"])
+      expect(fixture.eventLog.slice(-3)).toEqual(["60 AttemptingToConnect", "60 ObtainedAddress a", "60 Connected 2"])
     }))
 
   it.scoped("in the look-up and in connect, dies and the attempt fails", () =>
     Effect.gen(function*() {
-      const life: Life = yield* begin({}, (life) => {
-        life.server.lookUp = () => Effect.orDie(use(life.service, () => Effect.succeed("a")))
+      const fixture: Fixture = yield* makeFixture({}, (fixture) => {
+        fixture.server.lookUp = () => Effect.orDie(use(fixture.service, () => Effect.succeed("a")))
       })
       yield* settle
-      life.server.lookUp = () => Effect.succeed("a")
+      fixture.server.lookUp = () => Effect.succeed("a")
       yield* pass(10)
-      expect(life.diary).toEqual([
+      expect(fixture.eventLog).toEqual([
         "0 AttemptingToConnect",
         "0 FailedToConnect The connection to \"test\" waits for itself!",
         "10 ObtainedAddress a",
         "10 Connected 1"
       ])
-      life.server.connect = ({ number }) =>
-        number === 1 ? Effect.orDie(use(life.service, () => Effect.void)) : Effect.void
-      life.server.line.drop()
+      fixture.server.connect = ({ number }) =>
+        number === 1 ? Effect.orDie(use(fixture.service, () => Effect.void)) : Effect.void
+      fixture.server.line.drop()
       yield* pass(20)
-      expect(life.diary.slice(-3)).toEqual([
+      expect(fixture.eventLog.slice(-3)).toEqual([
         "20 ObtainedAddress a",
         "20 FailedToConnect The connection to \"test\" waits for itself!",
         "30 Connected 2"
@@ -557,7 +557,7 @@ describe("a use behaves like the effect itself", () => {
   for (const [name, scenario] of Object.entries(scenarios)) {
     it.scoped(`with ${name}`, () =>
       Effect.gen(function*() {
-        const { service } = yield* begin()
+        const { service } = yield* makeFixture()
         yield* settle
         const plain = yield* scenario((effect) => effect)
         expect(yield* scenario((effect) => use(service, () => effect))).toEqual(plain)
@@ -568,7 +568,7 @@ describe("a use behaves like the effect itself", () => {
 describe("useRetrying", () => {
   it.scoped("does not run f again if it fails on a replaced connection that is not lost", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       const runs: Array<number> = []
       const asked = yield* askNow(
@@ -585,7 +585,7 @@ describe("useRetrying", () => {
 
   it.scoped("runs f again on the next connection, without a limit", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const work = new Work()
       const asked = yield* askNow(
@@ -601,7 +601,7 @@ describe("useRetrying", () => {
 
   it.scoped("runs f again if the loss causes its failure", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* pass(60)
       const asked = yield* askNow(useRetrying(service, (line) =>
         line.number === 1
@@ -637,7 +637,7 @@ describe("useRetrying", () => {
 
   it.scoped("fails with a failure of f on an open connection, and with a defect of f in any case", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* pass(60)
       expect((yield* askNow(useRetrying(service, () => refuse("no such symbol")))).failure).toBe("no such symbol")
       const asked = yield* askNow(
@@ -648,8 +648,8 @@ describe("useRetrying", () => {
 
   it.scoped("is not affected by the loss of another persistent connection", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
-      const other = yield* begin()
+      const { service } = yield* makeFixture()
+      const other = yield* makeFixture()
       yield* pass(60)
       const asked = yield* askNow(useRetrying(service, () => use(other.service, () => Effect.never)))
       other.server.line.drop()
@@ -659,7 +659,7 @@ describe("useRetrying", () => {
 
   it.scoped("fails with ConnectionClosed if there is no next connection", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const work = new Work()
       const asked = yield* askNow(useRetrying(service, work.on))
@@ -672,7 +672,7 @@ describe("useRetrying", () => {
 
   it.scoped("can be interrupted while working and while waiting", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const work = new Work()
       const first = yield* askNow(useRetrying(service, work.on))

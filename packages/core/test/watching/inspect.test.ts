@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { inspect } from "node:util"
-import { askNow, begin, inScope, pass, Refused, settle } from "../support/Life.js"
+import { askNow, inScope, makeFixture, pass, Refused, settle } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 import { threeConnections } from "./threeConnections.js"
 
@@ -72,10 +72,10 @@ describe("all", () => {
 
   it.scoped("lists persistent connections with equal names in order of creation", () =>
     Effect.gen(function*() {
-      yield* begin({ serverName: "twin" })
+      yield* makeFixture({ serverName: "twin" })
       yield* pass(1)
-      yield* begin({ serverName: "twin" })
-      yield* begin({ serverName: "first" })
+      yield* makeFixture({ serverName: "twin" })
+      yield* makeFixture({ serverName: "first" })
       expect((yield* Inspect.all).map(({ serverName, since }) => `${serverName} ${since}`)).toEqual([
         "first 1000",
         "twin 0",
@@ -93,7 +93,7 @@ describe("summarize", () => {
 
   it.scoped("has the cause of an abort instead of an earlier failure", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin({}, ({ server }) => server.refuse("no"))
+      const { server, service } = yield* makeFixture({}, ({ server }) => server.refuse("no"))
       yield* settle
       server.connect = (attempt) => attempt.abort(new Refused({ text: "no longer supported" }))
       yield* pass(10)
@@ -107,7 +107,7 @@ describe("printing a persistent connection", () => {
   it.scoped("shows no credentials of the address, of the last cause, or of the reason", () =>
     Effect.gen(function*() {
       const url = "wss://me:hush@prices.example.com/v1?token=hush"
-      const { server, service } = yield* begin({ serverName: "prices" })
+      const { server, service } = yield* makeFixture({ serverName: "prices" })
       server.lookUp = () => Effect.succeed(url)
       server.refuse(`no ${url}`)
       yield* settle
@@ -128,7 +128,7 @@ describe("printing a persistent connection", () => {
 
   it.scoped("shows no credentials that an error holds", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin({}, ({ server }) => {
+      const { service } = yield* makeFixture({}, ({ server }) => {
         server.connect = () => Effect.die(new FeedError({ url: "wss://me:hush@a" }))
       })
       yield* settle

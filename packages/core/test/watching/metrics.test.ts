@@ -6,13 +6,23 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as Scope from "effect/Scope"
-import { ask, begin, inScope, type Life, type Options, pass, refuse, settle, sleep } from "../support/Life.js"
-import { partedClock } from "../support/partedClock.js"
+import {
+  ask,
+  type Fixture,
+  inScope,
+  makeFixture,
+  type Options,
+  pass,
+  refuse,
+  settle,
+  sleep
+} from "../support/Fixture.js"
+import { settableClock } from "../support/settableClock.js"
 import { it } from "../support/virtualTime.js"
 
 /** Makes a fixture with metrics. */
-const beginTracked = (options: Options, prepare?: (life: Life) => void) =>
-  Effect.tap(begin(options, prepare), ({ service }) => ConnectionMetrics.track(service))
+const beginTracked = (options: Options, prepare?: (fixture: Fixture) => void) =>
+  Effect.tap(makeFixture(options, prepare), ({ service }) => ConnectionMetrics.track(service))
 
 const tagged = <Type, In, Out>(metric: Metric.Metric<Type, In, Out>, ...tags: ReadonlyArray<[string, string]>) =>
   Metric.value(tags.reduce((metric, [key, value]) => Metric.tagged(metric, key, value), metric))
@@ -213,7 +223,7 @@ describe("the counters", () => {
     Effect.gen(function*() {
       const serverName = "bad handlers"
       let calls = 0
-      yield* begin({
+      yield* makeFixture({
         serverName,
         slowHandlerThreshold: "1 second",
         onEvent: () => Effect.suspend(() => calls++ === 0 ? Effect.die(new Error("bug")) : sleep(2))
@@ -227,7 +237,7 @@ describe("the counters", () => {
     it.scoped(`count a slow handler call once, even with a reconnectNow every ${every} seconds`, () =>
       Effect.gen(function*() {
         const serverName = `slow handler, ${every}`
-        const { server, service } = yield* begin({
+        const { server, service } = yield* makeFixture({
           serverName,
           slowHandlerThreshold: "10 seconds",
           onEvent: ({ _tag }) => _tag === "Disconnected" ? sleep(70) : Effect.void
@@ -250,7 +260,7 @@ describe("the counters", () => {
         tagged(ConnectionMetrics.slowHandlers, ["server_name", serverName]),
         ({ count }) => count
       )
-      const { server } = yield* begin({
+      const { server } = yield* makeFixture({
         serverName,
         slowHandlerThreshold: "10 seconds",
         onEvent: ({ _tag }) => _tag === "Connected" ? sleep(100) : Effect.void
@@ -300,7 +310,7 @@ describe("the histograms", () => {
     it.scoped(`T5: use monotonic time if the wall clock is set by ${seconds} s`, () =>
       Effect.gen(function*() {
         const serverName = `set by ${seconds}`
-        const { clock, set } = yield* partedClock
+        const { clock, set } = yield* settableClock
         const { server } = yield* Effect.withClock(
           beginTracked({ serverName, attemptTimeout: Duration.infinity }, ({ server }) => {
             server.connect = () => sleep(8)
@@ -333,7 +343,7 @@ describe("the histograms", () => {
   it.scoped("measure an existing connection from its beginning", () =>
     Effect.gen(function*() {
       const serverName = "latecomer"
-      const { server, service } = yield* begin({ serverName })
+      const { server, service } = yield* makeFixture({ serverName })
       yield* pass(30)
       yield* ConnectionMetrics.track(service)
       expect(yield* gauges(serverName)).toEqual({ ...nowhere, connected: 1 })
@@ -347,7 +357,7 @@ describe("the histograms", () => {
   it.scoped("count a running attempt", () =>
     Effect.gen(function*() {
       const serverName = "latecomer to an attempt"
-      const { service } = yield* begin({ serverName }, ({ server }) => {
+      const { service } = yield* makeFixture({ serverName }, ({ server }) => {
         server.connect = () => sleep(20)
       })
       yield* pass(5)
@@ -428,7 +438,7 @@ describe("the gauges", () => {
   it.scoped("do not include a persistent connection that was already closed", () =>
     Effect.gen(function*() {
       const serverName = "too late"
-      const { service } = yield* begin({ serverName })
+      const { service } = yield* makeFixture({ serverName })
       yield* service.close
       yield* settle
       yield* ConnectionMetrics.track(service)
@@ -441,7 +451,7 @@ describe("the labels", () => {
   it.scoped("of the fiber follow the labels of the metric", () =>
     Effect.gen(function*() {
       const serverName = "labelled"
-      const { service } = yield* begin({ serverName })
+      const { service } = yield* makeFixture({ serverName })
       yield* Effect.tagMetrics(ConnectionMetrics.track(service), "region", "eu")
       yield* settle
       const own: ReadonlyArray<[string, string]> = [["server_name", serverName], ["outcome", "success"]]

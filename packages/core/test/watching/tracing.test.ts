@@ -9,7 +9,17 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
 import { inspect } from "node:util"
-import { ask, begin, type Life, type Options, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import {
+  ask,
+  type Fixture,
+  makeFixture,
+  type Options,
+  pass,
+  refuse,
+  Refused,
+  settle,
+  sleep
+} from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
 const native = Context.get(DefaultServices.liveServices, Tracer.Tracer)
@@ -37,11 +47,11 @@ class Trace {
   }
 }
 
-const beginTraced = (options: Options, prepare?: (life: Life) => void) =>
+const beginTraced = (options: Options, prepare?: (fixture: Fixture) => void) =>
   Effect.gen(function*() {
     const trace = new Trace()
-    const life = yield* Effect.withTracer(begin(options, prepare), trace.tracer)
-    return { ...life, trace }
+    const fixture = yield* Effect.withTracer(makeFixture(options, prepare), trace.tracer)
+    return { ...fixture, trace }
   })
 
 const exitOf = ({ status }: Tracer.Span): Exit.Exit<unknown, unknown> | undefined =>
@@ -77,12 +87,12 @@ describe("the spans of an attempt", () => {
   it.scoped("are a root with the look-up and the connect as children, which have the spans of users as children", () =>
     Effect.gen(function*() {
       const trace = new Trace()
-      const life = yield* begin({ serverName: "prices" }, ({ server }) => {
+      const fixture = yield* makeFixture({ serverName: "prices" }, ({ server }) => {
         server.lookUp = () => Effect.withSpan(Effect.as(sleep(1), "wss://feed.example.com/v1"), "dns")
         server.connect = () => Effect.withSpan(sleep(2), "handshake")
       }).pipe(Effect.withSpan("the program"), Effect.withTracer(trace.tracer))
       yield* pass(3)
-      expect(yield* life.service.isClosed).toBe(false)
+      expect(yield* fixture.service.isClosed).toBe(false)
 
       const [program, attempt, lookUp, dns, connect, handshake, ...others] = trace.spans
       expect(others).toEqual([])
@@ -131,7 +141,7 @@ describe("the spans of an attempt", () => {
 
   const ends: ReadonlyArray<{
     readonly name: string
-    readonly prepare: (life: Life) => void
+    readonly prepare: (fixture: Fixture) => void
     readonly ends: ReadonlyArray<string>
     readonly type: string | undefined
   }> = [
@@ -294,10 +304,10 @@ describe("the spans of an attempt", () => {
       const connect = () =>
         Effect.map(Effect.option(Effect.currentParentSpan), (parent) => parents.push(Option.getOrUndefined(parent)))
       const trace = new Trace()
-      yield* begin({}, ({ server }) => {
+      yield* makeFixture({}, ({ server }) => {
         server.connect = connect
       }).pipe(Effect.withTracer(trace.tracer), Effect.withTracerEnabled(false))
-      yield* begin({}, ({ server }) => {
+      yield* makeFixture({}, ({ server }) => {
         server.connect = connect
       })
       yield* settle
@@ -345,8 +355,8 @@ describe("the links", () => {
   it.scoped("of two persistent connections are independent", () =>
     Effect.gen(function*() {
       const trace = new Trace()
-      const one = yield* Effect.withTracer(begin(), trace.tracer)
-      yield* Effect.withTracer(begin(), trace.tracer)
+      const one = yield* Effect.withTracer(makeFixture(), trace.tracer)
+      yield* Effect.withTracer(makeFixture(), trace.tracer)
       yield* pass(10)
       expect(trace.attempts.map(({ links }) => links)).toEqual([[], []])
       one.server.line.drop()

@@ -51,7 +51,7 @@ export class Server {
   /** The `close` of the connector. */
   close: (line: Line) => Effect.Effect<unknown, Refused> = () => Effect.void
   /** True if a connect is uninterruptible. */
-  isStubborn = false
+  isUninterruptible = false
 
   /** The start times of the attempts, in seconds. */
   readonly attempts: Array<number> = []
@@ -111,7 +111,7 @@ export class Server {
         Effect.suspend(() => this.connect(attempt, line)),
         Effect.acquireRelease(open, () => release)
       )
-      return this.isStubborn ? Effect.uninterruptible(connect) : connect
+      return this.isUninterruptible ? Effect.uninterruptible(connect) : connect
     },
     closed: (line: Line) => this.closed(line),
     isClosed: (line) => line.isLost,
@@ -121,11 +121,11 @@ export class Server {
 }
 
 /** A persistent connection with its server and the log of its events. */
-export interface Life {
+export interface Fixture {
   readonly service: Service
   readonly server: Server
   /** The events as the handler got them, each with its time in seconds. */
-  readonly diary: Array<string>
+  readonly eventLog: Array<string>
 }
 
 export type Options = Partial<
@@ -133,29 +133,29 @@ export type Options = Partial<
 >
 
 /** Makes a fixture. Default: 10 seconds between attempts. */
-export const begin = (
+export const makeFixture = (
   options: Options = {},
-  prepare: (life: Life) => void = () => {}
-): Effect.Effect<Life, never, Scope.Scope> =>
+  prepare: (fixture: Fixture) => void = () => {}
+): Effect.Effect<Fixture, never, Scope.Scope> =>
   Effect.gen(function*() {
     const clock = yield* Effect.clock
     const now = () => Number(clock.unsafeCurrentTimeNanos() / 1_000n) / 1_000_000
     const server = new Server(now)
-    const diary: Array<string> = []
-    const life = { server, diary } as { -readonly [K in keyof Life]: Life[K] }
-    prepare(life)
-    life.service = yield* PersistentConnection.make({
+    const eventLog: Array<string> = []
+    const fixture = { server, eventLog } as { -readonly [K in keyof Fixture]: Fixture[K] }
+    prepare(fixture)
+    fixture.service = yield* PersistentConnection.make({
       serverName: "test",
       address: server.address,
       connector: server.connector,
       retry: RetryPolicy.fixed("10 seconds"),
       ...options,
       onEvent: (event) => {
-        diary.push(`${now()} ${describe(event)}`)
+        eventLog.push(`${now()} ${describe(event)}`)
         return options.onEvent?.(event) ?? Effect.void
       }
     })
-    return life
+    return fixture
   })
 
 /** A short text for an event. */
@@ -195,11 +195,11 @@ export const on =
     Effect.suspend(() => event._tag === tag ? handle(event) : Effect.void)
 
 /** The current state. */
-export const stateOf = ({ service }: Life): Effect.Effect<ConnectionState<Line, Refused>> => service.state.get
+export const stateOf = ({ service }: Fixture): Effect.Effect<ConnectionState<Line, Refused>> => service.state.get
 
 /** The tag of the current state. */
-export const stateTag = (life: Life): Effect.Effect<ConnectionState<Line, Refused>["_tag"]> =>
-  Effect.map(stateOf(life), ({ _tag }) => _tag)
+export const stateTag = (fixture: Fixture): Effect.Effect<ConnectionState<Line, Refused>["_tag"]> =>
+  Effect.map(stateOf(fixture), ({ _tag }) => _tag)
 
 /** Yields this many times, so that other fibers get turns. */
 export const turns = (count: number): Effect.Effect<void> => Effect.repeatN(Effect.yieldNow(), count)

@@ -7,7 +7,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { askNow, pass, refuse, settle } from "../support/Life.js"
+import { askNow, pass, refuse, settle } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
 const { forEachConnection, resumableStream, stream, useRetrying } = PersistentConnection

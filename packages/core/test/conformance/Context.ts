@@ -9,7 +9,7 @@ import type { Entry } from "./Trace.js"
 import type { TraceConnection } from "./TraceConnection.js"
 
 /** The context of a replay. Its fields are undefined as long as they were unknown to the harness of the original. */
-export interface Stage {
+export interface ReplayContext {
   readonly clock: VirtualClock
   readonly log: (lane: string, event: { readonly ev: string; readonly [field: string]: unknown }) => void
   persistentConnection: PersistentConnection.PersistentConnection<TraceConnection, Refused> | undefined
@@ -21,9 +21,11 @@ export interface Stage {
 }
 
 /** A new context, and its log by lanes. */
-export const make = (clock: VirtualClock): { readonly stage: Stage; readonly lanes: Record<string, Array<Entry>> } => {
+export const make = (
+  clock: VirtualClock
+): { readonly context: ReplayContext; readonly lanes: Record<string, Array<Entry>> } => {
   const lanes: Record<string, Array<Entry>> = {}
-  const stage: Stage = {
+  const context: ReplayContext = {
     clock,
     log: (lane, event) => {
       const entries = (lanes[lane] ??= [])
@@ -34,7 +36,7 @@ export const make = (clock: VirtualClock): { readonly stage: Stage; readonly lan
     connection: undefined,
     subscribers: 0
   }
-  return { stage, lanes }
+  return { context, lanes }
 }
 
 /** The failure of an attempt in the format of the traces: an error value or an exception. */

@@ -2,7 +2,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 
 /** The clock of the test with a wall clock that can be set. The monotonic time is not affected. */
-export const partedClock = Effect.map(Effect.clock, (clock) => {
+export const settableClock = Effect.map(Effect.clock, (clock) => {
   let ahead = 0
   const millis = () => clock.unsafeCurrentTimeMillis() + ahead
   const parted: Clock.Clock = {
