@@ -1,6 +1,6 @@
 /**
- * What a persistent connection costs, against a baseline in the same run: the heap of an idle established connection,
- * and the time of `connected` when connected.
+ * Measures the cost of a persistent connection against baselines in the same run: the heap of an idle connection, and
+ * the time of `connected`, `use` and `stream`.
  *
  *     npm run measure
  */
@@ -15,7 +15,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 
-/** A connector that holds next to nothing: what is measured is what the library adds. */
+/** A connector that holds almost no memory, so that the result is the cost of the library. */
 const never = Effect.async<never>((_) => {})
 const connector = Connector.make({
   connect: () => Effect.succeed({}),
@@ -31,7 +31,7 @@ const collectGarbage = Effect.sync(() => {
 
 const heapUsed = Effect.zipRight(collectGarbage, Effect.sync(() => process.memoryUsage().heapUsed))
 
-/** Bytes of heap each of `count` values keeps. */
+/** The heap of one value in bytes, measured over `count` values. */
 const heapPerItem = <A>(count: number, one: Effect.Effect<A>) =>
   Effect.gen(function*() {
     const items: Array<A> = Array.from({ length: count })
@@ -83,7 +83,7 @@ const time = Effect.gen(function*() {
   yield* Console.log(`connected, when connected                ${median(ratios).toFixed(2)} x that (at most 2)`)
 })
 
-/** Nanoseconds for each call of an effect, in a loop that costs the baseline just as much. */
+/** The nanoseconds per call of an effect, including the cost of the loop, which is the same for the baseline. */
 const nanosEach = (count: number, effect: Effect.Effect<unknown, unknown>) =>
   Effect.gen(function*() {
     let left = count
@@ -92,7 +92,7 @@ const nanosEach = (count: number, effect: Effect.Effect<unknown, unknown>) =>
     return Number(process.hrtime.bigint() - start) / count
   })
 
-/** The median over rounds of what an effect costs against a baseline that is measured in the same round. */
+/** The cost of an effect relative to a baseline measured in the same round; the median over all rounds. */
 const ratio = (count: number, baseline: Effect.Effect<unknown, unknown>, effect: Effect.Effect<unknown, unknown>) =>
   Effect.gen(function*() {
     const ratios: Array<number> = []
@@ -111,7 +111,7 @@ const using = Effect.scoped(Effect.gen(function*() {
   yield* Console.log(`use                                      ${figure} x Effect.scoped(Pool.get) (at most 0.5)`)
 }))
 
-/** A queue that gets this number of elements in all, and what to do after each take. */
+/** A queue that receives a fixed number of elements, and an effect to run after each take. */
 interface Fed {
   readonly queue: Queue.Queue<number>
   readonly onTaken: Effect.Effect<unknown>
@@ -119,9 +119,9 @@ interface Fed {
 
 const numbers = (count: number) => Array.from({ length: count }, (_, index) => index)
 
-/** Ways in which elements come. */
+/** The sources of the elements. */
 const feeds: ReadonlyArray<readonly [how: string, feed: (count: number) => Effect.Effect<Fed, never, Scope.Scope>]> = [
-  ["all are there", (count) =>
+  ["all available at the start", (count) =>
     Effect.gen(function*() {
       const queue = yield* Queue.unbounded<number>()
       yield* Queue.offerAll(queue, numbers(count))
@@ -133,14 +133,14 @@ const feeds: ReadonlyArray<readonly [how: string, feed: (count: number) => Effec
       yield* Effect.forkScoped(Effect.forEach(numbers(count), (n) => Queue.offer(queue, n), { discard: true }))
       return { queue, onTaken: Effect.void }
     })],
-  ["from a fiber, each in its turn", (count) =>
+  ["from a fiber, one per turn", (count) =>
     Effect.gen(function*() {
       const queue = yield* Queue.unbounded<number>()
       const give = (n: number) => Effect.zipRight(Effect.yieldNow(), Queue.offer(queue, n))
       yield* Effect.forkScoped(Effect.forEach(numbers(count), give, { discard: true }))
       return { queue, onTaken: Effect.void }
     })],
-  ["in lock-step: each when the last is taken", (count) =>
+  ["each one after the previous was taken", (count) =>
     Effect.gen(function*() {
       const queue = yield* Queue.unbounded<number>()
       yield* Queue.offer(queue, 0)
@@ -152,7 +152,7 @@ const feeds: ReadonlyArray<readonly [how: string, feed: (count: number) => Effec
 const streaming = Effect.scoped(Effect.gen(function*() {
   const { connection } = yield* connected
   const over = (stream: Stream.Stream<number>) => PersistentConnection.stream(connection, () => stream)
-  yield* Console.log("stream, against Stream.fromQueue, by how the elements come:")
+  yield* Console.log("stream, relative to Stream.fromQueue, by the source of the elements:")
   for (const [how, feed] of feeds) {
     const count = 20_000
     const drain = (over: (stream: Stream.Stream<number>) => Stream.Stream<number, unknown>) =>
