@@ -43,7 +43,7 @@ export interface FramedConnection<out In, in Out, out E> extends Inspectable {
    * message it ends as the connection did, with the `FramingError` if that was the reason.
    *
    * Each message goes to one run of the stream only. A run gets all waiting messages as one chunk. When a run is
-   * interrupted, the next run goes on after the last delivered chunk. So a run that takes a few elements
+   * interrupted, the next run continues after the last delivered chunk. So a run that takes a few elements
    * (`Stream.take`, `Stream.runHead`) drops the rest of their chunk: use `receive` to take single messages.
    *
    * At most 64 KiB are read ahead. Beyond that the transport's backpressure applies.
@@ -58,7 +58,7 @@ export interface FramedConnection<out In, in Out, out E> extends Inspectable {
 
   /**
    * Encodes the message and sends it, as the `send` of the transport does. Fails at once with `EncodeFailed` if the
-   * message does not encode: then nothing has been sent, and the connection goes on.
+   * message does not encode: then nothing has been sent, and the connection stays open.
    */
   readonly send: (message: Out) => Effect.Effect<void, E | FramingError>
 

@@ -82,7 +82,7 @@ export interface WebSocketConnection extends Inspectable {
    *
    * Each message goes to one run of the stream only; concurrent runs share the messages. A run takes no more than it
    * delivers, so one run can take the first messages (`Stream.take`) and another the rest. When a run is interrupted,
-   * the next run goes on after the last delivered message, even if the processing of that message was interrupted.
+   * the next run continues after the last delivered message, even if the processing of that message was interrupted.
    *
    * Backpressure: while more than `receiveHighWaterMark` bytes wait to be read, nothing is read from the server, if the
    * platform can do so (`ws` in Node). Then the connection answers no pings, sees no close frame, and notices its end

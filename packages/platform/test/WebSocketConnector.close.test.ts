@@ -337,7 +337,7 @@ describe.each<Platform>(["ws", "browser"])("leaving the scope of a WebSocket (%s
       yield* clients.nothingLeft
     }))
 
-  it.scopedLive("ends at once if the server has gone", () =>
+  it.scopedLive("ends at once if the server is down", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer()
       const clients = new Clients(platform)

@@ -25,7 +25,7 @@ class Line {
 const fiberId = Effect.runSync(Effect.fiberId)
 
 /** A connector that records the connections that it opens. */
-class Exchange {
+class RecordingServer {
   readonly log: Array<string> = []
   readonly lines: Array<Line> = []
   attempts = 0
@@ -189,12 +189,12 @@ describe("Connector", () => {
 
     it.effect("every combinator gets the end of a connection from the original connector", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
+        const server = new RecordingServer()
         const check = <Connection, E>(connector: Connector.Connector<string, Connection, E>) =>
           Effect.gen(function*() {
             const { fiber } = yield* open(connector)
             const connection = yield* Fiber.join(fiber)
-            const { last } = exchange
+            const { last } = server
             expect(connector.isClosed?.(connection)).toBe(false)
             last.isOpen = false
             expect(connector.isClosed?.(connection)).toBe(true)
@@ -205,7 +205,7 @@ describe("Connector", () => {
             yield* Deferred.fail(last.lost, "reset")
             expect(yield* failureOf(watch)).toBe("reset")
           })
-        const connector = exchange.connector()
+        const connector = server.connector()
         yield* check(connector)
         yield* check(connector.pipe(Connector.connectTimeout("1 second")))
         yield* check(connector.pipe(Connector.setup((line) => Effect.succeed(line))))
@@ -223,7 +223,7 @@ describe("Connector", () => {
       Effect.gen(function*() {
         let isReleased = false
         let isInterrupted = false
-        const hanging = new Exchange().connector(() =>
+        const hanging = new RecordingServer().connector(() =>
           Effect.zipRight(
             Effect.addFinalizer(() =>
               Effect.sync(() => {
@@ -249,36 +249,36 @@ describe("Connector", () => {
 
     it.effect("D4: if the connect is in time, the connection and its resources live as long as their scope", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const slow = exchange.connector(() => Effect.sleep("4 seconds"))
+        const server = new RecordingServer()
+        const slow = server.connector(() => Effect.sleep("4 seconds"))
         const { close, fiber } = yield* open(Connector.connectTimeout(slow, "5 seconds"))
         yield* pass(4)
-        expect(yield* Fiber.join(fiber)).toBe(exchange.last)
+        expect(yield* Fiber.join(fiber)).toBe(server.last)
         yield* pass(3600)
-        expect(exchange.log).toEqual([])
+        expect(server.log).toEqual([])
         yield* close
-        expect(exchange.log).toEqual(["line released"])
+        expect(server.log).toEqual(["line released"])
       }))
 
     it.effect("D9: does not wait for an uninterruptible connect, and releases its late connection", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const stubborn = exchange.connector(() => Effect.uninterruptible(Effect.sleep("1 minute")))
-        const { close, fiber } = yield* open(uninterruptible(stubborn).pipe(Connector.connectTimeout("5 seconds")))
+        const server = new RecordingServer()
+        const slowConnect = server.connector(() => Effect.uninterruptible(Effect.sleep("1 minute")))
+        const { close, fiber } = yield* open(uninterruptible(slowConnect).pipe(Connector.connectTimeout("5 seconds")))
         yield* pass(5)
         expect(yield* failureOf(fiber)).toBeInstanceOf(Cause.TimeoutException)
-        expect(exchange.lines).toEqual([])
+        expect(server.lines).toEqual([])
         yield* pass(55)
-        expect(exchange.lines).toMatchObject([{ isReleased: true }])
+        expect(server.lines).toMatchObject([{ isReleased: true }])
         yield* close
-        expect(exchange.log).toEqual(["line released"])
+        expect(server.log).toEqual(["line released"])
       }))
 
     it.effect("D8: the scope of the attempt stays open until a late connection has been released", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const stubborn = exchange.connector(() => Effect.uninterruptible(Effect.sleep("1 minute")))
-        const { close, fiber } = yield* open(stubborn.pipe(Connector.connectTimeout("5 seconds")))
+        const server = new RecordingServer()
+        const slowConnect = server.connector(() => Effect.uninterruptible(Effect.sleep("1 minute")))
+        const { close, fiber } = yield* open(slowConnect.pipe(Connector.connectTimeout("5 seconds")))
         yield* pass(5)
         yield* Fiber.await(fiber)
         const closing = yield* Effect.fork(close)
@@ -290,7 +290,7 @@ describe("Connector", () => {
 
     it.effect("D9: does not wait for a finalizer that hangs", () =>
       Effect.gen(function*() {
-        const hanging = new Exchange().connector(() => Effect.onInterrupt(Effect.never, () => Effect.never))
+        const hanging = new RecordingServer().connector(() => Effect.onInterrupt(Effect.never, () => Effect.never))
         const { fiber } = yield* open(hanging.pipe(Connector.connectTimeout("5 seconds")))
         yield* pass(5)
         expect(yield* failureOf(fiber)).toBeInstanceOf(Cause.TimeoutException)
@@ -298,7 +298,7 @@ describe("Connector", () => {
 
     it.effect("D10: an exception of a late release is reported to the scope", () =>
       Effect.gen(function*() {
-        const throwing = new Exchange().connector(() =>
+        const throwing = new RecordingServer().connector(() =>
           Effect.zipRight(Effect.addFinalizer(() => Effect.die("broken")), Effect.never)
         )
         const { close, fiber } = yield* open(throwing.pipe(Connector.connectTimeout("5 seconds")))
@@ -310,8 +310,8 @@ describe("Connector", () => {
     it.effect("D1: interrupting the attempt interrupts the connect, and waits for it", () =>
       Effect.gen(function*() {
         const cleaning = yield* Deferred.make<void>()
-        const exchange = new Exchange()
-        const slow = exchange.connector(() => Effect.onInterrupt(Effect.never, () => Deferred.await(cleaning)))
+        const server = new RecordingServer()
+        const slow = server.connector(() => Effect.onInterrupt(Effect.never, () => Deferred.await(cleaning)))
         const { close, fiber } = yield* open(slow.pipe(Connector.connectTimeout("5 seconds")))
         const interrupting = yield* Effect.fork(Fiber.interrupt(fiber))
         yield* pass(60)
@@ -319,26 +319,26 @@ describe("Connector", () => {
         yield* Deferred.succeed(cleaning, undefined)
         expect(Exit.isInterrupted(yield* Fiber.join(interrupting))).toBe(true)
         yield* close
-        expect(exchange.lines).toEqual([])
+        expect(server.lines).toEqual([])
       }))
 
     it.effect("D1: releases a connection that was established at the time of the interruption", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const stubborn = exchange.connector(() => Effect.uninterruptible(Effect.sleep("1 second")))
-        const { close, fiber } = yield* open(stubborn.pipe(Connector.connectTimeout("5 seconds")))
+        const server = new RecordingServer()
+        const slowConnect = server.connector(() => Effect.uninterruptible(Effect.sleep("1 second")))
+        const { close, fiber } = yield* open(slowConnect.pipe(Connector.connectTimeout("5 seconds")))
         const interrupting = yield* Effect.fork(Fiber.interrupt(fiber))
         yield* pass(1)
         expect(Exit.isInterrupted(yield* Fiber.join(interrupting))).toBe(true)
         yield* close
-        expect(exchange.lines.every((line) => line.isReleased)).toBe(true)
+        expect(server.lines.every((line) => line.isReleased)).toBe(true)
       }))
 
     it.effect("D9: untimed effects do not count, at any nesting depth", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
+        const server = new RecordingServer()
         let untimed = 0
-        const waiting = exchange.connector((attempt) =>
+        const waiting = server.connector((attempt) =>
           Effect.sleep("3 seconds").pipe(
             Effect.zipRight(attempt.untimed(Effect.sleep("1 hour"))),
             Effect.zipRight(Effect.sleep("1999 millis"))
@@ -359,14 +359,14 @@ describe("Connector", () => {
         yield* pass(1.998)
         expect(yield* isDone(fiber)).toBe(false)
         yield* pass(0.001)
-        expect(yield* Fiber.join(fiber)).toBe(exchange.last)
+        expect(yield* Fiber.join(fiber)).toBe(server.last)
         expect(untimed).toBe(1)
       }))
 
     it.effect("fails with the error of the connect", () =>
       Effect.gen(function*() {
-        const typed = new Exchange().connector(() => Effect.fail("refused"))
-        const thrown = new Exchange().connector(() => Effect.die("broken"))
+        const typed = new RecordingServer().connector(() => Effect.fail("refused"))
+        const thrown = new RecordingServer().connector(() => Effect.die("broken"))
         expect(yield* failureOf((yield* open(typed.pipe(Connector.connectTimeout(5)))).fiber)).toBe("refused")
         expect(yield* causeOf((yield* open(thrown.pipe(Connector.connectTimeout(5)))).fiber)).toEqual(
           Cause.die("broken")
@@ -375,8 +375,8 @@ describe("Connector", () => {
 
     it.effect("D1: does not hang in an uninterruptible attempt, and does not interrupt the connect", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const slow = exchange.connector(() => Effect.sleep("2 seconds"))
+        const server = new RecordingServer()
+        const slow = server.connector(() => Effect.sleep("2 seconds"))
         const inTime = yield* open(uninterruptible(slow.pipe(Connector.connectTimeout("3 seconds"))))
         const tooLate = yield* open(uninterruptible(slow.pipe(Connector.connectTimeout("1 second"))))
         yield* pass(1)
@@ -385,13 +385,13 @@ describe("Connector", () => {
         yield* pass(1)
         const line = yield* Fiber.join(inTime.fiber)
         expect(line.isReleased).toBe(false)
-        expect(exchange.lines.filter((each) => each.isReleased)).toHaveLength(1)
+        expect(server.lines.filter((each) => each.isReleased)).toHaveLength(1)
       }))
 
     it.effect("keeps the FiberRef changes of the connect", () =>
       Effect.gen(function*() {
         const ref = FiberRef.unsafeMake("before")
-        const setting = new Exchange().connector(() => FiberRef.set(ref, "after"))
+        const setting = new RecordingServer().connector(() => FiberRef.set(ref, "after"))
         const connector = setting.pipe(Connector.connectTimeout(5), Connector.setup((line) => Effect.succeed(line)))
         yield* Effect.scoped(connector.connect("a", attempt))
         expect(yield* FiberRef.get(ref)).toBe("after")
@@ -399,16 +399,16 @@ describe("Connector", () => {
 
     it.effect("D9: Duration.infinity is no limit", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const slow = exchange.connector(() => Effect.sleep("365 days"))
+        const server = new RecordingServer()
+        const slow = server.connector(() => Effect.sleep("365 days"))
         const { fiber } = yield* open(slow.pipe(Connector.connectTimeout(Duration.infinity)))
         yield* pass(31536000)
-        expect(yield* Fiber.join(fiber)).toBe(exchange.last)
+        expect(yield* Fiber.join(fiber)).toBe(server.last)
       }))
 
     it.effect("D9: a function can return a separate timeout for each attempt", () =>
       Effect.gen(function*() {
-        const hanging = new Exchange().connector(() => Effect.never).pipe(
+        const hanging = new RecordingServer().connector(() => Effect.never).pipe(
           Connector.connectTimeout(({ number }) => number === 3 ? Duration.infinity : Duration.seconds(number))
         )
         const fibers = yield* Effect.forEach(
@@ -428,20 +428,20 @@ describe("Connector", () => {
 
     it.effect("C6: an attempt fails if the function throws or returns an invalid timeout", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const throwing = exchange.connector().pipe(Connector.connectTimeout(() => {
+        const server = new RecordingServer()
+        const throwing = server.connector().pipe(Connector.connectTimeout(() => {
           throw new Error("bug")
         }))
         expect(yield* causeOf((yield* open(throwing)).fiber)).toEqual(Cause.die(new Error("bug")))
-        const negative = exchange.connector().pipe(Connector.connectTimeout(() => -1))
+        const negative = server.connector().pipe(Connector.connectTimeout(() => -1))
         expect(Cause.pretty(yield* causeOf((yield* open(negative)).fiber))).toContain(
           "connectTimeout must be a duration of 0 or more, but is -1"
         )
-        expect(exchange.lines).toEqual([])
+        expect(server.lines).toEqual([])
       }))
 
     it("throws at once for a negative duration", () => {
-      expect(() => Connector.connectTimeout(new Exchange().connector(), -1)).toThrow(
+      expect(() => Connector.connectTimeout(new RecordingServer().connector(), -1)).toThrow(
         "connectTimeout must be a duration of 0 or more, but is -1"
       )
     })
@@ -450,19 +450,19 @@ describe("Connector", () => {
   describe("setup", () => {
     it.effect("receives the connection, the address and the attempt", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const connector = Connector.setup(exchange.connector(), (line, address, { generation }) =>
+        const server = new RecordingServer()
+        const connector = Connector.setup(server.connector(), (line, address, { generation }) =>
           Effect.succeed({ line, address, generation }))
         const { fiber } = yield* open(connector)
-        expect(yield* Fiber.join(fiber)).toEqual({ line: exchange.last, address: "a", generation: 3 })
+        expect(yield* Fiber.join(fiber)).toEqual({ line: server.last, address: "a", generation: 3 })
       }))
 
     it.effect("watches for a loss while the set-up runs, and no longer", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
+        const server = new RecordingServer()
         const watches: Array<number> = []
-        const note = Effect.sync(() => watches.push(exchange.last.watches))
-        const connector = exchange.connector().pipe(
+        const note = Effect.sync(() => watches.push(server.last.watches))
+        const connector = server.connector().pipe(
           Connector.setup((line) => Effect.as(Effect.zipRight(Effect.repeatN(Effect.yieldNow(), 2), note), line))
         )
         yield* Effect.scoped(Effect.zipRight(connector.connect("a", attempt), note))
@@ -471,11 +471,11 @@ describe("Connector", () => {
 
     it.effect("D4: its resources live as long as the connection, and are released before it", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
+        const server = new RecordingServer()
         let beats = 0
-        const connector = exchange.connector().pipe(Connector.setup((line) =>
+        const connector = server.connector().pipe(Connector.setup((line) =>
           Effect.gen(function*() {
-            yield* Effect.addFinalizer(() => Effect.sync(() => exchange.log.push("set-up released")))
+            yield* Effect.addFinalizer(() => Effect.sync(() => server.log.push("set-up released")))
             yield* Effect.sync(() => beats++).pipe(Effect.delay("1 second"), Effect.forever, Effect.forkScoped)
             return line
           })
@@ -484,35 +484,35 @@ describe("Connector", () => {
         yield* Fiber.join(fiber)
         yield* pass(3)
         expect(beats).toBe(3)
-        expect(exchange.log).toEqual([])
+        expect(server.log).toEqual([])
         yield* close
-        expect(exchange.log).toEqual(["set-up released", "line released"])
+        expect(server.log).toEqual(["set-up released", "line released"])
         yield* pass(3)
         expect(beats).toBe(3)
       }))
 
     it.effect("fails the attempt when it fails, and stops watching", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const typed = exchange.connector().pipe(Connector.setup(() => Effect.fail("unauthorized")))
+        const server = new RecordingServer()
+        const typed = server.connector().pipe(Connector.setup(() => Effect.fail("unauthorized")))
         expect(yield* failureOf((yield* open(typed)).fiber)).toBe("unauthorized")
-        const thrown = exchange.connector().pipe(Connector.setup((): Effect.Effect<object> => {
+        const thrown = server.connector().pipe(Connector.setup((): Effect.Effect<object> => {
           throw new Error("broken")
         }))
         expect(yield* causeOf((yield* open(thrown)).fiber)).toEqual(Cause.die(new Error("broken")))
-        expect(exchange.lines.map((line) => line.watches)).toEqual([0, 0])
+        expect(server.lines.map((line) => line.watches)).toEqual([0, 0])
       }))
 
     it.effect("D5: a loss during the set-up interrupts it and fails the attempt with the cause of the loss", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
+        const server = new RecordingServer()
         const cleaning = yield* Deferred.make<void>()
-        const hanging = exchange.connector().pipe(
+        const hanging = server.connector().pipe(
           Connector.setup(() => Effect.onInterrupt(Effect.never, () => Deferred.await(cleaning)))
         )
         const { fiber } = yield* open(hanging)
-        expect(exchange.last.watches).toBe(1)
-        yield* Deferred.fail(exchange.last.lost, "reset")
+        expect(server.last.watches).toBe(1)
+        yield* Deferred.fail(server.last.lost, "reset")
         yield* settle
         expect(yield* isDone(fiber)).toBe(false)
         yield* Deferred.succeed(cleaning, undefined)
@@ -521,17 +521,17 @@ describe("Connector", () => {
 
     it.effect("D5: a loss by a defect fails the attempt with that defect", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const { fiber } = yield* open(exchange.connector().pipe(Connector.setup(() => Effect.never)))
-        yield* Deferred.die(exchange.last.lost, "broken")
+        const server = new RecordingServer()
+        const { fiber } = yield* open(server.connector().pipe(Connector.setup(() => Effect.never)))
+        yield* Deferred.die(server.last.lost, "broken")
         expect(yield* causeOf(fiber)).toEqual(Cause.die("broken"))
       }))
 
     it.effect("a loss without an error is a ConnectionLost", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const { fiber } = yield* open(exchange.connector().pipe(Connector.setup(() => Effect.never)))
-        yield* Deferred.succeed(exchange.last.lost, undefined)
+        const server = new RecordingServer()
+        const { fiber } = yield* open(server.connector().pipe(Connector.setup(() => Effect.never)))
+        yield* Deferred.succeed(server.last.lost, undefined)
         const error = yield* failureOf(fiber)
         expect(error).toEqual(new ConnectionLost({ serverName: "prices", generation: 3, lossCause: Cause.empty }))
         expect(error).toHaveProperty("message", "Connection 3 to \"prices\" was closed")
@@ -539,31 +539,31 @@ describe("Connector", () => {
 
     it.effect("a `closed` that interrupts itself is a loss, not an interruption of the attempt", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const { fiber } = yield* open(exchange.connector().pipe(Connector.setup(() => Effect.never)))
-        yield* Deferred.interrupt(exchange.last.lost)
+        const server = new RecordingServer()
+        const { fiber } = yield* open(server.connector().pipe(Connector.setup(() => Effect.never)))
+        yield* Deferred.interrupt(server.last.lost)
         const error = yield* failureOf(fiber)
         expect(error).toBeInstanceOf(ConnectionLost)
       }))
 
     it.effect("D10: a defect of the interrupted set-up is reported as well", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
+        const server = new RecordingServer()
         const { fiber } = yield* open(
-          exchange.connector().pipe(
+          server.connector().pipe(
             Connector.setup(() => Effect.onInterrupt(Effect.never, () => Effect.die("broken")))
           )
         )
-        yield* Deferred.fail(exchange.last.lost, "reset")
+        yield* Deferred.fail(server.last.lost, "reset")
         expect(yield* causeOf(fiber)).toEqual(Cause.parallel(Cause.fail("reset"), Cause.die("broken")))
       }))
 
     it.effect("D1: interrupting the attempt interrupts the set-up and `closed`, and waits for both", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
+        const server = new RecordingServer()
         const cleaning = yield* Deferred.make<void>()
         const { fiber } = yield* open(
-          exchange.connector().pipe(
+          server.connector().pipe(
             Connector.setup(() => Effect.onInterrupt(Effect.never, () => Deferred.await(cleaning)))
           )
         )
@@ -572,19 +572,21 @@ describe("Connector", () => {
         expect(yield* isDone(interrupting)).toBe(false)
         yield* Deferred.succeed(cleaning, undefined)
         expect(Exit.isInterrupted(yield* Fiber.join(interrupting))).toBe(true)
-        expect(exchange.last.watches).toBe(0)
+        expect(server.last.watches).toBe(0)
       }))
 
     it.effect("D1: does not hang in an uninterruptible attempt", () =>
       Effect.gen(function*() {
-        const connector = new Exchange().connector().pipe(Connector.setup((line) => Effect.as(Effect.yieldNow(), line)))
+        const connector = new RecordingServer().connector().pipe(
+          Connector.setup((line) => Effect.as(Effect.yieldNow(), line))
+        )
         expect(yield* Fiber.join((yield* open(uninterruptible(connector))).fiber)).toBeInstanceOf(Line)
       }))
 
     it.effect("counts against a `connectTimeout` that is applied later", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const connector = exchange.connector().pipe(
+        const server = new RecordingServer()
+        const connector = server.connector().pipe(
           Connector.connectTimeout("2 seconds"),
           Connector.setup(() => Effect.never),
           Connector.connectTimeout("5 seconds")
@@ -594,7 +596,7 @@ describe("Connector", () => {
         expect(yield* isDone(fiber)).toBe(false)
         yield* pass(1)
         expect(yield* failureOf(fiber)).toHaveProperty("message", "No connection to \"prices\" within 5s")
-        expect(exchange.last).toMatchObject({ watches: 0, isReleased: true })
+        expect(server.last).toMatchObject({ watches: 0, isReleased: true })
       }))
   })
 
@@ -604,14 +606,14 @@ describe("Connector", () => {
       Effect.gen(function*() {
         const end = yield* Deferred.make<void>()
         const { fiber } = yield* open(
-          new Exchange().connector(() => Deferred.await(end)).pipe(Connector.limitAttempts(limiter))
+          new RecordingServer().connector(() => Deferred.await(end)).pipe(Connector.limitAttempts(limiter))
         )
         return Effect.zipRight(Deferred.succeed(end, undefined), Fiber.join(fiber))
       })
 
     const hasPermit = (limiter: Connector.AttemptLimiter) =>
       Effect.gen(function*() {
-        const { fiber } = yield* open(new Exchange().connector().pipe(Connector.limitAttempts(limiter)))
+        const { fiber } = yield* open(new RecordingServer().connector().pipe(Connector.limitAttempts(limiter)))
         yield* settle
         const hasEnded = fiber.unsafePoll() !== null
         yield* Fiber.interrupt(fiber)
@@ -622,25 +624,25 @@ describe("Connector", () => {
       for (const permits of [0, -1, 1.5, Infinity, NaN]) {
         expect(() => Connector.makeAttemptLimiter(permits)).toThrow("permits must be a whole number of 1 or more")
       }
-      expect(() => Connector.limitAttempts(new Exchange().connector(), {} as Connector.AttemptLimiter))
+      expect(() => Connector.limitAttempts(new RecordingServer().connector(), {} as Connector.AttemptLimiter))
         .toThrow("makeAttemptLimiter")
     })
 
     it.effect("limits the concurrent attempts of all connectors that share the limiter", () =>
       Effect.gen(function*() {
         const limiter = Connector.makeAttemptLimiter(2)
-        const exchange = new Exchange()
-        const slow = exchange.connector(() => Effect.sleep("1 second")).pipe(Connector.limitAttempts(limiter))
-        const other = exchange.connector(() => Effect.sleep("1 second")).pipe(Connector.limitAttempts(limiter))
+        const server = new RecordingServer()
+        const slow = server.connector(() => Effect.sleep("1 second")).pipe(Connector.limitAttempts(limiter))
+        const other = server.connector(() => Effect.sleep("1 second")).pipe(Connector.limitAttempts(limiter))
         const opened = yield* Effect.all([open(slow), open(other), open(slow), open(other), open(slow)])
-        expect(exchange.attempts).toBe(2)
+        expect(server.attempts).toBe(2)
         yield* pass(1)
         // The first two are connected and stay open.
-        expect(exchange.lines).toHaveLength(2)
-        expect(exchange.attempts).toBe(4)
+        expect(server.lines).toHaveLength(2)
+        expect(server.attempts).toBe(4)
         yield* pass(2)
         yield* Effect.forEach(opened, ({ fiber }) => Fiber.join(fiber))
-        expect(exchange.lines.some((line) => line.isReleased)).toBe(false)
+        expect(server.lines.some((line) => line.isReleased)).toBe(false)
       }))
 
     it.effect("releases the permit after every end of an attempt", () =>
@@ -654,7 +656,9 @@ describe("Connector", () => {
           Effect.never
         ]
         for (const ending of endings) {
-          const { fiber } = yield* open(new Exchange().connector(() => ending).pipe(Connector.limitAttempts(limiter)))
+          const { fiber } = yield* open(
+            new RecordingServer().connector(() => ending).pipe(Connector.limitAttempts(limiter))
+          )
           yield* Fiber.interrupt(fiber)
           expect(yield* hasPermit(limiter)).toBe(true)
         }
@@ -671,8 +675,8 @@ describe("Connector", () => {
     it.effect("D1: an attempt that is interrupted while it waits takes no permit", () =>
       Effect.gen(function*() {
         const limiter = Connector.makeAttemptLimiter(1)
-        const exchange = new Exchange()
-        const connector = exchange.connector().pipe(Connector.limitAttempts(limiter))
+        const server = new RecordingServer()
+        const connector = server.connector().pipe(Connector.limitAttempts(limiter))
         const giveBack = yield* takePermit(limiter)
         const waiting = yield* open(connector)
         expect(Exit.isInterrupted(yield* Fiber.interrupt(waiting.fiber))).toBe(true)
@@ -688,7 +692,7 @@ describe("Connector", () => {
       Effect.gen(function*() {
         const limiter = Connector.makeAttemptLimiter(1)
         const events: Array<string> = []
-        const connector = new Exchange().connector(() => Effect.sync(() => events.push("connect")))
+        const connector = new RecordingServer().connector(() => Effect.sync(() => events.push("connect")))
         const giveBack = yield* takePermit(limiter)
         const { fiber } = yield* open(connector.pipe(Connector.limitAttempts(limiter)), {
           ...attempt,
@@ -709,7 +713,7 @@ describe("Connector", () => {
       Effect.gen(function*() {
         const limiter = Connector.makeAttemptLimiter(1)
         const giveBack = yield* takePermit(limiter)
-        const connector = new Exchange().connector(() => Effect.sleep("2 seconds")).pipe(
+        const connector = new RecordingServer().connector(() => Effect.sleep("2 seconds")).pipe(
           Connector.limitAttempts(limiter),
           Connector.connectTimeout("5 seconds")
         )
@@ -724,28 +728,28 @@ describe("Connector", () => {
   describe("map", () => {
     it.effect("D4: returns a different connection with the same lifetime", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const connector = exchange.connector().pipe(Connector.map((line) => ({ of: line })))
+        const server = new RecordingServer()
+        const connector = server.connector().pipe(Connector.map((line) => ({ of: line })))
         const { close, fiber } = yield* open(connector)
-        expect(yield* Fiber.join(fiber)).toEqual({ of: exchange.last })
+        expect(yield* Fiber.join(fiber)).toEqual({ of: server.last })
         yield* close
-        expect(exchange.last.isReleased).toBe(true)
+        expect(server.last.isReleased).toBe(true)
       }))
 
     it.effect("distinguishes its connections", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const connector = Connector.map(exchange.connector(), () => ({}))
+        const server = new RecordingServer()
+        const connector = Connector.map(server.connector(), () => ({}))
         const one = yield* Fiber.join((yield* open(connector)).fiber)
         const other = yield* Fiber.join((yield* open(connector)).fiber)
-        exchange.lines[0]!.isOpen = false
+        server.lines[0]!.isOpen = false
         expect(connector.isClosed?.(one)).toBe(true)
         expect(connector.isClosed?.(other)).toBe(false)
       }))
 
     it.effect("C6: a function that throws fails the attempt with a defect", () =>
       Effect.gen(function*() {
-        const connector = new Exchange().connector().pipe(Connector.map((): object => {
+        const connector = new RecordingServer().connector().pipe(Connector.map((): object => {
           throw new Error("broken")
         }))
         expect(yield* causeOf((yield* open(connector)).fiber)).toEqual(Cause.die(new Error("broken")))
@@ -753,7 +757,7 @@ describe("Connector", () => {
 
     it.effect("rejects connections of other connectors", () =>
       Effect.gen(function*() {
-        const connector = new Exchange().connector().pipe(Connector.map((line) => ({ of: line })))
+        const connector = new RecordingServer().connector().pipe(Connector.map((line) => ({ of: line })))
         const cause = yield* Effect.flip(Effect.sandbox(connector.closed({ of: new Line("a") })))
         expect(Cause.squash(cause)).toBeInstanceOf(Cause.IllegalArgumentException)
       }))
@@ -762,11 +766,11 @@ describe("Connector", () => {
   describe("mapError", () => {
     it.effect("changes the errors of connecting, of losing the connection, and of abort", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
+        const server = new RecordingServer()
         const aborted: Array<unknown> = []
         const refused = Connector.make<string, Line, string, string>({
           connect: (_address, attempt) => attempt.abort("given up"),
-          closed: exchange.connector().closed
+          closed: server.connector().closed
         }).pipe(Connector.mapError((of) => ({ of })))
         const { fiber } = yield* open(refused, {
           ...attempt,
@@ -781,7 +785,9 @@ describe("Connector", () => {
 
     it.effect("D5: does not change defects", () =>
       Effect.gen(function*() {
-        const connector = new Exchange().connector(() => Effect.die("broken")).pipe(Connector.mapError(() => "other"))
+        const connector = new RecordingServer().connector(() => Effect.die("broken")).pipe(
+          Connector.mapError(() => "other")
+        )
         expect(yield* causeOf((yield* open(connector)).fiber)).toEqual(Cause.die("broken"))
       }))
   })

@@ -32,7 +32,7 @@ const answering = (ping: PingServer["ping"]) => (pingServer: PingServer) => {
 
 const failing = answering(() => refuse("gone"))
 const hanging = answering(() => Effect.never)
-const stubborn = answering(() => Effect.uninterruptible(Effect.never))
+const uninterruptible = answering(() => Effect.uninterruptible(Effect.never))
 
 const reset = Exit.fail(new Refused({ text: "reset" }))
 
@@ -180,7 +180,7 @@ describe("healthCheck: a failed check is a loss", () => {
 
   it.scoped("D4: at once, even if the probe cannot be interrupted", () =>
     Effect.gen(function*() {
-      const checked = yield* connectChecked({ prepare: stubborn })
+      const checked = yield* connectChecked({ prepare: uninterruptible })
       const watched = yield* watch(checked)
       yield* pass(40)
       expect([endOf(watched), checked.pingServer.inFlight]).toEqual(["timeout", 1])
@@ -253,7 +253,7 @@ describe("healthCheck: a missed probe", () => {
       expect(endOf(watched)).toBe("timeout")
     }))
 
-  it.scoped("does not count any more after an answer to the next probe", () =>
+  it.scoped("no longer counts after an answer to the next probe", () =>
     Effect.gen(function*() {
       const checked = yield* connectChecked({
         missedProbes: 2,
@@ -280,9 +280,9 @@ describe("healthCheck: a missed probe", () => {
       expect([endOf(watched), checked.pingServer.pings.length]).toEqual(["gone", 1])
     }))
 
-  it.scoped("that cannot be interrupted counts again after each timeout, because only one probe runs at a time", () =>
+  it.scoped("whose probe cannot be interrupted counts again after each timeout, because only one probe runs at a time", () =>
     Effect.gen(function*() {
-      const checked = yield* connectChecked({ missedProbes: 3, prepare: stubborn })
+      const checked = yield* connectChecked({ missedProbes: 3, prepare: uninterruptible })
       const watched = yield* watch(checked)
       yield* pass(59.999)
       expect([watched.isWaiting, checked.pingServer.pings, checked.pingServer.inFlight]).toEqual([true, ["30 1"], 1])
@@ -290,13 +290,13 @@ describe("healthCheck: a missed probe", () => {
       expect(endOf(watched)).toBe("timeout")
     }))
 
-  it.scoped("does not count any more after received data, also if the probe cannot be interrupted", () =>
+  it.scoped("no longer counts after received data, also if the probe cannot be interrupted", () =>
     Effect.gen(function*() {
-      let heard = 0
-      const checked = yield* connectChecked({ missedProbes: 2, prepare: stubborn, activity: () => heard })
+      let received = 0
+      const checked = yield* connectChecked({ missedProbes: 2, prepare: uninterruptible, activity: () => received })
       const watched = yield* watch(checked)
       yield* pass(45)
-      heard++
+      received++
       yield* pass(24.999)
       expect(watched.isWaiting).toBe(true)
       yield* pass(0.001)
@@ -305,10 +305,10 @@ describe("healthCheck: a missed probe", () => {
 
   it.scoped("does not count if data was received during the probe, regardless of earlier missed probes", () =>
     Effect.gen(function*() {
-      let heard = 0
-      const checked = yield* connectChecked({ missedProbes: 2, prepare: hanging, activity: () => heard })
+      let received = 0
+      const checked = yield* connectChecked({ missedProbes: 2, prepare: hanging, activity: () => received })
       yield* pass(45)
-      heard++
+      received++
       yield* pass(15)
       expect([checked.isClosed(), checked.pingServer.pings, checked.pingServer.inFlight]).toEqual([false, [
         "30 1",
@@ -501,30 +501,30 @@ describe("healthCheck: several calls of `closed`", () => {
 })
 
 describe("healthCheck: received data replaces probes", () => {
-  const heard = { activity: (line: Line) => current?.activity(line) }
+  const received = { activity: (line: Line) => current?.activity(line) }
   let current: PingServer | undefined
 
   /** A checked connection with the `activity` option. */
-  const admitHeard = (options: CheckOptions & { readonly prepare?: (pingServer: PingServer) => void } = {}) =>
-    Effect.map(connectChecked({ ...heard, ...options }), (checked) => {
+  const connectWithActivity = (options: CheckOptions & { readonly prepare?: (pingServer: PingServer) => void } = {}) =>
+    Effect.map(connectChecked({ ...received, ...options }), (checked) => {
       current = checked.pingServer
       return checked
     })
 
   /** Receives data at a regular interval, in seconds. */
-  const talk = (pingServer: PingServer, line: Line, every: number, times: number) =>
+  const receiveRegularly = (pingServer: PingServer, line: Line, every: number, times: number) =>
     Effect.replicateEffect(Effect.zipRight(pass(every), Effect.sync(() => pingServer.receive(line))), times)
 
   it.scoped("no probe is sent while data is received in each half of an interval", () =>
     Effect.gen(function*() {
-      const { line, pingServer } = yield* admitHeard({ prepare: failing })
-      yield* talk(pingServer, line, 14, 40)
+      const { line, pingServer } = yield* connectWithActivity({ prepare: failing })
+      yield* receiveRegularly(pingServer, line, 14, 40)
       expect(pingServer.pings).toEqual([])
     }))
 
   it.scoped("the first probe follows half an interval of silence, later ones follow whole intervals", () =>
     Effect.gen(function*() {
-      const { line, pingServer } = yield* admitHeard()
+      const { line, pingServer } = yield* connectWithActivity()
       yield* pass(1)
       pingServer.receive(line)
       yield* pass(43)
@@ -535,7 +535,7 @@ describe("healthCheck: received data replaces probes", () => {
 
   it.scoped("silence is detected at the latest one interval plus the timeout after the last received data", () =>
     Effect.gen(function*() {
-      const checked = yield* admitHeard({ prepare: hanging })
+      const checked = yield* connectWithActivity({ prepare: hanging })
       const { line, pingServer } = checked
       const watched = yield* watch(checked)
       yield* pass(15)
@@ -550,7 +550,7 @@ describe("healthCheck: received data replaces probes", () => {
 
   it.scoped("an idle peer that answers its probes stays connected", () =>
     Effect.gen(function*() {
-      const checked = yield* admitHeard()
+      const checked = yield* connectWithActivity()
       yield* pass(3_600)
       expect([checked.isClosed(), checked.pingServer.pings.length]).toEqual([false, 120])
     }))
@@ -578,18 +578,18 @@ describe("healthCheck: received data replaces probes", () => {
 
   it.scoped("a busy link: an answer that is delayed behind other traffic is not a loss", () =>
     Effect.gen(function*() {
-      const checked = yield* admitHeard({ prepare: hanging })
+      const checked = yield* connectWithActivity({ prepare: hanging })
       const { line, pingServer } = checked
       yield* pass(30)
       expect(pingServer.inFlight).toBe(1)
       // After 30 seconds of silence, one long message delays the answer.
-      yield* talk(pingServer, line, 4, 20)
+      yield* receiveRegularly(pingServer, line, 4, 20)
       expect([checked.isClosed(), pingServer.inFlight, pingServer.pings]).toEqual([false, 0, ["30 1"]])
     }))
 
   it.scoped("a busy link: when the silence starts again, the peer is probed again", () =>
     Effect.gen(function*() {
-      const checked = yield* admitHeard({ prepare: hanging })
+      const checked = yield* connectWithActivity({ prepare: hanging })
       const { line, pingServer } = checked
       const watched = yield* watch(checked)
       yield* pass(35)
@@ -604,11 +604,11 @@ describe("healthCheck: received data replaces probes", () => {
 
   it.scoped("a busy link: an uninterruptible probe does not overlap with another one, and the silence is still detected", () =>
     Effect.gen(function*() {
-      const checked = yield* admitHeard({ prepare: stubborn })
+      const checked = yield* connectWithActivity({ prepare: uninterruptible })
       const { line, pingServer } = checked
       const watched = yield* watch(checked)
       yield* pass(30)
-      yield* talk(pingServer, line, 5, 20)
+      yield* receiveRegularly(pingServer, line, 5, 20)
       expect([pingServer.inFlight, pingServer.pings, watched.isWaiting]).toEqual([1, ["30 1"], true])
       yield* pass(20)
       expect(endOf(watched)).toBe("timeout")
@@ -616,11 +616,13 @@ describe("healthCheck: received data replaces probes", () => {
 
   it.scoped("a failed probe is a loss, even if data is received", () =>
     Effect.gen(function*() {
-      const checked = yield* admitHeard({ prepare: answering(() => Effect.zipRight(sleep(5), refuse("gone"))) })
+      const checked = yield* connectWithActivity({
+        prepare: answering(() => Effect.zipRight(sleep(5), refuse("gone")))
+      })
       const { line, pingServer } = checked
       const watched = yield* watch(checked)
       yield* pass(30)
-      yield* talk(pingServer, line, 1, 5)
+      yield* receiveRegularly(pingServer, line, 1, 5)
       expect(endOf(watched)).toBe("gone")
     }))
 })

@@ -172,10 +172,10 @@ describe("runInBackground", () => {
 
   it.effect("A4: counts as closed after `isClosed`, the end of `closed` or the release", () =>
     Effect.gen(function*() {
-      const said = yield* open(() => Effect.never)
-      said.line.isLost = true
-      expect(said.isClosed()).toBe(true)
-      yield* said.release
+      const reported = yield* open(() => Effect.never)
+      reported.line.isLost = true
+      expect(reported.isClosed()).toBe(true)
+      yield* reported.release
 
       const { closed: own, connect } = new Server(() => 0).connector
       const silent = Connector.make({ connect, closed: own }).pipe(Connector.runInBackground(() => Effect.never))

@@ -518,15 +518,15 @@ describe("connectedOrClosed", () => {
       yield* settle
       yield* aborted.server.abort(new Refused({ text: "enough" }))
       yield* settle
-      const abortion = yield* Effect.flip(aborted.service.connectedOrClosed)
-      expect(abortion.reason).toEqual({ _tag: "Aborted", cause: Cause.fail(new Refused({ text: "enough" })) })
-      expect(abortion.message).toContain("enough")
+      const abortError = yield* Effect.flip(aborted.service.connectedOrClosed)
+      expect(abortError.reason).toEqual({ _tag: "Aborted", cause: Cause.fail(new Refused({ text: "enough" })) })
+      expect(abortError.message).toContain("enough")
 
       const gaveUp = yield* makeFixture({ retry: Schedule.recurs(0) })
       gaveUp.server.refuse("no")
       yield* settle
-      const surrender = yield* Effect.flip(gaveUp.service.connectedOrClosed)
-      expect(surrender.reason).toEqual({ _tag: "GaveUp", cause: Cause.fail(new Refused({ text: "no" })) })
-      expect(surrender.message).toContain("no")
+      const giveUpError = yield* Effect.flip(gaveUp.service.connectedOrClosed)
+      expect(giveUpError.reason).toEqual({ _tag: "GaveUp", cause: Cause.fail(new Refused({ text: "no" })) })
+      expect(giveUpError.message).toContain("no")
     }))
 })

@@ -59,11 +59,11 @@ describe("current", () => {
 
   it.scoped("A1, A2: is set before the Connected handler begins, and none before the Disconnected handler begins", () =>
     Effect.gen(function*() {
-      const told: Array<string> = []
+      const seen: Array<string> = []
       const fixture: Fixture = yield* makeFixture({
         onEvent: ({ _tag }) =>
           Effect.flatMap(fixture.service.current.get, (line) => {
-            told.push(`${_tag} ${Option.getOrUndefined(line)?.number ?? "none"}`)
+            seen.push(`${_tag} ${Option.getOrUndefined(line)?.number ?? "none"}`)
             return _tag === "Connected" ? sleep(5) : Effect.void
           })
       })
@@ -75,7 +75,7 @@ describe("current", () => {
       expect(yield* service.current.get).toEqual(Option.some(server.line))
       yield* pass(1)
       yield* service.close
-      expect(told.slice(0, 4)).toEqual([
+      expect(seen.slice(0, 4)).toEqual([
         "AttemptingToConnect none",
         "ObtainedAddress none",
         "Connected 1",

@@ -17,7 +17,7 @@ const inTurn = <A, E>(...effects: ReadonlyArray<Effect.Effect<A, E>>) => {
 const lookUps = (...addresses: ReadonlyArray<string>) => inTurn(...addresses.map((address) => Effect.succeed(address)))
 
 /** The events of one kind, without their seconds. */
-const told = ({ eventLog }: Fixture, tag: string) =>
+const eventsOf = ({ eventLog }: Fixture, tag: string) =>
   eventLog.filter((entry) => entry.includes(tag)).map((entry) => entry.slice(entry.indexOf(" ") + 1))
 
 describe("the cycle", () => {
@@ -45,14 +45,14 @@ describe("the cycle", () => {
       fixture.server.refuse("no")
       yield* pass(35)
       expect(fixture.server.attempts).toEqual([0, 10, 20, 30])
-      expect(told(fixture, "AttemptingToConnect")).toHaveLength(1)
+      expect(eventsOf(fixture, "AttemptingToConnect")).toHaveLength(1)
 
       fixture.server.accept()
       yield* pass(5)
       fixture.server.line.drop()
       yield* pass(10)
-      expect(told(fixture, "Connected")).toEqual(["Connected 1", "Connected 2"])
-      expect(told(fixture, "AttemptingToConnect")).toHaveLength(2)
+      expect(eventsOf(fixture, "Connected")).toEqual(["Connected 1", "Connected 2"])
+      expect(eventsOf(fixture, "AttemptingToConnect")).toHaveLength(2)
     }))
 
   it.scoped("C3: every attempt looks the address up again, then connects to it", () =>
@@ -89,7 +89,11 @@ describe("equal addresses", () => {
       fixture.server.lookUp = lookUps("a", "a", "b", "b", "a", "a")
       yield* pass(50)
       expect(fixture.server.attempts).toHaveLength(6)
-      expect(told(fixture, "ObtainedAddress")).toEqual(["ObtainedAddress a", "ObtainedAddress b", "ObtainedAddress a"])
+      expect(eventsOf(fixture, "ObtainedAddress")).toEqual([
+        "ObtainedAddress a",
+        "ObtainedAddress b",
+        "ObtainedAddress a"
+      ])
     }))
 
   it.scoped("C4: a failed look-up in between does not reset the comparison", () =>
@@ -99,7 +103,7 @@ describe("equal addresses", () => {
       fixture.server.lookUp = inTurn<string, Refused>(Effect.succeed("a"), refuse("who?"), Effect.succeed("a"))
       yield* pass(30)
       expect(fixture.server.connects).toBe(3)
-      expect(told(fixture, "ObtainedAddress")).toEqual(["ObtainedAddress a"])
+      expect(eventsOf(fixture, "ObtainedAddress")).toEqual(["ObtainedAddress a"])
     }))
 
   it.scoped("C4: after a reconnect the first address is reported again", () =>
@@ -108,7 +112,7 @@ describe("equal addresses", () => {
       yield* pass(10)
       fixture.server.line.drop()
       yield* settle
-      expect(told(fixture, "ObtainedAddress")).toEqual(["ObtainedAddress a", "ObtainedAddress a"])
+      expect(eventsOf(fixture, "ObtainedAddress")).toEqual(["ObtainedAddress a", "ObtainedAddress a"])
     }))
 
   it.scoped("C4: `addressEquivalence` decides whether two addresses are the same", () =>
@@ -123,7 +127,11 @@ describe("equal addresses", () => {
       fixture.server.refuse("no")
       fixture.server.lookUp = lookUps("a", "A", "b", "a")
       yield* pass(30)
-      expect(told(fixture, "ObtainedAddress")).toEqual(["ObtainedAddress a", "ObtainedAddress b", "ObtainedAddress a"])
+      expect(eventsOf(fixture, "ObtainedAddress")).toEqual([
+        "ObtainedAddress a",
+        "ObtainedAddress b",
+        "ObtainedAddress a"
+      ])
       expect(compared).toEqual(["a and A", "A and b", "b and a"])
     }))
 
@@ -136,8 +144,8 @@ describe("equal addresses", () => {
       })
       fixture.server.connect = inTurn<void, Refused>(refuse("no"), Effect.void)
       yield* pass(10)
-      expect(told(fixture, "ObtainedAddress")).toEqual(["ObtainedAddress a", "ObtainedAddress a"])
-      expect(told(fixture, "Connected")).toEqual(["Connected 1"])
+      expect(eventsOf(fixture, "ObtainedAddress")).toEqual(["ObtainedAddress a", "ObtainedAddress a"])
+      expect(eventsOf(fixture, "Connected")).toEqual(["Connected 1"])
     }))
 })
 
@@ -148,7 +156,7 @@ describe("equal errors", () => {
       fixture.server.connect = inTurn(...connects.map(Effect.suspend))
       yield* pass(10 * connects.length - 1)
       expect(fixture.server.connects).toBe(connects.length)
-      return told(fixture, "FailedToConnect").map((entry) => entry.replace("FailedToConnect ", ""))
+      return eventsOf(fixture, "FailedToConnect").map((entry) => entry.replace("FailedToConnect ", ""))
     })
 
   const no = () => refuse("no")
@@ -171,7 +179,7 @@ describe("equal errors", () => {
         refuse("who?")
       )
       yield* pass(30)
-      expect(told(fixture, "FailedToConnect")).toEqual(["FailedToConnect no", "FailedToConnect who?"])
+      expect(eventsOf(fixture, "FailedToConnect")).toEqual(["FailedToConnect no", "FailedToConnect who?"])
     }))
 
   it.scoped("C5: after a reconnect the first error is reported again", () =>
@@ -181,7 +189,7 @@ describe("equal errors", () => {
       yield* pass(20)
       fixture.server.line.drop()
       yield* settle
-      expect(told(fixture, "FailedToConnect")).toEqual(["FailedToConnect no", "FailedToConnect no"])
+      expect(eventsOf(fixture, "FailedToConnect")).toEqual(["FailedToConnect no", "FailedToConnect no"])
     }))
 
   it.scoped("C5: a typed error and a defect with the same text are different errors", () =>
@@ -231,7 +239,7 @@ describe("equal errors", () => {
       const fixture = yield* makeFixture({ errorEquivalence: (self, that) => self._tag === that._tag })
       fixture.server.connect = () => id === 3 ? Effect.never : refuse(`request ${++id}`)
       yield* pass(60)
-      expect(told(fixture, "FailedToConnect")).toEqual(["FailedToConnect request 1", "FailedToConnect timeout"])
+      expect(eventsOf(fixture, "FailedToConnect")).toEqual(["FailedToConnect request 1", "FailedToConnect timeout"])
     }))
 
   it.scoped("C5: successive timeouts are equal failures", () =>
@@ -240,7 +248,7 @@ describe("equal errors", () => {
       fixture.server.connect = () => Effect.never
       yield* pass(100)
       expect(fixture.server.attempts).toEqual([0, 30, 60, 90])
-      expect(told(fixture, "FailedToConnect")).toEqual(["FailedToConnect timeout"])
+      expect(eventsOf(fixture, "FailedToConnect")).toEqual(["FailedToConnect timeout"])
     }))
 
   const thrown = () => {
@@ -260,7 +268,7 @@ describe("equal errors", () => {
         const fixture = yield* makeFixture()
         fixture.server.lookUp = effect
         yield* pass(5)
-        expect(told(fixture, "FailedToConnect")).toEqual(["FailedToConnect bug!"])
+        expect(eventsOf(fixture, "FailedToConnect")).toEqual(["FailedToConnect bug!"])
         fixture.server.lookUp = () => Effect.succeed("a")
         yield* pass(5)
         expect(fixture.eventLog.at(-1)).toBe("10 Connected 1")
@@ -271,7 +279,7 @@ describe("equal errors", () => {
         const fixture = yield* makeFixture()
         fixture.server.connect = effect
         yield* pass(5)
-        expect(told(fixture, "FailedToConnect")).toEqual(["FailedToConnect bug!"])
+        expect(eventsOf(fixture, "FailedToConnect")).toEqual(["FailedToConnect bug!"])
         fixture.server.accept()
         yield* pass(5)
         expect(fixture.eventLog.at(-1)).toBe("10 Connected 1")

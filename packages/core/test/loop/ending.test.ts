@@ -25,8 +25,8 @@ import {
 import { phases } from "../support/Phases.js"
 import { it } from "../support/virtualTime.js"
 
-const enough = (text = "enough") => new Refused({ text })
-const abort = ({ server }: Fixture, text?: string) => server.abort(enough(text))
+const abortError = (text = "enough") => new Refused({ text })
+const abort = ({ server }: Fixture, text?: string) => server.abort(abortError(text))
 /** Every connection has been released once, and there is no current one. */
 const expectAllReleased = ({ server, service }: Fixture) =>
   Effect.map(service.currentConnection, (current) => {
@@ -119,7 +119,7 @@ describe("close", () => {
             expect((yield* askNow(fixture.service.closeFinished)).isWaiting).toBe(false)
             expect((yield* askNow(fixture.service.connectedOrFailedToConnect)).failure).toBe("one")
             const { reason } = (yield* askNow(fixture.service.connectedOrClosed)).error!
-            expect(reason).toEqual({ _tag: "Aborted", cause: Cause.fail(enough("one")) })
+            expect(reason).toEqual({ _tag: "Aborted", cause: Cause.fail(abortError("one")) })
             yield* expectQuiet(fixture)
           }
         }
@@ -282,12 +282,12 @@ describe("abort", () => {
     Effect.gen(function*() {
       const fixture = yield* makeFixture()
       const { eventLog, server, service } = fixture
-      server.connect = (attempt) => Effect.zipRight(Effect.ignore(attempt.abort(enough())), refuse("unheard"))
+      server.connect = (attempt) => Effect.zipRight(Effect.ignore(attempt.abort(abortError())), refuse("unheard"))
       const waiter = yield* ask(service.connectedOrFailedToConnect)
       const connected = yield* ask(service.connected)
       yield* settle
-      expect(waiter.error).toEqual(enough())
-      expect((yield* askNow(service.connectedOrFailedToConnect)).error).toEqual(enough())
+      expect(waiter.error).toEqual(abortError())
+      expect((yield* askNow(service.connectedOrFailedToConnect)).error).toEqual(abortError())
       expect(connected.isWaiting).toBe(true)
       expect(yield* stateTag(fixture)).toBe("Closed")
       expect(eventLog).toEqual(["0 AttemptingToConnect", "0 ObtainedAddress a"])
@@ -297,9 +297,9 @@ describe("abort", () => {
   it.scoped("X5: a look-up that aborts is the last one too", () =>
     Effect.gen(function*() {
       const fixture = yield* makeFixture()
-      fixture.server.lookUp = (attempt) => Effect.as(Effect.ignore(attempt.abort(enough())), "a")
+      fixture.server.lookUp = (attempt) => Effect.as(Effect.ignore(attempt.abort(abortError())), "a")
       const waiter = yield* askNow(fixture.service.connectedOrFailedToConnect)
-      expect(waiter.error).toEqual(enough())
+      expect(waiter.error).toEqual(abortError())
       expect(fixture.server.connects).toBe(0)
       expect(yield* stateTag(fixture)).toBe("Closed")
     }))
@@ -336,16 +336,16 @@ describe("abort", () => {
 
   it.scoped("X5: only the first of all calls of abort and closeWhenCurrentConnectionIsClosed counts, also while connected", () =>
     Effect.gen(function*() {
-      const told = yield* makeFixture()
+      const last = yield* makeFixture()
       const aborted = yield* makeFixture()
       yield* settle
-      yield* told.service.closeWhenCurrentConnectionIsClosed
-      yield* abort(told)
+      yield* last.service.closeWhenCurrentConnectionIsClosed
+      yield* abort(last)
       yield* abort(aborted)
       yield* aborted.service.closeWhenCurrentConnectionIsClosed
-      for (const { server } of [told, aborted]) server.line.drop()
+      for (const { server } of [last, aborted]) server.line.drop()
       yield* settle
-      expect((yield* askNow(told.service.connectedOrFailedToConnect)).error).toBeInstanceOf(ConnectionClosed)
+      expect((yield* askNow(last.service.connectedOrFailedToConnect)).error).toBeInstanceOf(ConnectionClosed)
       expect((yield* askNow(aborted.service.connectedOrFailedToConnect)).failure).toBe("enough")
     }))
 
@@ -383,7 +383,7 @@ describe("abort", () => {
       expect((yield* askNow(service.connectedOrFailedToConnect)).failure).toBe("late")
       expect(yield* service.state.get).toMatchObject({
         _tag: "Closed",
-        reason: { _tag: "Aborted", cause: Cause.fail(enough("late")) }
+        reason: { _tag: "Aborted", cause: Cause.fail(abortError("late")) }
       })
     }))
 
@@ -393,7 +393,7 @@ describe("abort", () => {
         let isInterrupted = false
         const fixture = yield* makeFixture()
         fixture.server[place] = ({ abort }: Attempt) =>
-          Effect.zipRight(Effect.ignore(abort(enough())), Effect.never).pipe(
+          Effect.zipRight(Effect.ignore(abort(abortError())), Effect.never).pipe(
             Effect.onInterrupt(() => Effect.sync(() => isInterrupted = true))
           )
         const waiter = yield* askNow(fixture.service.connectedOrFailedToConnect)
@@ -407,7 +407,7 @@ describe("abort", () => {
     Effect.gen(function*() {
       const [fixture] = yield* inScope(makeFixture({ closeTimeout: "5 seconds" }))
       fixture.server.isUninterruptible = true
-      fixture.server.connect = ({ abort }) => Effect.zipRight(Effect.ignore(abort(enough())), Effect.never)
+      fixture.server.connect = ({ abort }) => Effect.zipRight(Effect.ignore(abort(abortError())), Effect.never)
       const waiter = yield* askNow(fixture.service.connectedOrFailedToConnect)
       const finished = yield* ask(fixture.service.closeFinished)
       yield* pass(4)
@@ -424,7 +424,7 @@ describe("abort", () => {
       const first = fixture.server.attempt!
       yield* pass(100)
       expect(fixture.server.attempt).not.toBe(first)
-      yield* Effect.ignore(first.abort(enough()))
+      yield* Effect.ignore(first.abort(abortError()))
       yield* settle
       expect(yield* stateTag(fixture)).toBe("Closed")
     }))

@@ -51,7 +51,7 @@ const everything = ({ server }: Fixture) =>
     yield* pass(10)
   })
 
-const wholeDiary = [
+const allEvents = [
   "0 AttemptingToConnect",
   "0 ObtainedAddress a",
   "0 FailedToConnect no",
@@ -155,43 +155,43 @@ describe("the handler", () => {
 
   it.scoped("D7a: the loop does not wait for a Connected handler that calls close: Disconnected may come before it ends", () =>
     Effect.gen(function*() {
-      const told: Array<string> = []
+      const seen: Array<string> = []
       const fixture: Fixture = yield* makeFixture({
         onEvent: (event) =>
           Effect.gen(function*() {
             if (event._tag === "Connected") {
               yield* fixture.service.close
-              told.push("closed")
+              seen.push("closed")
               yield* sleep(5)
             }
-            told.push(event._tag)
+            seen.push(event._tag)
           })
       })
       yield* pass(10)
-      expect(told).toEqual(["AttemptingToConnect", "ObtainedAddress", "Disconnected", "closed", "Connected"])
+      expect(seen).toEqual(["AttemptingToConnect", "ObtainedAddress", "Disconnected", "closed", "Connected"])
       expect(fixture.eventLog.at(-1)).toBe("0 Disconnected 1")
     }))
 
   it.scoped("D7a: the loop does not wait for a Connected handler that awaits closeFinished, which completes when closing has finished", () =>
     Effect.gen(function*() {
-      const told: Array<string> = []
+      const seen: Array<string> = []
       const fixture: Fixture = yield* makeFixture({
         onEvent: (event) =>
           Effect.gen(function*() {
             if (event._tag === "Connected") {
               yield* sleep(5)
               yield* fixture.service.closeFinished
-              told.push(`closed at ${(yield* Clock.currentTimeMillis) / 1_000}`)
+              seen.push(`closed at ${(yield* Clock.currentTimeMillis) / 1_000}`)
               yield* sleep(5)
             }
-            told.push(event._tag)
+            seen.push(event._tag)
           })
       })
       yield* settle
       fixture.server.release = () => sleep(6)
       yield* Effect.fork(fixture.service.close)
       yield* pass(20)
-      expect(told).toEqual(["AttemptingToConnect", "ObtainedAddress", "Disconnected", "closed at 6", "Connected"])
+      expect(seen).toEqual(["AttemptingToConnect", "ObtainedAddress", "Disconnected", "closed at 6", "Connected"])
     }))
 
   it.scoped("E1: no new cycle before the Disconnected handler ends", () =>
@@ -221,7 +221,7 @@ describe("the handler", () => {
       })
       yield* everything(fixture)
       expect(fixture.eventLog.map((entry) => entry.split(" ")[1])).toEqual(
-        wholeDiary.map((entry) => entry.split(" ")[1])
+        allEvents.map((entry) => entry.split(" ")[1])
       )
       expect(most).toBe(1)
     }))
@@ -244,7 +244,7 @@ describe("the handler", () => {
           yield* everything(fixture)
           yield* pass(5)
           expect(fixture.eventLog.map((entry) => entry.split(" ")[1])).toEqual(
-            wholeDiary.map((entry) => entry.split(" ")[1])
+            allEvents.map((entry) => entry.split(" ")[1])
           )
         }))
     }
@@ -408,9 +408,9 @@ describe("the bus", () => {
       const hung = yield* ask(Stream.runForEach(service.events, () => Effect.never))
       const other = yield* ask(Stream.runCollect(Stream.map(Stream.take(service.events, 8), describeEvent)))
       yield* everything(fixture)
-      expect(fixture.eventLog).toEqual(wholeDiary)
+      expect(fixture.eventLog).toEqual(allEvents)
       expect([...other.answer!]).toEqual(
-        wholeDiary.map((entry) => entry.slice(entry.indexOf(" ") + 1).replace(" a", ""))
+        allEvents.map((entry) => entry.slice(entry.indexOf(" ") + 1).replace(" a", ""))
       )
       expect(hung.isWaiting).toBe(true)
       yield* Fiber.interrupt(hung.fiber)

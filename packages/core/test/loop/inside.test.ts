@@ -47,7 +47,7 @@ const handler: Place = {
 /** A set-up fails with the loss if the connection is lost during it. */
 const asRefused = (error: unknown) => error instanceof Refused ? error : new Refused({ text: String(error) })
 
-const insiders: ReadonlyArray<Place> = [
+const placesInside: ReadonlyArray<Place> = [
   {
     name: "a look-up",
     prepare: ({ server }, call) => {
@@ -118,7 +118,7 @@ const reach = ({ options, prepare, reach }: Place, call: (fixture: Fixture) => C
   })
 
 describe("D7b: a call of close or closeFinished", () => {
-  for (const place of insiders) {
+  for (const place of placesInside) {
     /** The release takes 10 seconds, but the call ends at once: it returns, or the close interrupts it. */
     const endsAtOnce = (wait: (fixture: Fixture) => Effect.Effect<void>) =>
       Effect.gen(function*() {

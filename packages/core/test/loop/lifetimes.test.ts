@@ -26,7 +26,7 @@ import { phases } from "../support/Phases.js"
 import { it } from "../support/virtualTime.js"
 
 /** A fixture whose connections each hold one resource, and the number of held resources. */
-const holding = (options: Options = {}) =>
+const makeHoldingFixture = (options: Options = {}) =>
   Effect.gen(function*() {
     const fixture = yield* makeFixture(options)
     const things = { held: 0, taken: 0 }
@@ -68,7 +68,7 @@ describe("the scope of a connection", () => {
 
   it.scoped("D4: is closed when the attempt fails, dies, interrupts itself or times out", () =>
     Effect.gen(function*() {
-      const { hold, server, things } = yield* holding()
+      const { hold, server, things } = yield* makeHoldingFixture()
       const ends = [refuse("no"), Effect.die("bug"), Effect.interrupt, Effect.never, Effect.failCause(Cause.empty)]
       let next = 0
       server.connect = () => Effect.zipRight(hold, ends[next++ % ends.length]!)
@@ -100,7 +100,7 @@ describe("the scope of a connection", () => {
 
   it.scoped("D4: each connection has its own scope: its resources are released separately", () =>
     Effect.gen(function*() {
-      const { hold, server, things } = yield* holding()
+      const { hold, server, things } = yield* makeHoldingFixture()
       server.connect = () => hold
       for (let connection = 1; connection <= 5; connection++) {
         yield* pass(10)

@@ -47,7 +47,7 @@ describe("giveUpAfter", () => {
       expect(yield* service.isClosed).toBe(true)
     }))
 
-  it.scoped("a long-lived connection restarts the time", () =>
+  it.scoped("a success (D14) restarts the time", () =>
     Effect.gen(function*() {
       const retry = RetryPolicy.giveUpAfter(RetryPolicy.fixed("10 seconds"), "1 minute")
       const { server, service } = yield* makeFixture({ retry, minUptime: 0 }, ({ server }) => server.refuse("no"))

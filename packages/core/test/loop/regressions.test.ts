@@ -122,15 +122,15 @@ describe("a connect that succeeds during a close or an abort", () => {
         /^(Connected Disconnected ?)+$|^Connected Connected Disconnected$/
       )
       expect(fixture.eventLog.at(-1)).toMatch(/Disconnected/)
-      const told = (kind: string) => fixture.eventLog.filter((entry) => entry.includes(` ${kind} 2`)).length
-      expect([told("Connected"), told("Disconnected")]).toEqual([1, 1])
+      const countOf = (kind: string) => fixture.eventLog.filter((entry) => entry.includes(` ${kind} 2`)).length
+      expect([countOf("Connected"), countOf("Disconnected")]).toEqual([1, 1])
     }))
 })
 
 describe("a second call in the same turn", () => {
   it.scoped("A5: a caller that calls again directly after a result gets the next result, and no result twice", () =>
     Effect.gen(function*() {
-      const heard: Array<string> = []
+      const results: Array<string> = []
       const { server, service } = yield* makeFixture()
       server.connect = ({ number }) => refuse(`no ${number}`)
       yield* Effect.fork(
@@ -138,20 +138,20 @@ describe("a second call in the same turn", () => {
           Effect.catchTag(
             service.connectedOrFailedToConnect,
             "Refused",
-            ({ text }) => Effect.map(now, (second) => heard.push(`${second}: ${text}`))
+            ({ text }) => Effect.map(now, (second) => results.push(`${second}: ${text}`))
           )
         )
       )
       yield* pass(35)
-      expect(heard).toEqual(["0: no 1", "10: no 2", "20: no 3", "30: no 4"])
+      expect(results).toEqual(["0: no 1", "10: no 2", "20: no 3", "30: no 4"])
     }))
 
   it.scoped("A4: a caller that calls again directly after a loss gets the next connection", () =>
     Effect.gen(function*() {
-      const heard: Array<number> = []
+      const results: Array<number> = []
       const { server, service } = yield* makeFixture()
       yield* Effect.fork(Effect.forever(Effect.flatMap(service.connected, (line) => {
-        heard.push(line.number)
+        results.push(line.number)
         return line.lost
       })))
       for (let losses = 0; losses < 4; losses++) {
@@ -159,7 +159,7 @@ describe("a second call in the same turn", () => {
         server.line.drop()
       }
       yield* pass(10)
-      expect(heard).toEqual([1, 2, 3, 4, 5])
+      expect(results).toEqual([1, 2, 3, 4, 5])
     }))
 
   it.scoped("X1: directly after the completion of close there is no current connection", () =>

@@ -31,7 +31,7 @@ import { it } from "../support/virtualTime.js"
 const hour = 3_600
 
 /** A clock whose wall time can be set, and a fixture that uses it. */
-const byTheClock = (options?: Options, prepare?: Parameters<typeof makeFixture>[1]) =>
+const makeSettableFixture = (options?: Options, prepare?: Parameters<typeof makeFixture>[1]) =>
   Effect.gen(function*() {
     const { clock, set } = yield* settableClock
     return { clock, set, fixture: yield* Effect.withClock(makeFixture(options, prepare), clock) }
@@ -64,7 +64,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the time of the next attempt after a failure",
       { setAfter: 3, at: 10 },
       Effect.gen(function*() {
-        const { set, fixture: { server } } = yield* byTheClock({}, ({ server }) => server.refuse("no"))
+        const { set, fixture: { server } } = yield* makeSettableFixture({}, ({ server }) => server.refuse("no"))
         return { set, hasHappened: () => server.attempts.length > 1 }
       })
     )
@@ -73,7 +73,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the time of the next attempt after the loss of an older connection (T2)",
       { setAfter: 3, at: 10 },
       Effect.gen(function*() {
-        const { set, fixture: { server } } = yield* byTheClock({}, ({ server }) => {
+        const { set, fixture: { server } } = yield* makeSettableFixture({}, ({ server }) => {
           server.closed = () => sleep(5)
         })
         return { set, hasHappened: () => server.attempts.length > 1 }
@@ -86,7 +86,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the uptime after which a connection counts as a success (D14)",
       { setAfter: 22, at: uptime > 5 ? 40 : 60 },
       Effect.gen(function*() {
-        const { set, fixture: { server } } = yield* byTheClock({
+        const { set, fixture: { server } } = yield* makeSettableFixture({
           retry: RetryPolicy.exponential({ base: "20 seconds", maxDelay: "1 hour", jitter: "none" })
         }, ({ server }) => {
           server.connect = ({ generation, number }) => generation + number === 2 ? refuse("no") : Effect.void
@@ -100,7 +100,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the time of giving up",
       { setAfter: 25, at: 60 },
       Effect.gen(function*() {
-        const { set, fixture } = yield* byTheClock({
+        const { set, fixture } = yield* makeSettableFixture({
           retry: RetryPolicy.giveUpAfter(RetryPolicy.fixed("10 seconds"), "1 minute")
         }, ({ server }) => server.refuse("no"))
         return { set, hasHappened: () => Effect.runSync(fixture.service.isClosed) }
@@ -111,7 +111,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the deadline of an attempt (D9)",
       { setAfter: 7, at: 30 },
       Effect.gen(function*() {
-        const { set, fixture } = yield* byTheClock({}, ({ server }) => {
+        const { set, fixture } = yield* makeSettableFixture({}, ({ server }) => {
           server.connect = () => Effect.never
         })
         return { set, hasHappened: () => fixture.eventLog.at(-1)!.endsWith("FailedToConnect timeout") }
@@ -123,9 +123,11 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       { setAfter: 3, at: 10 },
       Effect.gen(function*() {
         const { captured, messages } = captureLog()
-        const { set } = yield* captured(byTheClock({ onEvent: on("Connected", () => Effect.never) }, ({ server }) => {
-          server.closed = () => Effect.void
-        }))
+        const { set } = yield* captured(
+          makeSettableFixture({ onEvent: on("Connected", () => Effect.never) }, ({ server }) => {
+            server.closed = () => Effect.void
+          })
+        )
         return { set, hasHappened: () => messages().some((line) => line.includes("held up the loop")) }
       })
     )
@@ -134,7 +136,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the time that closing waits for a finalizer",
       { setAfter: 3, at: 5 },
       Effect.gen(function*() {
-        const { set, fixture } = yield* byTheClock({ closeTimeout: "5 seconds" }, ({ server }) => {
+        const { set, fixture } = yield* makeSettableFixture({ closeTimeout: "5 seconds" }, ({ server }) => {
           server.release = () => Effect.never
         })
         yield* settle
@@ -147,7 +149,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the drain time of closeGracefully",
       { setAfter: 3, at: 20 },
       Effect.gen(function*() {
-        const { set, fixture: { service } } = yield* byTheClock()
+        const { set, fixture: { service } } = yield* makeSettableFixture()
         yield* settle
         yield* askNow(PersistentConnection.use(service, () => Effect.never))
         const closing = yield* ask(PersistentConnection.closeGracefully(service, "20 seconds"))
@@ -159,7 +161,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the drain time of a connection that has been replaced",
       { setAfter: 3, at: 30 },
       Effect.gen(function*() {
-        const { set, fixture: { server, service } } = yield* byTheClock()
+        const { set, fixture: { server, service } } = yield* makeSettableFixture()
         yield* settle
         yield* askNow(PersistentConnection.use(service, () => Effect.never))
         yield* PersistentConnection.refresh(service)
@@ -171,7 +173,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the age at which a connection is refreshed",
       { setAfter: 10, at: 600 },
       Effect.gen(function*() {
-        const { clock, set, fixture: { server, service } } = yield* byTheClock()
+        const { clock, set, fixture: { server, service } } = yield* makeSettableFixture()
         yield* settle
         const age = PersistentConnection.maxAge("10 minutes", { jitter: 0 })
         yield* ask(Effect.withClock(PersistentConnection.refreshWhen(service, age), clock))
@@ -183,7 +185,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the drainTimeout of a stream (S1)",
       { setAfter: 60.5, at: 61 },
       Effect.gen(function*() {
-        const { clock, set, fixture: { service } } = yield* byTheClock({}, ({ server }) => {
+        const { clock, set, fixture: { service } } = yield* makeSettableFixture({}, ({ server }) => {
           server.closed = ({ number }) => number === 1 ? sleep(60) : Effect.never
         })
         const begun: Array<number> = []
@@ -240,7 +242,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
 
     it.scoped("is used for timestamps from then on", () =>
       Effect.gen(function*() {
-        const { set, fixture } = yield* byTheClock({ attemptTimeout: "20 seconds" })
+        const { set, fixture } = yield* makeSettableFixture({ attemptTimeout: "20 seconds" })
         const { server, service } = fixture
         yield* pass(3)
         set(seconds)

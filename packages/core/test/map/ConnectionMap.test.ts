@@ -79,7 +79,7 @@ it.scoped("after invalidate the next user gets a new connection; current users k
     yield* Scope.close(scope, Exit.void)
     expect(devices.released).toEqual(["a"])
     expect(yield* ConnectionMap.keys(map)).toEqual(["a"])
-    yield* ConnectionMap.invalidate(map, "nobody")
+    yield* ConnectionMap.invalidate(map, "unknown")
   }))
 
 it.effect("leaving the scope closes all connections, also idle ones", () =>

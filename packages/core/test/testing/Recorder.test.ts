@@ -170,8 +170,8 @@ describe("states", () => {
       yield* connection.closeWhenCurrentConnectionIsClosed
       yield* server.lose(Cause.fail(new Refused({ status: 500 })))
       yield* connection.closeFinished
-      const told = (yield* lines(states)).filter((line, index, all) => line !== all[index - 1])
-      expect(told).toEqual([
+      const seen = (yield* lines(states)).filter((line, index, all) => line !== all[index - 1])
+      expect(seen).toEqual([
         "0 ms      Connecting  attempt 1",
         "0 ms      Connecting  attempt 1, deadline at 30000 ms",
         "0 ms      Connecting  attempt 1",

@@ -152,7 +152,7 @@ describe("closeGracefully", () => {
       expect((yield* askNow(closeGracefully(service, "1 hour"))).exit).toEqual(Exit.void)
     }))
 
-  it.scoped("goes on if its caller is interrupted", () =>
+  it.scoped("continues if its caller is interrupted", () =>
     Effect.gen(function*() {
       const { server, service } = yield* makeFixture()
       yield* settle

@@ -25,7 +25,7 @@ const { closeGracefully, reconnectNow, reconnectOn, use } = PersistentConnection
 const drop = ({ service }: Pick<Fixture, "service">) => reconnectNow(service, { whenConnected: "drop" })
 
 /** A fixture with an hour between attempts. It records how its connections end. */
-const written = (options: Options = {}) =>
+const makeRecordingFixture = (options: Options = {}) =>
   Effect.gen(function*() {
     const ends: Array<string> = []
     const write = (what: string) => Effect.sync(() => void ends.push(what))
@@ -40,7 +40,7 @@ const written = (options: Options = {}) =>
 describe("reconnectNow that drops the connection", () => {
   it.scoped("reports the loss, and makes the next attempt at once", () =>
     Effect.gen(function*() {
-      const fixture = yield* written()
+      const fixture = yield* makeRecordingFixture()
       yield* pass(5)
       yield* drop(fixture)
       yield* settle
@@ -55,7 +55,7 @@ describe("reconnectNow that drops the connection", () => {
 
   it.scoped("terminates the connection before its release, and does nothing else", () =>
     Effect.gen(function*() {
-      const fixture = yield* written()
+      const fixture = yield* makeRecordingFixture()
       yield* drop(fixture)
       yield* settle
       expect(fixture.ends).toEqual(["terminate 1", "release 1"])
@@ -65,7 +65,7 @@ describe("reconnectNow that drops the connection", () => {
 
   it.scoped("is not delayed by a `terminate` or a release that hangs", () =>
     Effect.gen(function*() {
-      const fixture = yield* written({ closeTimeout: "1 minute" })
+      const fixture = yield* makeRecordingFixture({ closeTimeout: "1 minute" })
       fixture.server.release = ({ number }) => number === 1 ? Effect.never : Effect.void
       fixture.server.terminate = () => sleep(30)
       const dropping = yield* askNow(drop(fixture))
@@ -77,7 +77,7 @@ describe("reconnectNow that drops the connection", () => {
 
   it.scoped("makes the uses of the connection fail with its loss", () =>
     Effect.gen(function*() {
-      const fixture = yield* written()
+      const fixture = yield* makeRecordingFixture()
       const used = yield* askNow(use(fixture.service, () => Effect.never))
       yield* drop(fixture)
       yield* settle
@@ -87,7 +87,7 @@ describe("reconnectNow that drops the connection", () => {
 
   it.scoped("can be called from inside a use, which it ends", () =>
     Effect.gen(function*() {
-      const fixture = yield* written()
+      const fixture = yield* makeRecordingFixture()
       const used = yield* askNow(use(fixture.service, () => Effect.zipRight(sleep(1), drop(fixture))))
       yield* pass(1)
       expect(used.error).toBeInstanceOf(ConnectionLost)
@@ -97,7 +97,7 @@ describe("reconnectNow that drops the connection", () => {
 
   it.scoped("A4, E1: the connection is not returned any more, even while its Connected handler delays the event", () =>
     Effect.gen(function*() {
-      const fixture = yield* written({ onEvent: on("Connected", () => sleep(10)) })
+      const fixture = yield* makeRecordingFixture({ onEvent: on("Connected", () => sleep(10)) })
       yield* drop(fixture)
       const asked = yield* askNow(fixture.service.connected)
       yield* pass(9)
@@ -148,7 +148,7 @@ describe("reconnectNow that drops the connection", () => {
 
   it.scoped("drops the last connection, and makes no further attempt (X4)", () =>
     Effect.gen(function*() {
-      const fixture = yield* written()
+      const fixture = yield* makeRecordingFixture()
       yield* fixture.service.closeWhenCurrentConnectionIsClosed
       yield* drop(fixture)
       yield* pass(10)
@@ -158,7 +158,7 @@ describe("reconnectNow that drops the connection", () => {
 
   it.scoped("does nothing during and after a close", () =>
     Effect.gen(function*() {
-      const fixture = yield* written()
+      const fixture = yield* makeRecordingFixture()
       const used = yield* askNow(use(fixture.service, () => Effect.as(sleep(5), "done")))
       yield* askNow(closeGracefully(fixture.service, "1 minute"))
       yield* drop(fixture)
@@ -171,7 +171,7 @@ describe("reconnectNow that drops the connection", () => {
 
   it.scoped("runs at every signal of `reconnectOn`", () =>
     Effect.gen(function*() {
-      const fixture = yield* written()
+      const fixture = yield* makeRecordingFixture()
       const signals = yield* Queue.unbounded<void>()
       yield* askNow(reconnectOn(fixture.service, Stream.fromQueue(signals), { whenConnected: "drop" }))
       for (let signal = 1; signal <= 3; signal++) {

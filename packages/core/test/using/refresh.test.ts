@@ -168,7 +168,7 @@ describe("refresh", () => {
       expect(released(fixture)).toEqual([1, 0])
     }))
 
-  it.scoped("goes on if its caller is interrupted", () =>
+  it.scoped("continues if its caller is interrupted", () =>
     Effect.gen(function*() {
       const fixture = yield* makeFixture()
       yield* settle

@@ -95,14 +95,14 @@ describe("S3: resumableStream", () => {
     Effect.gen(function*() {
       const { server, service } = yield* makeFixture()
       yield* pass(60)
-      let stands = false
+      let isEstablished = false
       const seen: Array<boolean> = []
       const all = resumableStream(service, {
         subscribe: (line) =>
           Effect.zipRight(
             sleep(3),
             Effect.sync(() => {
-              stands = true
+              isEstablished = true
               return Stream.concat(Stream.make(line.number), Stream.never)
             })
           ),
@@ -110,10 +110,10 @@ describe("S3: resumableStream", () => {
       })
       yield* askNow(Stream.runForEach(all, (element) =>
         Effect.sync(() => {
-          if (element._tag === "Gap") seen.push(stands)
+          if (element._tag === "Gap") seen.push(isEstablished)
         })))
       yield* pass(3)
-      stands = false
+      isEstablished = false
       server.line.drop()
       yield* pass(3)
       expect(seen).toEqual([])

@@ -18,10 +18,10 @@ interface Line {
 }
 
 /** A connector without `isClosed`, whose `closed` needs several turns. */
-const blind = Effect.gen(function*() {
+const withoutIsClosed = Effect.gen(function*() {
   let connections = 0
   const service = yield* PersistentConnection.make({
-    serverName: "blind",
+    serverName: "withoutIsClosed",
     address: Effect.void,
     retry: RetryPolicy.fixed(0),
     connector: Connector.make({
@@ -46,7 +46,7 @@ const failsFirst = ({ end, number }: Line) =>
 describe("continues after a loss that only a slow `closed` reports:", () => {
   it.scoped("useRetrying", () =>
     Effect.gen(function*() {
-      const asked = yield* askNow(useRetrying(yield* blind, failsFirst))
+      const asked = yield* askNow(useRetrying(yield* withoutIsClosed, failsFirst))
       expect(asked.answer).toBe(2)
     }))
 
@@ -54,13 +54,13 @@ describe("continues after a loss that only a slow `closed` reports:", () => {
     Effect.gen(function*() {
       const visited: Array<number> = []
       const visit = (line: Line) => Effect.map(failsFirst(line), (number) => visited.push(number))
-      const asked = yield* askNow(forEachConnection(yield* blind, visit))
+      const asked = yield* askNow(forEachConnection(yield* withoutIsClosed, visit))
       expect([asked.isWaiting, visited]).toEqual([true, [2]])
     }))
 
   it.scoped("a stream that fails and a stream that ends (S1)", () =>
     Effect.gen(function*() {
-      const service = yield* blind
+      const service = yield* withoutIsClosed
       const failing = yield* askNow(Stream.runHead(stream(service, (line) => Stream.fromEffect(failsFirst(line)))))
       expect(failing.answer).toEqual(Option.some(2))
       const ending = ({ end, number }: Line) =>
@@ -72,7 +72,7 @@ describe("continues after a loss that only a slow `closed` reports:", () => {
   it.scoped("a subscription that fails (S3)", () =>
     Effect.gen(function*() {
       const subscribe = (line: Line) => Effect.map(failsFirst(line), Stream.make)
-      const resumed = resumableStream(yield* blind, { subscribe, cursor: (n: number) => n })
+      const resumed = resumableStream(yield* withoutIsClosed, { subscribe, cursor: (n: number) => n })
       const asked = yield* askNow(Stream.runHead(resumed))
       yield* pass(1)
       expect(asked.answer).toEqual(Option.some({ _tag: "Element", value: 2 }))

@@ -30,7 +30,7 @@ import {
 import { settableClock } from "../support/settableClock.js"
 import { it } from "../support/virtualTime.js"
 
-const beginLogged = (options: Options = {}, prepare?: (fixture: Fixture) => void) =>
+const makeLoggedFixture = (options: Options = {}, prepare?: (fixture: Fixture) => void) =>
   Effect.gen(function*() {
     const { captured, lines, messages } = captureLog()
     const fixture = yield* makeFixture({ serverName: "prices", ...options }, prepare).pipe(
@@ -49,7 +49,7 @@ const lose = ({ server }: Pick<Fixture, "server">, text?: string) => {
 describe("the log", () => {
   it.scoped("has all events of a connection, and its end with the reason", () =>
     Effect.gen(function*() {
-      const fixture = yield* beginLogged()
+      const fixture = yield* makeLoggedFixture()
       fixture.server.lookUp = () => Effect.succeed("wss://me:hush@feed.example.com/v1?token=hush")
       fixture.server.refuse("no")
       yield* pass(10)
@@ -78,7 +78,7 @@ describe("the log", () => {
 
   it.scoped("annotates every line with the server name, the event and its numbers, and keeps the annotations of the fiber", () =>
     Effect.gen(function*() {
-      const fixture = yield* beginLogged()
+      const fixture = yield* makeLoggedFixture()
       fixture.server.lookUp = () => Effect.succeed("me:hush@feed.example.com:80")
       fixture.server.refuse("no")
       yield* settle
@@ -105,7 +105,7 @@ describe("the log", () => {
 
   it.scoped("D12: shows no secrets of a failure, and passes no error object to a logger", () =>
     Effect.gen(function*() {
-      const fixture = yield* beginLogged()
+      const fixture = yield* makeLoggedFixture()
       const error = Object.assign(new Error("GET wss://me:hush@feed.example.com/?token=hush : bug"), {
         password: "hush",
         cause: new Error("why", { cause: "authorization: hush" })
@@ -119,12 +119,12 @@ describe("the log", () => {
       expect(fixture.lines.filter(({ cause }) => !Cause.isEmpty(cause))).toEqual([])
     }))
 
-  const errors = ({ lines }: Pick<Effect.Effect.Success<ReturnType<typeof beginLogged>>, "lines">) =>
+  const errors = ({ lines }: Pick<Effect.Effect.Success<ReturnType<typeof makeLoggedFixture>>, "lines">) =>
     lines.filter(({ level }) => level === "ERROR").map(({ message }) => message)
 
   it.scoped("D12: writes reminders of an outage at growing intervals", () =>
     Effect.gen(function*() {
-      const fixture = yield* beginLogged(
+      const fixture = yield* makeLoggedFixture(
         { retry: RetryPolicy.fixed("30 minutes") },
         ({ server }) => server.refuse("no")
       )
@@ -144,7 +144,7 @@ describe("the log", () => {
 
   it.scoped("D12: writes a reminder at the earliest one minute after a different failure", () =>
     Effect.gen(function*() {
-      const fixture = yield* beginLogged({}, ({ server }) => server.refuse("no"))
+      const fixture = yield* makeLoggedFixture({}, ({ server }) => server.refuse("no"))
       yield* pass(45)
       fixture.server.refuse("still no")
       yield* pass(60)
@@ -169,7 +169,7 @@ describe("the log", () => {
   for (const seconds of [0, 30, 3_600]) {
     it.scoped(`D12: logs a second outage like the first, after a connection of ${seconds} s`, () =>
       Effect.gen(function*() {
-        const fixture = yield* beginLogged(
+        const fixture = yield* makeLoggedFixture(
           { retry: RetryPolicy.fixed("5 seconds") },
           ({ server }) => server.refuse("no")
         )
@@ -191,9 +191,9 @@ describe("the log", () => {
     Effect.gen(function*() {
       let id = 0
       const connect = () => refuse(`request ${++id} refused`)
-      const told = (options: Options) =>
+      const countErrors = (options: Options) =>
         Effect.gen(function*() {
-          const fixture = yield* beginLogged(options, ({ server }) => {
+          const fixture = yield* makeLoggedFixture(options, ({ server }) => {
             server.connect = connect
           })
           yield* pass(25)
@@ -201,18 +201,18 @@ describe("the log", () => {
           expect(errors(fixture)).toHaveLength(failed.length)
           return failed.length
         })
-      expect(yield* told({})).toBe(3)
-      expect(yield* told({ errorEquivalence: (self, that) => self._tag === that._tag })).toBe(1)
+      expect(yield* countErrors({})).toBe(3)
+      expect(yield* countErrors({ errorEquivalence: (self, that) => self._tag === that._tag })).toBe(1)
       const throwing = () => {
         throw new Error("incomparable")
       }
-      expect(yield* told({ errorEquivalence: throwing })).toBe(3)
+      expect(yield* countErrors({ errorEquivalence: throwing })).toBe(3)
     }))
 
   it.scoped("T5: measures the uptime in monotonic time", () =>
     Effect.gen(function*() {
       const { clock, set } = yield* settableClock
-      const fixture = yield* Effect.withClock(beginLogged(), clock)
+      const fixture = yield* Effect.withClock(makeLoggedFixture(), clock)
       yield* pass(20)
       set(-3_600)
       yield* pass(20)
@@ -247,14 +247,14 @@ describe("the log", () => {
 
   it.scoped("logs an abort and a policy that gave up at level ERROR", () =>
     Effect.gen(function*() {
-      const aborted = yield* beginLogged({}, ({ server }) => {
+      const aborted = yield* makeLoggedFixture({}, ({ server }) => {
         server.connect = (attempt) => attempt.abort(new Refused({ text: "wrong password" }))
       })
       yield* settle
       expect(aborted.messages().at(-1)).toBe(
         "ERROR The persistent connection to \"prices\" is closed: it was aborted with wrong password"
       )
-      const gaveUp = yield* beginLogged({ retry: Schedule.recurs(0) }, ({ server }) => server.refuse("no"))
+      const gaveUp = yield* makeLoggedFixture({ retry: Schedule.recurs(0) }, ({ server }) => server.refuse("no"))
       yield* settle
       expect(gaveUp.messages().slice(-2)).toEqual([
         "ERROR prices: Attempt 1 failed: no; no further attempt",
@@ -265,7 +265,7 @@ describe("the log", () => {
 
   it.scoped("logs the end if the log and the persistent connection share a scope", () =>
     Effect.gen(function*() {
-      const [{ messages }, scope] = yield* inScope(beginLogged())
+      const [{ messages }, scope] = yield* inScope(makeLoggedFixture())
       yield* pass(3)
       yield* Scope.close(scope, Exit.void)
       expect(messages().slice(-2)).toEqual([
@@ -276,7 +276,7 @@ describe("the log", () => {
 
   it.scoped("shows an immediate next attempt", () =>
     Effect.gen(function*() {
-      const { messages } = yield* beginLogged({ retry: RetryPolicy.fixed("1 second") }, ({ server }) => {
+      const { messages } = yield* makeLoggedFixture({ retry: RetryPolicy.fixed("1 second") }, ({ server }) => {
         server.connect = () => Effect.zipRight(sleep(5), Effect.fail(new Refused({ text: "no" })))
       })
       yield* pass(5)
@@ -285,7 +285,7 @@ describe("the log", () => {
 
   it.scoped("shows that the next attempt needs reconnectNow", () =>
     Effect.gen(function*() {
-      const { messages } = yield* beginLogged({ retry: Schedule.spaced(Duration.infinity) }, ({ server }) => {
+      const { messages } = yield* makeLoggedFixture({ retry: Schedule.spaced(Duration.infinity) }, ({ server }) => {
         server.refuse("no")
       })
       yield* settle
@@ -294,7 +294,7 @@ describe("the log", () => {
 
   it.scoped("logs the new connection after a refresh", () =>
     Effect.gen(function*() {
-      const fixture = yield* beginLogged({}, ({ server }) => server.refuse("no"))
+      const fixture = yield* makeLoggedFixture({}, ({ server }) => server.refuse("no"))
       yield* settle
       fixture.server.accept()
       yield* pass(10)
@@ -309,7 +309,7 @@ describe("the log", () => {
 
   it.scoped("warns of a failed refresh, once per connection while the failure is the same", () =>
     Effect.gen(function*() {
-      const fixture = yield* beginLogged()
+      const fixture = yield* makeLoggedFixture()
       yield* pass(10)
       const warning = "WARN prices: The refresh failed; the connection stays open: busy"
       fixture.server.connect = () => refuse("busy")
@@ -373,7 +373,7 @@ describe("the log", () => {
 
   it.scoped("continues after an unreadable failure", () =>
     Effect.gen(function*() {
-      const fixture = yield* beginLogged()
+      const fixture = yield* makeLoggedFixture()
       const unreadable = {
         get message(): string {
           throw new Error("unreadable property")
@@ -395,7 +395,7 @@ describe("the log", () => {
   it.scoped("has the events of the handler, in order, at their log levels", () =>
     Effect.gen(function*() {
       const events: Array<Event> = []
-      const fixture = yield* beginLogged({
+      const fixture = yield* makeLoggedFixture({
         onEvent: (event) =>
           Effect.sync(() => {
             events.push(event)

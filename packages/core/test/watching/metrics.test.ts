@@ -21,7 +21,7 @@ import { settableClock } from "../support/settableClock.js"
 import { it } from "../support/virtualTime.js"
 
 /** Makes a fixture with metrics. */
-const beginTracked = (options: Options, prepare?: (fixture: Fixture) => void) =>
+const makeTrackedFixture = (options: Options, prepare?: (fixture: Fixture) => void) =>
   Effect.tap(makeFixture(options, prepare), ({ service }) => ConnectionMetrics.track(service))
 
 const tagged = <Type, In, Out>(metric: Metric.Metric<Type, In, Out>, ...tags: ReadonlyArray<[string, string]>) =>
@@ -74,7 +74,7 @@ describe("the counters", () => {
   it.scoped("count every attempt by its outcome, also failures without an event", () =>
     Effect.gen(function*() {
       const serverName = "attempts by outcome"
-      const { server, service } = yield* beginTracked({ serverName })
+      const { server, service } = yield* makeTrackedFixture({ serverName })
       server.refuse("no")
       yield* pass(0)
       expect(yield* counts(serverName)).toEqual({ ...nothing, failure: 1 })
@@ -118,7 +118,7 @@ describe("the counters", () => {
     it.scoped(`count an attempt from its beginning, ${within}`, () =>
       Effect.gen(function*() {
         const serverName = `in the look-up ${within}`
-        const { service } = yield* beginTracked({ serverName, attemptTimeout }, ({ server }) => {
+        const { service } = yield* makeTrackedFixture({ serverName, attemptTimeout }, ({ server }) => {
           server.lookUp = () => Effect.never
         })
         yield* pass(5)
@@ -129,7 +129,7 @@ describe("the counters", () => {
     it.scoped(`do not count an attempt before its beginning, ${within}`, () =>
       Effect.gen(function*() {
         const serverName = `in the handler ${within}`
-        const { service } = yield* beginTracked({ serverName, attemptTimeout, onEvent: () => Effect.never })
+        const { service } = yield* makeTrackedFixture({ serverName, attemptTimeout, onEvent: () => Effect.never })
         yield* pass(5)
         yield* service.close
         expect(yield* counts(serverName)).toEqual(nothing)
@@ -139,7 +139,7 @@ describe("the counters", () => {
   it.scoped("count a loss with or without an error, but not a close", () =>
     Effect.gen(function*() {
       const serverName = "losses"
-      const { server, service } = yield* beginTracked({ serverName })
+      const { server, service } = yield* makeTrackedFixture({ serverName })
       yield* pass(10)
       server.line.drop()
       yield* pass(10)
@@ -153,7 +153,7 @@ describe("the counters", () => {
   it.scoped("count an abort as an interruption, and nothing after it", () =>
     Effect.gen(function*() {
       const serverName = "abort"
-      const { server } = yield* beginTracked({ serverName }, ({ server }) => {
+      const { server } = yield* makeTrackedFixture({ serverName }, ({ server }) => {
         server.connect = (attempt) => refuse("never again").pipe(Effect.catchAll((error) => attempt.abort(error)))
       })
       yield* pass(100)
@@ -165,7 +165,7 @@ describe("the counters", () => {
   it.scoped("count a refresh as a connection, not as a loss", () =>
     Effect.gen(function*() {
       const serverName = "refresh"
-      const { service } = yield* beginTracked({ serverName })
+      const { service } = yield* makeTrackedFixture({ serverName })
       yield* pass(10)
       yield* PersistentConnection.refresh(service)
       expect(yield* counts(serverName)).toEqual({ ...nothing, success: 2, connections: 2 })
@@ -177,7 +177,7 @@ describe("the counters", () => {
   it.scoped("count the failed attempts of a refresh", () =>
     Effect.gen(function*() {
       const serverName = "refresh in vain"
-      const { server, service } = yield* beginTracked({ serverName, attemptTimeout: "10 seconds" })
+      const { server, service } = yield* makeTrackedFixture({ serverName, attemptTimeout: "10 seconds" })
       yield* pass(10)
       server.connect = () => refuse("busy")
       expect(Exit.isFailure(yield* Effect.exit(PersistentConnection.refresh(service)))).toBe(true)
@@ -199,7 +199,7 @@ describe("the counters", () => {
   it.scoped("exist before the first event", () =>
     Effect.gen(function*() {
       const serverName = "not a thing yet"
-      yield* beginTracked({ serverName })
+      yield* makeTrackedFixture({ serverName })
       const names = (yield* Metric.snapshot)
         .filter(({ metricKey }) => metricKey.tags.some(({ value }) => value === serverName))
         .map(({ metricKey }) => metricKey.name)
@@ -278,7 +278,7 @@ describe("the histograms", () => {
   it.scoped("measure connecting, uptime and the time without a connection in seconds", () =>
     Effect.gen(function*() {
       const serverName = "a history"
-      const { server, service } = yield* beginTracked({ serverName }, ({ server }) => {
+      const { server, service } = yield* makeTrackedFixture({ serverName }, ({ server }) => {
         server.connect = () => sleep(2)
       })
       const measured = Effect.all({
@@ -312,7 +312,7 @@ describe("the histograms", () => {
         const serverName = `set by ${seconds}`
         const { clock, set } = yield* settableClock
         const { server } = yield* Effect.withClock(
-          beginTracked({ serverName, attemptTimeout: Duration.infinity }, ({ server }) => {
+          makeTrackedFixture({ serverName, attemptTimeout: Duration.infinity }, ({ server }) => {
             server.connect = () => sleep(8)
           }),
           clock
@@ -333,7 +333,7 @@ describe("the histograms", () => {
   it.scoped("measure the time without a connection until the close if there was no other connection", () =>
     Effect.gen(function*() {
       const serverName = "no end"
-      const { server, service } = yield* beginTracked({ serverName })
+      const { server, service } = yield* makeTrackedFixture({ serverName })
       server.refuse("no")
       yield* pass(25)
       yield* service.close
@@ -373,7 +373,7 @@ describe("the gauges", () => {
   it.scoped("show the phase", () =>
     Effect.gen(function*() {
       const serverName = "phases"
-      const { server, service } = yield* beginTracked({ serverName }, ({ server }) => {
+      const { server, service } = yield* makeTrackedFixture({ serverName }, ({ server }) => {
         server.connect = () => Effect.zipRight(sleep(1), refuse("no"))
         server.release = () => sleep(5)
       })
@@ -393,8 +393,8 @@ describe("the gauges", () => {
   it.scoped("add up persistent connections with equal names, and return to 0 at the end", () =>
     Effect.gen(function*() {
       const serverName = "twins"
-      const [one, scopeOfOne] = yield* inScope(beginTracked({ serverName }))
-      const [two, scopeOfTwo] = yield* inScope(beginTracked({ serverName }))
+      const [one, scopeOfOne] = yield* inScope(makeTrackedFixture({ serverName }))
+      const [two, scopeOfTwo] = yield* inScope(makeTrackedFixture({ serverName }))
       two.server.refuse("no")
       yield* ask(two.service.connected)
       yield* ask(two.service.connected)
@@ -420,7 +420,7 @@ describe("the gauges", () => {
   it.scoped("count waiting callers, also callers that stop waiting or that fail", () =>
     Effect.gen(function*() {
       const serverName = "queue"
-      const { server, service } = yield* beginTracked({ serverName })
+      const { server, service } = yield* makeTrackedFixture({ serverName })
       server.refuse("no")
       const impatient = yield* ask(service.connected)
       yield* ask(service.connected)

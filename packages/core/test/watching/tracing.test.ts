@@ -47,7 +47,7 @@ class Trace {
   }
 }
 
-const beginTraced = (options: Options, prepare?: (fixture: Fixture) => void) =>
+const makeTracedFixture = (options: Options, prepare?: (fixture: Fixture) => void) =>
   Effect.gen(function*() {
     const trace = new Trace()
     const fixture = yield* Effect.withTracer(makeFixture(options, prepare), trace.tracer)
@@ -115,7 +115,7 @@ describe("the spans of an attempt", () => {
 
   it.scoped("have the attributes of the attempt and its endpoint, by the conventions of OpenTelemetry", () =>
     Effect.gen(function*() {
-      const { server, trace } = yield* beginTraced({ serverName: "prices" }, ({ server }) => {
+      const { server, trace } = yield* makeTracedFixture({ serverName: "prices" }, ({ server }) => {
         server.lookUp = () => Effect.succeed("wss://me:hush@feed.example.com/v1?token=hush")
         server.refuse("no")
       })
@@ -200,7 +200,7 @@ describe("the spans of an attempt", () => {
   for (const { ends: expected, name, prepare, type } of ends) {
     it.scoped(`end with the result of the attempt: ${name}`, () =>
       Effect.gen(function*() {
-        const { trace } = yield* beginTraced({ attemptTimeout: Duration.seconds(5) }, prepare)
+        const { trace } = yield* makeTracedFixture({ attemptTimeout: Duration.seconds(5) }, prepare)
         yield* pass(5)
         expect(trace.spans.map(endOf)).toEqual(expected)
         expect(trace.attempts[0]!.attributes.get("error.type")).toBe(type)
@@ -209,7 +209,7 @@ describe("the spans of an attempt", () => {
 
   it.scoped("end with an interruption, not with an error, after a close", () =>
     Effect.gen(function*() {
-      const { service, trace } = yield* beginTraced({}, ({ server }) => {
+      const { service, trace } = yield* makeTracedFixture({}, ({ server }) => {
         server.connect = () => Effect.never
       })
       yield* pass(1)
@@ -222,7 +222,7 @@ describe("the spans of an attempt", () => {
 
   it.scoped("hold no connection, and no credentials that an error quotes", () =>
     Effect.gen(function*() {
-      const { server, trace } = yield* beginTraced({})
+      const { server, trace } = yield* makeTracedFixture({})
       server.refuse("GET wss://me:hush@feed.example.com/v1?token=hush failed")
       yield* settle
       server.accept()
@@ -250,7 +250,7 @@ describe("the spans of an attempt", () => {
   for (const [name, error] of failures) {
     it.scoped(`D12: have no user errors, so that no exporter can show a secret in ${name}`, () =>
       Effect.gen(function*() {
-        const { server, trace } = yield* beginTraced({})
+        const { server, trace } = yield* makeTracedFixture({})
         server.connect = () => Effect.die(error)
         yield* pass(10)
         expect(trace.attempts).toHaveLength(2)
@@ -270,7 +270,7 @@ describe("the spans of an attempt", () => {
 
   it.scoped("do not change the errors (D5)", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* beginTraced({})
+      const { server, service } = yield* makeTracedFixture({})
       const refused = new Refused({ text: "mine" })
       server.connect = () => Effect.fail(refused)
       const asked = yield* ask(service.connectedOrFailedToConnect)
@@ -287,7 +287,7 @@ describe("the spans of an attempt", () => {
 
   it.scoped("also work for an unreadable error", () =>
     Effect.gen(function*() {
-      const { server, trace } = yield* beginTraced({})
+      const { server, trace } = yield* makeTracedFixture({})
       server.connect = () => Effect.die(unreadable)
       yield* pass(10)
       expect(trace.attempts.map(endOf)).toEqual(["Error: <unreadable>", "Error: <unreadable>"])
@@ -319,7 +319,7 @@ describe("the spans of an attempt", () => {
 describe("the links", () => {
   it.scoped("point to the last failed attempt, or to the attempt of the lost connection, with the cause", () =>
     Effect.gen(function*() {
-      const { server, trace } = yield* beginTraced({})
+      const { server, trace } = yield* makeTracedFixture({})
       server.refuse("not yet")
       yield* settle
       server.accept()
@@ -345,7 +345,7 @@ describe("the links", () => {
 
   it.scoped("do not retain spans", () =>
     Effect.gen(function*() {
-      const { server, trace } = yield* beginTraced({})
+      const { server, trace } = yield* makeTracedFixture({})
       yield* pass(10)
       server.line.drop()
       yield* settle
@@ -366,7 +366,7 @@ describe("the links", () => {
 
   it.scoped("point from a refresh to the attempt of the replaced connection, and from the next attempt to the refresh", () =>
     Effect.gen(function*() {
-      const { server, service, trace } = yield* beginTraced({})
+      const { server, service, trace } = yield* makeTracedFixture({})
       yield* pass(10)
       yield* PersistentConnection.refresh(service)
       yield* pass(10)
