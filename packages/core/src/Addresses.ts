@@ -114,7 +114,7 @@ export interface FailoverOptions {
  * the server of the current connection has announced a shutdown (`attempt.elsewhere`), it chooses another address, if
  * there is one. Addresses with equal content count as one.
  *
- * Throws an `IllegalArgumentException` if there are no addresses, or an option is invalid.
+ * Throws an `IllegalArgumentException` if there are no addresses, or an option makes no sense.
  *
  * @example
  * ```ts

@@ -526,7 +526,7 @@ export interface HealthCheckOptions<in Connection, out E = never, out R = never>
  * has no effect on a new one. A probe or a `closed` that hangs when it is interrupted delays only the very end of the
  * release. Every connection must be a separate object. If the peer answers only after a `setup`, add this after it.
  *
- * Throws an `IllegalArgumentException` for an invalid option.
+ * Throws an `IllegalArgumentException` for an option that makes no sense.
  *
  * @example
  * ```ts
@@ -595,7 +595,7 @@ export interface Monitor<out E> {
  * Call the returned function for each connection when it is established, with the name of its server. It probes until
  * the scope is closed.
  *
- * Throws an `IllegalArgumentException` for an invalid option.
+ * Throws an `IllegalArgumentException` for an option that makes no sense.
  *
  * @since 0.1.0
  * @category constructors

@@ -113,7 +113,7 @@ export const production: {
  * Draws a new delay for every attempt, uniform over `delay` ± `jitter` times `delay` (T3). `jitter` is a number from 0
  * to 1; default: 0.3.
  *
- * Throws an `IllegalArgumentException` that names the option if one is invalid.
+ * Throws an `IllegalArgumentException` that names the option if one makes no sense.
  *
  * @since 0.1.0
  * @category constructors
@@ -138,7 +138,7 @@ export const fixed: (delay: Duration.DurationInput) => Schedule.Schedule<Duratio
  * Exponential backoff with jitter: the delay grows with every consecutive failure, up to a cap. The jitter comes after
  * the cap, except for decorrelated jitter, so clients that have reached the cap are still spread.
  *
- * Throws an `IllegalArgumentException` that names the option if one is invalid.
+ * Throws an `IllegalArgumentException` that names the option if one makes no sense.
  *
  * @example
  * ```ts

@@ -43,7 +43,7 @@ export interface FramedConnection<out In, in Out, out E> extends Inspectable {
    * message it ends as the connection did, with the `FramingError` if that was the reason.
    *
    * Each message goes to one run of the stream only. A run gets all waiting messages as one chunk. When a run is
-   * interrupted, the next run continues after the last delivered chunk. So a run that takes a few elements
+   * interrupted, the next run goes on after the last delivered chunk. So a run that takes a few elements
    * (`Stream.take`, `Stream.runHead`) drops the rest of their chunk: use `receive` to take single messages.
    *
    * At most 64 KiB are read ahead. Beyond that the transport's backpressure applies.
@@ -51,26 +51,23 @@ export interface FramedConnection<out In, in Out, out E> extends Inspectable {
   readonly messages: Stream.Stream<In, E>
 
   /**
-   * Takes the next message only, for instance in a handshake in `Connector.setup`. Fails with the same errors as
-   * `messages`, and with `Ended` where `messages` would end regularly.
+   * Takes the next message only, for instance in a handshake in `Connector.setup`. Fails as `messages` does, and with
+   * `Ended` where `messages` would end regularly.
    */
   readonly receive: Effect.Effect<In, E | FramingError>
 
   /**
    * Encodes the message and sends it, as the `send` of the transport does. Fails at once with `EncodeFailed` if the
-   * message does not encode: then nothing has been sent, and the connection stays open.
+   * message does not encode: then nothing has been sent, and the connection goes on.
    */
   readonly send: (message: Out) => Effect.Effect<void, E | FramingError>
 
-  /**
-   * The `received` counter of the transport, which grows with the received data. Use it as the `activity` of a health
-   * check.
-   */
+  /** The count of the transport, which grows with what is received. Use it as the `activity` of a health check. */
   readonly received: () => number
 }
 
 /**
- * The interface of a transport of bytes. `TcpConnection` implements it. `data` must end when the connection does.
+ * What a transport of bytes must give: `TcpConnection` does. `data` must end when the connection does.
  *
  * @since 0.1.0
  * @category models
@@ -82,8 +79,7 @@ export interface ByteConnection<out E> {
 }
 
 /**
- * The interface of a transport of messages. `WebSocketConnection` implements it. `messages` must end when the
- * connection does.
+ * What a transport of messages must give: `WebSocketConnection` does. `messages` must end when the connection does.
  *
  * @since 0.1.0
  * @category models
@@ -107,7 +103,7 @@ export type FailureOf<Connection> =
 
 /**
  * A connector whose connections receive `In` and send `Out` over those of another connector. It adds `FramingError` to
- * the errors of the other connector.
+ * the errors of that one.
  *
  * @since 0.1.0
  * @category models
@@ -125,7 +121,7 @@ export type FramedConnector<Address, Connection, In, Out, E, R> = Connector<
  */
 export interface MessagesOptions {
   /**
-   * The maximum size of a received frame, more than 0. The unit is bytes, and UTF-16 code units for a text message of a
+   * The maximum size of a received frame; more than 0, in bytes, or in UTF-16 code units for a text message of a
    * WebSocket. A longer frame ends the connection with `FrameTooLong`. It does not limit what is sent. Default: 1 MiB.
    */
   readonly maxFrameSize?: number | undefined
@@ -136,7 +132,7 @@ export interface MessagesOptions {
  * @category models
  */
 export interface LinesOptions extends MessagesOptions {
-  /** The line break after a sent line. A received line may end with either of the two. Default: `"\n"`. */
+  /** The end of a sent line. Received lines may end with either. Default: `"\n"`. */
   readonly newline?: "\n" | "\r\n" | undefined
 }
 
@@ -155,7 +151,7 @@ export interface LengthPrefixedOptions extends MessagesOptions {
  * Frames are lines of UTF-8 text. A message is a line without its line break. A sent message must be well-formed text
  * without a line break.
  *
- * Throws an `IllegalArgumentException` if an option is invalid.
+ * Throws an `IllegalArgumentException` if an option makes no sense.
  *
  * @example
  * ```ts
@@ -193,7 +189,7 @@ export const lines: {
  * Frames are lines of JSON, one value on each (NDJSON, JSON Lines), decoded and encoded with a schema; `Schema.Unknown`
  * takes any value. Empty lines, which some servers send to keep the connection alive, are skipped.
  *
- * Throws an `IllegalArgumentException` if an option is invalid.
+ * Throws an `IllegalArgumentException` if an option makes no sense.
  *
  * @example
  * ```ts
@@ -239,7 +235,7 @@ export const ndjson: {
  * Frames of bytes with a length prefix. Text can be sent too, as UTF-8; to receive text, add `text`. A message too long
  * for the prefix does not encode.
  *
- * Throws an `IllegalArgumentException` if an option is invalid.
+ * Throws an `IllegalArgumentException` if an option makes no sense.
  *
  * @example
  * ```ts
@@ -272,7 +268,7 @@ export const lengthPrefixed: {
  * Turns the messages of a WebSocket, or of any other transport of messages, into frames for `text`, `json` and
  * `schema`.
  *
- * Throws an `IllegalArgumentException` if an option is invalid.
+ * Throws an `IllegalArgumentException` if an option makes no sense.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * The errors of framed connections.
+ * What can go wrong with the frames of a connection.
  *
  * @since 0.1.0
  */
@@ -14,9 +14,9 @@ import { oneLine } from "./internal/describe.js"
  * - `InvalidText`: a frame of text is not valid UTF-8.
  * - `DecodeFailed`: a frame does not decode; `description` says where and what was expected.
  * - `EncodeFailed`: the message was not sent, because it does not encode; `description` says why.
- * - `Ended`: `receive` found no further message, because the peer ended the connection in the regular way.
+ * - `Ended`: there is nothing to `receive` any more, since the peer ended the connection in the regular way.
  *
- * No reason contains data of a frame, which may be secret.
+ * None of them holds content of a frame, which may be secret.
  *
  * @since 0.1.0
  * @category models

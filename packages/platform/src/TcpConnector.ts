@@ -60,7 +60,7 @@ export interface TcpConnection extends Inspectable {
    * has ended long ago. After the peer's regular end (FIN) this includes all that it had sent.
    *
    * Each chunk goes to one run of the stream only, and a run takes no more than it delivers. When a run is interrupted,
-   * the next run continues after the last delivered chunk, even if the processing of that chunk was interrupted.
+   * the next run goes on after the last delivered chunk, even if the processing of that chunk was interrupted.
    *
    * Backpressure: while more than `receiveHighWaterMark` bytes wait to be read, nothing is read from the peer. Then the
    * connection notices its end only by sending, and the unread bytes in the system can get lost. So read the data even
@@ -135,7 +135,7 @@ export interface Options {
  * There are no half-closed connections (`allowHalfOpen` is off): when the peer ends its side, this side ends too, after
  * what was handed to the system has been sent.
  *
- * Throws an `IllegalArgumentException` if an option is invalid.
+ * Throws an `IllegalArgumentException` if an option makes no sense.
  *
  * @since 0.1.0
  * @category constructors

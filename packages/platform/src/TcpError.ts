@@ -1,5 +1,5 @@
 /**
- * The errors of TCP connections.
+ * What can go wrong with a TCP connection.
  *
  * @since 0.1.0
  */

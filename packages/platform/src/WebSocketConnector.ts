@@ -82,7 +82,7 @@ export interface WebSocketConnection extends Inspectable {
    *
    * Each message goes to one run of the stream only; concurrent runs share the messages. A run takes no more than it
    * delivers, so one run can take the first messages (`Stream.take`) and another the rest. When a run is interrupted,
-   * the next run continues after the last delivered message, even if the processing of that message was interrupted.
+   * the next run goes on after the last delivered message, even if the processing of that message was interrupted.
    *
    * Backpressure: while more than `receiveHighWaterMark` bytes wait to be read, nothing is read from the server, if the
    * platform can do so (`ws` in Node). Then the connection answers no pings, sees no close frame, and notices its end
@@ -227,7 +227,7 @@ export const layerWs: <Options extends object>(
  * once. Leaving the scope closes the connection with code 1000 and drops what is still received; if the server has
  * closed the connection, or is closing it, it is only released (X6). That takes `closeTimeout` at most.
  *
- * Throws an `IllegalArgumentException` if an option is invalid.
+ * Throws an `IllegalArgumentException` if an option makes no sense.
  *
  * @since 0.1.0
  * @category constructors

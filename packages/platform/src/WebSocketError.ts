@@ -1,5 +1,5 @@
 /**
- * The errors of WebSocket connections.
+ * What can go wrong with a WebSocket.
  *
  * @since 0.1.0
  */
@@ -90,7 +90,7 @@ export class WebSocketError extends Data.TaggedError("WebSocketError")<{
   }
 
   /**
-   * The wait that the server demanded with `Retry-After` when it refused the upgrade, counted from its response.
+   * How long to wait, from the answer on, if the server refused the upgrade with `Retry-After`.
    *
    * @since 0.1.0
    */
@@ -99,7 +99,7 @@ export class WebSocketError extends Data.TaggedError("WebSocketError")<{
   }
 
   /**
-   * The code of the system error or TLS error, if the platform reports it: `ECONNREFUSED`, `ENOTFOUND`,
+   * The code of the error of the system or of TLS, if the platform reports it: `ECONNREFUSED`, `ENOTFOUND`,
    * `CERT_HAS_EXPIRED` …
    *
    * @since 0.1.0
@@ -109,8 +109,7 @@ export class WebSocketError extends Data.TaggedError("WebSocketError")<{
   }
 
   /**
-   * True if the certificate of the server was refused: then another attempt will not help. False too if the platform
-   * does not report it.
+   * Was the server's certificate refused? False if the platform does not report it. Another attempt will not help.
    *
    * @since 0.1.0
    */
@@ -119,8 +118,8 @@ export class WebSocketError extends Data.TaggedError("WebSocketError")<{
   }
 
   /**
-   * True if the connection was closed in a regular way: with code 1000, with 1001, or by a close frame without a code
-   * (1005). Such an end is logged at level INFO, not as an error.
+   * Was the connection closed in a regular way, with code 1000, 1001, or a close frame without a code (1005)? Then
+   * nothing went wrong: such an end is logged as information.
    *
    * @since 0.1.0
    */

@@ -126,7 +126,7 @@ export class Stampede extends Data.TaggedError("Stampede")<Excess> {
  * Simulates the fleet. The same scenario always gives the same result. Nothing is logged. It takes about 1 ms for each
  * client and 0.2 ms for each further attempt, and no time of the `Clock`.
  *
- * Dies with an `IllegalArgumentException` if an option is invalid, and with a `RuntimeException` if the attempts
+ * Dies with an `IllegalArgumentException` if an option makes no sense, and with a `RuntimeException` if the attempts
  * never end because the policy has no delay during an outage.
  *
  * @since 0.1.0
@@ -148,7 +148,7 @@ export const peak: {
 
 /**
  * Fails with a `Stampede` if some window of this length has more attempts than `atMost` times the number of clients:
- * 0.1 is 10 %. Dies with an `IllegalArgumentException` if an option is invalid.
+ * 0.1 is 10 %. Dies with an `IllegalArgumentException` if an option makes no sense.
  *
  * @since 0.1.0
  * @category checks

@@ -10,7 +10,7 @@ class Refused extends Data.TaggedError("Refused")<{}> {}
 
 const refuse = TestConnector.fail(new Refused())
 
-it.scoped("waits longer after each failure, and starts over after a success", () =>
+it.scoped("waits longer after each failure, and starts again after a success", () =>
   Effect.gen(function*() {
     const server = yield* TestConnector.make({
       script: [
@@ -30,7 +30,8 @@ it.scoped("waits longer after each failure, and starts over after a success", ()
     yield* TestClock.adjust("80 seconds")
 
     const seconds = (yield* server.attempts).map((attempt) => attempt.begunAt / 1_000)
-    // The attempts at 0, 1 and 3 fail and are followed by delays of 1, 2 and 4 seconds. The connection of 7 lives longer
-    // than its delay, so it is replaced at once after its loss. The backoff then starts over: 1, 2 and 4 seconds.
+    // After 0, 1 and 3 it waits 1, 2 and 4 seconds. The connection of 7 has long outlived its delay when it is lost: it
+    // is
+    // replaced at once. What follows are 1, 2 and 4 seconds again, not 8 and 16.
     expect(seconds).toEqual([0, 1, 3, 7, 67, 68, 70, 74])
   }))

@@ -3,15 +3,15 @@ import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as ThunderingHerd from "@persistent-connection/core/testing/ThunderingHerd"
 import * as Effect from "effect/Effect"
 
-// The production options: `make({ serverName, address, connector, ...RetryPolicy.production })`
+// What production runs with: `make({ serverName, address, connector, ...RetryPolicy.production })`
 const options = RetryPolicy.production
 
-it.effect("200 clients do not reconnect at the same moment when the server restarts", () =>
+it.effect("does not let 200 clients come back together when the server restarts", () =>
   Effect.gen(function*() {
     const restart = yield* ThunderingHerd.simulate(options)
     yield* ThunderingHerd.check(restart, { window: "100 millis", atMost: 0.1 })
 
-    // Without a random delay, all connections that have lived for an hour are replaced at the same moment.
+    // Without a random delay, connections that have lived for an hour are all replaced at once.
     const careless = yield* ThunderingHerd.simulate({ ...options, reconnectJitter: 0, seeds: [1] })
     expect(ThunderingHerd.peak(careless, "100 millis").share).toBe(1)
   }))

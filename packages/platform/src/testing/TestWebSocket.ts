@@ -120,7 +120,7 @@ export interface TestWebSocket {
   /** The `WebSocketConstructor` for a `WebSocketConnector`. */
   readonly layer: Layer.Layer<Socket.WebSocketConstructor>
 
-  /** Sets the answers of the next attempts, in this order. Later attempts follow the script. */
+  /** Sets the answers of the next attempts, in this order. Later attempts go on with the script. */
   readonly onNextAttempt: (...answers: ReadonlyArray<Answer>) => Effect.Effect<void>
 
   /** Sets the answer of every attempt from now on. Replaces the rest of the script. */
