@@ -52,7 +52,7 @@ export class FramingError extends /* @__PURE__ */ Data.TaggedError("FramingError
 const explain = (reason: FramingErrorReason): string => {
   switch (reason._tag) {
     case "TornFrame":
-      return `the connection ended in the middle of a frame, after ${reason.received} bytes of it`
+      return `the connection ended in the middle of a frame, of which ${reason.received} bytes had arrived`
     case "FrameTooLong":
       return `a frame is longer than ${reason.maxFrameSize} bytes`
     case "InvalidText":
@@ -62,6 +62,6 @@ const explain = (reason: FramingErrorReason): string => {
     case "EncodeFailed":
       return `not sent, because it does not encode: ${reason.description}`
     case "Ended":
-      return "the connection has ended, there is no further frame"
+      return "there is no further frame, because the connection has ended"
   }
 }

@@ -72,7 +72,7 @@ const explain = (reason: TcpErrorReason): string => {
     case "OpenFailed":
       return `could not be opened: ${describe(reason.cause)}`
     case "OpenTimeout":
-      return `was not open after ${Duration.format(reason.timeout)}`
+      return `did not open within ${Duration.format(reason.timeout)}`
     case "Failed":
       return `failed: ${describe(reason.cause)}`
     case "ReceiveOverflow":
@@ -82,7 +82,7 @@ const explain = (reason: TcpErrorReason): string => {
     case "Closing":
       return "not sent, because the connection is closing"
     case "SendTimeout":
-      return `not sent, because the peer did not take what was sent before within ${Duration.format(reason.timeout)}`
+      return `not sent, because earlier data did not drain within ${Duration.format(reason.timeout)}`
     case "SendFailed":
       return `not sent: ${describe(reason.cause)}`
     case "CloseTimeout":

@@ -147,14 +147,14 @@ const explain = (reason: WebSocketErrorReason): string => {
     case "OpenFailed":
       return reason.cause === undefined ? "could not be opened" : `could not be opened: ${describe(reason.cause)}`
     case "OpenTimeout":
-      return `was not open after ${Duration.format(reason.timeout)}`
+      return `did not open within ${Duration.format(reason.timeout)}`
     case "Closed":
       return `was closed with ${reason.code} (${meaning(reason.code)})` +
         (reason.reason === "" ? "" : `: ${reason.reason}`)
     case "Failed":
       return `failed: ${describe(reason.cause)}`
     case "PingTimeout":
-      return `the server did not answer pings for ${Duration.format(reason.timeout)}`
+      return `the server answered no ping for ${Duration.format(reason.timeout)}`
     case "ReceiveOverflow":
       return `more than ${reason.limit} bytes were received and not read`
     case "CloseTimeout":
@@ -162,10 +162,10 @@ const explain = (reason: WebSocketErrorReason): string => {
     case "Closing":
       return "not sent, because the connection is closing"
     case "SendTimeout":
-      return `not sent, because the server did not take what was sent before within ${Duration.format(reason.timeout)}`
+      return `not sent, because earlier messages did not drain within ${Duration.format(reason.timeout)}`
     case "SendFailed":
       return `not sent: ${describe(reason.cause)}`
     case "InvalidClose":
-      return `cannot be closed like this: ${describe(reason.cause)}`
+      return `could not be closed with this code or text: ${describe(reason.cause)}`
   }
 }

@@ -16,7 +16,7 @@ const MiB = 1024 * 1024
 const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex")
 
 describe.each<Platform>(["ws", "browser"])("messages of a WebSocket (%s)", (platform) => {
-  it.scopedLive("keep their order, 10,000 there and back", () =>
+  it.scopedLive("keep their order, 10,000 in both directions", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer({
         onSocket: (socket) => socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary }))
@@ -28,7 +28,7 @@ describe.each<Platform>(["ws", "browser"])("messages of a WebSocket (%s)", (plat
       assert.deepStrictEqual([...yield* Fiber.join(received)], sent)
     }))
 
-  it.scopedLive("are what was sent: 32 MB, nothing, text, bytes, shared bytes", () =>
+  it.scopedLive("are received unchanged: 32 MB, empty, text, bytes, shared bytes", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer({
         onSocket: (socket) => socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary }))
@@ -49,7 +49,7 @@ describe.each<Platform>(["ws", "browser"])("messages of a WebSocket (%s)", (plat
       assert.deepStrictEqual(yield* echo(new Uint8Array(new SharedArrayBuffer(2))), new Uint8Array(2))
     }))
 
-  it.scopedLive("that `receive` leaves are there for the stream", () =>
+  it.scopedLive("that `receive` has not taken are delivered by the stream", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer({
         onSocket: (socket) => {
@@ -67,12 +67,12 @@ describe.each<Platform>(["ws", "browser"])("messages of a WebSocket (%s)", (plat
       assert.strictEqual((yield* reasonOf(connection.receive))._tag, "Closed")
     }))
 
-  it.scopedLive("are all delivered before the failure that ended the connection", () =>
+  it.scopedLive("are all delivered before the failure of the connection", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer({
         onSocket: (socket) => {
           for (let index = 0; index < 1000; index++) socket.send(String(index))
-          socket.close(1011, "out of ideas")
+          socket.close(1011, "broken")
         }
       })
       const connection = yield* new Clients(platform).connect(server.url)
@@ -81,11 +81,11 @@ describe.each<Platform>(["ws", "browser"])("messages of a WebSocket (%s)", (plat
         Stream.runForEach(connection.messages, (message) => Effect.sync(() => seen.push(message)))
       )
       assert.strictEqual(seen.length, 1000)
-      assert.strictEqual(error.message, `WebSocket ${server.url}: was closed with 1011 (internal error): out of ideas`)
+      assert.strictEqual(error.message, `WebSocket ${server.url}: was closed with 1011 (internal error): broken`)
       assert.deepStrictEqual(yield* reasonOf(Stream.runDrain(connection.messages)), error.reason)
     }))
 
-  it.scopedLive("are the same when they are compressed on the way", () =>
+  it.scopedLive("are received unchanged with compression", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer({
         perMessageDeflate: true,
@@ -99,7 +99,7 @@ describe.each<Platform>(["ws", "browser"])("messages of a WebSocket (%s)", (plat
       assert.deepStrictEqual([...messages], Array.from({ length: 100 }, (_, index) => String(index).repeat(10_000)))
     }))
 
-  it.scopedLive("cut off in the middle are not delivered", () =>
+  it.scopedLive("that are incomplete are not delivered", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer()
       const connection = yield* new Clients(platform).connect(server.url)
@@ -107,7 +107,7 @@ describe.each<Platform>(["ws", "browser"])("messages of a WebSocket (%s)", (plat
       socket.send("whole")
       const [raw] = server.sockets
       assert(raw !== undefined)
-      // A binary frame of 32 MB begins, a hundredth of it follows, and then the peer's system resets the connection.
+      // A binary frame of 32 MB begins. After one percent of it, the system of the peer resets the connection.
       const header = Buffer.alloc(10)
       header[0] = 0x82
       header[1] = 127
@@ -123,7 +123,7 @@ describe.each<Platform>(["ws", "browser"])("messages of a WebSocket (%s)", (plat
     }))
 })
 
-/** Sends messages of 64 KiB, each numbered. */
+/** Sends numbered messages of 64 KiB. */
 const flood = (count: number) => ({
   onSocket: (socket: { readonly send: (data: Uint8Array) => void }) => {
     for (let index = 0; index < count; index++) socket.send(Buffer.alloc(64 * 1024, index % 251))
@@ -131,7 +131,7 @@ const flood = (count: number) => ({
 })
 
 describe("messages that are not read", () => {
-  it.scopedLive("hold the server back, where the platform can, and are all there later", () =>
+  it.scopedLive("cause backpressure, if the platform supports it, and are all delivered later", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer(flood(1024))
       const clients = new Clients("ws")
@@ -139,7 +139,7 @@ describe("messages that are not read", () => {
       const socket = yield* server.accepted
       const [raw] = server.sockets
       yield* until(() => clients.sockets[0]?.isPaused === true)
-      // What the client's system buffers is not bounded by us, but by megabytes and not by tens of them.
+      // The buffers of the client's system have their own limit of a few MB.
       yield* until(() => raw !== undefined && raw.writableLength > 0)
       assert.isAbove(socket.bufferedAmount, 32 * MiB)
       let count = 0
@@ -158,7 +158,7 @@ describe("messages that are not read", () => {
       assert.strictEqual(socket.bufferedAmount, 0)
     }))
 
-  it.scopedLive("take no more room than the high-water mark and what was in the pipe", () =>
+  it.scopedLive("occupy at most the high-water mark plus the data in flight", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer(flood(1024))
       const sockets = yield* netSockets
@@ -183,7 +183,7 @@ describe("messages that are not read", () => {
       assert.isBelow(most, 768 * 1024)
     }))
 
-  it.scopedLive("are taken in, whatever the limit, as far as ws had read and inflated them before the pause", () =>
+  it.scopedLive("that ws had read and decompressed before the pause are kept, even above the limit", () =>
     Effect.gen(function*() {
       const order = (index: number) => JSON.stringify({ index, text: "buy EURUSD at 1.0835 ".repeat(300) })
       let sent = 0
@@ -198,7 +198,7 @@ describe("messages that are not read", () => {
         receiveHighWaterMark: 16 * 1024,
         receiveLimit: 64 * 1024
       })
-      // Compressed, all of it fits into the buffers in between: the next read of the client's gets more than the limit.
+      // Compressed, everything fits into the network buffers, so the next read of the client exceeds the limit.
       yield* until(() => sent === 2000)
       const limit = Math.ceil(64 * 1024 / order(0).length)
       let count = 0
@@ -208,7 +208,7 @@ describe("messages that are not read", () => {
           assert.strictEqual(message, order(count++))
           const waiting = () => connection.received() - count
           most = Math.max(most, waiting())
-          // The server has been held back until now.
+          // Until now there was backpressure on the server.
           const isResumed = most <= limit && waiting() === 0
           return isResumed ? until(() => waiting() > limit) : Effect.void
         }))
@@ -216,7 +216,7 @@ describe("messages that are not read", () => {
       assert.isAbove(most, limit)
     }))
 
-  it.scopedLive("fail the connection at the limit, elsewhere", () =>
+  it.scopedLive("fail the connection at the limit on platforms without backpressure", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer(flood(1024))
       const clients = new Clients("browser")
@@ -232,7 +232,7 @@ describe("messages that are not read", () => {
       yield* until(() => server.sockets.size === 0)
     }))
 
-  it.scopedLive("may be one of any length", () =>
+  it.scopedLive("may consist of one message of any length", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer({ onSocket: (socket) => socket.send(Buffer.alloc(8 * MiB)) })
       const connection = yield* new Clients("browser").connect(server.url, { receiveLimit: MiB })
@@ -240,7 +240,7 @@ describe("messages that are not read", () => {
       assert.strictEqual(message.length, 8 * MiB)
     }))
 
-  it.scopedLive("count even when they are empty", () =>
+  it.scopedLive("count even if they are empty", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer({
         onSocket: (socket) => {
@@ -253,7 +253,7 @@ describe("messages that are not read", () => {
 })
 
 describe("runs of messages", () => {
-  it.scoped("that are interrupted lose nothing that they have not handed on, and count nothing twice", () =>
+  it.scoped("that are interrupted lose no undelivered message, and deliver none twice", () =>
     Effect.gen(function*() {
       const socket = new FakeSocket()
       socket.readyState = 1

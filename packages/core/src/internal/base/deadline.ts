@@ -58,7 +58,7 @@ export class Deadline {
     })
   }
 
-  /** In ms of monotonic time; none while it is paused, or if there is no limit. */
+  /** When the time is up, in monotonic ms; none while the deadline is paused or if there is no limit. */
   private get at(): Option.Option<number> {
     return this.runningSince !== undefined && this.isFinite
       ? Option.some(this.runningSince + this.remaining)

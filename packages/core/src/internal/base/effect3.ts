@@ -233,7 +233,7 @@ export const forkAsCaller = <A, E, R, M>(
   )
   return {
     fiber: delegate,
-    // Mostly nothing has changed, and even then inheriting takes as long as all the rest.
+    // Checked first: usually nothing has changed, and `inheritAll` costs as much as the rest of the operation.
     inherit: Effect.suspend(() => hasChanged(delegate, initial, runtimeFlags) ? delegate.inheritAll : Effect.void)
   }
 }

@@ -19,7 +19,7 @@ import { connector, make } from "./connector.js"
  * @internal
  */
 export class Verdict<E, R> {
-  /** Why the connection counts as lost. */
+  /** The declared loss. */
   lost: Exit.Exit<never, E> | undefined
   isReleased = false
   /** The connector's own `closed` has ended. */
@@ -37,7 +37,7 @@ export class Verdict<E, R> {
     return this.isReleased || this.hasEnded || this.lost !== undefined
   }
 
-  /** Ends as `closed` does, or with the declared loss. */
+  /** Ends with the result of `closed` or with the declared loss, whichever comes first. */
   watch(closed: Effect.Effect<unknown, E>): Effect.Effect<unknown, E> {
     return Effect.suspend(() => {
       if (this.lost !== undefined) return this.lost
@@ -63,7 +63,7 @@ export class Verdict<E, R> {
     return this.own(this.start(withoutFailureLog(effect)))
   }
 
-  /** As `fork`, for a fiber that runs already. */
+  /** Like `fork`, for a fiber that already runs. */
   own<A, E2>(fiber: Fiber.RuntimeFiber<A, E2>): Fiber.RuntimeFiber<A, E2> {
     this.running.add(fiber)
     fiber.addObserver(() => this.running.delete(fiber))
@@ -93,7 +93,7 @@ export class Verdict<E, R> {
     this.running.forEach(interrupt)
   })
 
-  /** Waits until everything has ended. */
+  /** Waits until all fibers of the connection have ended. */
   readonly ended: Effect.Effect<void> = Effect.suspend(() =>
     this.running.size === 0 ? Effect.void : Effect.zipRight(Fiber.awaitAll(this.running), this.ended)
   )
@@ -117,7 +117,9 @@ export const withVerdict = <Address, Connection extends object, E, R, E2, R2>(
   const verdicts = new WeakMap<Connection, Verdict<E | E2, R2>>()
   const verdictOf = (connection: Connection) => {
     const verdict = verdicts.get(connection)
-    if (verdict === undefined) throw new Cause.IllegalArgumentException("The connection is not one of this connector's")
+    if (verdict === undefined) {
+      throw new Cause.IllegalArgumentException("The connection does not belong to this connector")
+    }
     return verdict
   }
   return make<Address, Connection, E | E2, E | E2, R | R2 | Scope.Scope>({
