@@ -63,7 +63,6 @@ export const isRegularEnd: (cause: Cause.Cause<unknown>) => boolean = internal.i
  */
 export class ConnectionClosed<out E = unknown> extends /* @__PURE__ */ Data.TaggedError("ConnectionClosed")<{
   readonly serverName: string
-  readonly message: string
 }> {
   readonly #reason: ClosedReason<E>
 
@@ -71,8 +70,17 @@ export class ConnectionClosed<out E = unknown> extends /* @__PURE__ */ Data.Tagg
    * @since 0.1.0
    */
   constructor({ reason, serverName }: { readonly serverName: string; readonly reason: ClosedReason<E> }) {
-    super({ serverName, message: `The persistent connection to "${serverName}" is closed: ${describeReason(reason)}` })
+    super({ serverName })
     this.#reason = reason
+  }
+
+  /**
+   * One line of text with the name and the reason.
+   *
+   * @since 0.1.0
+   */
+  override get message(): string {
+    return `The persistent connection to "${this.serverName}" is closed: ${describeReason(this.#reason)}`
   }
 
   /**
@@ -108,7 +116,6 @@ export class ConnectionLost<out E = unknown> extends /* @__PURE__ */ Data.Tagged
   readonly serverName: string
   /** The number of the connection that was lost, 1 for the first. */
   readonly generation: number
-  readonly message: string
 }> {
   readonly #lossCause: Cause.Cause<E>
 
@@ -120,12 +127,18 @@ export class ConnectionLost<out E = unknown> extends /* @__PURE__ */ Data.Tagged
     readonly generation: number
     readonly lossCause: Cause.Cause<E>
   }) {
-    super({
-      serverName,
-      generation,
-      message: `Connection ${generation} to "${serverName}" ${internal.describeEnd(lossCause)}`
-    })
+    super({ serverName, generation })
     this.#lossCause = lossCause
+  }
+
+  /**
+   * One line of text with the name and the cause. It is made when it is read: every loss makes this error, but few
+   * programs print it.
+   *
+   * @since 0.1.0
+   */
+  override get message(): string {
+    return `Connection ${this.generation} to "${this.serverName}" ${internal.describeEnd(this.#lossCause)}`
   }
 
   /**
@@ -153,7 +166,6 @@ export class NotConnected<out E = unknown> extends /* @__PURE__ */ Data.TaggedEr
   readonly generation: number
   /** How many attempts have failed since that connection, or since the beginning. */
   readonly failedAttempts: number
-  readonly message: string
 }> {
   readonly #lastCause: Option.Option<Cause.Cause<AttemptFailure<E>>>
 
@@ -166,17 +178,23 @@ export class NotConnected<out E = unknown> extends /* @__PURE__ */ Data.TaggedEr
     readonly failedAttempts: number
     readonly lastCause: Option.Option<Cause.Cause<AttemptFailure<E>>>
   }) {
+    super({ serverName, generation, failedAttempts })
+    this.#lastCause = lastCause
+  }
+
+  /**
+   * One line of text with the name and the last cause.
+   *
+   * @since 0.1.0
+   */
+  override get message(): string {
+    const { failedAttempts, generation, serverName } = this
     const there = generation === 0
       ? `There has been no connection to "${serverName}" yet`
       : `There is no connection to "${serverName}" now`
-    const cause = Option.getOrElse(lastCause, () => Cause.empty)
-    const why = failedAttempts > 0
-      ? `: the last attempt failed: ${summary(cause)}`
-      : generation > 0
-      ? `: connection ${generation} ${internal.describeEnd(cause)}`
-      : ""
-    super({ serverName, generation, failedAttempts, message: there + why })
-    this.#lastCause = lastCause
+    const cause = Option.getOrElse(this.#lastCause, () => Cause.empty)
+    if (failedAttempts > 0) return `${there}: the last attempt failed: ${summary(cause)}`
+    return generation > 0 ? `${there}: connection ${generation} ${internal.describeEnd(cause)}` : there
   }
 
   /**

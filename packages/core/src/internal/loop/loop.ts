@@ -180,7 +180,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
       if (Option.isNone(next)) this.ending ??= { _tag: "GaveUp", cause }
       // While the policy decided, there may have been an abort or `closeWhenCurrentConnectionIsClosed`.
       const due = this.ending === undefined ? next : Option.none()
-      this.draining.add(session, session.lossError(cause), { wasLost: true })
+      this.draining.add(session, session.endedWith!, { wasLost: true })
       const wait = this.enterWaiting(due, cause, Effect.suspend(() => this.beginCycle()))
       const reported = this.report(Event.Disconnected({ cause, generation: session.generation }))
       return Effect.zipRight(reported, wait)
