@@ -285,7 +285,7 @@ describe("a retry time named by the server", () => {
   it.each([
     ["retryAfter must be a finite duration of 0 or more, but is -1", -1],
     ["retryAfter must be a finite duration of 0 or more, but is Infinity", Infinity]
-  ])("%s: refused", (message, time) => {
+  ])("throws at once: %s", (message, time) => {
     expect(() => RetryPolicy.retryAfter(time)).toThrow(message)
   })
 })
