@@ -258,7 +258,7 @@ const checkHistory = ({ events, states }: Race) => {
 
 interface Variant {
   readonly knowsIfClosed: boolean
-  /** A connect cannot be interrupted. */
+  /** True if a connect is uninterruptible. */
   readonly isUninterruptible: boolean
 }
 
