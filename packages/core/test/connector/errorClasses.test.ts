@@ -285,7 +285,7 @@ describe("a retry time named by the server", () => {
   it.each([
     ["retryAfter must be a finite duration of 0 or more, but is -1", -1],
     ["retryAfter must be a finite duration of 0 or more, but is Infinity", Infinity]
-  ])("%s: refused", (message, time) => {
+  ])("throws at once: %s", (message, time) => {
     expect(() => RetryPolicy.retryAfter(time)).toThrow(message)
   })
 })
@@ -405,7 +405,7 @@ describe("a cause that selects another address", () => {
         closed: () => Effect.zipRight(sleep(40), Effect.void)
       })
       yield* pass(100)
-      // Left at 10.
+      // It leaves the first address at 10.
       expect(attempts).toEqual(["0 a", "10 b", "50 b", "90 a"])
     }))
 
@@ -418,7 +418,7 @@ describe("a cause that selects another address", () => {
         retry: RetryPolicy.fixed("10 seconds")
       })
       yield* pass(200)
-      // Left at 10; back at 70, and left again with the loss of that connection.
+      // It leaves the first address at 10, returns at 70, and leaves again after the loss of that connection.
       expect(attempts).toEqual(["0 a", "10 b", "70 a", "130 b", "190 a"])
     }))
 

@@ -119,7 +119,7 @@ describe("a probe of an old connection", () => {
   ]
 
   for (const [does, end] of late) {
-    it.scoped(`has no effect on the new connection when it finally ${does}`, () =>
+    it.scoped(`has no effect on the new connection if it ${does}`, () =>
       Effect.gen(function*() {
         const [{ eventLog, pingServer }] = yield* inScope(makeCheckedFixture({
           prepare: checked(1, () => Effect.uninterruptible(Effect.zipRight(sleep(15), end)))

@@ -260,7 +260,7 @@ describe("equal errors", () => {
       ["a defect", () => Effect.die(new Error("bug"))],
       ["a defect later on", () => Effect.zipRight(sleep(1), Effect.die(new Error("bug")))],
       ["a synchronous throw", thrown],
-      ["a throw inside", () => Effect.sync(thrown)]
+      ["an effect that throws", () => Effect.sync(thrown)]
     ] as const
   ) {
     it.scoped(`C6: ${what} in the look-up is a failed attempt like any other`, () =>

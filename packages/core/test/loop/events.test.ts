@@ -238,7 +238,7 @@ describe("the handler", () => {
       ["interrupts itself", () => Effect.interrupt]
     ]
     for (const [does, handle] of handlers) {
-      it.scoped(`E4, D6: a ${tag} handler that ${does} does not stop the cycle`, () =>
+      it.scoped(`E4, D6: a handler of ${tag} that ${does} does not stop the cycle`, () =>
         Effect.gen(function*() {
           const fixture = yield* makeFixture({ onEvent: on(tag, handle) })
           yield* everything(fixture)

@@ -80,7 +80,7 @@ const placesInside: ReadonlyArray<Place> = [
     reach: ({ service }) => Effect.fork(PersistentConnection.reconnectNow(service, { whenConnected: "probe" }))
   },
   {
-    name: "a closed",
+    name: "`closed`",
     prepare: ({ server }, call) => {
       server.closed = (line) => Effect.zipRight(sleep(1), Effect.zipRight(call, line.lost))
     },

@@ -336,8 +336,11 @@ describe("leaving the scope", () => {
   const ways: ReadonlyArray<readonly [string, (leave: Effect.Effect<void>) => Effect.Effect<void>]> = [
     ["itself", (leave) => leave],
     ["itself, uninterruptibly", Effect.uninterruptible],
-    ["by a child", (leave) => Effect.flatMap(Effect.fork(leave), Fiber.join)],
-    ["by an uninterruptible child", (leave) => Effect.flatMap(Effect.fork(Effect.uninterruptible(leave)), Fiber.join)]
+    ["through a child", (leave) => Effect.flatMap(Effect.fork(leave), Fiber.join)],
+    [
+      "through an uninterruptible child",
+      (leave) => Effect.flatMap(Effect.fork(Effect.uninterruptible(leave)), Fiber.join)
+    ]
   ]
 
   for (

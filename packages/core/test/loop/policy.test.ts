@@ -372,8 +372,8 @@ describe("the schedule", () => {
     const [name, minUptime, uptime, isSuccess] of [
       ["that lived 5 s", undefined, 5, true],
       ["that lived slightly less than 5 s", undefined, 4.999, false],
-      ["that lived 0 s, with `minUptime` 0", 0, 0, true],
-      ["that lived 5 s, with `minUptime` 1 minute", "1 minute", 5, false]
+      ["that lived 0 s with `minUptime` 0", 0, 0, true],
+      ["that lived 5 s with `minUptime` 1 minute", "1 minute", 5, false]
     ] as const
   ) {
     it.scoped(`D14: a connection ${name} ${isSuccess ? "restarts the policy" : "does not restart the policy"}`, () =>

@@ -41,7 +41,7 @@ const attempts = 120
 /** The bus keeps the last 64 events for a subscriber that does not take them. Otherwise only a few may be in flight. */
 const most = 70
 
-describe("does not retain the past in a long run", () => {
+describe("the past is not retained by", () => {
   for (const [name, follow] of Object.entries(followers)) {
     it(name, async () => {
       const clock = new VirtualClock()

@@ -320,7 +320,7 @@ describe("the fields", () => {
       expect(yield* stateOf(fixture)).toMatchObject({ _tag: "Closed", since: 5_000, reason: { _tag: "GaveUp", cause } })
     }))
 
-  it.scoped("X3: Closing has the connection until it has been closed", () =>
+  it.scoped("X3: the state Closing has the connection until it has been closed", () =>
     Effect.gen(function*() {
       const fixture = yield* makeFixture()
       fixture.server.release = () => sleep(10)

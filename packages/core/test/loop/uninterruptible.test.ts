@@ -207,7 +207,7 @@ describe("D7: awaited in a Connected handler across a loss,", () => {
   const numbers = (line: Line) => Stream.concat(Stream.make(line.number), Stream.never)
 
   for (const [name, run] of Object.entries(ways)) {
-    it.scoped(`${name} does not prevent the next connection`, () =>
+    it.scoped(`${name}: does not prevent the next connection`, () =>
       Effect.gen(function*() {
         const fixture: { current?: Fixture } = {}
         let ended = 0

@@ -72,7 +72,7 @@ export const phases: ReadonlyArray<Phase> = [
   phase("in the FailedToConnect handler", false, { stuckIn: "FailedToConnect", prepare: refused }),
   phase("in a backoff", false, { prepare: refused }),
   phase("in the Connected handler", true, { stuckIn: "Connected" }),
-  phase("in the Connected handler, with the connection lost", true, { stuckIn: "Connected", then: lose }),
+  phase("in the Connected handler after the loss of the connection", true, { stuckIn: "Connected", then: lose }),
   phase("while connected", true, {}),
   phase("in the Disconnected handler", false, { stuckIn: "Disconnected", then: lose }),
   phase("in the backoff after a loss", false, { then: lose })

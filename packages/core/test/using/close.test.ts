@@ -262,7 +262,7 @@ describe("closeGracefully", () => {
     /** A call inside a place must neither wait for that place nor end the drain too early for others. */
     const within = (
       name: string,
-      place: (fixture: Fixture, act: Effect.Effect<void>) => Effect.Effect<unknown, unknown, Scope.Scope>
+      place: (fixture: Fixture, call: Effect.Effect<void>) => Effect.Effect<unknown, unknown, Scope.Scope>
     ) =>
       it.scoped(name, () =>
         Effect.gen(function*() {
@@ -278,31 +278,32 @@ describe("closeGracefully", () => {
           expect(fixture.server.released).toBe(1)
         }))
 
-    within("a use, does not wait for it", ({ service }, act) => use(service, () => act))
+    within("a use: does not wait for it", ({ service }, call) => use(service, () => call))
     within(
-      "a nested use, does not wait for either use",
-      ({ service }, act) => use(service, () => use(service, () => act))
+      "a nested use: does not wait for either use",
+      ({ service }, call) => use(service, () => use(service, () => call))
     )
     within(
       "a fiber that a use waits for",
-      ({ service }, act) => use(service, () => Effect.flatMap(Effect.fork(act), Fiber.join))
+      ({ service }, call) => use(service, () => Effect.flatMap(Effect.fork(call), Fiber.join))
     )
     within(
       "several fibers that a use waits for",
-      ({ service }, act) =>
-        use(service, () => Effect.all([act, act, Effect.timeout(act, "1 hour")], { concurrency: "unbounded" }))
+      ({ service }, call) =>
+        use(service, () => Effect.all([call, call, Effect.timeout(call, "1 hour")], { concurrency: "unbounded" }))
     )
-    within("an uninterruptible use", ({ service }, act) => use(service, () => Effect.uninterruptible(act)))
-    within("useRetrying", ({ service }, act) => useRetrying(service, () => act))
-    within("forEachConnection", ({ service }, act) => forEachConnection(service, () => act))
-    within("a stream", ({ service }, act) => Stream.runDrain(stream(service, () => Stream.fromEffect(act))))
+    within("an uninterruptible use", ({ service }, call) => use(service, () => Effect.uninterruptible(call)))
+    within("useRetrying", ({ service }, call) => useRetrying(service, () => call))
+    within("forEachConnection", ({ service }, call) => forEachConnection(service, () => call))
+    within("a stream", ({ service }, call) => Stream.runDrain(stream(service, () => Stream.fromEffect(call))))
     within(
       "the consumer of a stream",
-      ({ service }, act) => Stream.runForEach(stream(service, () => Stream.make(1)), () => act)
+      ({ service }, call) => Stream.runForEach(stream(service, () => Stream.make(1)), () => call)
     )
     within(
       "a finalizer of forEachConnection",
-      ({ service }, act) => Effect.raceFirst(forEachConnection(service, () => Effect.addFinalizer(() => act)), sleep(1))
+      ({ service }, call) =>
+        Effect.raceFirst(forEachConnection(service, () => Effect.addFinalizer(() => call)), sleep(1))
     )
 
     for (const name of ["connected", "connectedOrClosed", "closeFinished"] as const) {
@@ -336,7 +337,7 @@ describe("closeGracefully", () => {
         expect([asked.exit, closing.exit, server.released]).toEqual([Exit.void, Exit.void, 1])
       }))
 
-    it.scoped("a use on a replaced connection, does not wait for that use", () =>
+    it.scoped("a use on a replaced connection: does not wait for that use", () =>
       Effect.gen(function*() {
         const { server, service } = yield* makeFixture()
         yield* settle
@@ -347,7 +348,7 @@ describe("closeGracefully", () => {
         expect(server.lines.map(({ released }) => released)).toEqual([1, 1])
       }))
 
-    it.scoped("a handler, does not wait for that handler", () =>
+    it.scoped("a handler: does not wait for that handler", () =>
       Effect.gen(function*() {
         const fixture: Fixture = yield* makeFixture({
           onEvent: (event: Event) =>
@@ -367,15 +368,15 @@ describe("closeGracefully", () => {
 
     it.scoped("the look-up, connect, and the release of a connection", () =>
       Effect.gen(function*() {
-        const act = (fixture: Fixture) => Effect.suspend(() => closeGracefully(fixture.service, Infinity))
+        const call = (fixture: Fixture) => Effect.suspend(() => closeGracefully(fixture.service, Infinity))
         const lookUp: Fixture = yield* makeFixture({}, (fixture) => {
-          fixture.server.lookUp = () => Effect.as(act(fixture), "a")
+          fixture.server.lookUp = () => Effect.as(call(fixture), "a")
         })
         const connect: Fixture = yield* makeFixture({}, (fixture) => {
-          fixture.server.connect = () => Effect.uninterruptible(act(fixture))
+          fixture.server.connect = () => Effect.uninterruptible(call(fixture))
         })
         const release: Fixture = yield* makeFixture({}, (fixture) => {
-          fixture.server.release = () => act(fixture)
+          fixture.server.release = () => call(fixture)
         })
         yield* settle
         release.server.line.drop()
@@ -384,7 +385,7 @@ describe("closeGracefully", () => {
           expect((yield* askNow(service.closeFinished)).exit).toEqual(Exit.void)
         }
         const onClose: Fixture = yield* makeFixture({}, (fixture) => {
-          fixture.server.release = () => act(fixture)
+          fixture.server.release = () => call(fixture)
         })
         yield* settle
         expect((yield* askNow(onClose.service.close)).exit).toEqual(Exit.void)

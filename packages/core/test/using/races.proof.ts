@@ -167,7 +167,7 @@ const situations: ReadonlyArray<Named<(race: Race) => void>> = [
     }
   },
   {
-    name: "the last connection",
+    name: "the current connection is the last one",
     run: (race) => {
       race.use()
       race.pass(10)
@@ -258,7 +258,7 @@ const checkHistory = ({ events, states }: Race) => {
 
 interface Variant {
   readonly knowsIfClosed: boolean
-  /** A connect cannot be interrupted. */
+  /** True if a connect is uninterruptible. */
   readonly isUninterruptible: boolean
 }
 
@@ -323,7 +323,7 @@ const turnsOf = (first: number, second: number): ReadonlyArray<number> => {
 for (const situation of situations) {
   describe(`while ${situation.name}`, () => {
     actions.forEach((first, i) => {
-      it(`${first.name}, and each other action a few turns later`, () => {
+      it(`${first.name}, followed by each other action`, () => {
         actions.forEach((second, j) => {
           for (const turns of turnsOf(i, j)) {
             const variant = variants[(i + j + turns + seed) % variants.length]!

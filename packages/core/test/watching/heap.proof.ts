@@ -58,7 +58,7 @@ class Line {
 
 interface Scenario {
   readonly what: string
-  /** One a second, in virtual time. */
+  /** The number of attempts, one per second of virtual time. */
   readonly total: number
   readonly succeeds: boolean
 }

@@ -113,11 +113,11 @@ describe("the counters", () => {
     }))
 
   for (const attemptTimeout of [Duration.seconds(30), Duration.infinity]) {
-    const within = `within ${Duration.format(attemptTimeout)}`
+    const deadline = `with a deadline of ${Duration.format(attemptTimeout)}`
 
-    it.scoped(`count an attempt from its beginning, ${within}`, () =>
+    it.scoped(`count an attempt from its beginning, ${deadline}`, () =>
       Effect.gen(function*() {
-        const serverName = `in the look-up ${within}`
+        const serverName = `in the look-up ${deadline}`
         const { service } = yield* makeTrackedFixture({ serverName, attemptTimeout }, ({ server }) => {
           server.lookUp = () => Effect.never
         })
@@ -126,9 +126,9 @@ describe("the counters", () => {
         expect(yield* counts(serverName)).toEqual({ ...nothing, interrupted: 1 })
       }))
 
-    it.scoped(`do not count an attempt before its beginning, ${within}`, () =>
+    it.scoped(`do not count an attempt before its beginning, ${deadline}`, () =>
       Effect.gen(function*() {
-        const serverName = `in the handler ${within}`
+        const serverName = `in the handler ${deadline}`
         const { service } = yield* makeTrackedFixture({ serverName, attemptTimeout, onEvent: () => Effect.never })
         yield* pass(5)
         yield* service.close
