@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ConnectionClosed } from "../../ConnectionError.js"
@@ -204,7 +205,7 @@ const overSessions = <C, E, A, E2, R>(
     let delivery: Delivery<C, E, A, E2, Requirements> | undefined
     const begun = Effect.gen(function*() {
       const clock = yield* Effect.clock
-      const runtime = resumable(yield* ownRuntime<Requirements>())
+      const runtime = loop.fibers.runtimeFor(resumable(yield* ownRuntime<Requirements>()))
       yield* Effect.withFiberRuntime<void>((fiber) => {
         if (loop.openSession === undefined) return loop.beforeWaiting(fiber as AnyFiber)
         loop.fibers.letHandlersGo(fiber as AnyFiber)
@@ -213,7 +214,7 @@ const overSessions = <C, E, A, E2, R>(
       delivery = new Delivery(
         loop,
         clock,
-        (effect) => loop.fibers.forkFor(runtime, effect),
+        (effect) => Runtime.runFork(runtime, effect, { immediate: false }),
         Duration.toMillis(drainTimeout),
         (session, handoff) => Effect.scoped(deliver(session, handoff)),
         onSuperseded
