@@ -72,15 +72,7 @@ export class ConnectionClosed<out E = unknown> extends /* @__PURE__ */ Data.Tagg
   constructor({ reason, serverName }: { readonly serverName: string; readonly reason: ClosedReason<E> }) {
     super({ serverName })
     this.#reason = reason
-  }
-
-  /**
-   * One line of text with the name and the reason.
-   *
-   * @since 0.1.0
-   */
-  override get message(): string {
-    return `The persistent connection to "${this.serverName}" is closed: ${describeReason(this.#reason)}`
+    internal.setMessage(this, () => `The persistent connection to "${serverName}" is closed: ${describeReason(reason)}`)
   }
 
   /**
@@ -129,16 +121,7 @@ export class ConnectionLost<out E = unknown> extends /* @__PURE__ */ Data.Tagged
   }) {
     super({ serverName, generation })
     this.#lossCause = lossCause
-  }
-
-  /**
-   * One line of text with the name and the cause. It is made when it is read: every loss makes this error, but few
-   * programs print it.
-   *
-   * @since 0.1.0
-   */
-  override get message(): string {
-    return `Connection ${this.generation} to "${this.serverName}" ${internal.describeEnd(this.#lossCause)}`
+    internal.setMessage(this, () => `Connection ${generation} to "${serverName}" ${internal.describeEnd(lossCause)}`)
   }
 
   /**
@@ -180,21 +163,14 @@ export class NotConnected<out E = unknown> extends /* @__PURE__ */ Data.TaggedEr
   }) {
     super({ serverName, generation, failedAttempts })
     this.#lastCause = lastCause
-  }
-
-  /**
-   * One line of text with the name and the last cause.
-   *
-   * @since 0.1.0
-   */
-  override get message(): string {
-    const { failedAttempts, generation, serverName } = this
-    const there = generation === 0
-      ? `There has been no connection to "${serverName}" yet`
-      : `There is no connection to "${serverName}" now`
-    const cause = Option.getOrElse(this.#lastCause, () => Cause.empty)
-    if (failedAttempts > 0) return `${there}: the last attempt failed: ${summary(cause)}`
-    return generation > 0 ? `${there}: connection ${generation} ${internal.describeEnd(cause)}` : there
+    internal.setMessage(this, () => {
+      const there = generation === 0
+        ? `There has been no connection to "${serverName}" yet`
+        : `There is no connection to "${serverName}" now`
+      const cause = Option.getOrElse(lastCause, () => Cause.empty)
+      if (failedAttempts > 0) return `${there}: the last attempt failed: ${summary(cause)}`
+      return generation > 0 ? `${there}: connection ${generation} ${internal.describeEnd(cause)}` : there
+    })
   }
 
   /**

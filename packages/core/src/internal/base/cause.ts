@@ -62,6 +62,15 @@ export const describeEnd = (cause: Cause.Cause<unknown>): string => {
 }
 
 /**
+ * Gives an error a message that is made when it is read: every loss makes an error, but few programs print it.
+ *
+ * @internal
+ */
+export const setMessage = (error: Error, message: () => string): void => {
+  Object.defineProperty(error, "message", { get: message, enumerable: true, configurable: true })
+}
+
+/**
  * Turns an interruption into a defect: user code that interrupts itself has failed. Otherwise the fiber that fails with
  * this cause would look interrupted too.
  *

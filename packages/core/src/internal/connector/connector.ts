@@ -76,8 +76,9 @@ export const connectTimeout = <Address, Connection, E, R>(
       Effect.flatMap(Effect.clock, (clock) => {
         const timeout = timeoutOf(attempt)
         const deadline = new Deadline(clock, timeout, constVoid)
+        deadline.start()
         return within(
-          deadline.timed(Effect.suspend(() => self.connect(address, alsoUntimed(attempt, deadline)))),
+          Effect.suspend(() => self.connect(address, alsoUntimed(attempt, deadline))),
           deadline.passed,
           () =>
             new Cause.TimeoutException(

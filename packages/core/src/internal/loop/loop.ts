@@ -114,12 +114,14 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     this.showConnecting()
   }
 
-  private obtained(address: A): Effect.Effect<void> {
+  private obtained(address: A): Effect.Effect<void> | undefined {
+    const { state } = this
     this.address = Option.some(address)
-    this.showConnecting()
-    return this.cycle.isNewAddress(address)
-      ? this.report(Event.ObtainedAddress({ address, attempt: this.cycle.attempt }))
-      : Effect.void
+    if (state._tag === "Connecting") this.enter(State.Connecting({ ...state, address: this.address }))
+    if (this.cycle.isNewAddress(address)) {
+      this.events.emit(Event.ObtainedAddress({ address, attempt: this.cycle.attempt }))
+    }
+    return this.events.isSettled ? undefined : this.events.settled
   }
 
   private failed(cause: Cause.Cause<AttemptFailure<E>>): Effect.Effect<void, never, R> {
@@ -196,7 +198,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     let begunAt: number
     replacement.begin(this, this.describeAttempt(replacement.failures + 1, replacement.lastCause), {
       ready: Effect.map(this.draining.hasRoom, () => void (begunAt = this.now)),
-      onAddress: (address) => Effect.sync(() => void (this.address = Option.some(address))),
+      onAddress: (address) => void (this.address = Option.some(address)),
       onConnected: (connection, scope) => {
         this.retry.lived(this.now - session.establishedAt)
         this.attemptBegunAt = begunAt
