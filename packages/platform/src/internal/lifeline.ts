@@ -1,7 +1,7 @@
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { within } from "./within.js"
+import * as Fiber from "effect/Fiber"
 
 /**
  * The state of a connection: opening, open or ended. The callbacks of the socket set it, and effects wait for it. Only
@@ -67,7 +67,14 @@ export class Lifeline<in out Info, in out E extends object> {
       else if (this.failure !== undefined) resume(Exit.fail(this.failure))
       else this.opening = resume
     })
-    return Effect.flatMap(within(opened, timeout), (inTime) => inTime ? Effect.void : Effect.fail(onTimeout()))
+    if (!Duration.isFinite(timeout)) return opened
+    // One fiber for the time is enough: an `Effect.timeout` would fork a second one for the wait.
+    const tooLate = Effect.map(Effect.sleep(timeout), () => this.settle(Exit.fail(onTimeout())))
+    return Effect.acquireUseRelease(
+      Effect.fork(Effect.interruptible(tooLate)),
+      () => opened,
+      (timer) => Fiber.interruptFork(timer)
+    )
   }
 
   // Clears `opening`, which would otherwise retain the fiber of the attempt.
