@@ -87,17 +87,25 @@ export const ownRuntime = <R>(): Effect.Effect<Runtime.Runtime<R>, never, R> =>
 const isSync = (scheduler: Scheduler.Scheduler): boolean => scheduler instanceof Scheduler.SyncScheduler
 
 /**
- * Forks an effect with only the scheduler of this fiber, because a runtime holds kilobytes.
+ * Forks effects with only a scheduler, because a runtime holds kilobytes.
  *
  * @internal
  */
-export const bareFork: Effect.Effect<<A, E>(effect: Effect.Effect<A, E>) => Fiber.RuntimeFiber<A, E>> = Effect.map(
-  FiberRef.get(FiberRef.currentScheduler),
-  (current) => {
-    const scheduler = isSync(current) ? Scheduler.defaultScheduler : current
-    return (effect) => Runtime.runFork(Runtime.defaultRuntime, effect, { scheduler })
-  }
-)
+export type BareFork = <A, E>(effect: Effect.Effect<A, E>) => Fiber.RuntimeFiber<A, E>
+
+const bareForks = new WeakMap<Scheduler.Scheduler, BareFork>()
+
+/**
+ * The fork with the scheduler of this fiber, always the same one.
+ *
+ * @internal
+ */
+export const bareFork: Effect.Effect<BareFork> = Effect.map(FiberRef.get(FiberRef.currentScheduler), (current) => {
+  const scheduler = isSync(current) ? Scheduler.defaultScheduler : current
+  const fork = bareForks.get(scheduler) ?? ((effect) => Runtime.runFork(Runtime.defaultRuntime, effect, { scheduler }))
+  bareForks.set(scheduler, fork)
+  return fork
+})
 
 /**
  * Gives a mark to all fibers of a runtime. Cheaper than a mark for each fork, which copies all `FiberRef`s.
