@@ -9,11 +9,13 @@
 import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import type * as Option from "effect/Option"
 import type { Pipeable } from "effect/Pipeable"
 import type * as Scope from "effect/Scope"
 import type { ConnectionLost } from "./ConnectionError.js"
+import * as callbacks from "./internal/base/callback.js"
 import * as background from "./internal/connector/background.js"
 import * as internal from "./internal/connector/connector.js"
 import * as health from "./internal/connector/healthCheck.js"
@@ -218,6 +220,32 @@ export const make: <Address, Connection, E = never, E2 = never, R = never>(optio
   readonly terminate?: ((connection: Connection) => Effect.Effect<void>) | undefined
   readonly close?: ((connection: Connection) => Effect.Effect<unknown, E2>) | undefined
 }) => Connector<Address, Connection, E | E2, Exclude<R, Scope.Scope>> = internal.make
+
+/**
+ * Waits for a callback, as `Effect.async` does. Use it for `closed`: a persistent connection then waits without a fiber,
+ * which saves 2.5 kB for each connection. `register` must call `resume` once; the function that it returns undoes the
+ * registration.
+ *
+ * @example
+ * ```ts
+ * import * as Connector from "@persistent-connection/core/Connector"
+ * import * as Exit from "effect/Exit"
+ *
+ * declare const socket: EventTarget
+ *
+ * export const closed = Connector.callback<void, never>((resume) => {
+ *   const onClose = () => resume(Exit.void)
+ *   socket.addEventListener("close", onClose)
+ *   return () => socket.removeEventListener("close", onClose)
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const callback: <A, E>(
+  register: (resume: (exit: Exit.Exit<A, E>) => void) => () => void
+) => Effect.Effect<A, E> = callbacks.callback
 
 /**
  * The maximum time of a connect: a constant, or a function of the attempt.

@@ -161,6 +161,7 @@ const table: Record<string, Rows> = {
   ],
   "Connector.setup": combinator("f", (self, f) => Connector.setup(self, f), () => Effect.void),
   "Connector.runInBackground": combinator("work", (self, f) => Connector.runInBackground(self, f), () => Effect.void),
+  "Connector.callback": argument("register", "func", (register) => void Connector.callback(register)),
   "Connector.map": combinator("f", (self, f) => Connector.map(self, f), (line: Line) => line),
   "Connector.mapError": combinator("f", (self, f) => Connector.mapError(self, f), (error: never) => error),
   "Connector.mapAddress": combinator("f", (self, f) => Connector.mapAddress(self, f), (address: string) => address),

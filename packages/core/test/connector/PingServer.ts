@@ -160,7 +160,7 @@ export const connectChecked = ({ prepare, random = fixedRandom(0), ...options }:
       pingServer,
       line,
       connector,
-      closed: connector.closed(line),
+      closed: Effect.suspend(() => connector.closed(line)),
       isClosed: () => connector.isClosed!(line),
       probe: connector.probe!(line),
       release: Scope.close(scope, Exit.void)

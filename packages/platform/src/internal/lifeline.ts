@@ -1,7 +1,9 @@
+import * as Connector from "@persistent-connection/core/Connector"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { constVoid } from "effect/Function"
 
 /**
  * The state of a connection: opening, open or ended. The callbacks of the socket set it, and effects wait for it. Only
@@ -18,11 +20,14 @@ export class Lifeline<in out Info, in out E extends object> {
 
   /** Waits until the connection has ended. */
   get closed(): Effect.Effect<Info, E> {
-    return Effect.async<Info, E>((resume) => {
-      if (this.exit !== undefined) return resume(this.exit)
+    return Connector.callback((resume) => {
+      if (this.exit !== undefined) {
+        resume(this.exit)
+        return constVoid
+      }
       const watches = this.watches ??= new Set()
       watches.add(resume)
-      return Effect.sync(() => watches.delete(resume))
+      return () => watches.delete(resume)
     })
   }
 

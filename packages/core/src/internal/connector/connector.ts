@@ -10,6 +10,7 @@ import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import { ConnectionLost } from "../../ConnectionError.js"
 import type { Attempt, AttemptLimiter, Connector, ConnectTimeout, Prepared } from "../../Connector.js"
+import { attempted } from "../base/callback.js"
 import { Deadline } from "../base/deadline.js"
 import { withoutFailureLog } from "../base/effect3.js"
 import { FairSemaphore } from "../base/fairSemaphore.js"
@@ -225,7 +226,7 @@ const derive = <Address, Connection, E, R, Connection2, E2, R2>(
             return derived
           })
       ),
-    closed: (derived) => Effect.suspend(() => closed(original(derived))),
+    closed: (derived) => attempted(() => closed(original(derived))),
     isClosed: isClosed && ((derived) => isClosed(original(derived))),
     probe: probe && ((derived) => Effect.suspend(() => probe(original(derived)))),
     terminate: terminate && ((derived) => Effect.suspend(() => terminate(original(derived)))),

@@ -2,11 +2,13 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { constVoid } from "effect/Function"
 import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import type { Attempt, Connector } from "../../Connector.js"
-import { interruptAsDefect } from "../base/cause.js"
 import { type Alarm, Alarms } from "../base/alarms.js"
+import { attempted, callback, listen } from "../base/callback.js"
+import { interruptAsDefect } from "../base/cause.js"
 import { interrupt, ownRuntime, withoutFailureLog } from "../base/effect3.js"
 import { connector, make } from "./connector.js"
 
@@ -47,23 +49,24 @@ export class Verdict<E, R> {
 
   /** Ends as `closed` does, or with the declared loss. */
   watch(closed: Effect.Effect<unknown, E>): Effect.Effect<unknown, E> {
-    return Effect.suspend(() => {
-      if (this.lost !== undefined) return this.lost
-      if (this.isReleased) return closed
-      return Effect.async<unknown, E>((resume) => {
-        const watches = this.watches ??= new Set()
-        watches.add(resume)
-        const fiber = this.fork(closed)
-        fiber.addObserver((exit) => {
-          if (!watches.delete(resume)) return
-          this.hasEnded = true
-          resume(exit)
-        })
-        return Effect.sync(() => {
-          watches.delete(resume)
-          interrupt(fiber)
-        })
+    // No fiber may start after the release.
+    if (this.isReleased) return this.lost ?? closed
+    return callback((resume) => {
+      if (this.lost !== undefined) {
+        resume(this.lost)
+        return constVoid
+      }
+      const watches = this.watches ??= new Set()
+      watches.add(resume)
+      const stop = listen(closed, (effect) => this.fork(effect), (exit) => {
+        if (!watches.delete(resume)) return
+        this.hasEnded = true
+        resume(exit)
       })
+      return () => {
+        watches.delete(resume)
+        stop()
+      }
     })
   }
 
@@ -196,7 +199,7 @@ export const withVerdict = <Address, Connection extends object, E, R, E2, R2>(
         yield* begin(verdict, connection, address, attempt)
         return connection
       }),
-    closed: (connection) => Effect.suspend(() => verdictOf(connection).watch(closed(connection))),
+    closed: (connection) => attempted(() => verdictOf(connection).watch(closed(connection))),
     isClosed: (connection) => verdictOf(connection).isClosed || isClosed?.(connection) === true,
     probe: probe && ((connection) => Effect.suspend(() => verdictOf(connection).lost ?? probe(connection)))
   })

@@ -30,7 +30,7 @@ export class Fibers<R> {
   private readonly running = new Set<AnyFiber>()
   private readonly ended = new Signal<void>()
   private readonly own: Origin
-  private readonly runtime: Runtime.Runtime<R>
+  readonly runtime: Runtime.Runtime<R>
 
   constructor(runtime: Runtime.Runtime<R>) {
     this.own = { fibers: this, handler: undefined, outer: origin.ofRuntime(runtime) }

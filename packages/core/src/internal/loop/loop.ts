@@ -11,7 +11,6 @@ import type { ClosedReason } from "../../ConnectionError.js"
 import * as Event from "../../ConnectionEvent.js"
 import * as State from "../../ConnectionState.js"
 import type { Attempt, AttemptFailure } from "../../Connector.js"
-import { interruptAsDefect } from "../base/cause.js"
 import { type AnyFiber, interrupt } from "../base/effect3.js"
 import { now, sleep, toWallTime } from "../base/time.js"
 import { Cycle } from "./cycle.js"
@@ -82,7 +81,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     this.draining = new Draining(this)
     this.retry = new RetryDriver(settings, clock)
     this.cycle = new Cycle(settings.addressEquivalence, settings.causeEquivalence)
-    this.status = new Status(clock, runtime)
+    this.status = new Status(clock, this.fibers.runtime)
     // Yields first: a fiber that is forked right after `make` to follow the events misses none.
     this.switchTo(Effect.zipRight(Effect.yieldNow(), Effect.suspend(() => this.beginCycle())))
   }
@@ -151,10 +150,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     this.followers?.forEach((follower) => follower.onSession(session))
     this.attemptEnded.notify(Exit.succeed(connection))
     this.connectionChanged.notify(Exit.succeed(session))
-    session.watch = this.fibers.fork(Effect.map(
-      Effect.exit(Effect.suspend(() => this.settings.connector.closed(connection))),
-      (exit) => this.connectionLost(session, Exit.isFailure(exit) ? interruptAsDefect(exit.cause) : Cause.empty)
-    ))
+    session.watch(this.settings.connector.closed, (cause) => this.connectionLost(session, cause))
     // Last, because the handler runs its first turn now, and may close.
     this.events.emit(Event.Connected({ connection, generation }))
   }
@@ -345,7 +341,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     const { current, phase } = this
     return fiber === current ||
       phase._tag === "Connecting" && phase.dial?.runsIn(fiber) === true ||
-      phase._tag === "Connected" && (fiber === phase.session.watch || phase.replacement.dial?.runsIn(fiber) === true)
+      phase._tag === "Connected" && (fiber === phase.session.watcher || phase.replacement.dial?.runsIn(fiber) === true)
   }
 
   private get now(): number {

@@ -5,6 +5,8 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { type ConnectionClosed, ConnectionLost } from "../../ConnectionError.js"
+import { attempted, listen } from "../base/callback.js"
+import { interruptAsDefect } from "../base/cause.js"
 import { type AnyFiber, type Caller, interrupt } from "../base/effect3.js"
 import { Signal } from "../base/signal.js"
 import type { Fibers } from "./fibers.js"
@@ -41,9 +43,10 @@ export class Session<C, E> {
   endedWith: SessionEnd<E> | undefined
   /** Why followers must leave the connection: it has ended, is being closed, or has been replaced. */
   supersededBy: SessionEnd<E> | undefined
-  /** The fiber that waits for the end of the connection. */
-  watch: AnyFiber | undefined
+  /** The fiber that waits for the end of the connection, if that takes one. */
+  watcher: AnyFiber | undefined
 
+  private stopWatching: (() => void) | undefined
   private works: Set<Work> | undefined
   private readonly left = new Signal<void>()
 
@@ -88,9 +91,19 @@ export class Session<C, E> {
     this.left.notify(Exit.void)
   }
 
+  /** Waits for the end of the connection. */
+  watch(closed: (connection: C) => Effect.Effect<unknown, E>, onEnd: (cause: Cause.Cause<E>) => void): void {
+    const fork = (effect: Effect.Effect<unknown>) => this.watcher = this.fibers.fork(effect)
+    this.stopWatching = listen(
+      attempted(() => closed(this.connection)),
+      fork,
+      (exit) => onEnd(Exit.isFailure(exit) ? interruptAsDefect(exit.cause) : Cause.empty)
+    )
+  }
+
   /** Called before the scope of the connection is closed. */
   release(): void {
-    if (this.watch !== undefined) interrupt(this.watch)
+    this.stopWatching?.()
     this.works?.forEach((work) => work.onReleased?.())
   }
 
