@@ -148,7 +148,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     this.elsewhere = false
     this.enter(State.Connected({ ...this.common("Connected"), since, generation, connection, isLast: false }))
     this.followers?.forEach((follower) => follower.onSession(session))
-    this.attemptEnded.notify(Exit.succeed(connection))
+    this.attemptEnded.notify(session.result)
     this.connectionChanged.notify(Exit.succeed(session))
     session.watch(this.settings.connector.closed, (cause) => this.connectionLost(session, cause))
     // Last, because the handler runs its first turn now, and may close.
@@ -320,7 +320,8 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
   // What all of them need ----------------------------------------------------------------------------------------
 
   get session(): Session<C, E> | undefined {
-    return "session" in this.phase ? this.phase.session : undefined
+    const { phase } = this
+    return phase._tag === "Connected" || phase._tag === "Closing" ? phase.session : undefined
   }
 
   /**

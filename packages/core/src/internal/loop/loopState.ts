@@ -52,8 +52,9 @@ export abstract class LoopState<C, E> {
 
   /** The session that callers get: the current one, unless its connection is known to be closed (A3, A4). */
   get openSession(): Session<C, E> | undefined {
-    const { session, state } = this
-    return state._tag === "Connected" && session !== undefined && !this.hasEnded(session) ? session : undefined
+    if (this.status.state._tag !== "Connected") return undefined
+    const { session } = this
+    return session === undefined || this.hasEnded(session) ? undefined : session
   }
 
   /** Is the connection known to be closed, even if the loop has not noticed yet? */

@@ -34,6 +34,9 @@ export const TypeId = "~persistent-connection/PersistentConnection" as const
  * The operations. Each reads the state of the loop, and waits for a signal of the loop if there is no answer yet.
  */
 class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnection<C, E> {
+  /** Kept, because `connected` is the operation that programs run most often. */
+  private whenConnected: Effect.Effect<C> | undefined
+
   constructor(readonly loop: Loop<A, C, E, R>) {
     super()
   }
@@ -47,10 +50,12 @@ class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnect
   }
 
   get connected(): Effect.Effect<C> {
+    return this.whenConnected ??= Effect.suspend(() => this.loop.openSession?.result ?? this.untilConnected)
+  }
+
+  private get untilConnected(): Effect.Effect<C> {
     return Effect.withFiberRuntime((fiber) => {
       const { loop } = this
-      const { openSession } = loop
-      if (openSession !== undefined) return Effect.succeed(openSession.connection)
       if (!loop.isClosing) return Effect.zipRight(waitFor(loop, fiber, loop.connectionChanged.next), this.connected)
       // A3: it never answers once closed. But a fiber that closing waits for must not wait for ever (D7).
       return loop.fibers.whereIs(fiber as AnyFiber) === "inside"
@@ -63,7 +68,7 @@ class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnect
     return Effect.withFiberRuntime((fiber) => {
       const { loop } = this
       const { openSession } = loop
-      if (openSession !== undefined) return Effect.succeed(openSession.connection)
+      if (openSession !== undefined) return openSession.result
       return loop.isClosing
         ? Effect.zipRight(this.closeFinished, Effect.failSync(() => loop.closedError))
         : Effect.zipRight(waitFor(loop, fiber, loop.connectionChanged.next), this.connectedOrClosed)
@@ -74,7 +79,7 @@ class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnect
     return Effect.withFiberRuntime((fiber) => {
       const { loop } = this
       const { openSession } = loop
-      if (openSession !== undefined) return Effect.succeed(openSession.connection)
+      if (openSession !== undefined) return openSession.result
       return loop.willNotReconnect ? loop.closedExit : waitFor(loop, fiber, loop.attemptEnded.next)
     })
   }

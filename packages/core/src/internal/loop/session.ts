@@ -46,6 +46,9 @@ export class Session<C, E> {
   /** The fiber that waits for the end of the connection, if that takes one. */
   watcher: AnyFiber | undefined
 
+  /** The connection, for callers that wait for it. */
+  readonly result: Exit.Exit<C>
+
   private stopWatching: (() => void) | undefined
   private works: Set<Work> | undefined
   private readonly left = new Signal<void>()
@@ -59,7 +62,9 @@ export class Session<C, E> {
     readonly since: number,
     readonly establishedAt: number,
     readonly scope: Scope.CloseableScope
-  ) {}
+  ) {
+    this.result = Exit.succeed(connection)
+  }
 
   lossError(cause: Cause.Cause<E>): ConnectionLost<E> {
     const { stackTraceLimit } = v8Error
