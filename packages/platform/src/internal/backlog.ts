@@ -81,13 +81,15 @@ export abstract class Backlog<in out A extends { readonly length: number }, in o
       : Channel.fromEffect(this.exit)
   }
 
-  /** Waits for an element, or the end. */
+  /**
+   * Waits for an element, or the end. An interrupted wait leaves a callback behind, which does nothing: to remove it
+   * would take 1.5 kB for each wait. When there are many, all takers wait anew.
+   */
   private get news(): Effect.Effect<void> {
     return Effect.async<void>((resume) => {
       if (this.hasElements || this.exit !== undefined) return resume(Exit.void)
-      const takers = this.takers ??= []
-      takers.push(resume)
-      return Effect.sync(() => takers.splice(takers.indexOf(resume), 1))
+      if (this.takers !== undefined && this.takers.length >= maxTakers) this.wake()
+      ;(this.takers ??= []).push(resume)
     })
   }
 
@@ -108,6 +110,8 @@ export abstract class Backlog<in out A extends { readonly length: number }, in o
     this.size = 0
   }
 }
+
+const maxTakers = 16
 
 /** An empty element takes memory too. */
 const sizeOf = (element: { readonly length: number }): number => element.length + 64

@@ -4,11 +4,12 @@ import * as Chunk from "effect/Chunk"
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ConnectionClosed } from "../../ConnectionError.js"
 import type { PersistentConnection, Resumed, ResumeOptions, StreamOptions } from "../../PersistentConnection.js"
@@ -118,9 +119,11 @@ class Delivery<C, E, A, E2, R> implements Follower<C, E> {
     const { session } = turn
     this.turn = turn
     this.handoff.goAhead(false)
-    const run: Effect.Effect<Result<E2>, never, R> = Effect.flatMap(
-      Effect.exit(Effect.suspend(() => this.deliver(session, this.handoff))),
-      (exit) => Effect.map(isSuperseded(this.loop, session), (isSuperseded) => ({ exit, isSuperseded }))
+    const ended = (exit: Exit.Exit<void, E2>): Effect.Effect<Result<E2>> =>
+      Effect.map(isSuperseded(this.loop, session), (isSuperseded) => ({ exit, isSuperseded }))
+    const run: Effect.Effect<Result<E2>, never, R> = Effect.matchCauseEffect(
+      Effect.suspend(() => this.deliver(session, this.handoff)),
+      { onFailure: (cause) => ended(Exit.failCause(cause)), onSuccess: () => ended(Exit.void) }
     )
     const fiber = this.fork(run)
     turn.fiber = fiber
@@ -216,7 +219,7 @@ const overSessions = <C, E, A, E2, R>(
         clock,
         (effect) => Runtime.runFork(runtime, effect, { immediate: false }),
         Duration.toMillis(drainTimeout),
-        (session, handoff) => Effect.scoped(deliver(session, handoff)),
+        (session, handoff) => Effect.scopedWith((scope) => Scope.extend(deliver(session, handoff), scope)),
         onSuperseded
       )
       delivery.begin()
@@ -226,23 +229,31 @@ const overSessions = <C, E, A, E2, R>(
   }))
 }
 
+/** The next chunk of a stream, or its end. */
+type Pull<A, E, R> = Effect.Effect<Either.Either<Chunk.Chunk<A>, unknown>, E, R>
+
+/** Cheaper than `Stream.toPull`, whose pulls take 1 kB more while they wait. */
+const toPull = <A, E, R>(stream: Stream.Stream<A, E, R>): Effect.Effect<Pull<A, E, R>, never, R | Scope.Scope> =>
+  Channel.toPull(Stream.toChannel(stream))
+
 /**
- * Gives chunk after chunk. The first pull subscribes, so it does not wait for the consumer; each later one does.
+ * Gives chunk after chunk, to the end. The first pull subscribes, so it does not wait for the consumer; each later one
+ * does.
  */
 const giveAll = <A, E2, R>(
   handoff: Output<never>,
-  pull: Effect.Effect<Chunk.Chunk<A>, Option.Option<E2>, R>,
+  pull: Pull<A, E2, R>,
   give: (elements: Chunk.Chunk<A>) => void
 ): Effect.Effect<void, E2, R> => {
   const gave = (elements: Chunk.Chunk<A>) => {
     give(elements)
     return next
   }
-  const pulled = Effect.flatMap(pull, gave)
-  const next: Effect.Effect<never, Option.Option<E2>, R> = Effect.flatMap(handoff.demand, () => pulled)
-  return Effect.catchAll(
-    Effect.flatMap(pull, (elements) => Effect.flatMap(handoff.demand, () => gave(elements))),
-    Option.match({ onNone: () => Effect.void, onSome: Effect.fail })
+  const pulled = Effect.flatMap(pull, (one) => Either.isRight(one) ? gave(one.right) : Effect.void)
+  const next: Effect.Effect<void, E2, R> = Effect.flatMap(handoff.demand, () => pulled)
+  return Effect.flatMap(
+    pull,
+    (one) => Either.isRight(one) ? Effect.flatMap(handoff.demand, () => gave(one.right)) : Effect.void
   )
 }
 
@@ -256,7 +267,7 @@ export const stream = <C, E, A, E2, R>(
   const { drainTimeout } = option.read(options, streamReaders)
   return overSessions(self, drainTimeout, ({ connection }, handoff: Output<A>) =>
     Effect.flatMap(
-      Stream.toPull(Stream.suspend(() => f(connection))),
+      toPull(Stream.suspend(() => f(connection))),
       (pull) => giveAll(handoff, pull, (elements) => handoff.give(elements))
     ))
 }
@@ -294,7 +305,7 @@ export const resumableStream = <C, E, A, Cursor, E2, R, E3, R2>(
           }
           return yield* subscribed
         }
-        const pull = yield* Stream.toPull(subscribed.value)
+        const pull = yield* toPull(subscribed.value)
         const restoredAt = clock.unsafeCurrentTimeMillis()
         yield* handoff.demand
         if (Option.isSome(lostAt)) {
