@@ -13,7 +13,6 @@ const persistent = `
   import * as Context from "effect/Context"
   import * as Effect from "effect/Effect"
   import * as Layer from "effect/Layer"
-  import * as Stream from "effect/Stream"
 
   class Feed extends Context.Tag("Feed")() {}
   const feed = PersistentConnection.layer(Feed, {
@@ -21,8 +20,7 @@ const persistent = `
     address: Effect.succeed("wss://example.com"),
     connector: WebSocketConnector.make()
   })
-  const program = Effect.flatMap(Feed, (feed) =>
-    Effect.flatMap(feed.connected, ({ messages }) => Stream.runForEach(messages, Effect.log)))
+  const program = Effect.flatMap(Feed, (feed) => Effect.flatMap(feed.connected, ({ send }) => send("hello")))
   Effect.runFork(Effect.provide(program, Layer.provide(feed, layerWebSocketConstructorGlobal)))
 `
 
@@ -32,7 +30,7 @@ const byHand = `
   import * as Effect from "effect/Effect"
   import * as Schedule from "effect/Schedule"
 
-  const program = Effect.scoped(Effect.flatMap(makeWebSocket("wss://example.com"), (socket) => socket.runRaw(Effect.log)))
+  const program = Effect.scoped(Effect.flatMap(makeWebSocket("wss://example.com"), (socket) => socket.runRaw(() => {})))
   Effect.runFork(Effect.retry(program, Schedule.exponential("1 second")).pipe(Effect.provide(layerWebSocketConstructorGlobal)))
 `
 
