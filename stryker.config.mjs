@@ -1,4 +1,5 @@
 // Mutation testing: `npm run proof:mutation`, see docs/mutation.md.
+import { relative } from "node:path"
 
 /** Texts for people have a space. Tags, names and the values of options have none, and durations begin with a digit. */
 const isMessage = (text) => /^\D.* /s.test(text)
@@ -12,7 +13,20 @@ const textOf = (node) =>
 
 const messages = { shouldIgnore: ({ node }) => isMessage(textOf(node)) ? "the text of a message" : undefined }
 
-export const strykerPlugins = [{ kind: "Ignore", name: "messages", value: messages }]
+/** Says what no test has noticed, as soon as it is known. */
+const survivors = {
+  onMutantTested({ fileName, location, replacement, status }) {
+    if (status !== "Survived" && status !== "NoCoverage") return
+    console.log(
+      `\n${relative(".", fileName)}:${location.start.line}:${location.start.column} ${status}: ${replacement}`
+    )
+  }
+}
+
+export const strykerPlugins = [
+  { kind: "Ignore", name: "messages", value: messages },
+  { kind: "Reporter", name: "survivors", factory: () => survivors }
+]
 
 export default {
   testRunner: "vitest",
@@ -29,6 +43,6 @@ export default {
   tsconfigFile: "none",
   ignorePatterns: ["build", "dist"],
   tempDirName: "build/mutation/sandbox",
-  reporters: ["dots"],
+  reporters: ["dots", "survivors"],
   allowEmpty: true
 }

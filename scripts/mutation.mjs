@@ -1,5 +1,6 @@
 // Mutates the sources, or only the files that are named, and prints the tables of docs/mutation.md: the scores, and the
 // mutants that no test has noticed. Reasons come from docs/mutation.md. A file that is not run keeps its last results.
+// With `--survivors`, only what no test has noticed so far is mutated, and more tests judge it.
 import { Stryker } from "@stryker-mutator/core"
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join, relative, resolve } from "node:path"
@@ -22,25 +23,54 @@ const groups = {
   ]
 }
 
+/** The text at a place of a file. */
+const between = (lines, { start, end }) =>
+  lines.slice(start.line - 1, end.line).map((line, index, { length }) =>
+    line.slice(index === 0 ? start.column - 1 : 0, index === length - 1 ? end.column - 1 : undefined)
+  ).join("\n")
+
 const scratch = join(root, "build/mutation")
 const store = join(scratch, "results.json")
 const page = join(root, "docs/mutation.md")
 mkdirSync(scratch, { recursive: true })
 
-/** The results of each file. */
+/** The mutants of each file. */
 const results = existsSync(store) ? JSON.parse(readFileSync(store, "utf8")) : {}
+const isNoticed = ({ status }) => status === "Killed" || status === "Timeout"
+const id = ({ location, mutatorName, replacement }) => JSON.stringify([location, mutatorName, replacement])
 
-const named = process.argv.slice(2).map((file) => relative(root, resolve(file)))
+const args = process.argv.slice(2)
+const again = args.includes("--survivors")
+const named = args.filter((arg) => !arg.startsWith("--")).map((file) => relative(root, resolve(file)))
 const files = named.length > 0 ? named : Object.values(groups).flat()
+
+/** What Stryker is to mutate of a file: all of it, or the lines of the mutants that no test has noticed. */
+const parts = (file) =>
+  again
+    ? (results[file] ?? []).filter((mutant) => !isNoticed(mutant))
+      .map(({ location: { end, start } }) => `${file}:${start.line}-${end.line}`)
+    : [file]
+
 for (const name of ["core", "platform"]) {
   const own = files.filter((file) => file.startsWith(`packages/${name}/`))
-  if (own.length === 0) continue
+  const mutate = [...new Set(own.flatMap(parts))]
+  if (mutate.length === 0) continue
+  const lines = new Map(own.map((file) => [file, readFileSync(join(root, file), "utf8").split("\n")]))
   process.env.MUTATED = name
-  const mutants = (await new Stryker({ mutate: own }).runMutationTest()).filter(({ status }) => status !== "Ignored")
+  process.env.MUTATED_AGAIN = again ? "yes" : ""
+  const mutants = await new Stryker({ mutate }).runMutationTest()
   for (const file of own) {
-    results[file] = mutants.filter(({ fileName }) => relative(root, fileName) === file).map(
-      ({ location, mutatorName, replacement, status }) => ({ location, mutatorName, replacement, status })
-    )
+    const tested = mutants
+      .filter(({ fileName, status }) => relative(root, fileName) === file && status !== "Ignored")
+      .map(({ location, mutatorName, replacement, status }) => (
+        { location, mutatorName, replacement, status, code: between(lines.get(file), location) }
+      ))
+    if (again) {
+      const byId = new Map(tested.map((mutant) => [id(mutant), mutant]))
+      results[file] = (results[file] ?? []).map((mutant) => isNoticed(mutant) ? mutant : byId.get(id(mutant)) ?? mutant)
+    } else {
+      results[file] = tested
+    }
   }
   writeFileSync(store, JSON.stringify(results))
 }
@@ -51,12 +81,6 @@ const code = (text) => {
   const short = line.length > 70 ? `${line.slice(0, 69)}…` : line
   return short.includes("`") ? `\`\` ${short} \`\`` : `\`${short}\``
 }
-
-const between = (lines, { start, end }) =>
-  start.line === end.line
-    ? lines[start.line - 1].slice(start.column - 1, end.column - 1)
-    : [lines[start.line - 1].slice(start.column - 1), ...lines.slice(start.line, end.line - 1), lines[end.line - 1]]
-      .join("\n")
 
 /** The reasons on the page, by file and mutant; the same mutant may be there more than once. */
 const reasons = new Map()
@@ -73,15 +97,14 @@ const total = { mutants: 0, Killed: 0, Timeout: 0, equivalent: 0, open: 0 }
 for (const [group, files] of Object.entries(groups)) {
   const count = { mutants: 0, Killed: 0, Timeout: 0, equivalent: 0, open: 0 }
   for (const file of files) {
-    const lines = readFileSync(join(root, file), "utf8").split("\n")
-    for (const { location, replacement, status } of results[file] ?? []) {
+    for (const { code: original, location, replacement, status } of results[file] ?? []) {
       count.mutants++
       if (status in count) {
         count[status]++
         continue
       }
       const name = file.replace(/^packages\/(\w+)\/src\/(internal\/)?/, "$1/")
-      const mutant = `${code(between(lines, location))} → ${code(replacement)}`
+      const mutant = `${code(original)} → ${code(replacement)}`
       const reason = reasons.get(`${name} ${mutant}`)?.shift() ?? ""
       count[reason === "" || reason.startsWith("Not tested") ? "open" : "equivalent"]++
       survivors.push(`| \`${name}\`:${location.start.line} | ${mutant} | ${reason} |`)

@@ -24,6 +24,19 @@ const deadButCurrent = (options: { readonly lasts: number }) =>
     return life
   })
 
+describe("closeWhenCurrentConnectionIsClosed with a dead connection that the loop does not know yet", () => {
+  it.scoped("A5: who waits for the next attempt already is told when closing begins, who asks now at once", () =>
+    Effect.gen(function*() {
+      const { service } = yield* deadButCurrent({ lasts: 5 })
+      const before = yield* askNow(service.connectedOrFailedToConnect)
+      yield* service.closeWhenCurrentConnectionIsClosed
+      const after = yield* askNow(service.connectedOrFailedToConnect)
+      expect([before.isWaiting, after.isWaiting]).toEqual([true, false])
+      yield* pass(4)
+      expect(before.error).toBeInstanceOf(ConnectionClosed)
+    }))
+})
+
 describe("becoming current, and ceasing to be", () => {
   it.scoped("A1: a connection is current, and every waiter answered, before its Connected handler ends", () =>
     Effect.gen(function*() {

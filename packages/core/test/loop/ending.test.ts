@@ -247,6 +247,18 @@ describe("closeWhenCurrentConnectionIsClosed", () => {
       expect(server.connects).toBe(1)
     }))
 
+  it.scoped("X4: the policy is not asked, since there will be no other attempt", () =>
+    Effect.gen(function*() {
+      let asked = 0
+      const retry = Schedule.forever.pipe(Schedule.mapEffect(() => Effect.sync(() => asked++)))
+      const life = yield* begin({ retry })
+      yield* settle
+      yield* life.service.closeWhenCurrentConnectionIsClosed
+      life.server.line.drop()
+      yield* settle
+      expect([asked, yield* stateTag(life)]).toEqual([0, "Closed"])
+    }))
+
   it.scoped("X4: who waits is told that there will be no other connection", () =>
     Effect.gen(function*() {
       const { server, service } = yield* begin()

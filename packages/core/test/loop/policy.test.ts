@@ -447,6 +447,18 @@ describe("the schedule", () => {
       expect(new Set(delays).size).toBe(10)
     }))
 
+  it.scoped("T4: without `reconnectJitter` and a jitter of the policy no random number is drawn", () =>
+    Effect.gen(function*() {
+      let drawn = 0
+      const random = Random.make("seed")
+      const counting = new Proxy(random, { get: (target, key) => (drawn++, Reflect.get(target, key)) })
+      const { server } = yield* Effect.withRandom(begin(), counting)
+      yield* settle
+      server.line.drop()
+      yield* pass(20)
+      expect([server.lines.length, drawn]).toEqual([2, 0])
+    }))
+
   it.scoped("D11: `reconnectJitter` comes on top of the delay after a connection that died young", () =>
     Effect.gen(function*() {
       const { server } = yield* begin({ reconnectJitter: "40 seconds" }).pipe(Effect.withRandom(Random.make("spread")))
@@ -529,7 +541,7 @@ describe("the schedule", () => {
         const life = yield* givingUp
         yield* life.service.closeWhenCurrentConnectionIsClosed
         yield* settle
-        expect((yield* stateOf(life))._tag).toBe("Closed")
+        expect(yield* stateOf(life)).toMatchObject({ _tag: "Closed", reason: { _tag: "GaveUp" } })
       }))
 
     it.scoped(`D11, X5: an abort while the last ${last} handler runs closes at once`, () =>
@@ -537,7 +549,17 @@ describe("the schedule", () => {
         const life = yield* givingUp
         yield* life.server.abort(new Refused({ text: "enough" }))
         yield* settle
-        expect((yield* stateOf(life))._tag).toBe("Closed")
+        expect(yield* stateOf(life)).toMatchObject({ _tag: "Closed", reason: { _tag: "Aborted" } })
+      }))
+
+    it.scoped(`D11, X4: closeWhenCurrentConnectionIsClosed after the last ${last} changes nothing`, () =>
+      Effect.gen(function*() {
+        const life = yield* givingUp
+        yield* pass(50)
+        const closed = yield* stateOf(life)
+        expect(closed).toMatchObject({ _tag: "Closed", reason: { _tag: "GaveUp" } })
+        yield* life.service.closeWhenCurrentConnectionIsClosed
+        expect(yield* stateOf(life)).toBe(closed)
       }))
   }
 

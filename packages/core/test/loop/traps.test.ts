@@ -15,6 +15,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import {
   ask,
   askNow,
@@ -255,6 +256,30 @@ describe("waiting for its own connection", () => {
       }))
   }
 
+  it.scoped("D7a: an AttemptingToConnect handler that waits for a connection gets it", () =>
+    Effect.gen(function*() {
+      const got: Array<number> = []
+      const life: Life = yield* begin({
+        onEvent: on("AttemptingToConnect", () => Effect.map(life.service.connected, ({ number }) => got.push(number)))
+      })
+      yield* settle
+      expect(got).toEqual([1])
+    }))
+
+  it.scoped("D7a, E1: a handler that was let go, and ends, is not taken for the one that runs then", () =>
+    Effect.gen(function*() {
+      const life: Life = yield* begin({
+        onEvent: ({ _tag }) =>
+          _tag === "AttemptingToConnect" ? life.service.connected : _tag === "Connected" ? sleep(5) : Effect.void
+      })
+      yield* pass(1)
+      life.server.line.drop()
+      yield* settle
+      expect(kinds(life)).not.toContain("Disconnected")
+      yield* pass(4)
+      expect(life.diary.at(3)).toBe("5 Disconnected 1")
+    }))
+
   it.scoped("D7a: a child of a handler that waits lets the handler go too", () =>
     Effect.gen(function*() {
       const life: Life = yield* begin({
@@ -284,6 +309,36 @@ describe("waiting for its own connection", () => {
       const life = yield* begin({ onEvent: on("AttemptingToConnect", () => other.service.connected) })
       yield* pass(10)
       expect(life.server.attempts).toEqual([5])
+    }))
+
+  it.scoped("D7, E1: a handler that follows the events of another persistent connection is waited for", () =>
+    Effect.gen(function*() {
+      const other = yield* begin()
+      const life = yield* begin({
+        onEvent: on(
+          "AttemptingToConnect",
+          () => Stream.runDrain(Stream.takeUntil(other.service.events, ({ _tag }) => _tag === "Disconnected"))
+        )
+      })
+      yield* pass(5)
+      expect(life.server.attempts).toEqual([])
+      other.server.line.drop()
+      yield* settle
+      expect(life.server.attempts).toEqual([5])
+    }))
+
+  it.scoped("D7b: who is inside one persistent connection is outside another: its close waits until closing has finished", () =>
+    Effect.gen(function*() {
+      const other = yield* begin()
+      other.server.release = () => sleep(5)
+      yield* settle
+      const life = yield* begin({}, ({ server }) => {
+        server.connect = () => other.service.close
+      })
+      yield* pass(4)
+      expect(life.server.lines).toEqual([])
+      yield* pass(1)
+      expect([life.server.lines.length, other.server.released]).toEqual([1, 1])
     }))
 
   it.scoped("X1: joining a fiber of a connection does not bring a caller inside: its close waits until closing has finished", () =>

@@ -405,6 +405,14 @@ describe("S1: a peer that goes on talking", () => {
       expect([closed, got]).toEqual([[], ["a", "b"]])
     }))
 
+  it.scoped("is not asked to end a connection that is closed at once (S2): that is released", () =>
+    Effect.gen(function*() {
+      const life = yield* beginChatting
+      yield* consume(life, 1)
+      yield* askNow(life.service.close)
+      expect([life.closed, life.first.released]).toEqual([[], 1])
+    }))
+
   it.scoped("may be slow to end it, or fail to: the stream goes on as it would without asking", () =>
     Effect.gen(function*() {
       for (const close of [Effect.never, new Refused({ text: "broken pipe" }), Effect.die("bug")]) {

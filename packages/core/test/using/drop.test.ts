@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
-import { askNow, begin, type Life, on, type Options, pass, settle, sleep, stateTag } from "../support/Life.js"
+import { askNow, begin, type Life, on, type Options, pass, Refused, settle, sleep, stateTag } from "../support/Life.js"
 import { it } from "../support/virtualTime.js"
 
 const { closeGracefully, reconnectNow, reconnectOn, use } = PersistentConnection
@@ -36,6 +36,22 @@ describe("reconnectNow that drops the connection", () => {
       yield* settle
       expect(life.diary.slice(2)).toEqual([
         "0 Connected 1",
+        "5 Disconnected 1",
+        "5 AttemptingToConnect",
+        "5 ObtainedAddress a",
+        "5 Connected 2"
+      ])
+    }))
+
+  it.scoped("does so also if the peer hangs up before the loss has been reported", () =>
+    Effect.gen(function*() {
+      const onEvent = on("Connected", (event) => sleep("generation" in event && event.generation === 1 ? 5 : 0))
+      const life = yield* written({ onEvent })
+      yield* askNow(drop(life))
+      yield* pass(1)
+      life.server.line.drop(Exit.fail(new Refused({ text: "reset" })))
+      yield* pass(4)
+      expect(life.diary.slice(3)).toEqual([
         "5 Disconnected 1",
         "5 AttemptingToConnect",
         "5 ObtainedAddress a",

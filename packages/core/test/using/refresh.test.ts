@@ -26,6 +26,7 @@ import {
   settle,
   sleep
 } from "../support/Life.js"
+import { objectsReachableFrom } from "../support/size.js"
 import { it } from "../support/virtualTime.js"
 
 const { maxAge, reconnectNow, refresh, refreshWhen, use } = PersistentConnection
@@ -68,6 +69,33 @@ describe("refresh", () => {
       yield* refresh(service)
       expect(server.lines.map(({ address }) => address)).toEqual(["a", "b"])
       expect((yield* service.state.get).address).toEqual(Option.some("b"))
+    }))
+
+  it.scoped("keeps nothing of the connections that it has replaced", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* settle
+      const refreshed = (times: number) =>
+        Effect.map(
+          Effect.repeatN(Effect.zipRight(refresh(service), settle), times - 1),
+          () => objectsReachableFrom(service)
+        )
+      const before = yield* refreshed(5)
+      expect(yield* refreshed(50)).toBeLessThan(before + 200)
+    }))
+
+  it.scoped("is no success if what it replaces is young: the policy goes on (D14)", () =>
+    Effect.gen(function*() {
+      const retry = RetryPolicy.exponential({ base: "1 second", jitter: "none" })
+      const { server, service } = yield* begin({ retry }, ({ server }) => server.refuse("no"))
+      yield* pass(2)
+      server.accept()
+      yield* pass(3)
+      yield* refresh(service)
+      yield* pass(1)
+      server.line.drop()
+      yield* pass(10)
+      expect(server.attempts).toEqual([0, 1, 3, 5, 9])
     }))
 
   it.scoped("drains the old connection: what uses it goes on, what is new uses the new one", () =>

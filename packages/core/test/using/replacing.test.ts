@@ -93,6 +93,26 @@ describe("replacing connections under Addresses.failover", () => {
     }))
 })
 
+describe("an attempt that should lead elsewhere", () => {
+  it.scoped("is one after the server has announced that it will go, also the first one after the loss", () =>
+    Effect.gen(function*() {
+      const seen: Array<boolean> = []
+      const { server, service } = yield* begin({}, ({ server }) => {
+        server.lookUp = ({ elsewhere }) => Effect.sync(() => (seen.push(elsewhere), "a"))
+      })
+      yield* settle
+      server.refuse("no")
+      yield* Effect.flip(PersistentConnection.refresh(service))
+      yield* Effect.flip(PersistentConnection.refresh(service, { elsewhere: true }))
+      server.line.drop()
+      yield* pass(10)
+      server.accept()
+      yield* pass(10)
+      yield* PersistentConnection.refresh(service)
+      expect(seen).toEqual([false, false, true, true, false, false])
+    }))
+})
+
 describe("a refresh that meets a loss", () => {
   it.scoped("does not hide it: the loss is reported and counted, though a handler still holds up the report (D5)", () =>
     Effect.gen(function*() {

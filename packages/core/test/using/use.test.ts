@@ -360,6 +360,33 @@ describe("use", () => {
       expect([slow.exit, closing.isWaiting]).toEqual([Exit.void, false])
     }))
 
+  it.scoped("fails with its own failure if it has one after the connection has ended", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* settle
+      const refused = yield* askNow(
+        use(service, () => Effect.uninterruptible(Effect.zipRight(sleep(5), refuse("mine"))))
+      )
+      yield* pass(1)
+      server.line.drop()
+      yield* pass(10)
+      expect(refused.failure).toBe("mine")
+      const died = yield* askNow(use(service, () => Effect.zipRight(service.close, Effect.die("bug"))))
+      expect(failure(died)).toEqual(Cause.die("bug"))
+    }))
+
+  it.scoped("that cannot be interrupted, and succeeds, leaves nothing but the interruption of its caller", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* settle
+      for (const end of [Effect.succeed(1), Effect.interrupt]) {
+        const asked = yield* askNow(use(service, () => Effect.uninterruptible(Effect.zipRight(sleep(5), end))))
+        yield* Effect.fork(Fiber.interrupt(asked.fiber))
+        yield* pass(5)
+        expect(Cause.isInterruptedOnly(failure(asked))).toBe(true)
+      }
+    }))
+
   it.scoped("ends the fibers that f has forked with f", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()

@@ -5,6 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
+import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import { ask, begin, inScope, type Life, type Options, pass, refuse, settle, sleep } from "../support/Life.js"
 import { partedClock } from "../support/partedClock.js"
@@ -61,6 +62,16 @@ const waiting = (serverName: string) =>
   Effect.map(tagged(ConnectionMetrics.waiting, ["server_name", serverName]), ({ value }) => value)
 
 describe("the counters", () => {
+  it.scoped("count an attempt once, also if it is closed before the policy has decided what comes next", () =>
+    Effect.gen(function*() {
+      const serverName = "slow policy"
+      const retry = Schedule.forever.pipe(Schedule.mapEffect(() => Effect.never))
+      const { service } = yield* beginTracked({ serverName, retry }, ({ server }) => server.refuse("no"))
+      yield* settle
+      yield* service.close
+      expect(yield* counts(serverName)).toEqual({ ...nothing, failure: 1 })
+    }))
+
   it.scoped("count every attempt by how it ended, also those that are not reported again", () =>
     Effect.gen(function*() {
       const serverName = "attempts by outcome"
@@ -242,6 +253,39 @@ describe("the counters", () => {
         expect((yield* tagged(ConnectionMetrics.slowHandlers, ["server_name", serverName])).count).toBe(1)
       }))
   }
+
+  it.scoped("count a slow call once, even if the loop is hurried along in the very moment of the warning", () =>
+    Effect.gen(function*() {
+      const serverName = "hurried"
+      const { server, service } = yield* begin({
+        serverName,
+        slowHandlerThreshold: "10 seconds",
+        onEvent: ({ _tag }) => _tag === "Disconnected" ? sleep(70) : Effect.void
+      })
+      yield* settle
+      for (let each = 0; each < 3; each++) {
+        yield* Effect.fork(Effect.zipRight(sleep(10), PersistentConnection.reconnectNow(service)))
+      }
+      yield* settle
+      server.line.drop()
+      yield* pass(60)
+      expect((yield* tagged(ConnectionMetrics.slowHandlers, ["server_name", serverName])).count).toBe(1)
+    }))
+
+  it.scoped("do not count a call that ends in the moment at which it would be slow", () =>
+    Effect.gen(function*() {
+      const serverName = "just in time"
+      const { server } = yield* begin({
+        serverName,
+        slowHandlerThreshold: "10 seconds",
+        onEvent: ({ _tag }) => _tag === "Disconnected" ? sleep(10) : Effect.void
+      })
+      yield* settle
+      server.line.drop()
+      yield* pass(60)
+      expect(server.lines).toHaveLength(2)
+      expect((yield* tagged(ConnectionMetrics.slowHandlers, ["server_name", serverName])).count).toBe(0)
+    }))
 
   it.scoped("do not count a slow handler as long as the loop has nothing else to do", () =>
     Effect.gen(function*() {

@@ -166,6 +166,22 @@ describe("the spans of an attempt", () => {
       type: "ECONNREFUSED"
     },
     {
+      name: "an error with a code that is a number",
+      prepare: ({ server }) => {
+        server.connect = () => Effect.die(Object.assign(new RangeError("refused"), { code: 111 }))
+      },
+      ends: ["RangeError: refused", "success", "RangeError: refused"],
+      type: "RangeError"
+    },
+    {
+      name: "an error with a tag and no name",
+      prepare: ({ server }) => {
+        server.connect = () => Effect.die({ _tag: "Banned" })
+      },
+      ends: ["Banned: Banned", "success", "Banned: Banned"],
+      type: "Banned"
+    },
+    {
       name: "a defect that is no error",
       prepare: ({ server }) => {
         server.connect = () => Effect.die(3)
@@ -275,6 +291,31 @@ describe("the spans of an attempt", () => {
       expect(Option.getOrThrow(Cause.dieOption(Option.getOrThrow(lastCause)))).toBe(defect)
     }))
 
+  it.scoped("leave it on an error in which span of yours it came about", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* beginTraced({})
+      server.connect = () => Effect.withSpan(refuse("no"), "handshake")
+      const asked = yield* ask(service.connectedOrFailedToConnect)
+      yield* settle
+      const { name } = Reflect.get(asked.error!, Symbol.for("effect/SpanAnnotation")) as Tracer.Span
+      expect(name).toBe("handshake")
+    }))
+
+  it.scoped("say nothing of a server of which the address says nothing", () =>
+    Effect.gen(function*() {
+      const { trace } = yield* beginTraced({}, ({ server }) => {
+        server.lookUp = () => Effect.succeed("/run/feed.sock")
+      })
+      yield* settle
+      const attributes = trace.named("PersistentConnection.connect").attributes
+      expect([attributes.get("server.address"), attributes.has("server.port")]).toEqual(["/run/feed.sock", false])
+      const nameless = yield* beginTraced({}, ({ server }) => {
+        server.lookUp = () => Effect.succeed("prices")
+      })
+      yield* settle
+      expect(nameless.trace.named("PersistentConnection.connect").attributes.has("server.address")).toBe(false)
+    }))
+
   it.scoped("are made of an error that cannot be read, too", () =>
     Effect.gen(function*() {
       const { server, trace } = yield* beginTraced({})
@@ -339,7 +380,7 @@ describe("the links", () => {
       yield* pass(10)
       server.line.drop()
       yield* settle
-      expect(trace.attempts[1]!.links[0]!.span._tag).toBe("ExternalSpan")
+      expect(trace.attempts[1]!.links[0]).toMatchObject({ _tag: "SpanLink", span: { _tag: "ExternalSpan" } })
     }))
 
   it.scoped("of one persistent connection have nothing to do with those of another", () =>
@@ -365,5 +406,23 @@ describe("the links", () => {
       const [first, refresh, next] = trace.attempts
       expect(refresh!.links.map(({ span }) => span.spanId)).toEqual([first!.spanId])
       expect(next!.links.map(({ span }) => span.spanId)).toEqual([refresh!.spanId])
+    }))
+
+  it.scoped("never go to a refresh that has failed: the connection stays", () =>
+    Effect.gen(function*() {
+      const { server, service, trace } = yield* beginTraced({})
+      yield* settle
+      server.refuse("no")
+      yield* Effect.flip(PersistentConnection.refresh(service))
+      yield* Effect.flip(PersistentConnection.refresh(service))
+      server.line.drop()
+      yield* pass(10)
+      const [first, ...others] = trace.attempts
+      expect(others.map(({ links }) => links.map(({ span }) => span.spanId))).toEqual(others.map(() => [first!.spanId]))
+      expect(others.map(({ links }) => links[0]!.attributes)).toEqual([
+        {},
+        {},
+        { "persistent_connection.cause": "a close without an error" }
+      ])
     }))
 })
