@@ -261,12 +261,14 @@ const table: Record<string, Rows> = {
     RetryPolicy.exponential
   ),
   "RetryPolicy.retryAfter": argument("retryAfter", "finite", RetryPolicy.retryAfter),
-  "RetryPolicy.giveUpAfter": argument(
-    "giveUpAfter",
-    "duration",
-    (time) => RetryPolicy.giveUpAfter(Schedule.forever, time)
-  ),
-  "RetryPolicy.classify": argument("decide", "func", (decide) => RetryPolicy.classify(Schedule.forever, decide)),
+  "RetryPolicy.giveUpAfter": [
+    ...argument("self", "schedule", (self) => RetryPolicy.giveUpAfter(1)(self)),
+    ...argument("giveUpAfter", "duration", (time) => RetryPolicy.giveUpAfter(Schedule.forever, time))
+  ],
+  "RetryPolicy.classify": [
+    ...argument("self", "schedule", (self) => RetryPolicy.classify(() => RetryPolicy.follow)(self)),
+    ...argument("decide", "func", (decide) => RetryPolicy.classify(Schedule.forever, decide))
+  ],
   // Of a policy that is run: see `errorClasses.test.ts` for what the loop does.
   "RetryPolicy#decide": argument(
     "What decide returns",

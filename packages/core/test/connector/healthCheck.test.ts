@@ -712,6 +712,16 @@ describe("healthCheck: on demand", () => {
       expect(patient.ward.pings).toHaveLength(2)
     }))
 
+  it.effect("a connection of another connector is a defect, and none of the peer's", () =>
+    Effect.gen(function*() {
+      const { probe } = Connector.healthCheck(
+        Connector.make({ connect: () => Effect.succeed({}), closed: () => Effect.never }),
+        { probe: () => Effect.void, interval: "1 second", timeout: "1 second" }
+      )
+      const exit = yield* Effect.exit(probe!({}))
+      expect(String(exit)).toContain("The connection is not one of this connector's")
+    }))
+
   it.scoped("who asks while the peer is being asked shares the answer: there is one probe at a time", () =>
     Effect.gen(function*() {
       const patient = yield* admit({ prepare: answering(() => sleep(5)) })

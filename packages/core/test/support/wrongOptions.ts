@@ -265,8 +265,9 @@ const mistake = async (
   const error = await complaint(give, value)
   if (!Cause.isIllegalArgumentException(error)) return `${name}: ${error === undefined ? "taken" : String(error)}`
   const { message } = error
-  const isClear = / must be .+, but is /.test(message) && message.length < 300
-  return isClear && message.includes(option) && !message.includes(secret) ? undefined : `${name}: ${message}`
+  const isClear = /^\S.* must be .+, but is /.test(message) && message.length < 300
+  const isNamed = option === "" || `.${message}`.includes(`.${option} must be `)
+  return isClear && isNamed && !message.includes(secret) ? undefined : `${name}: ${message}`
 }
 
 /** `table` has all that modules export, by its module's name and its own; `free` is what takes no options. */

@@ -1,6 +1,7 @@
 /** `reconnectNow` with `whenConnected: "drop"`: break before make. */
 import { describe, expect } from "@effect/vitest"
 import { ConnectionLost } from "@persistent-connection/core/ConnectionError"
+import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Effect from "effect/Effect"
@@ -12,7 +13,8 @@ import { it } from "../support/virtualTime.js"
 
 const { closeGracefully, reconnectNow, reconnectOn, use } = PersistentConnection
 
-const drop = ({ service }: Pick<Life, "service">) => reconnectNow(service, { whenConnected: "drop" })
+const drop = ({ service }: { readonly service: PersistentConnection.PersistentConnection<unknown, unknown> }) =>
+  reconnectNow(service, { whenConnected: "drop" })
 
 /** A life with an hour between attempts, of which it is written down how its connections end. */
 const written = (options: Options = {}) =>
@@ -150,6 +152,20 @@ describe("reconnectNow that drops the connection", () => {
       yield* drop(life)
       yield* pass(5)
       expect([life.server.attempts, life.diary.at(-1)]).toEqual([[0, 5], "10 Connected 1"])
+    }))
+
+  it.scoped("needs no `terminate`", () =>
+    Effect.gen(function*() {
+      let opened = 0
+      const service = yield* PersistentConnection.make({
+        serverName: "test",
+        address: Effect.succeed("a"),
+        connector: Connector.make({ connect: () => Effect.sync(() => ++opened), closed: () => Effect.never })
+      })
+      yield* settle
+      yield* drop({ service })
+      yield* settle
+      expect(opened).toBe(2)
     }))
 
   it.scoped("drops the last connection, and makes no other attempt (X4)", () =>

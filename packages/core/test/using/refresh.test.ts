@@ -3,6 +3,7 @@ import { ConnectionClosed, ConnectionLost } from "@persistent-connection/core/Co
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -556,6 +557,23 @@ describe("refreshWhen", () => {
       yield* pass(1)
       expect(yield* currentLine(life)).toBe(3)
       expect(life.diary.at(-1)).toBe("160 Connected 3")
+    }))
+
+  it.scoped("by the age of the connection, which its signal can read and wait for", () =>
+    Effect.gen(function*() {
+      const life = yield* begin()
+      yield* pass(5)
+      const ages: Array<number> = []
+      const read = (age: PersistentConnection.ConnectionAge) =>
+        Effect.map(age.now, (duration) => ages.push(Duration.toSeconds(duration)))
+      yield* askNow(refreshWhen(
+        life.service,
+        (_, age) => Effect.zipRight(read(age), Effect.zipRight(age.reaches(Duration.seconds(20)), read(age)))
+      ))
+      yield* pass(15)
+      expect([ages, yield* currentLine(life)]).toEqual([[5, 20, 0], 2])
+      const asked = yield* askNow(refreshWhen(life.service, (_, age) => age.reaches(-1 as never)))
+      expect(asked.failure).toContain("age must be a duration of 0 or more, but is -1")
     }))
 
   it("maxAge throws at options that make no sense", () => {

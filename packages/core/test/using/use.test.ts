@@ -662,6 +662,32 @@ describe("useRetrying", () => {
       expect([uninterruptible.failure, runs]).toEqual(["own", 2])
     }))
 
+  it.scoped("keeps the failure of f if it closes meanwhile, and an interruption that is its own", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin()
+      yield* settle
+      const interrupting = yield* askNow(useRetrying(service, () => Effect.interrupt))
+      expect(interrupting.failure).toBe("interrupted")
+      const f = () => Effect.uninterruptible(Effect.zipRight(sleep(5), refuse("mine")))
+      const failing = yield* askNow(useRetrying(service, f))
+      yield* pass(1)
+      yield* askNow(service.close)
+      yield* pass(4)
+      expect(failing.failure).toBe("mine")
+    }))
+
+  it.scoped("keeps the failure of f also if the connection is lost while it closes gracefully", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      yield* settle
+      const f = () => Effect.uninterruptible(Effect.zipRight(sleep(5), refuse("mine")))
+      const failing = yield* askNow(useRetrying(service, f))
+      yield* askNow(PersistentConnection.closeGracefully(service, "1 minute"))
+      server.line.drop()
+      yield* pass(5)
+      expect(failing.failure).toBe("mine")
+    }))
+
   it.scoped("keeps the failures of f on a connection that is alive, and its defects in any case", () =>
     Effect.gen(function*() {
       const { service } = yield* begin()
