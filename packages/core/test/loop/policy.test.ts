@@ -10,6 +10,7 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as ScheduleDecision from "effect/ScheduleDecision"
 import * as ScheduleInterval from "effect/ScheduleInterval"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as TestServices from "effect/TestServices"
 import {
@@ -207,6 +208,19 @@ describe("the deadline", () => {
         expect((yield* askNow(life.service.close)).isWaiting).toBe(false)
         yield* TestClock.setTime(0)
       }
+    }))
+
+  it.scoped("D9: the deadline of an attempt that is over is not shown, though its connect goes on", () =>
+    Effect.gen(function*() {
+      const { service } = yield* begin({}, ({ server }) => {
+        server.connect = ({ untimed }) => Effect.uninterruptible(untimed(sleep(5)))
+      })
+      yield* pass(1)
+      const states: Array<string> = []
+      yield* askNow(Stream.runForEach(service.state.changes, ({ _tag }) => Effect.sync(() => states.push(_tag))))
+      yield* askNow(service.close)
+      yield* pass(10)
+      expect(states).toEqual(["Connecting", "Closing", "Closed"])
     }))
 
   it.scoped("D9: the deadline of an attempt that is over does not end a later one", () =>

@@ -143,6 +143,18 @@ describe("what a connect leaves behind", () => {
       expect(closedAt).toBe(0)
     }))
 
+  it.scoped("D7b: the producer of a stream's elements is inside: its close waits for the beginning only", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* begin()
+      server.release = () => sleep(60)
+      yield* settle
+      let answered = -1
+      const close = Effect.uninterruptible(Effect.zipRight(service.close, Effect.map(now, (at) => answered = at)))
+      yield* askNow(Stream.runDrain(PersistentConnection.stream(service, () => Stream.fromEffect(close))))
+      yield* pass(100)
+      expect([answered, server.released]).toEqual([0, 1])
+    }))
+
   it.scoped("D7: close completes also if a fiber that the release waits for calls it uninterruptibly", () =>
     Effect.gen(function*() {
       const { service } = yield* begin({}, ({ server }) => {

@@ -14,6 +14,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import {
@@ -23,6 +24,7 @@ import {
   hasEnded,
   inScope,
   type Life,
+  type Line,
   now,
   on,
   pass,
@@ -255,6 +257,23 @@ describe("waiting for its own connection", () => {
         expect(yield* hasEnded(scope)).toBe(true)
       }))
   }
+
+  it.scoped("D7c: a connect whose attempt is over may wait for a connection", () =>
+    Effect.gen(function*() {
+      const retry = Schedule.forever.pipe(Schedule.mapEffect(() => sleep(60)))
+      const life: Life = yield* begin({ attemptTimeout: "5 seconds", retry }, ({ server }) => {
+        server.connect = () => Effect.uninterruptible(Effect.zipRight(sleep(10), wait))
+      })
+      let exit: Exit.Exit<Line> | undefined
+      const wait = Effect.onExit(
+        Effect.suspend(() => life.service.connected),
+        (ended) => Effect.sync(() => exit = ended)
+      )
+      yield* pass(20)
+      life.server.accept()
+      yield* pass(100)
+      expect(exit).toEqual(Exit.succeed(life.server.lines.at(-1)))
+    }))
 
   it.scoped("D7a: an AttemptingToConnect handler that waits for a connection gets it", () =>
     Effect.gen(function*() {
