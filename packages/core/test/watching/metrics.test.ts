@@ -254,39 +254,6 @@ describe("the counters", () => {
       }))
   }
 
-  it.scoped("count a slow call once, even if the loop is hurried along in the very moment of the warning", () =>
-    Effect.gen(function*() {
-      const serverName = "hurried"
-      const { server, service } = yield* begin({
-        serverName,
-        slowHandlerThreshold: "10 seconds",
-        onEvent: ({ _tag }) => _tag === "Disconnected" ? sleep(70) : Effect.void
-      })
-      yield* settle
-      for (let each = 0; each < 3; each++) {
-        yield* Effect.fork(Effect.zipRight(sleep(10), PersistentConnection.reconnectNow(service)))
-      }
-      yield* settle
-      server.line.drop()
-      yield* pass(60)
-      expect((yield* tagged(ConnectionMetrics.slowHandlers, ["server_name", serverName])).count).toBe(1)
-    }))
-
-  it.scoped("do not count a call that ends in the moment at which it would be slow", () =>
-    Effect.gen(function*() {
-      const serverName = "just in time"
-      const { server } = yield* begin({
-        serverName,
-        slowHandlerThreshold: "10 seconds",
-        onEvent: ({ _tag }) => _tag === "Disconnected" ? sleep(10) : Effect.void
-      })
-      yield* settle
-      server.line.drop()
-      yield* pass(60)
-      expect(server.lines).toHaveLength(2)
-      expect((yield* tagged(ConnectionMetrics.slowHandlers, ["server_name", serverName])).count).toBe(0)
-    }))
-
   it.scoped("do not count a slow handler as long as the loop has nothing else to do", () =>
     Effect.gen(function*() {
       const serverName = "patient"
