@@ -5,12 +5,12 @@ const root = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 const packages = root("packages")
 
 export default defineConfig(({ mode }) => {
-  // `npm test` runs the tests, and the proofs in their short form. `npm run proof` runs the proofs at length.
+  // `npm test` runs the tests and the short form of the proofs. `npm run proof` runs the long form of the proofs.
   const isProof = mode === "proof"
   process.env["PROOF"] ??= isProof ? "long" : "short"
   process.env["PROOF_SEED"] ??= "20261122"
 
-  // For a machine that has other things to do: what runs in virtual time notices by itself that it hangs.
+  // Long timeouts, for a busy machine. Tests in virtual time detect a hang by themselves.
   const timeout = isProof ? 600_000 : 60_000
 
   const project = (folder: string, setupFiles: Array<string> = []) => ({
@@ -28,7 +28,7 @@ export default defineConfig(({ mode }) => {
   const setup = `${packages}/core/test/support/setup.ts`
   return {
     resolve: {
-      // Tests run on the sources, without a build; what is internal stays out of reach by the package's name.
+      // Tests use the sources, without a build. Internal modules cannot be imported by the name of the package.
       alias: [
         { find: /^#internal\/(.+)\.js$/, replacement: `${packages}/core/src/internal/$1.ts` },
         { find: /^@persistent-connection\/(core|platform)$/, replacement: `${packages}/$1/src/index.ts` },
@@ -40,7 +40,7 @@ export default defineConfig(({ mode }) => {
     },
     test: {
       reporters: ["default", root("scripts/report.mjs")],
-      // Loading the modules once a worker, not once a file, is most of what makes the tests fast.
+      // Loads the modules once per worker instead of once per file, which makes the tests much faster.
       isolate: false,
       maxWorkers: "100%",
       minWorkers: "100%",

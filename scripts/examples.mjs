@@ -1,4 +1,4 @@
-// Type-checks every example of the documentation against the packages' sources.
+// Type-checks all examples of the documentation against the sources of the packages.
 import { spawnSync } from "node:child_process"
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { basename, join } from "node:path"
@@ -14,7 +14,7 @@ const filesUnder = (folder, ending) =>
       .sort()
     : []
 
-/** The fenced blocks of some lines; `line` is the number of the block's first line of code. */
+/** The fenced blocks of a text. `line` is the line number of the first line of code. */
 const blocksOf = (origin, lines) => {
   const blocks = []
   let open
@@ -31,7 +31,7 @@ const blocksOf = (origin, lines) => {
       open.code.push(text.startsWith(open.indent) ? text.slice(open.indent.length) : text.trimStart())
     }
   }
-  if (open !== undefined) throw new Error(`${origin}:${open.line - 1}: a fence is never closed`)
+  if (open !== undefined) throw new Error(`${origin}:${open.line - 1}: this fence is not closed`)
   return blocks
 }
 
@@ -86,7 +86,7 @@ writeFileSync(
       declaration: false,
       declarationMap: false,
       noEmit: true,
-      // An example shows how a value is made, without having to use it.
+      // An example may create a value without using it.
       noUnusedLocals: false,
       types: ["node"],
       paths: Object.fromEntries(published.flatMap((folder) => {
@@ -118,11 +118,11 @@ const tsc = spawnSync(
 process.stdout.write(
   tsc.stdout.replace(/^build\/examples\/(.+?)\((\d+),(\d+)\)/gm, (whole, file, line, column) => {
     const example = byFile.get(file)
-    // The scratch file has one line, its header, before the example's first.
+    // The scratch file has one header line before the first line of the example.
     return example === undefined ? whole : `${example.origin}:${example.line + Number(line) - 2}:${column}`
   })
 )
 process.stderr.write(tsc.stderr)
-const leftOut = examples.length - checked.length
-console.log(`${checked.length} examples ${tsc.status === 0 ? "compile" : "checked, with errors"}, ${leftOut} left out`)
+const skipped = examples.length - checked.length
+console.log(`${checked.length} examples ${tsc.status === 0 ? "compile" : "checked, with errors"}, ${skipped} skipped`)
 process.exit(tsc.status ?? 1)

@@ -1,5 +1,5 @@
-// Completes package-lock.json with the optional platform packages that a registry mirror did not serve.
-// npm leaves out what it could not look up, and `npm ci` then calls the lock file out of date, on every platform.
+// Adds optional platform packages to package-lock.json that a registry mirror did not serve. npm omits packages that it
+// cannot look up, and `npm ci` then rejects the lock file as out of date on every platform.
 import { readFileSync, writeFileSync } from "node:fs"
 
 const file = new URL("../package-lock.json", import.meta.url)

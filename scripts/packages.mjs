@@ -1,4 +1,4 @@
-// Packs what is published and examines the tarballs as a registry would receive them.
+// Packs the published packages and checks the tarballs.
 import { spawnSync } from "node:child_process"
 import { existsSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -42,9 +42,9 @@ try {
     for (const path of paths) {
       const source = /^dist\/(.+)\.js$/.exec(path)?.[1]
       if (source !== undefined && !existsSync(join(root, folder, "src", `${source}.ts`))) {
-        complain(`${name}: ${path} has no source any more; start afresh with \`npm run clean\``)
+        complain(`${name}: ${path} has no source; run \`npm run clean\` and build again`)
       }
-      if (/(^|\/)(test|build)\/|\.test\.|tsbuildinfo/.test(path)) complain(`${name}: ${path} should not be published`)
+      if (/(^|\/)(test|build)\/|\.test\.|tsbuildinfo/.test(path)) complain(`${name}: ${path} must not be published`)
     }
 
     step(`publint ${basename(tarball)}`, bin("publint"), ["--strict", tarball])

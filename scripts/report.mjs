@@ -1,5 +1,5 @@
-// A reporter for vitest. It names the skipped tests, and says with which seed the proofs have run. To the file that
-// TEST_COUNTS names, it writes "PASSED FAILED", and then a line for every failure.
+// A reporter for vitest. Prints the skipped tests, and the form and the seed of the proofs. If TEST_COUNTS names a
+// file, writes "PASSED FAILED" to it, and then one line per failure.
 import { writeFileSync } from "node:fs"
 import { relative } from "node:path"
 

@@ -6,5 +6,5 @@ export const root = fileURLToPath(new URL("..", import.meta.url))
 
 const manifest = (folder) => JSON.parse(readFileSync(join(root, folder, "package.json"), "utf8"))
 
-/** The folders of the packages that are published: all but the private ones. */
+/** The folders of the published packages: all packages that are not private. */
 export const published = manifest(".").workspaces.filter((folder) => !manifest(folder).private)

@@ -1,10 +1,10 @@
 /**
- * Look-ups for the `address` option of a persistent connection: they say where the server is at each attempt. Any
- * effect, or function from the attempt to an effect, works as well. A function sees why the last attempt failed. So it
- * can get a new token when the server refused the old one, and another address only when the server was unreachable.
+ * Look-ups for the `address` option of a persistent connection: a look-up gives the address for each attempt. Any
+ * effect, or function from the attempt to an effect, works as well. A function gets the cause of the last failure. So
+ * it can get a new token after the server refused the old one, and another address after the server was unreachable.
  *
- * The look-ups made here keep one position in the list for each persistent connection. Several persistent connections
- * can share a look-up, and each starts at the beginning of the list.
+ * The look-ups of this module keep one position in the list for each persistent connection. Several persistent
+ * connections can share a look-up; each starts at the beginning of the list.
  *
  * @example
  * ```ts
@@ -30,13 +30,13 @@
  * const isUnauthorized = (cause: Cause.Cause<unknown>) =>
  *   Option.exists(Cause.failureOption(cause), (error) => error instanceof FeedError && error.status === 401)
  *
- * // After a 401 a new token for the same host; after anything else the next host.
+ * const toLogin = ([host, token]: [string, string]): Login => ({ host, token })
+ *
+ * // After a 401: a new token for the same host. After any other failure: the next host.
  * export const address = (attempt: Attempt<Login>): Effect.Effect<Login, FeedError> =>
  *   Option.isSome(attempt.previousAddress) && Option.exists(attempt.lastCause, isUnauthorized)
  *     ? Effect.zip(Effect.succeed(attempt.previousAddress.value.host), freshToken).pipe(Effect.map(toLogin))
  *     : Effect.zip(hosts(attempt), currentToken).pipe(Effect.map(toLogin))
- *
- * const toLogin = ([host, token]: [string, string]): Login => ({ host, token })
  * ```
  *
  * @since 0.1.0
@@ -67,8 +67,8 @@ export interface LookUp<out Address> {
 export const constant: <Address>(address: Address) => Effect.Effect<Address> = Effect.succeed
 
 /**
- * Gives the next address of the list at every attempt; after the last comes the first again. An address that is listed
- * twice has two turns.
+ * Gives the next address of the list at every attempt, and the first one again after the last. An address that is in
+ * the list twice is given twice as often.
  *
  * Throws an `IllegalArgumentException` if there are no addresses.
  *
@@ -78,9 +78,9 @@ export const constant: <Address>(address: Address) => Effect.Effect<Address> = E
 export const roundRobin: <Address>(addresses: NonEmptyReadonlyArray<Address>) => LookUp<Address> = internal.roundRobin
 
 /**
- * Gives the addresses in a random order, so that clients spread over the servers. A new order is drawn when all
- * addresses have had their turn. The same address never comes twice in a row, unless there is only one. Addresses with
- * equal content count as one. Randomness comes from the `Random` service (T4).
+ * Gives the addresses in a random order, so that clients spread over the servers. It draws a new order when it has
+ * given all addresses. It never gives the same address twice in a row, unless there is only one. Addresses with equal
+ * content count as one. Randomness comes from the `Random` service (T4).
  *
  * Throws an `IllegalArgumentException` if there are no addresses.
  *
@@ -95,26 +95,26 @@ export const shuffled: <Address>(addresses: NonEmptyReadonlyArray<Address>) => L
  */
 export interface FailoverOptions {
   /**
-   * How long to stay away from the first address. After this time, the first attempt after a loss, or the first of a
-   * refresh, goes to it again. A connection that works is never closed for that. Default: `Duration.infinity`, never go
-   * back.
+   * How long to avoid the first address, counted from the last change away from it. After this time, the first attempt
+   * after a loss, or the first attempt of a refresh, uses it again. A connection that works is never closed for this.
+   * Default: `Duration.infinity`, never.
    */
   readonly failBackAfter?: Duration.DurationInput | undefined
   /**
-   * Decides by the cause whether to go on to the next address. It gets the causes of failed attempts, look-ups
-   * included, and of losses; a loss without an error has an empty cause. Default: go on after every failed attempt, and
-   * after no loss.
+   * Decides by the cause whether to go on to the next address. It gets the causes of failed attempts, also of failed
+   * look-ups, and of losses; a loss without an error has an empty cause. Default: true after every failed attempt, and
+   * false after every loss.
    */
   readonly failoverWhen?: ((cause: Cause.Cause<unknown>) => boolean) | undefined
 }
 
 /**
- * Gives the addresses in the order of preference. By default it goes on to the next address when an attempt has failed;
- * after the last comes the first again. It stays with an address that works, also after a loss or at a refresh. When
- * the server of the current connection has announced a shutdown (`attempt.elsewhere`), it chooses another address, if
- * there is one. Addresses with equal content count as one.
+ * Gives the addresses in the order of preference. By default it goes on to the next address after a failed attempt, and
+ * from the last address to the first. It keeps an address that works, also after a loss and at a refresh. If the
+ * attempt asks for another address than the current one (`attempt.elsewhere`), it goes on to the next address, if there
+ * is one. Addresses with equal content count as one.
  *
- * Throws an `IllegalArgumentException` if there are no addresses, or an option makes no sense.
+ * Throws an `IllegalArgumentException` if there are no addresses, or an option is wrong.
  *
  * @example
  * ```ts
@@ -125,8 +125,8 @@ export interface FailoverOptions {
  *
  * class FeedError extends Data.TaggedError("FeedError")<{ readonly status: number }> {}
  *
- * // After a 401 it stays: another host would not accept this user either. After any other cause it goes on, also
- * // when a host accepts every connection and hangs up.
+ * // Keeps the host after a 401: another host would not accept this user either. Goes on after any other cause, also
+ * // if a host accepts every connection and hangs up.
  * export const address = Addresses.failover(["a.example.com", "b.example.com"], {
  *   failoverWhen: (cause) =>
  *     Option.match(Cause.failureOption(cause), {

@@ -1,9 +1,9 @@
 /**
- * The only errors that the library makes itself. Every other error is that of the look-up or the connector, unchanged
- * (rule D5).
+ * The errors of the library itself. Every other error comes from the look-up or the connector, unchanged (D5), or is a
+ * `TimeoutException` of a deadline.
  *
- * When printed or logged, these errors show their message and no secrets. The causes that they hold are for the
- * program: `console.log`, JSON and Effect's loggers do not print them.
+ * When these errors are printed or logged, they show their message, without secrets. The causes that they hold are for
+ * the program: `console.log`, JSON and Effect's loggers do not print them.
  *
  * @since 0.1.0
  */
@@ -17,8 +17,9 @@ import { summary } from "./internal/base/render.js"
 /**
  * Why a persistent connection is closed:
  *
- * - `ClosedByOwner`: by `close` or `closeWhenCurrentConnectionIsClosed`, or because its scope was left (X1, X4, D8);
- * - `Aborted`: the connector, or the look-up, called `attempt.abort` with this error (X5);
+ * - `ClosedByOwner`: by `close`, `closeGracefully` or `closeWhenCurrentConnectionIsClosed`, or because its scope was
+ *   left (X1, X4, D8);
+ * - `Aborted`: the look-up or the connector called `attempt.abort` with this error (X5);
  * - `GaveUp`: the retry policy ended after this failure or loss (D11).
  *
  * `Aborted` and `GaveUp` are logged as errors; a `GaveUp` after a regular close by the server (`isRegularEnd`) is
@@ -33,16 +34,16 @@ export type ClosedReason<E> =
   | { readonly _tag: "GaveUp"; readonly cause: Cause.Cause<AttemptFailure<E>> }
 
 /**
- * Did the server close the connection in the regular way (D13)? True if the cause has errors, and every one has a field
- * `isRegularEnd` that is true. The WebSocket connector sets it for the close codes 1000 and 1001. False for an empty
- * cause, which gives no reason.
+ * Tests whether the server closed the connection in the regular way (D13): true if the cause has errors, no defects,
+ * and every error has a field `isRegularEnd` that is true. `WebSocketError` sets it for the close codes 1000 and 1001,
+ * and for a close without a code (1005). False for an empty cause, which says nothing about the reason.
  *
  * @example
  * ```ts
  * import * as ConnectionError from "@persistent-connection/core/ConnectionError"
  * import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
  *
- * // Reconnect unless the server said goodbye.
+ * // Reconnect, except after a regular close by the server.
  * export const retry = RetryPolicy.classify(
  *   RetryPolicy.standard,
  *   (cause) => ConnectionError.isRegularEnd(cause) ? RetryPolicy.giveUp : RetryPolicy.follow
@@ -60,9 +61,8 @@ export const isRegularEnd: (cause: Cause.Cause<unknown>) => boolean = internal.i
  * @since 0.1.0
  * @category errors
  */
-export class ConnectionClosed<out E = unknown> extends Data.TaggedError("ConnectionClosed")<{
+export class ConnectionClosed<out E = unknown> extends /* @__PURE__ */ Data.TaggedError("ConnectionClosed")<{
   readonly serverName: string
-  readonly message: string
 }> {
   readonly #reason: ClosedReason<E>
 
@@ -70,12 +70,13 @@ export class ConnectionClosed<out E = unknown> extends Data.TaggedError("Connect
    * @since 0.1.0
    */
   constructor({ reason, serverName }: { readonly serverName: string; readonly reason: ClosedReason<E> }) {
-    super({ serverName, message: `The persistent connection to "${serverName}" is closed: ${describeReason(reason)}` })
+    super({ serverName })
     this.#reason = reason
+    internal.setMessage(this, () => `The persistent connection to "${serverName}" is closed: ${describeReason(reason)}`)
   }
 
   /**
-   * Why it is closed. Not printed with the error; the message says the same in words.
+   * Why it is closed. It is not printed with the error: the message has it as text.
    *
    * @since 0.1.0
    */
@@ -98,16 +99,15 @@ const describeReason = (reason: ClosedReason<unknown>): string => {
 }
 
 /**
- * The connection was lost while it was in use. The persistent connection itself goes on.
+ * The connection was lost while it was in use. The persistent connection reconnects.
  *
  * @since 0.1.0
  * @category errors
  */
-export class ConnectionLost<out E = unknown> extends Data.TaggedError("ConnectionLost")<{
+export class ConnectionLost<out E = unknown> extends /* @__PURE__ */ Data.TaggedError("ConnectionLost")<{
   readonly serverName: string
   /** The number of the connection that was lost, 1 for the first. */
   readonly generation: number
-  readonly message: string
 }> {
   readonly #lossCause: Cause.Cause<E>
 
@@ -119,17 +119,15 @@ export class ConnectionLost<out E = unknown> extends Data.TaggedError("Connectio
     readonly generation: number
     readonly lossCause: Cause.Cause<E>
   }) {
-    super({
-      serverName,
-      generation,
-      message: `Connection ${generation} to "${serverName}" ${internal.describeEnd(lossCause)}`
-    })
+    super({ serverName, generation })
     this.#lossCause = lossCause
+    internal.setMessage(this, () => `Connection ${generation} to "${serverName}" ${internal.describeEnd(lossCause)}`)
   }
 
   /**
-   * How the connection ended: empty if the server closed it without an error. Not printed with the error; the message
-   * says the same in words. It is not called `cause` because Effect's loggers print a `cause` in full.
+   * The cause of the loss: empty if the server closed the connection without an error, or if a `refresh` replaced it.
+   * It is not printed with the error: the message has it as text. It is not called `cause`, because Effect's loggers
+   * print a `cause` in full.
    *
    * @since 0.1.0
    */
@@ -140,18 +138,17 @@ export class ConnectionLost<out E = unknown> extends Data.TaggedError("Connectio
 
 /**
  * There is no connection now, and the caller does not wait for one (`whenDisconnected: "fail"`). The persistent
- * connection goes on trying.
+ * connection goes on with its attempts.
  *
  * @since 0.1.0
  * @category errors
  */
-export class NotConnected<out E = unknown> extends Data.TaggedError("NotConnected")<{
+export class NotConnected<out E = unknown> extends /* @__PURE__ */ Data.TaggedError("NotConnected")<{
   readonly serverName: string
   /** The number of the last connection; 0 if there has been none. */
   readonly generation: number
   /** How many attempts have failed since that connection, or since the beginning. */
   readonly failedAttempts: number
-  readonly message: string
 }> {
   readonly #lastCause: Option.Option<Cause.Cause<AttemptFailure<E>>>
 
@@ -164,22 +161,21 @@ export class NotConnected<out E = unknown> extends Data.TaggedError("NotConnecte
     readonly failedAttempts: number
     readonly lastCause: Option.Option<Cause.Cause<AttemptFailure<E>>>
   }) {
-    const there = generation === 0
-      ? `There has been no connection to "${serverName}" yet`
-      : `There is no connection to "${serverName}" now`
-    const cause = Option.getOrElse(lastCause, () => Cause.empty)
-    const why = failedAttempts > 0
-      ? `: the last attempt failed: ${summary(cause)}`
-      : generation > 0
-      ? `: connection ${generation} ${internal.describeEnd(cause)}`
-      : ""
-    super({ serverName, generation, failedAttempts, message: there + why })
+    super({ serverName, generation, failedAttempts })
     this.#lastCause = lastCause
+    internal.setMessage(this, () => {
+      const there = generation === 0
+        ? `There has been no connection to "${serverName}" yet`
+        : `There is no connection to "${serverName}" now`
+      const cause = Option.getOrElse(lastCause, () => Cause.empty)
+      if (failedAttempts > 0) return `${there}: the last attempt failed: ${summary(cause)}`
+      return generation > 0 ? `${there}: connection ${generation} ${internal.describeEnd(cause)}` : there
+    })
   }
 
   /**
-   * Why the last attempt failed, or how the last connection ended, whichever came last; none if there was neither. Not
-   * printed with the error; the message says the same in words.
+   * The cause of the last failure of an attempt, or of the last loss, if that came later. None if there was neither. It
+   * is not printed with the error: the message has it as text.
    *
    * @since 0.1.0
    */

@@ -1,5 +1,5 @@
 /**
- * What happened: the five events in the life of a persistent connection.
+ * The five events of a persistent connection.
  *
  * @since 0.1.0
  */
@@ -19,9 +19,9 @@ import { render, summary } from "./internal/base/render.js"
  * - `Connected`: the connection is current, and all waiting callers have got it (A1).
  * - `Disconnected`: the connection is no longer current (A2). `cause` is empty if it ended without an error.
  *
- * `generation` numbers the connections from 1; `attempt` numbers the attempts of a cycle from 1. A failure that repeats
- * is not reported again, so the next `FailedToConnect` may come many attempts later. The state, the metrics and the
- * spans show every attempt.
+ * `generation` numbers the connections from 1; `attempt` numbers the attempts of a cycle from 1. A cycle is all
+ * attempts until one succeeds, and the connection that it opens. A failure that repeats is not reported again, so the
+ * next `FailedToConnect` may come many attempts later. The state, the metrics and the spans show every attempt.
  *
  * @since 0.1.0
  * @category models
@@ -57,7 +57,7 @@ const print = (event: ConnectionEvent<unknown, unknown>) => {
 }
 
 /**
- * Constructors of the events, with `$is` and `$match`. An event that is printed or logged shows its causes in words,
+ * Constructors of the events, with `$is` and `$match`. An event that is printed or logged shows its causes as text,
  * without secrets, and not the connection; see `message`.
  *
  * @since 0.1.0
@@ -67,8 +67,9 @@ export const { $is, $match, AttemptingToConnect, Connected, Disconnected, Failed
   printable(Data.taggedEnum<Definition>(), print)
 
 /**
- * An event in one line for a person, with the reason of a failure or a loss: `Attempt 3 failed: connect ECONNREFUSED
- * 127.0.0.1:8080`. It holds no secrets, and no connection. See `docs/watching.md` for what is hidden.
+ * An event as one line of text, with the cause of a failure or a loss:
+ * `Attempt 3 failed: connect ECONNREFUSED 127.0.0.1:8080`. It contains no secrets, and no connection.
+ * `docs/watching.md` says what is hidden.
  *
  * @example
  * ```ts
@@ -101,7 +102,7 @@ export const message = <Connection, E, Address>(event: ConnectionEvent<Connectio
 }
 
 /**
- * The level at which an event is worth logging: `FailedToConnect` is an error, all others are information (E5).
+ * The log level of an event: `FailedToConnect` is an error, all others are information (E5).
  *
  * @since 0.1.0
  * @category getters
@@ -111,8 +112,8 @@ export const logLevel = <Connection, E, Address>(
 ): LogLevel.LogLevel => event._tag === "FailedToConnect" ? LogLevel.Error : LogLevel.Info
 
 /**
- * Changes the address of an event. On the event bus the address is `void`, so that subscribers need not know how
- * servers are located (E3).
+ * Changes the address of an event. In `PersistentConnection.events` the address is `void`, so that subscribers do not
+ * depend on the type of addresses (E3).
  *
  * @since 0.1.0
  * @category mapping

@@ -1,5 +1,5 @@
 /**
- * Logs what happens to a persistent connection.
+ * Logs the events of a persistent connection.
  *
  * @since 0.1.0
  */
@@ -8,17 +8,17 @@ import * as internal from "./internal/watching/connectionLog.js"
 import type { PersistentConnection } from "./PersistentConnection.js"
 
 /**
- * Logs what happens from now on, until the persistent connection has closed: every event of `ConnectionEvent` at its
- * level (E5), every `refresh` that fails, as a warning, and the close by the owner. (A persistent connection logs any
- * other end by itself.) It leaves no fiber running.
+ * Logs from now on, until the persistent connection has closed: every event at its level (E5), every `refresh` that
+ * fails, as a warning, and the close by the owner. (A persistent connection logs an abort and a give-up by itself.) It
+ * starts no fiber that goes on. A persistent connection that is tracked twice is logged twice.
  *
- * A failure that repeats gives no events (C5). The log then reminds of the outage, as an error, when an attempt begins:
- * first after a minute without a line about it, then each time the outage has lasted twice as long, but at least every
- * 6 hours (D12). A second outage is logged like the first.
+ * A failure that repeats causes no event (C5). Then the log has reminders, as errors (D12): one is written when an
+ * attempt begins and the outage has lasted twice as long as at the last line about it, but at least 1 minute and at
+ * most 6 hours after that line. A second outage is logged like the first.
  *
- * Each line is annotated: `server_name`, `event`, and the event's `generation`, `attempt` or `address`. It holds only
- * texts, without secrets; see `docs/watching.md` for what is hidden. It goes to the loggers of the fiber that called
- * this, with the annotations of that fiber.
+ * Each line has the annotations `server_name` and `event`, and the `generation`, `attempt` or `address` of the event.
+ * It contains only texts, without secrets; `docs/watching.md` says what is hidden. It goes to the loggers of the fiber
+ * that called `track`, with the annotations of that fiber.
  *
  * @example
  * ```ts

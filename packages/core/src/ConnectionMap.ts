@@ -1,6 +1,7 @@
 /**
- * Many persistent connections, one for each key. Each is made on first use, shared by its users, and closed when it has
- * had no user for a while.
+ * Many persistent connections, one for each key. A persistent connection is made when `get` first asks for its key,
+ * shared by all callers, and closed when it has had no users for `idleTimeToLive`. A user is a caller of `get` whose
+ * scope is open.
  *
  * @example
  * ```ts
@@ -83,24 +84,26 @@ export interface Options<
   RS = never,
   RH = never
 > {
-  /** Gives the options of the persistent connection for a key; called when that is made. */
+  /** Gives the options of the persistent connection for a key. Called each time when one is made. */
   readonly options: (
     key: Key
   ) => PersistentConnection.Options<Address, Connection, EA, EC, RA, RC, RS, RH>
 
-  /** How long a connection without users is kept. Default: 0, it closes with the scope of its last user. */
+  /** How long a connection without users stays open. Default: 0, it closes with the scope of its last user. */
   readonly idleTimeToLive?: Duration.DurationInput | undefined
 
   /**
-   * How many connects may be under way at once, over all keys. The others wait for their turn, first come, first
-   * served; the wait does not count against the deadline of the attempt. Default: no limit.
+   * How many connects may run at once, over all keys; 1 or more. The others wait, first come, first served; the wait
+   * does not count against the deadline of the attempt. It does not limit the number of open connections. Default: no
+   * limit.
    */
   readonly maxConcurrentConnects?: number | undefined
 }
 
 /**
  * Makes an empty map. All its connections use the services, the `Clock` and the `Random` of the caller. Leaving the
- * scope closes them all, also those in use; a later `get` returns a connection that is already closed.
+ * scope closes them all at the same time, also those in use. A later `get` gives a persistent connection that is
+ * already closed.
  *
  * A wrong option is a defect: an `IllegalArgumentException` that names the option. A wrong option of a key is a defect
  * of its `get`.
@@ -114,11 +117,11 @@ export const make: <Key, Address, Connection, EA = never, EC = never, RA = never
   internal.make
 
 /**
- * Gives the persistent connection for a key, and makes it on first use. Like `PersistentConnection.make` it does
- * not wait until that is connected. All callers share one, and it stays open at least until the caller's scope is left.
+ * Gives the persistent connection for a key, and makes it if the map has none. As `PersistentConnection.make`, it does
+ * not wait for the connection itself. All callers share one persistent connection, and it stays open at least until the
+ * caller's scope is left.
  *
- * It closes when it has had no users for `idleTimeToLive`. A `get` does not wait for an old one of the same key that is
- * still closing.
+ * If an old persistent connection of the same key is still closing, `get` makes a new one and does not wait.
  *
  * @since 0.1.0
  * @category using
@@ -131,11 +134,12 @@ export const get: {
     self: ConnectionMap<Key, Connection, E>,
     key: Key
   ): Effect.Effect<PersistentConnection.PersistentConnection<Connection, E>, never, Scope.Scope>
-} = dual(2, internal.get)
+} = /* @__PURE__ */ dual(2, internal.get)
 
 /**
- * Forgets the connection for a key: the next `get` makes a new one. The old one closes when all its users have left
- * their scopes. Without users it closes at once, and this waits for that.
+ * Removes the persistent connection of a key from the map: the next `get` makes a new one. The old one closes when the
+ * scopes of all its users have closed. Without users it closes at once, and `invalidate` waits until it has closed.
+ * Does nothing if there is none.
  *
  * @since 0.1.0
  * @category using
@@ -143,10 +147,10 @@ export const get: {
 export const invalidate: {
   <Key>(key: Key): <Connection, E>(self: ConnectionMap<Key, Connection, E>) => Effect.Effect<void>
   <Key, Connection, E>(self: ConnectionMap<Key, Connection, E>, key: Key): Effect.Effect<void>
-} = dual(2, internal.invalidate)
+} = /* @__PURE__ */ dual(2, internal.invalidate)
 
 /**
- * The keys for which there is a connection now.
+ * The keys for which the map has a persistent connection now.
  *
  * @since 0.1.0
  * @category getters

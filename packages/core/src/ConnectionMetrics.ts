@@ -1,9 +1,8 @@
 /**
  * Effect metrics of persistent connections, for any exporter.
  *
- * A persistent connection is counted and measured once `track` is called for it. Only the two counters of `onEvent`
- * handlers and the round-trip time need no `track`. The metrics of persistent connections with the same name are added
- * up.
+ * Call `track` for each persistent connection that is to be measured. Only `handlerDefects`, `slowHandlers` and
+ * `roundTripTime` need no `track`. The metrics of persistent connections with the same `serverName` are added up.
  *
  * @since 0.1.0
  */
@@ -30,7 +29,7 @@ import type { PersistentConnection } from "./PersistentConnection.js"
 export type AttemptOutcome = "success" | "failure" | "timeout" | "defect" | "interrupted"
 
 /**
- * The phases of a persistent connection, as in `ConnectionState`. After the close it is not counted any more.
+ * The phases of a persistent connection, as in `ConnectionState`. A closed one is in no phase.
  *
  * @since 0.1.0
  * @category models
@@ -38,8 +37,8 @@ export type AttemptOutcome = "success" | "failure" | "timeout" | "defect" | "int
 export type Phase = "connecting" | "connected" | "waiting" | "closing"
 
 /**
- * Counts and measures a persistent connection from now on until it has closed; then the gauges no longer count it. It
- * starts no fiber, and costs a few hundred bytes for an idle connection.
+ * Measures a persistent connection from now on until it has closed; then the gauges no longer count it. It starts no
+ * fiber, and costs a few hundred bytes for an idle connection.
  *
  * Metric labels of the fiber (`Effect.tagMetrics`) come after the metrics' own tags. A persistent connection that is
  * tracked twice is counted twice.
@@ -67,7 +66,7 @@ export const track: <Connection, E>(self: PersistentConnection<Connection, E>) =
 
 /**
  * `persistent_connection_attempts`: attempts that have ended, tagged by `server_name` and `outcome`, an
- * `AttemptOutcome`. Attempts that no event reports count too (C5), and so do those of a `refresh`.
+ * `AttemptOutcome`. Attempts that no event reports (C5), and those of a `refresh`, count too.
  *
  * @example
  * ```ts
@@ -98,8 +97,8 @@ export const attempts: Metric.Metric.Counter<number> = internal.attempts
 export const connections: Metric.Metric.Counter<number> = internal.connections
 
 /**
- * `persistent_connection_losses`: connections that have been lost, with an error or without, tagged by `server_name`.
- * One that the owner closed, or that a `refresh` replaced, is not lost.
+ * `persistent_connection_losses`: connections that have been lost, with an error or without, tagged by `server_name`. A
+ * connection that the owner closed, or that a `refresh` replaced, is not lost.
  *
  * @since 0.1.0
  * @category metrics
@@ -107,8 +106,9 @@ export const connections: Metric.Metric.Counter<number> = internal.connections
 export const losses: Metric.Metric.Counter<number> = internal.losses
 
 /**
- * `persistent_connection_time_to_connect_seconds`: how long each successful attempt took, in seconds, including the
- * event handlers that it waited for; tagged by `server_name`. The attempts of a `refresh` are not measured.
+ * `persistent_connection_time_to_connect_seconds`: how long each successful attempt took, in seconds, including
+ * everything that it waited for, such as event handlers; tagged by `server_name`. The attempts of a `refresh` are not
+ * measured.
  *
  * @since 0.1.0
  * @category metrics
@@ -135,7 +135,7 @@ export const timeDisconnected: Metric.Metric.Histogram<number> = internal.timeDi
 
 /**
  * `persistent_connection_state`: how many persistent connections are in a phase now, tagged by `server_name` and
- * `phase`, a `Phase`. If a name has only one, its phase has the value 1 and the others have 0.
+ * `phase`, a `Phase`. If there is only one with this name, its phase has the value 1 and the other phases have 0.
  *
  * @since 0.1.0
  * @category metrics

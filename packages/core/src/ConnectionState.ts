@@ -1,7 +1,7 @@
 /**
- * The state of a persistent connection now, in one value.
+ * The state of a persistent connection.
  *
- * The legal transitions; `*` is the start:
+ * These are all transitions; `*` is the start:
  *
  * | from         | to           | when                                                                          |
  * | ------------ | ------------ | ----------------------------------------------------------------------------- |
@@ -13,7 +13,7 @@
  * | `Connected`  | `Connected`  | `closeWhenCurrentConnectionIsClosed` or abort: it will be the last (X4, X5); a `refresh` has replaced it |
  * | `Connected`  | `Waiting`    | the connection is lost (A2)                                                    |
  * | `Connected`  | `Closing`    | `close` (X3)                                                                   |
- * | `Waiting`    | `Connecting` | the delay has passed (T1, T2)                                                  |
+ * | `Waiting`    | `Connecting` | the delay has passed (T1, T2), or `reconnectNow` or `refresh` ends it          |
  * | `Waiting`    | `Closing`    | `close`, `closeWhenCurrentConnectionIsClosed`, abort (X2), or there is no next attempt (X4, X5, D11) |
  * | `Closing`    | `Closing`    | the first abort after a close replaces the reason (X5)                         |
  * | `Closing`    | `Closed`     | the last connection has been closed (X1)                                       |
@@ -42,21 +42,22 @@ export interface Common<E> {
   readonly generation: number
   /** The number of the attempt under way, or of the last one made, within its cycle; from 1. */
   readonly attempt: number
-  /** The address obtained last. Its type depends on the look-up (E3). */
+  /** The address from the last successful look-up; none before the first. Its type depends on the look-up (E3). */
   readonly address: Option.Option<unknown>
-  /** Why the last attempt failed or the last connection was lost (empty without an error); none before that. */
+  /** The cause of the last failure or loss; empty if a connection ended without an error, none before the first. */
   readonly lastCause: Option.Option<Cause.Cause<AttemptFailure<E>>>
 }
 
 /**
  * - `Connecting`: the `AttemptingToConnect` handler is running, or an attempt is under way. `deadline` is when the
- *   attempt will fail if it has not ended (D9), in ms of the `Clock`; none if there is no deadline, or before the
- *   attempt begins.
- * - `Connected`: there is a current connection. `isLast` is true once no other will follow it (X4, X5).
- * - `Waiting`: the next attempt begins at `nextAttemptAt`, in ms of the `Clock`. None if there will be no other
- *   attempt, and only the handler of the last event is still awaited (X4, X5, D11).
+ *   attempt will time out (D9), in ms of the `Clock`. None if there is no deadline, before the attempt begins, and
+ *   while the deadline is paused (event handlers, `Attempt.untimed`).
+ * - `Connected`: there is a current connection. `isLast` is true if no other connection will follow it (X4, X5).
+ * - `Waiting`: the next attempt begins at `nextAttemptAt`, in ms of the `Clock`; `Infinity` if only `reconnectNow` or
+ *   `refresh` starts it. None if there will be no other attempt, and only the handler of the last event is awaited (X4,
+ *   X5, D11).
  * - `Closing`: no other connection will be established; the last one, if there is one, is being closed.
- * - `Closed`: for good.
+ * - `Closed`: the last state.
  *
  * @since 0.1.0
  * @category models
@@ -74,7 +75,7 @@ interface Definition extends Data.TaggedEnum.WithGenerics<2> {
 }
 
 /**
- * Constructors of the states, with `$is` and `$match`. A state that is printed or logged shows its causes in words,
+ * Constructors of the states, with `$is` and `$match`. A state that is printed or logged shows its causes as text,
  * without secrets, and not the connection.
  *
  * @since 0.1.0
@@ -86,7 +87,7 @@ export const { $is, $match, Closed, Closing, Connected, Connecting, Waiting } = 
 )
 
 /**
- * The current connection, if there is one now. It may be known to be closed (A2, A6).
+ * The current connection of this state, if it has one. That connection may be known to be closed (A2, A6).
  *
  * @since 0.1.0
  * @category getters

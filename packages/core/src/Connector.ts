@@ -1,9 +1,8 @@
 /**
- * Connectors: how to open one kind of connection, and how to detect its loss. Combinators from connector to connector
- * add set-up, deadlines, health checks and more.
+ * Connectors: a connector opens connections of one kind, and detects their loss. Combinators from connector to
+ * connector add set-up, deadlines, health checks and more. A combinator applies to everything before it in the pipe.
  *
- * Every function of this module checks its arguments at once: a wrong one throws an `IllegalArgumentException` that
- * names it.
+ * A wrong argument throws an `IllegalArgumentException` that names it, when the function is called.
  *
  * @since 0.1.0
  */
@@ -33,7 +32,7 @@ export const TypeId: "~persistent-connection/Connector" = internal.TypeId
 export type TypeId = typeof TypeId
 
 /**
- * What an attempt can fail with: the errors of the look-up and of the connector, and a `TimeoutException` from the
+ * The failures of an attempt: the errors of the look-up and of the connector, and the `TimeoutException` of the
  * deadline for both together (D9).
  *
  * @since 0.1.0
@@ -42,7 +41,7 @@ export type TypeId = typeof TypeId
 export type AttemptFailure<E> = E | Cause.TimeoutException
 
 /**
- * What the look-up and `connect` can read about their attempt, and do to it.
+ * The attempt, as the look-up and `connect` see it.
  *
  * @since 0.1.0
  * @category models
@@ -51,11 +50,11 @@ export interface Attempt<out Address> {
   /** The name of the server, as given to `PersistentConnection.make`. */
   readonly serverName: string
   /**
-   * Identifies the persistent connection: the same object at each of its attempts, and a different one for any other.
-   * Use it as a key for what a look-up or a connector remembers between attempts.
+   * Identifies the persistent connection: the same object at each of its attempts, and a different object for any other
+   * persistent connection. Use it as the key if a look-up or a connector keeps state between attempts.
    */
   readonly owner: object
-  /** The number of the connection that this attempt would establish, from 1. */
+  /** The number of the connection that this attempt is to establish, from 1. */
   readonly generation: number
   /**
    * The number of the attempt within its cycle, from 1. In a `refresh`: 1 plus the number of failed refreshes of the
@@ -63,41 +62,42 @@ export interface Attempt<out Address> {
    */
   readonly number: number
   /**
-   * Why the previous attempt failed or the previous connection was lost; none at the very first attempt, and at the
-   * first attempt of a `refresh`.
+   * The cause of the failure of the previous attempt, or of the loss of the previous connection. None at the very first
+   * attempt, and at the first attempt of a `refresh`. Empty if a connection ended without an error.
    */
   readonly lastCause: Option.Option<Cause.Cause<unknown>>
   /** The address from the last successful look-up, in this cycle or before; none if there was none. */
   readonly previousAddress: Option.Option<Address>
   /**
-   * True if the look-up should choose another address than that of the current connection, because the server there has
-   * announced a shutdown (`RefreshOptions.elsewhere`). It is still true at the first attempt after the loss of that
-   * connection. `Addresses.failover` respects it; your own look-up may.
+   * True if the look-up should choose another address than that of the current connection, because that server has
+   * announced a shutdown (`RefreshOptions.elsewhere`). Otherwise false. It is still true at the first attempt after the
+   * loss of that connection. `Addresses.failover` uses it; a look-up of your own can use it too.
    */
   readonly elsewhere: boolean
   /**
-   * Reads the current number of consecutive failed attempts, also after this attempt has ended. A success resets it
-   * (C7).
+   * Reads the current number of consecutive failed attempts, also after this attempt has ended. Every connection sets
+   * it to 0, also one that lives for less than `minUptime` (C7, D14).
    */
   readonly failedAttempts: Effect.Effect<number>
   /**
-   * Ends the persistent connection for good with this error. As with `closeWhenCurrentConnectionIsClosed`, an attempt
-   * under way is interrupted, and an established connection is kept until it ends (X5, D2). All present and later
-   * callers of `connectedOrFailedToConnect` get the error. Only the first abort counts. It is logged as an error when
-   * the persistent connection has closed.
+   * Aborts the persistent connection with this error: there will be no other attempt. As with
+   * `closeWhenCurrentConnectionIsClosed`, an attempt under way is interrupted, and an established connection stays
+   * until it ends (X5, D2). All waiting and later callers of `connectedOrFailedToConnect` get the error. Only the first
+   * abort counts. It is logged as an error when the persistent connection has closed.
    *
    * The effect itself fails with the error too, so the error is part of the type of the look-up or the connector.
    */
   readonly abort: <E>(error: E) => Effect.Effect<never, E>
   /**
-   * Runs an effect whose time does not count against the deadline of the attempt (D9), such as a wait for a permit or
-   * for a person.
+   * Runs an effect whose time does not count against the deadline of the attempt (D9), such as the wait for a permit,
+   * or for a user who logs in.
    */
   readonly untimed: <A, E2, R>(effect: Effect.Effect<A, E2, R>) => Effect.Effect<A, E2, R>
 }
 
 /**
- * How to open a connection, and how to detect its loss: all that a transport has to supply.
+ * Opens connections of one kind, and detects their loss. A transport supplies `connect` and `closed`; the other
+ * functions are optional.
  *
  * @since 0.1.0
  * @category models
@@ -105,41 +105,40 @@ export interface Attempt<out Address> {
 export interface Connector<in Address, in out Connection, out E = never, out R = never> extends Pipeable {
   readonly [TypeId]: TypeId
   /**
-   * Opens a connection. What it acquires belongs to the `Scope` of this one connection, which is closed exactly once:
-   * when the attempt fails or is interrupted, or when the connection is lost or closed (D4).
+   * Opens a connection. Everything that it acquires belongs to the `Scope` of this connection. That scope is closed
+   * exactly once: when the attempt fails or is interrupted, or when the connection is lost or closed (D4).
    */
   readonly connect: (
     address: Address,
     attempt: Attempt<Address>
   ) => Effect.Effect<Connection, E, R | Scope.Scope>
   /**
-   * Ends when the connection is lost: it succeeds if the peer closed the connection without an error, and fails with
-   * the reason otherwise. Both are a loss (D5). It only watches the connection: it may be run more than once, also at
-   * the same time. It is interrupted when the connection is released.
+   * Ends when the connection is lost, also if that happened before the call. It succeeds if the peer closed the
+   * connection without an error, and fails with the reason otherwise. Both are a loss (D5). It only observes the
+   * connection: it may run more than once, also at the same time. It is interrupted when the connection is released.
    */
   readonly closed: (connection: Connection) => Effect.Effect<unknown, E>
   /**
-   * Is the connection known to be closed already? This keeps callers from getting a dead connection (A4). Without it a
+   * Tests whether the connection is known to be closed, so that callers do not get a dead connection (A4). Without it a
    * connection counts as open until `closed` has ended.
    */
   readonly isClosed?: ((connection: Connection) => boolean) | undefined
   /**
-   * Asks the peer whether it is still there: succeeds if it answers, and fails with the reason otherwise. Used on
-   * demand, for instance after a sleep of the machine; see `PersistentConnection.reconnectNow`. `healthCheck` supplies
-   * it.
+   * Probes the peer: succeeds if the peer answers, and fails with the reason otherwise. It is run on demand only, for
+   * instance after a sleep of the machine: see `PersistentConnection.reconnectNow`. `healthCheck` supplies it.
    */
   readonly probe?: ((connection: Connection) => Effect.Effect<unknown, E>) | undefined
   /**
-   * Ends the connection at once, without a closing handshake. Used for a connection that is dropped, so that a silent
-   * peer does not delay its release; see `PersistentConnection.reconnectNow`. Without it a dropped connection is
+   * Ends the connection at once, without a closing handshake. It is run for a connection that is dropped, so that a
+   * silent peer does not delay the release: see `PersistentConnection.reconnectNow`. Without it a dropped connection is
    * released like any other.
    */
   readonly terminate?: ((connection: Connection) => Effect.Effect<void>) | undefined
   /**
-   * Closes the connection from this side in the regular way, and still receives what the peer sends until the peer has
-   * closed too. Used for a connection that was replaced or is closed gracefully: it runs when the uses have finished
-   * and streams still deliver (S1, S2). It is interrupted when the streams have delivered everything; then the scope of
-   * the connection is closed. Without it such a stream goes on as long as the peer sends.
+   * Closes the connection from this side in the regular way, and still receives everything that the peer sends until
+   * the peer has closed too. It is run for a connection that was replaced or is closed gracefully, when the uses have
+   * finished and streams still deliver (S1, S2). It is interrupted when the streams have delivered everything; then the
+   * scope of the connection is closed. Without it a stream of a replaced connection goes on as long as the peer sends.
    */
   readonly close?: ((connection: Connection) => Effect.Effect<unknown, E>) | undefined
 }
@@ -163,7 +162,8 @@ export type Error<C extends { readonly [TypeId]: TypeId }> = C extends
   Connector<never, infer _Connection, infer E, unknown> ? E : never
 
 /**
- * Makes a connector from its functions. The options may be an object with methods and further members.
+ * Makes a connector from its functions; see `Connector`. The options may be an object with methods; other members are
+ * ignored.
  *
  * @example
  * ```ts
@@ -179,7 +179,7 @@ export type Error<C extends { readonly [TypeId]: TypeId }> = C extends
  *   readonly lost: Deferred.Deferred<void, LineError>
  * }
  *
- * // A transport with callbacks, as many a client library has it.
+ * // A client library with callbacks.
  * declare const dial: (
  *   number: string,
  *   on: { readonly hangUp: () => void; readonly error: (reason: string) => void }
@@ -220,7 +220,7 @@ export const make: <Address, Connection, E = never, E2 = never, R = never>(optio
 }) => Connector<Address, Connection, E | E2, Exclude<R, Scope.Scope>> = internal.make
 
 /**
- * How long a connect may take: always the same time, or a time for each attempt.
+ * The maximum time of a connect: a constant, or a function of the attempt.
  *
  * @since 0.1.0
  * @category models
@@ -228,10 +228,10 @@ export const make: <Address, Connection, E = never, E2 = never, R = never>(optio
 export type ConnectTimeout = Duration.DurationInput | ((attempt: Attempt<unknown>) => Duration.DurationInput)
 
 /**
- * Limits the time that `connect` may take. A `connect` that takes longer is interrupted and fails with a
- * `TimeoutException` at once. If it cannot be interrupted, it goes on in the background, and is released when it ends.
- * `untimed` time does not count. `attemptTimeout` of `PersistentConnection.make` also covers the look-up; both limits
- * apply.
+ * Limits the time that `connect` may take. A `connect` that takes longer is interrupted, and the attempt fails with a
+ * `TimeoutException` at once. If `connect` cannot be interrupted, it goes on in the background, and its connection is
+ * released when it ends. Time in `Attempt.untimed` does not count. `attemptTimeout` of `PersistentConnection.make` also
+ * covers the look-up; both limits apply.
  *
  * Throws an `IllegalArgumentException` for a negative duration. If the function gives one, the attempt fails with that
  * exception.
@@ -286,17 +286,18 @@ export const connectTimeout: {
     self: Connector<Address, Connection, E, R>,
     timeout: ConnectTimeout
   ): Connector<Address, Connection, E | Cause.TimeoutException, R>
-} = dual(2, internal.connectTimeout)
+} = /* @__PURE__ */ dual(2, internal.connectTimeout)
 
 /**
- * Prepares every connection before its first use: authenticates, subscribes, wraps it in a client. It is part of the
- * attempt: if it fails, the attempt fails and the connection is released. If the connection is lost meanwhile, the
- * set-up is interrupted, and the attempt fails with the cause of the loss, or with `ConnectionLost` if the peer closed
- * the connection without an error.
+ * Runs `f` on every connection before its first use: to authenticate, to subscribe, to wrap it in a client. This is
+ * part of the attempt, also of its deadline: if `f` fails, the attempt fails and the connection is released. If the
+ * connection is lost meanwhile, `f` is interrupted, and the attempt fails with the cause of the loss, or with
+ * `ConnectionLost` if the peer closed the connection without an error.
  *
- * Users see the object that the set-up gives, or the connection itself if it gives nothing. It must give each
- * connection a separate object. What it acquires belongs to the connection's scope. For work that goes on, use
- * `runInBackground`: the library does not notice the failure of a fiber that the set-up forks.
+ * If `f` succeeds with an object, users get this object instead of the connection; it must be a separate object for
+ * each connection. If `f` succeeds with nothing, users get the connection itself. Everything that `f` acquires belongs
+ * to the scope of the connection. For work that goes on, use `runInBackground`: the library does not notice the failure
+ * of a fiber that `f` forks.
  *
  * @example
  * ```ts
@@ -319,9 +320,9 @@ export const connectTimeout: {
  * declare const transport: Connector.Connector<Login, Line, Error>
  *
  * export const connector = transport.pipe(
- *   // Gives nothing: users see the transport's own connection.
+ *   // Succeeds with nothing: users get the connection itself.
  *   Connector.setup((line: Line, { token }: Login) => line.tell(`login ${token}`)),
- *   // Gives an object: that is what users see.
+ *   // Succeeds with an object: users get this object.
  *   Connector.setup((line) => Effect.succeed({ price: (of: string) => line.ask(`price ${of}`) }))
  * )
  * ```
@@ -347,11 +348,11 @@ export const setup: {
       attempt: Attempt<Address>
     ) => Effect.Effect<A, E2, R2>
   ): Connector<Address, Prepared<Connection, A>, E | E2 | ConnectionLost, R | Exclude<R2, Scope.Scope>>
-} = dual(2, internal.setup)
+} = /* @__PURE__ */ dual(2, internal.setup)
 
 /**
- * The connection that users see after `setup`: the result of its effect, or the connection itself if the effect gives
- * nothing.
+ * The connection that users get after `setup`: the result of its effect, or the connection itself if there is no
+ * result.
  *
  * @since 0.1.0
  * @category models
@@ -359,13 +360,13 @@ export const setup: {
 export type Prepared<Connection, A> = A extends void ? Connection : A
 
 /**
- * Runs work that belongs to the connection: a reader, a decoder, a heartbeat. It begins when the connection has been
- * opened and all combinators before this one have succeeded. The release of the connection interrupts it and waits for
- * it (D4). What it acquires is released when it ends.
+ * Runs work that belongs to the connection: a reader, a decoder, a heartbeat. The work begins when the connection has
+ * been opened and all combinators before this one have succeeded. The release of the connection interrupts the work and
+ * waits until it has ended (D4). What the work acquires is released when it ends.
  *
- * If it fails or dies, the connection is lost with that cause: `closed` ends at once, and `isClosed` is true from that
- * moment (S4). If that happens while a later `setup` runs, the attempt fails with that cause. Work that interrupts
- * itself counts as died. The regular end of the work does not end the connection.
+ * If the work fails or dies, the connection is lost with that cause: `closed` ends at once, and `isClosed` is true from
+ * that moment (S4). If that happens while a later `setup` runs, the attempt fails with that cause. If the work
+ * interrupts itself, this counts as a defect. If the work ends without a failure, the connection stays.
  *
  * Every connection must be a separate object.
  *
@@ -388,6 +389,7 @@ export type Prepared<Connection, A> = A extends void ? Connection : A
  * declare const decode: (message: string) => Effect.Effect<number, BadMessage>
  *
  * export const prices = transport.pipe(
+ *   // The queue drops the oldest prices if the consumer is slow.
  *   Connector.setup((line: Line) => Effect.map(Queue.sliding<number>(1_000), (prices) => ({ line, prices }))),
  *   // A message that cannot be decoded ends the connection with `BadMessage`.
  *   Connector.runInBackground(({ line, prices }) =>
@@ -419,10 +421,10 @@ export const runInBackground: {
       attempt: Attempt<Address>
     ) => Effect.Effect<unknown, E2, R2>
   ): Connector<Address, Connection, E | E2, R | Exclude<R2, Scope.Scope>>
-} = dual(2, background.runInBackground)
+} = /* @__PURE__ */ dual(2, background.runInBackground)
 
 /**
- * Limits how many connects are under way at once; see `limitAttempts`.
+ * The permits that connectors share; see `limitAttempts`.
  *
  * @since 0.1.0
  * @category models
@@ -442,12 +444,12 @@ export interface AttemptLimiter {
 export const makeAttemptLimiter: (permits: number) => AttemptLimiter = internal.makeAttemptLimiter
 
 /**
- * Limits how many connects run at once, over all connectors that share the limiter. The others wait for their turn,
- * first come, first served. `ConnectionMap` has the same limit as an option.
+ * Limits how many connects run at once, over all connectors that share the limiter. The others wait, first come, first
+ * served. `ConnectionMap` has the same limit as an option.
  *
  * A permit is held while `connect` runs, not while the connection lives. The wait is `untimed`: it does not count
- * against the deadline of the attempt, or against a `connectTimeout` added after this. A `connectTimeout` added before
- * this frees the permit when its time is up, even if the `connect` cannot be interrupted.
+ * against the deadline of the attempt, or against a `connectTimeout` applied after this. A `connectTimeout` applied
+ * before this frees the permit when its time has passed, even if the `connect` cannot be interrupted.
  *
  * @example
  * ```ts
@@ -456,7 +458,7 @@ export const makeAttemptLimiter: (permits: number) => AttemptLimiter = internal.
  * declare const feed: Connector.Connector<URL, object, Error>
  * declare const orders: Connector.Connector<string, object>
  *
- * // However many connections a process has, it opens at most four at a time.
+ * // A process may have any number of connections, but it opens at most four at a time.
  * const limiter = Connector.makeAttemptLimiter(4)
  *
  * export const politeFeed = feed.pipe(Connector.limitAttempts(limiter))
@@ -474,59 +476,61 @@ export const limitAttempts: {
     self: Connector<Address, Connection, E, R>,
     limiter: AttemptLimiter
   ): Connector<Address, Connection, E, R>
-} = dual(2, internal.limitAttempts)
+} = /* @__PURE__ */ dual(2, internal.limitAttempts)
 
 /**
- * How a health check asks a peer whether it is still there.
+ * The probe of a health check, and when to run it.
  *
  * @since 0.1.0
  * @category models
  */
 export interface HealthCheckOptions<in Connection, out E = never, out R = never> {
   /**
-   * Asks the peer: succeeds when it has answered, and fails with the reason otherwise. What it acquires is released
-   * when it has ended. It is interrupted when it is not needed any more. There is never more than one at a time.
+   * Probes the peer: succeeds when the peer has answered, and fails with the reason otherwise. What it acquires is
+   * released when it ends. It is interrupted when it times out, or when the connection is released. At most one probe
+   * runs on a connection at a time.
    */
   readonly probe: (connection: Connection) => Effect.Effect<unknown, E, R>
   /**
    * The time from the beginning of the connection, or from an answer, to the next probe; more than 0. Every interval is
    * shortened by a random part of up to a quarter, so that clients that connected together do not probe together (T4).
-   * `Duration.infinity`: probe only on demand, see `PersistentConnection.reconnectNow`.
+   * With `Duration.infinity` the peer is probed only on demand, see `PersistentConnection.reconnectNow`.
    */
   readonly interval: Duration.DurationInput
   /**
-   * How long the answer to a probe may take; more than 0. `Duration.infinity` if the probe has a deadline of its own.
+   * How long the answer to a probe may take; more than 0. Use `Duration.infinity` if the probe has a deadline of its
+   * own.
    */
   readonly timeout: Duration.DurationInput
   /**
-   * The connection counts as lost after this many consecutive probes without an answer; 1 or more. When a probe times
-   * out, the next one starts at once. One probe that fails is enough. Default: 2.
+   * The connection is lost after this many consecutive probes without an answer in time; 1 or more. When a probe times
+   * out, the next one starts at once. If a probe fails, the connection is lost at once. Default: 2.
    */
   readonly missedProbes?: number | undefined
   /**
    * A value that changes (by `Object.is`) whenever something is received, such as a count or a time. The peer is probed
-   * only when the value has not changed for at least half an interval. A probe that times out does not count if the
-   * value changed meanwhile. Default: the peer is always probed.
+   * only if the value has not changed for at least half an interval. If the value changes during a probe, this counts
+   * as an answer. Without this option every peer is probed, also one that sends.
    */
   readonly activity?: ((connection: Connection) => unknown) | undefined
 }
 
 /**
- * Detects a half-open connection by probing the peer from time to time. When a probe fails, or `missedProbes`
- * consecutive probes get no answer in time (a `TimeoutException`), the connection is lost with that cause: `closed`
- * ends, even if the connector's own would hang, and `isClosed` is true. `PersistentConnection.reconnectNow` uses the
- * same probe.
+ * Detects half-open connections, whose peer has gone without a close: it probes the peer at intervals. When a probe
+ * fails, or `missedProbes` consecutive probes get no answer in time (a `TimeoutException`), the connection is lost with
+ * that cause: `closed` ends, even if the transport reports nothing, and `isClosed` is true.
+ * `PersistentConnection.reconnectNow` uses the same probe.
  *
- * A dead connection is detected at most one interval plus the timeouts of its probes after the last answer or
- * `activity`. Time is measured by the clock's nanoseconds (T5). If the timer of a timeout fires late, because the
- * machine slept or timers are throttled, the peer gets the full timeout again. `ConnectionMetrics.roundTripTime`
- * measures how long each answer took.
+ * A dead connection is detected at most `interval + missedProbes * timeout` after the last answer or change of
+ * `activity`. Time is monotonic (T5). If the timer of a timeout fires late, because the machine slept or timers are
+ * throttled, the peer gets the full timeout again. `ConnectionMetrics.roundTripTime` measures how long each answer
+ * took.
  *
- * Each connection has its own probes, from when it is established until it is released: a probe of an old connection
- * has no effect on a new one. A probe or a `closed` that hangs when it is interrupted delays only the very end of the
- * release. Every connection must be a separate object. If the peer answers only after a `setup`, add this after it.
+ * Each connection is probed from when it is established until it is released. A probe of an old connection has no
+ * effect on a new one. A probe or a `closed` that hangs when it is interrupted delays only the end of the release.
+ * Every connection must be a separate object. If the peer answers only after a `setup`, apply `healthCheck` after that.
  *
- * Throws an `IllegalArgumentException` for an option that makes no sense.
+ * Throws an `IllegalArgumentException` that names a wrong option.
  *
  * @example
  * ```ts
@@ -566,7 +570,7 @@ export const healthCheck: {
     self: Connector<Address, Connection, E, R>,
     options: HealthCheckOptions<Connection, E2, R2>
   ): Connector<Address, Connection, E | E2 | Cause.TimeoutException, R | Exclude<R2, Scope.Scope>>
-} = dual(2, health.healthCheck)
+} = /* @__PURE__ */ dual(2, health.healthCheck)
 
 /**
  * @since 0.1.0
@@ -575,7 +579,7 @@ export const healthCheck: {
 export interface MonitorOptions<in Connection, in out E = never>
   extends HealthCheckOptions<Connection, E, Scope.Scope>
 {
-  /** Called once with the reason when the peer is found to be gone. */
+  /** Called at most once: when a probe has failed or too many probes have got no answer, with the cause. */
   readonly onFailure: (connection: Connection, cause: Cause.Cause<E | Cause.TimeoutException>) => void
 }
 
@@ -586,16 +590,16 @@ export interface MonitorOptions<in Connection, in out E = never>
  * @category models
  */
 export interface Monitor<out E> {
-  /** Probes the peer now, as a connector's `probe` does. */
+  /** Probes the peer now, as the `probe` of a connector does. If a probe is running, it shares the result. */
   readonly ask: Effect.Effect<void, E>
 }
 
 /**
- * Does what `healthCheck` does, for authors of transports: the transport itself ends the connection in `onFailure`.
- * Call the returned function for each connection when it is established, with the name of its server. It probes until
- * the scope is closed.
+ * As `healthCheck`, for authors of transports: the transport itself ends the connection in `onFailure`. Call the
+ * returned function once for each connection, when it is established, with the name of its server. It probes the peer
+ * until the scope is closed.
  *
- * Throws an `IllegalArgumentException` for an option that makes no sense.
+ * Throws an `IllegalArgumentException` that names a wrong option.
  *
  * @since 0.1.0
  * @category constructors
@@ -608,7 +612,7 @@ export const monitor: <Connection, E>(
 ) => Effect.Effect<Monitor<E | Cause.TimeoutException>, never, Scope.Scope> = probing.monitor
 
 /**
- * Changes the connection that users see, by a pure function; `setup` is its effectful form. The function must give a
+ * Changes the connection that users get, by a pure function. With an effect, use `setup`. The function must return a
  * separate object for each connection, which may be the connection itself.
  *
  * @example
@@ -633,7 +637,7 @@ export const map: {
     self: Connector<Address, Connection, E, R>,
     f: (connection: Connection) => Connection2
   ): Connector<Address, Connection2, E, R>
-} = dual(2, internal.map)
+} = /* @__PURE__ */ dual(2, internal.map)
 
 /**
  * Changes the errors of connects, of losses, and of `attempt.abort`. Defects stay unchanged.
@@ -661,12 +665,12 @@ export const mapError: {
     self: Connector<Address, Connection, E, R>,
     f: (error: E) => E2
   ): Connector<Address, Connection, E2, R>
-} = dual(2, internal.mapError)
+} = /* @__PURE__ */ dual(2, internal.mapError)
 
 /**
- * Converts the address that the look-up gives to the one that the transport takes. The events still show the address of
- * the look-up. In `attempt.previousAddress` the connector sees the converted address, or none if the function throws on
- * it.
+ * Converts the address that the look-up gives to the address that the connector takes. The events still contain the
+ * address of the look-up. In `attempt.previousAddress` the connector gets the converted address, or none if the
+ * function throws. If the function throws for the current address, the attempt fails with that defect.
  *
  * @example
  * ```ts
@@ -692,4 +696,4 @@ export const mapAddress: {
     self: Connector<Address, Connection, E, R>,
     f: (address: Address2) => Address
   ): Connector<Address2, Connection, E, R>
-} = dual(2, internal.mapAddress)
+} = /* @__PURE__ */ dual(2, internal.mapAddress)

@@ -1,6 +1,6 @@
 /**
- * Shows every persistent connection of the process, for a debug endpoint or a signal handler. It needs no preparation:
- * it finds every persistent connection whose scope has not been left.
+ * Lists every persistent connection of the process, for a debug endpoint or a signal handler. You do not have to
+ * register them: it finds every persistent connection whose scope has not been left.
  *
  * @since 0.1.0
  */
@@ -10,8 +10,8 @@ import * as internal from "./internal/watching/inspect.js"
 import type { PersistentConnection } from "./PersistentConnection.js"
 
 /**
- * One persistent connection, as plain data that JSON and `console.table` can show. It holds no secrets; see
- * `docs/watching.md` for what is hidden.
+ * One persistent connection, as plain data that JSON and `console.table` can print. It contains no secrets;
+ * `docs/watching.md` says what is hidden.
  *
  * @since 0.1.0
  * @category models
@@ -36,9 +36,9 @@ export interface Summary {
   readonly nextAttemptAt: number | null
   /** How many fibers wait for a connection. */
   readonly waiting: number
-  /** The address obtained last; null if there has been none. */
+  /** The address from the last successful look-up, as text; null before the first. */
   readonly address: string | null
-  /** Why the last attempt failed or the last connection was lost, in words; null if neither has happened. */
+  /** The cause of the last failure or loss, or of the close, as text; null if there was none. */
   readonly lastCause: string | null
 }
 

@@ -1,11 +1,16 @@
 /**
- * One logical connection to one named server: opened at once, opened again after every loss, and closed by its owner.
+ * One logical connection to one named server: it connects at once, and reconnects after every loss, until its owner
+ * closes it. The owner is the code that made it.
+ *
+ * An *attempt* is one look-up of the address, followed by one connect. A *loss* is every end of a connection that the
+ * owner did not ask for, with or without an error. A *cycle* is all attempts until one succeeds, and the connection
+ * that it opens. The *generation* is the number of a connection, from 1.
  *
  * A letter with a number (A3, X1, D7 …), here and in the other modules, names a rule of `docs/rules.md` in the
  * repository.
  *
- * Every function of this module checks its arguments at once. A wrong argument or option throws an
- * `IllegalArgumentException` that names it; `make` and `layer` die with it.
+ * A wrong option throws an `IllegalArgumentException` that names it, when the function is called. `make` and `layer`
+ * die with it when they run.
  *
  * @since 0.1.0
  */
@@ -51,7 +56,7 @@ export type TypeId = typeof TypeId
 
 /**
  * A persistent connection. Every operation may be called at any time and from anywhere, also inside the look-up, the
- * connector, a handler or a finalizer (D7). A wait can be interrupted.
+ * connector, a handler or a finalizer (D7). Every wait is interruptible.
  *
  * @since 0.1.0
  * @category models
@@ -64,8 +69,8 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
 
   /**
    * Gives the current connection, or waits for the next one (A3), without a limit. Never gives a connection that is
-   * known to be closed (A4). It cannot fail: it suspends for ever once closed, also if the retry policy gave up or an
-   * attempt aborted. If that can happen, use `connectedOrClosed`.
+   * known to be closed (A4). It cannot fail: once the persistent connection has closed, it suspends for ever. If the
+   * retry policy can give up, or an attempt can abort, use `connectedOrClosed`.
    */
   readonly connected: Effect.Effect<Connection>
 
@@ -75,28 +80,29 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
   readonly connectedOrClosed: Effect.Effect<Connection, ConnectionClosed<E>>
 
   /**
-   * Gives the current connection if it is not known to be closed; otherwise the result of the next attempt that ends, a
-   * connection or a failure (A5). Fails with the error of an abort (X5), or with `ConnectionClosed` as soon as `close`
-   * is called or there will be no other attempt. A caller that waits for the attempt after which the policy gives up
-   * gets the failure of that attempt.
+   * Gives the current connection if it is not known to be closed. Otherwise it waits for the next attempt that ends,
+   * and gives its connection or fails with its failure (A5). Fails with the error of an abort (X5), or with
+   * `ConnectionClosed` as soon as `close` is called or there will be no other attempt. If the policy gives up after an
+   * attempt, callers that wait for that attempt get its failure.
    */
   readonly connectedOrFailedToConnect: Effect.Effect<Connection, AttemptFailure<E> | ConnectionClosed<E>>
 
   /**
-   * The connection, if there is one now; it does not wait. It may be known to be closed (A2, A6).
+   * The connection, if there is one now, without a wait. That connection may be known to be closed (A2, A6).
    */
   readonly currentConnection: Effect.Effect<Option.Option<Connection>>
 
   /**
-   * Closes the current connection, interrupts an attempt that is under way, and prevents all others (X1, X2, D1). When
-   * it completes, the last connection has been closed. Later calls wait for the first. It never waits for event
-   * handlers. Inside a look-up, connect, finalizer or use, it waits only until closing has begun (D7).
+   * Closes the current connection, interrupts an attempt that is under way, and prevents all others (X1, X2, D1).
+   * Running uses are interrupted, and fail with `ConnectionClosed`. When it completes, the last connection has been
+   * closed; it waits for at most `closeTimeout`. Later calls wait for the first. It never waits for event handlers.
+   * Inside a look-up, connect, finalizer or use, it waits only until closing has begun (D7).
    */
   readonly close: Effect.Effect<void>
 
   /**
-   * True once closing has begun: at the first `close`, or when the persistent connection closes because its retry
-   * policy gave up, it was aborted, or its last connection has ended.
+   * True as soon as closing has begun: at the first `close`, or when the persistent connection closes because its retry
+   * policy gave up, an attempt aborted, or its last connection ended.
    */
   readonly isClosed: Effect.Effect<boolean>
 
@@ -107,19 +113,20 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
 
   /**
    * Makes the current connection the last one: the persistent connection closes when that connection and its
-   * `Disconnected` handler have ended, or at once without a connection (X4). It does not wait: see `closeFinished`.
+   * `Disconnected` handler have ended. Without a connection it closes at once (X4). This effect does not wait for the
+   * close: see `closeFinished`.
    */
   readonly closeWhenCurrentConnectionIsClosed: Effect.Effect<void>
 
   /**
-   * The current connection in a `SubscriptionRef`, with the value of `currentConnection`. Only the persistent
-   * connection sets it, in the turn in which the state changes (A1, A2). After a `refresh` the new connection follows
-   * the old one directly.
+   * The value of `currentConnection`, and its changes. It changes together with `state` (A1, A2). `changes` begins with
+   * the present value, and never ends. After a `refresh` the new connection follows the old one, without a `None`
+   * between them.
    */
   readonly current: Subscribable.Subscribable<Option.Option<Connection>>
 
   /**
-   * The state now, and its changes; see `ConnectionState`. `changes` begins with the present state and never ends. A
+   * The state now, and its changes; see `ConnectionState`. `changes` begins with the present state, and never ends. A
    * consumer that falls more than 64 states behind loses the oldest ones.
    */
   readonly state: Subscribable.Subscribable<ConnectionState<Connection, E>>
@@ -138,8 +145,8 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
 }
 
 /**
- * The type of a persistent connection for a connector and a look-up. Use it for the type of a tag, instead of writing
- * out the errors. The look-up is an effect or a function that returns one; leave it out if it cannot fail.
+ * The type of a persistent connection for a connector and a look-up. Use it for the type of a tag. The look-up is an
+ * effect or a function that returns one; leave it out if it cannot fail.
  *
  * @example
  * ```ts
@@ -184,10 +191,10 @@ export interface Options<
   RS = never,
   RH = never
 > {
-  /** Names the server in errors, logs and metrics. Not empty. */
+  /** The name of the server in errors, logs and metrics. Not empty; it need not be unique. */
   readonly serverName: string
 
-  /** Looks up the address of the server at every attempt (C3). See `Addresses`. */
+  /** The look-up: gives the address of the server, at every attempt (C3). See `Addresses`. */
   readonly address:
     | Effect.Effect<Address, EA, RA>
     | ((attempt: Attempt<NoInfer<Address>>) => Effect.Effect<Address, EA, RA>)
@@ -196,10 +203,10 @@ export interface Options<
   readonly connector: Connector<Address, Connection, EC, RC>
 
   /**
-   * When to try again: a `Schedule` that gets the cause of each failure or loss; see `RetryPolicy`. A delay runs from
+   * The retry policy: a `Schedule` that gets the cause of each failure or loss; see `RetryPolicy`. A delay runs from
    * the beginning of the last attempt, so a connection that lived longer than the delay is replaced at once (T1, T2). A
-   * success restarts it. When it ends, the persistent connection gives up (D11). That is logged as an error, or as
-   * information after a regular close (D13).
+   * connection that lived for `minUptime` restarts the schedule. When the schedule ends, the persistent connection
+   * gives up: it closes (D11), and logs an error, or information after a regular close (D13).
    *
    * Default: `RetryPolicy.standard`, 10 s, randomised by ± 30 % (T3).
    */
@@ -208,39 +215,42 @@ export interface Options<
     | undefined
 
   /**
-   * How long a connection must live to count as a success, which restarts `retry` (D14). So `retry` backs off from a
-   * server that accepts and hangs up. With 0 every connection is a success. Default: 5 s.
+   * How long a connection must live to count as a success, which restarts `retry` (D14). So `retry` also backs off from
+   * a server that accepts a connection and closes it a moment later. With 0 every connection is a success. Default:
+   * 5 s.
    */
   readonly minUptime?: Duration.DurationInput | undefined
 
   /**
-   * The first attempt after a loss waits for a further random part of this time, so that the clients of a server that
-   * restarts do not all come back at once. Default: 0.
+   * A random part of this time is added to the delay of the first attempt after a loss, so that the clients of a server
+   * that restarts do not all reconnect at once. Finite. Default: 0.
    */
   readonly reconnectJitter?: Duration.DurationInput | undefined
 
   /**
    * How long the look-up and the connect together may take; more than 0. After that the attempt fails with a
-   * `TimeoutException` (D9). Time spent in event handlers does not count. `Duration.infinity` sets no limit. Default:
-   * 30 s.
+   * `TimeoutException` (D9). Time in event handlers and in `Attempt.untimed` does not count. `Duration.infinity` sets
+   * no limit. Default: 30 s.
    */
   readonly attemptTimeout?: Duration.DurationInput | undefined
 
   /**
    * How long a close waits for the finalizers of a connection, or for an attempt that cannot be interrupted. After that
-   * it logs a warning and waits no longer; they go on by themselves. Leaving the scope has the same limit (D8).
-   * Default: `Duration.infinity`.
+   * a warning is logged, and the finalizers go on in the background. Leaving the scope has the same limit (D8).
+   * Default: `Duration.infinity`, no limit.
    */
   readonly closeTimeout?: Duration.DurationInput | undefined
 
   /**
-   * If the loop waits longer than this for a call of `onEvent`, a warning is logged and counted. Default: 10 s.
+   * If the next step waits longer than this for a call of `onEvent`, a warning is logged and counted. The wait goes on.
+   * Default: 10 s.
    */
   readonly slowHandlerThreshold?: Duration.DurationInput | undefined
 
   /**
-   * Called with every event, and awaited: the cycle goes on when the call has ended (E1). Only closing does not wait
-   * for it (D7). A defect is logged and counted, and the cycle goes on (D6).
+   * The event handler: called with every event, and awaited: the cycle goes on when the call has ended (E1). Closing
+   * does not wait for it, and a handler that itself waits for a connection is no longer awaited (D7). A defect is
+   * logged and counted, and the cycle goes on (D6).
    *
    * An address or a failure is reported only if it differs from the last one of the same cycle (C4, C5). To see every
    * attempt, watch `state`, the metrics (`ConnectionMetrics`) or the spans.
@@ -250,31 +260,31 @@ export interface Options<
     | undefined
 
   /**
-   * How many ended connections may wait until streams have delivered what they received (S1). Beyond that the next
-   * attempt waits. 1 or more, `Infinity` for no limit. Default: 8.
+   * How many ended connections may wait until streams have delivered what those connections received (S1). While this
+   * many wait, the next attempt waits too. 1 or more, `Infinity` for no limit. Default: 8.
    */
   readonly maxUndelivered?: number | undefined
 
   /**
-   * When two addresses count as the same, so that `ObtainedAddress` is not reported again (C4). Default: `Equal`
-   * where the address defines it, otherwise equality of the content.
+   * Decides whether two addresses are the same, so that `ObtainedAddress` is not reported again (C4). Default: `Equal`
+   * if the address implements it, otherwise equality of the content.
    */
   readonly addressEquivalence?: Equivalence.Equivalence<NoInfer<Address>> | undefined
 
   /**
-   * When two typed failures of attempts count as the same, so that `FailedToConnect` is not reported again (C5, D12).
-   * Use it for errors whose text differs each time, for instance by the id of a request. Defects are compared by their
-   * text. Default: the same text, without stack traces, ids of fibers and spans, headers and secrets.
+   * Decides whether two typed failures of attempts are the same, so that `FailedToConnect` is not reported again (C5,
+   * D12). Use it for errors whose text differs each time, for instance by the id of a request. Defects are compared by
+   * their text. Default: equality of the text, without stack traces, ids of fibers and spans, headers and secrets.
    */
   readonly errorEquivalence?: Equivalence.Equivalence<AttemptFailure<NoInfer<EA | EC>>> | undefined
 }
 
 /**
  * Makes a persistent connection and returns at once; the first attempt starts in the background (C1). Leaving the scope
- * closes it, and waits until all its fibers have ended (D8).
+ * closes it, and waits until all its fibers have ended, for at most `closeTimeout` (D8).
  *
- * It never fails because of the background work. A wrong option is a defect: an `IllegalArgumentException` that names
- * the option.
+ * It cannot fail: failures of attempts only go to the retry policy, the events and the state. A wrong option is a
+ * defect: an `IllegalArgumentException` that names the option.
  *
  * @since 0.1.0
  * @category constructors
@@ -297,7 +307,7 @@ export const make: <
 > = internal.make
 
 /**
- * A layer that makes a persistent connection for a tag; see `make`.
+ * A layer that makes a persistent connection for a tag; see `make`. It does not wait for the first connection.
  *
  * @since 0.1.0
  * @category constructors
@@ -325,8 +335,8 @@ export const layer = <
  */
 export interface UseOptions {
   /**
-   * What to do while there is no connection: `"wait"` for the next one (the default; limit the time with
-   * `Effect.timeout`), or `"fail"` at once with `NotConnected`, which holds the last cause.
+   * The behaviour without a connection: `"wait"` for the next one (the default; limit the time with `Effect.timeout`),
+   * or `"fail"` at once with `NotConnected`, which has the cause of the last failure or loss.
    */
   readonly whenDisconnected?: "wait" | "fail" | undefined
 }
@@ -340,9 +350,12 @@ export interface WaitOptions extends UseOptions {
 }
 
 /**
- * Runs `f` on the current connection, or on the next one, once. If that connection is lost meanwhile, `f` is
- * interrupted, and `use` fails with `ConnectionLost`. It fails with `ConnectionClosed` if the persistent connection
- * closes first, or has closed; and with `NotConnected` only with `whenDisconnected: "fail"`.
+ * Waits for a connection, and runs `f` on it once. If that connection is lost meanwhile, `f` is interrupted, and `use`
+ * fails with `ConnectionLost`. It fails with `ConnectionClosed` if the persistent connection is closed, or closes
+ * meanwhile. With `whenDisconnected: "fail"` it does not wait: without a connection it fails with `NotConnected`.
+ *
+ * If a `refresh` replaces the connection, `f` may go on for `RefreshOptions.drain`; after that `use` fails with
+ * `ConnectionLost`.
  *
  * @example
  * ```ts
@@ -386,11 +399,11 @@ export const use: {
     f: (connection: Connection) => Effect.Effect<A, E2, R>,
     options: UseOptions
   ): Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R>
-} = dual((args) => isPersistentConnection(args[0]), using.use)
+} = /* @__PURE__ */ dual((args) => isPersistentConnection(args[0]), using.use)
 
 /**
- * As `use`, but when the connection is lost, runs `f` again on the next one, without a limit. For work that may be done
- * twice.
+ * As `use`, but if the connection is lost, runs `f` again on the next one, without a limit. It also runs `f` again if
+ * `f` fails, and its connection has been lost by then. Use it only if `f` may run twice.
  *
  * @since 0.1.0
  * @category using
@@ -403,11 +416,11 @@ export const useRetrying: {
     self: PersistentConnection<Connection, E>,
     f: (connection: Connection) => Effect.Effect<A, E2, R>
   ): Effect.Effect<A, E2 | ConnectionClosed<E>, R>
-} = dual(2, using.useRetrying)
+} = /* @__PURE__ */ dual(2, using.useRetrying)
 
 /**
- * Runs `f` once for every connection: for sessions, subscriptions, caches. Each run has its own scope. When the
- * connection is lost, replaced or closed, `f` is interrupted, and the scope is closed.
+ * Runs `f` once for every connection: for sessions, subscriptions, caches. Each run has a separate scope. When the
+ * connection is lost, replaced or closed, `f` is interrupted if it still runs, and the scope is closed.
  *
  * Runs until the owner closes the persistent connection. Fails with `ConnectionClosed` if that was aborted or gave up,
  * and with the error of `f` if `f` fails on a connection that works.
@@ -425,7 +438,7 @@ export const forEachConnection: {
     self: PersistentConnection<Connection, E>,
     f: (connection: Connection) => Effect.Effect<unknown, E2, R>
   ): Effect.Effect<void, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>>
-} = dual(2, following.forEachConnection)
+} = /* @__PURE__ */ dual(2, following.forEachConnection)
 
 /**
  * @since 0.1.0
@@ -433,19 +446,21 @@ export const forEachConnection: {
  */
 export interface StreamOptions {
   /**
-   * After the end of a connection, its stream is read until it ends too. A source without an end, such as a queue, is
-   * left when it has given nothing for this time while the consumer waited (S1). Default: 1 s.
+   * When a connection has ended, its stream is read until that ends too. If it never ends, such as the stream of a
+   * queue, it is interrupted when it has given nothing for this time while the consumer waited (S1). Default: 1 s.
    */
   readonly drainTimeout?: Duration.DurationInput | undefined
 }
 
 /**
- * The stream of `f(connection)`, continued on the next connection when the connection ends or is replaced. It delivers
- * all that a connection has received, in order, before anything of the next one (S1). A slow consumer slows the
- * connection's stream down. What the server sends between two connections is missed: see `resumableStream`.
+ * Runs the stream `f(connection)` on the current connection, and then on each next one, as one stream. It delivers all
+ * elements of a connection, in order, before any element of the next one (S1). There is backpressure: a slow consumer
+ * slows down the stream of the connection. Elements that the server sends between two connections are missed: see
+ * `resumableStream`.
  *
- * If the stream of a working connection ends or fails, this stream ends or fails too. It also ends when the owner
- * closes the persistent connection (S2), and fails with `ConnectionClosed` if that was aborted or gave up.
+ * If `f(connection)` ends or fails on a connection that works, this stream ends or fails too. It also ends when the
+ * owner closes the persistent connection (S2). It fails with `ConnectionClosed` if an attempt aborted or the policy
+ * gave up.
  *
  * @since 0.1.0
  * @category using
@@ -462,10 +477,10 @@ export const stream: {
     f: (connection: Connection) => Stream.Stream<A, E2, R>,
     options?: StreamOptions
   ): Stream.Stream<A, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>>
-} = dual((args) => isPersistentConnection(args[0]), streaming.stream)
+} = /* @__PURE__ */ dual((args) => isPersistentConnection(args[0]), streaming.stream)
 
 /**
- * An element of a `resumableStream`: what the server sent, or the mark of a gap, a time without a subscription. The gap
+ * A value of a `resumableStream`: an element that the server sent, or a gap, a time without a subscription. The gap
  * lasted from `lostAt` to `restoredAt`, in ms of the `Clock`; the new subscription is on connection number
  * `generation`.
  *
@@ -482,26 +497,26 @@ export type Resumed<A> =
  */
 export interface ResumeOptions<in Connection, A, Cursor, out E2, out R, out E3, out R2> extends StreamOptions {
   /**
-   * Subscribes on a connection, and completes when the server has accepted the subscription. `cursor` is that of the
-   * last element, or none before the first one. Resume from there if the server can.
+   * Subscribes on a connection, and completes when the server has accepted the subscription. `cursor` is the cursor of
+   * the last element, or none before the first element. Resume after that element if the server can.
    */
   readonly subscribe: (
     connection: Connection,
     cursor: Option.Option<Cursor>
   ) => Effect.Effect<Stream.Stream<A, E2, R>, E3, R2>
-  /** Gives the position of an element in the server's sequence. */
+  /** Gives the cursor of an element: its position in the server's sequence. */
   readonly cursor: (element: A) => Cursor
   /**
-   * What to do if `subscribe` fails on a connection that works: fail the stream (`"fail"`, the default), or treat the
-   * connection as lost, and subscribe on the next one (`"reconnect"`).
+   * The behaviour if `subscribe` fails on a connection that works: the stream fails (`"fail"`, the default), or the
+   * connection counts as lost, and the stream subscribes on the next one (`"reconnect"`).
    */
   readonly whenRefused?: "fail" | "reconnect" | undefined
 }
 
 /**
- * As `stream`, but resumes from the cursor of the last element, and gives a `Gap` before the first element of every new
- * subscription (S3). No element comes twice or out of order. Nothing is missed if the server resumes from a cursor, or
- * if the consumer reads the current values again at each `Gap`.
+ * As `stream`, but resumes from the cursor of the last element, and gives a `Gap` before the first element of every
+ * subscription except the first (S3). No element comes twice or out of order. Nothing is missed if the server resumes
+ * from a cursor, or if the consumer reads the current values again at each `Gap`.
  *
  * @since 0.1.0
  * @category using
@@ -516,11 +531,11 @@ export const resumableStream: {
     self: PersistentConnection<Connection, E>,
     options: ResumeOptions<Connection, A, Cursor, E2, R, E3, R2>
   ): Stream.Stream<Resumed<A>, E2 | E3 | ConnectionClosed<E>, Exclude<R | R2, Scope.Scope>>
-} = dual(2, streaming.resumableStream)
+} = /* @__PURE__ */ dual(2, streaming.resumableStream)
 
 /**
- * As `close`, but first lets uses finish and streams deliver what has arrived, for at most the given time (S2). After
- * the call nothing new starts on the connection. Inside a `use`, it does not wait for that use (D7).
+ * As `close`, but before that running uses may finish, and streams deliver what has arrived, for at most the given time
+ * (S2). From the call on no new use starts. Inside a `use`, it does not wait for that use (D7).
  *
  * @since 0.1.0
  * @category ending
@@ -528,29 +543,30 @@ export const resumableStream: {
 export const closeGracefully: {
   (drain: Duration.DurationInput): <Connection, E>(self: PersistentConnection<Connection, E>) => Effect.Effect<void>
   <Connection, E>(self: PersistentConnection<Connection, E>, drain: Duration.DurationInput): Effect.Effect<void>
-} = dual(2, replacing.closeGracefully)
+} = /* @__PURE__ */ dual(2, replacing.closeGracefully)
 
 /**
  * @since 0.1.0
  * @category models
  */
 export interface RefreshOptions {
-  /** How long uses of the old connection may go on before it is closed. Default: 30 s. */
+  /** How long uses of the old connection may go on. After that they fail with `ConnectionLost`. Default: 30 s. */
   readonly drain?: Duration.DurationInput | undefined
   /**
-   * Asks the look-up for another address than that of the current connection, because the server there has announced a
+   * Asks the look-up for another address than that of the current connection, because that server has announced a
    * shutdown; see `Attempt.elsewhere`. Default: false.
    */
   readonly elsewhere?: boolean | undefined
 }
 
 /**
- * Replaces the connection, make before break: opens the next connection, makes it the current one, and then drains and
- * closes the old one. There always is a connection, and there is no `Disconnected` between the two `Connected`. If the
- * attempt fails, the old connection stays and `refresh` fails with the cause; no event reports that. Without a
- * connection, the next attempt is made at once.
+ * Replaces the connection, make before break: makes one attempt, makes its connection the current one, and then drains
+ * and closes the old connection. There always is a connection, and there is no `Disconnected` between the two
+ * `Connected`. Without a connection, `refresh` makes the next attempt at once. During another refresh or attempt, it
+ * waits for that one.
  *
- * Completes when the new connection is current. Fails with `ConnectionClosed` if there will be no other connection.
+ * Completes when the new connection is current. If the attempt fails, `refresh` fails with its failure, and the old
+ * connection stays; no event reports this. Fails with `ConnectionClosed` if there will be no other connection.
  *
  * @since 0.1.0
  * @category replacing
@@ -563,7 +579,7 @@ export const refresh: {
     self: PersistentConnection<Connection, E>,
     options?: RefreshOptions
   ): Effect.Effect<void, AttemptFailure<E> | ConnectionClosed<E>>
-} = dual((args) => isPersistentConnection(args[0]), replacing.refresh)
+} = /* @__PURE__ */ dual((args) => isPersistentConnection(args[0]), replacing.refresh)
 
 /**
  * How long ago a connection was established.
@@ -579,10 +595,10 @@ export interface ConnectionAge {
 }
 
 /**
- * Refreshes every connection when its signal comes: an age (`maxAge`), the end of a token, a server that announces its
- * shutdown. The signal gets the connection and its age. A connection is never refreshed in its first second, so an
- * immediate signal cannot loop. A failed refresh is retried, with a backoff of 1 s to 1 min; the old connection stays
- * meanwhile.
+ * Refreshes every connection when its signal succeeds: at an age (`maxAge`), before a token expires, when a server
+ * announces its shutdown. The signal gets the connection and its age. A connection is never refreshed in its first
+ * second, so an immediate signal makes no busy loop. A refresh that fails is retried, with delays of at most 1, 2, 4 …
+ * 60 s, with jitter; the old connection stays meanwhile.
  *
  * Runs until the owner closes the persistent connection. Fails with `ConnectionClosed` if that was aborted or gave up.
  *
@@ -615,11 +631,12 @@ export const refreshWhen: {
     signal: (connection: Connection, age: ConnectionAge) => Effect.Effect<unknown, never, R>,
     options?: RefreshOptions
   ): Effect.Effect<void, ConnectionClosed<E>, Exclude<R, Scope.Scope>>
-} = dual((args) => isPersistentConnection(args[0]), replacing.refreshWhen)
+} = /* @__PURE__ */ dual((args) => isPersistentConnection(args[0]), replacing.refreshWhen)
 
 /**
- * A signal for `refreshWhen`: it comes when the connection has this age, minus a random part of it. So clients that
- * connected together do not reconnect together. `jitter` is the maximum part, from 0 to 1; default: 0.1.
+ * A signal for `refreshWhen`: it succeeds when the connection has this age, minus a random part of it. So clients that
+ * connected together do not reconnect together. `jitter` is the maximum part, from 0 to 1. Default: 0.1, from 90 % to
+ * 100 % of the age.
  *
  * @since 0.1.0
  * @category replacing
@@ -635,11 +652,10 @@ export const maxAge: (
  */
 export interface ReconnectOptions {
   /**
-   * What to do while connected:
+   * The behaviour while connected:
    *
    * - `"keep"`, the default: nothing.
-   * - `"probe"`: ask the peer whether it is still there, if the connector has a `probe`; if that fails, the connection
-   *   is lost.
+   * - `"probe"`: probe the peer, if the connector has a `probe`; if the probe fails, the connection is lost.
    * - `"refresh"`: replace the connection, make before break.
    * - `"drop"`: break before make. The connection counts as lost at once, and the next attempt does not wait for its
    *   release. The transport ends it without a closing handshake if it can (`Connector.terminate`).
@@ -649,8 +665,8 @@ export interface ReconnectOptions {
 
 /**
  * Makes the next attempt now, without the rest of the delay, but not before the handler of the last event has ended.
- * While connected it does what `whenConnected` says. Does nothing while an attempt is under way, or once closed. Waits
- * for a probe, but not for the attempt.
+ * While connected it does what `whenConnected` says. It does nothing while an attempt is under way, or after the close.
+ * It waits for the result of a probe, which concurrent calls share, but not for an attempt.
  *
  * @since 0.1.0
  * @category replacing
@@ -658,11 +674,11 @@ export interface ReconnectOptions {
 export const reconnectNow: {
   (options?: ReconnectOptions): <Connection, E>(self: PersistentConnection<Connection, E>) => Effect.Effect<void>
   <Connection, E>(self: PersistentConnection<Connection, E>, options?: ReconnectOptions): Effect.Effect<void>
-} = dual((args) => isPersistentConnection(args[0]), replacing.reconnectNow)
+} = /* @__PURE__ */ dual((args) => isPersistentConnection(args[0]), replacing.reconnectNow)
 
 /**
- * Calls `reconnectNow` at every signal: the network is back, the machine woke up, the page became visible. Ends when
- * the signals end or the persistent connection has closed. Fails if the signals fail.
+ * Calls `reconnectNow` at every signal, one after the other: the network is back, the machine woke up, the page became
+ * visible. Ends when the signals end or the persistent connection has closed. Fails if the signals fail.
  *
  * @since 0.1.0
  * @category replacing
@@ -676,10 +692,10 @@ export const reconnectOn: {
     signals: Stream.Stream<unknown, E2, R>,
     options?: ReconnectOptions
   ): Effect.Effect<void, E2, R>
-} = dual((args) => isPersistentConnection(args[0]), replacing.reconnectOn)
+} = /* @__PURE__ */ dual((args) => isPersistentConnection(args[0]), replacing.reconnectOn)
 
 /**
- * Is it a persistent connection?
+ * Tests whether a value is a persistent connection.
  *
  * @since 0.1.0
  * @category guards

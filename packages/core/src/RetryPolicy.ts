@@ -1,9 +1,11 @@
 /**
- * Schedules for the `retry` option of a persistent connection: they say when to try again. Any other `Schedule` works
- * as well, and all can be combined as usual. The schedules made here output the delay, and never end by themselves.
+ * Retry policies: schedules for the `retry` option of a persistent connection. Any other `Schedule` works as well, and
+ * all combinators of `Schedule` apply. The schedules of this module output the delay, and never end, except with
+ * `giveUp` and `giveUpAfter`.
  *
  * In a persistent connection a delay runs from the moment at which the last attempt began (T1, T2). A connection that
- * lives for `minUptime` restarts the schedule (D11, D14). Randomness comes from the `Random` service only (T4).
+ * lives for `minUptime` is a success, and restarts the schedule (D11, D14). Randomness comes from the `Random` service
+ * only (T4).
  *
  * @example
  * ```ts
@@ -12,18 +14,18 @@
  *
  * const policy = RetryPolicy.production.retry
  *
- * // Gives up after 20 retries, at the 21st failure in a row.
+ * // Gives up after 20 retries, at the 21st consecutive failure.
  * export const atMost20Retries = policy.pipe(Schedule.intersect(Schedule.recurs(20)))
  *
- * // Gives up when nothing has worked for 10 minutes.
+ * // Gives up when there has been no success for 10 minutes.
  * export const atMost10Minutes = policy.pipe(RetryPolicy.giveUpAfter("10 minutes"))
  *
- * // Retries once without a delay, and then backs off. Needs a `minUptime` of more than 0: if every connection
- * // restarted the schedule, a server that accepts and hangs up would be called again without any delay, for ever.
+ * // Retries once without a delay, and then backs off. Needs a `minUptime` of more than 0: otherwise every connection
+ * // would restart the schedule, and a server that accepts and hangs up would get attempts without a delay, for ever.
  * export const firstRetryAtOnce = Schedule.recurs(1).pipe(Schedule.andThen(policy))
  * ```
  *
- * `classify` decides what each failure means: retry, wait longer, or give up.
+ * `classify` decides by the cause of a failure: retry, wait longer, or give up.
  *
  * @since 0.1.0
  */
@@ -39,23 +41,23 @@ import * as internal from "./internal/connector/retryPolicy.js"
  */
 export interface ExponentialOptions {
   /**
-   * The first delay, which then grows. With 0 every delay is 0, which is for tests. To retry only once without a delay,
-   * use `Schedule.recurs(1).pipe(Schedule.andThen(policy))`.
+   * The first delay; finite. With 0 every delay is 0: use this only in tests. To retry once without a delay, use
+   * `Schedule.recurs(1).pipe(Schedule.andThen(policy))`.
    */
   readonly base: Duration.DurationInput
-  /** The delay is multiplied by this after each failure; 1 or more. Default: 2, and 3 for decorrelated jitter. */
+  /** The delay is multiplied by this number after each failure; 1 or more. Default: 2; with decorrelated jitter 3. */
   readonly factor?: number | undefined
   /**
-   * The cap of the growth; `base` or more, and finite. If `jitter` is a number, a delay may exceed the cap by that part
-   * of it. Default: 1 minute, or `base` if that is longer.
+   * The cap of the delay before jitter; `base` or more, and finite. If `jitter` is a number, a delay may exceed the cap
+   * by that part of it. Default: 1 minute, or `base` if that is longer.
    */
   readonly maxDelay?: Duration.DurationInput | undefined
   /**
    * How the delay is drawn. Below, `delay` is `min(maxDelay, base * factor ** n)` after `n` failures. The first three
    * are the formulas that AWS has published under these names.
    *
-   * - `"full"`, the default: uniform between 0 and `delay`. Spreads the clients of a server most.
-   * - `"equal"`: uniform between half of `delay` and `delay`, so there always is some delay.
+   * - `"full"`, the default: uniform between 0 and `delay`. It spreads the clients of a server most.
+   * - `"equal"`: uniform between half of `delay` and `delay`, so no delay is near 0.
    * - `"decorrelated"`: `min(maxDelay, d)`, where `d` is uniform between `base` and `factor` times the previous delay.
    *   The cap comes after the draw: once the delays are long, more than a third of the clients wait for exactly
    *   `maxDelay`. If clients fail together, prefer one of the others.
@@ -74,14 +76,15 @@ export interface ExponentialOptions {
 export const standard: Schedule.Schedule<Duration.Duration> = internal.randomized("10 seconds")
 
 /**
- * Options of `PersistentConnection.make` for a client in production. When in doubt, spread them into yours.
+ * Options of `PersistentConnection.make` for a client in production. Spread them into your options.
  *
- * - `retry`: at most 2, 4, 8, 16, 30, 30 … seconds, and at least half of that. The jitter comes after the cap.
- * - `minUptime`: 5 s. A server that accepts and hangs up sees at most 5 connections in 30 s from each client.
- * - `reconnectJitter`: 5 s. When a server restarts, its clients come back spread evenly over 5 s. Set more if your
- *   fleet is too large for that: `ThunderingHerd` simulates it.
+ * - `retry`: exponential backoff with delays of 2, 4, 8, 16, 30, 30 … seconds, each reduced at random by up to 50 %
+ *   (equal jitter).
+ * - `minUptime`: 5 s. A server that accepts and hangs up gets at most 5 connections in 30 s from each client.
+ * - `reconnectJitter`: 5 s. When a server restarts, its clients come back spread evenly over 5 s. Use a longer time if
+ *   5 s is too short for your number of clients: `ThunderingHerd` simulates it.
  *
- * It never gives up: see `classify` and `giveUpAfter`.
+ * It never gives up. To give up, apply `classify` or `giveUpAfter` to `production.retry`.
  *
  * @example
  * ```ts
@@ -113,7 +116,7 @@ export const production: {
  * Draws a new delay for every attempt, uniform over `delay` ± `jitter` times `delay` (T3). `jitter` is a number from 0
  * to 1; default: 0.3.
  *
- * Throws an `IllegalArgumentException` that names the option if one makes no sense.
+ * Throws an `IllegalArgumentException` that names a wrong option.
  *
  * @since 0.1.0
  * @category constructors
@@ -124,8 +127,8 @@ export const randomized: (
 ) => Schedule.Schedule<Duration.Duration> = internal.randomized
 
 /**
- * The same delay every time (T3); 0 retries at once. All clients of a server that fails return together: use it for
- * tests, or for a server with a single client.
+ * The same delay every time (T3); 0 retries at once. It has no jitter, so all clients of a server that fails reconnect
+ * together: use it for tests, or for a server with a single client.
  *
  * Throws an `IllegalArgumentException` for a delay that is negative or infinite.
  *
@@ -135,10 +138,10 @@ export const randomized: (
 export const fixed: (delay: Duration.DurationInput) => Schedule.Schedule<Duration.Duration> = internal.fixed
 
 /**
- * Exponential backoff with jitter: the delay grows with every consecutive failure, up to a cap. The jitter comes after
- * the cap, except for decorrelated jitter, so clients that have reached the cap are still spread.
+ * Exponential backoff with jitter: the delay grows with every consecutive failure, up to the cap `maxDelay`. The
+ * jitter, except decorrelated jitter, is applied after the cap, so it also spreads clients that have reached the cap.
  *
- * Throws an `IllegalArgumentException` that names the option if one makes no sense.
+ * Throws an `IllegalArgumentException` that names a wrong option.
  *
  * @example
  * ```ts
@@ -147,8 +150,8 @@ export const fixed: (delay: Duration.DurationInput) => Schedule.Schedule<Duratio
  * // At most 1, 2, 4, 8, 16, 30, 30 … seconds
  * export const retry = RetryPolicy.exponential({ base: "1 second", maxDelay: "30 seconds" })
  *
- * // The backoff of gRPC: 1, 1.6, 2.56 … 120, 120 … seconds, each ± 20 %. See `Connector.connectTimeout` for the
- * // timeout that goes with it.
+ * // The backoff of gRPC: 1, 1.6, 2.56 … 120, 120 … seconds, each ± 20 %. `Connector.connectTimeout` shows the
+ * // timeout of gRPC.
  * export const grpc = RetryPolicy.exponential({ base: "1 second", factor: 1.6, maxDelay: "2 minutes", jitter: 0.2 })
  * ```
  *
@@ -158,7 +161,7 @@ export const fixed: (delay: Duration.DurationInput) => Schedule.Schedule<Duratio
 export const exponential: (options: ExponentialOptions) => Schedule.Schedule<Duration.Duration> = internal.exponential
 
 /**
- * What a failure or a loss means for the next attempt; see `classify`.
+ * The decision of `classify` about the next attempt:
  *
  * - `Follow`: the schedule decides when the next attempt is made.
  * - `GiveUp`: there is no next attempt (D11).
@@ -182,7 +185,8 @@ export const follow: RetryDecision = internal.follow
 
 /**
  * There is no next attempt: the persistent connection closes, with this cause as its reason (D11). Waiting callers fail
- * with `ConnectionClosed`, except those of `connected`, which never answers (A3).
+ * with `ConnectionClosed`, with two exceptions: `connected` never answers (A3), and callers of
+ * `connectedOrFailedToConnect` that wait for the failed attempt get its failure.
  *
  * @since 0.1.0
  * @category decisions
@@ -190,11 +194,10 @@ export const follow: RetryDecision = internal.follow
 export const giveUp: RetryDecision = internal.giveUp
 
 /**
- * The next attempt is not made before this time has passed since the failure or loss, not since the beginning of the
- * attempt. The full delay of the schedule is added, so that its jitter spreads clients that got the same time from the
- * server.
+ * The next attempt is made after this time, counted from the failure or loss, plus the full delay of the schedule. The
+ * jitter of that delay spreads clients that got the same time from the server.
  *
- * There is no upper limit: use `Duration.min` to set one. Throws an `IllegalArgumentException` for a time that is
+ * The time has no upper limit: set one with `Duration.min`. Throws an `IllegalArgumentException` for a time that is
  * negative or infinite.
  *
  * @since 0.1.0
@@ -203,12 +206,12 @@ export const giveUp: RetryDecision = internal.giveUp
 export const retryAfter: (time: Duration.DurationInput) => RetryDecision = internal.retryAfter
 
 /**
- * Gives up when no connection has been a success for this time: at the first failure that comes at least this long
- * after the first consecutive failure or loss; with 0, at the first one. A success restarts it (D11). Time is the
- * clock's monotonic time (T5).
+ * Gives up at the first failure or loss that comes at least `time` after the first one since the last success. With 0
+ * it gives up at the first one. The loss of a connection that outlived its delay does not count as the first one (D11).
+ * Time is monotonic (T5).
  *
- * `Schedule.upTo`, and anything else that builds on `Schedule.elapsed`, is not the same: it counts from the beginning
- * of the attempt that opened the lost connection, so it gives up at the first failure after a long-lived connection.
+ * Do not use `Schedule.upTo`, or anything else that builds on `Schedule.elapsed`: it counts from the beginning of the
+ * attempt that opened the lost connection, so it gives up at the first failure after a long-lived connection.
  *
  * Throws an `IllegalArgumentException` for a negative time.
  *
@@ -218,10 +221,10 @@ export const retryAfter: (time: Duration.DurationInput) => RetryDecision = inter
 export const giveUpAfter: {
   (time: Duration.DurationInput): <Out, In, R>(self: Schedule.Schedule<Out, In, R>) => Schedule.Schedule<Out, In, R>
   <Out, In, R>(self: Schedule.Schedule<Out, In, R>, time: Duration.DurationInput): Schedule.Schedule<Out, In, R>
-} = dual((args) => Schedule.isSchedule(args[0]), internal.giveUpAfter)
+} = /* @__PURE__ */ dual((args) => Schedule.isSchedule(args[0]), internal.giveUpAfter)
 
 /**
- * Decides by the cause of a failure or loss whether to retry as the schedule says (`follow`), to wait at least for a
+ * Decides by the cause of a failure or loss whether to retry as the schedule says (`follow`), to wait longer, for a
  * time that the server has named (`retryAfter`), or to give up (`giveUp`). The cause comes from a look-up, a connect,
  * or the end of a connection: a typed error, a defect, or empty if the peer closed the connection without an error.
  *
@@ -271,4 +274,4 @@ export const classify: {
     self: Schedule.Schedule<Out, Cause.Cause<E>, R>,
     decide: (cause: Cause.Cause<E>) => RetryDecision
   ): Schedule.Schedule<Out, Cause.Cause<E>, R>
-} = dual((args) => Schedule.isSchedule(args[0]), internal.classify)
+} = /* @__PURE__ */ dual((args) => Schedule.isSchedule(args[0]), internal.classify)

@@ -35,7 +35,7 @@ const connector = Connector.make({
 const connectors = only(connector)
 const good = { serverName: "feed", address: Effect.succeed("a"), connector }
 
-/** One that is closed: no option makes it do anything. */
+/** A closed persistent connection, on which no option has an effect. */
 const feed: Feed = await Effect.runPromise(Effect.gen(function*() {
   const scope = yield* Scope.make()
   const feed = yield* Scope.extend(PersistentConnection.make(good), scope)
@@ -90,7 +90,7 @@ const makeOptions = (give: (options: MakeOptions) => unknown): Rows =>
     give
   )
 
-/** What a function is that takes a connector and a function. */
+/** The rows of a combinator that takes a connector and a function. */
 const combinator = <F>(name: string, give: (self: typeof connector, f: F) => unknown, f: F): Rows => [
   ...argument("self", connectors, (value) => give(asConnector(value), f)),
   ...argument(name, "func", (value) => give(connector, value))
@@ -132,7 +132,7 @@ const table: Record<string, Rows> = {
     { options: () => good },
     ConnectionMap.make
   ),
-  // What the function of a map gives, when it is asked.
+  // The options that the function of a map returns.
   "ConnectionMap#options": makeOptions((options) =>
     Effect.flatMap(
       ConnectionMap.make({ options: (_: string) => options, maxConcurrentConnects: 1 }),
@@ -142,7 +142,7 @@ const table: Record<string, Rows> = {
   "ConnectionMap.get": argument("self", maps, (self) => ConnectionMap.get(self, "a")),
   "ConnectionMap.invalidate": argument("self", maps, (self) => ConnectionMap.invalidate(self, "a")),
   "ConnectionMap.keys": argument("self", maps, ConnectionMap.keys),
-  // An object with methods may have more than these.
+  // An object with methods may have other members.
   "Connector.make": optionsOf<ConnectorOptions>(
     { connect: "func", closed: "func", isClosed: "func?", probe: "func?", terminate: "func?", close: "func?" },
     connectorOptions,
@@ -269,16 +269,16 @@ const table: Record<string, Rows> = {
     ...argument("self", "schedule", (self) => RetryPolicy.classify(() => RetryPolicy.follow)(self)),
     ...argument("decide", "func", (decide) => RetryPolicy.classify(Schedule.forever, decide))
   ],
-  // Of a policy that is run: see `errorClasses.test.ts` for what the loop does.
+  // Steps a policy directly. `errorClasses.test.ts` tests the behaviour of the loop.
   "RetryPolicy#decide": argument(
-    "What decide returns",
+    "The result of decide",
     only(RetryPolicy.follow, RetryPolicy.giveUp, RetryPolicy.retryAfter("1 second")),
     (decision) => {
       const { initial, step } = RetryPolicy.classify(Schedule.forever, () => decision)
       return step(0, Cause.empty, initial)
     }
   ),
-  "Recorder#waitFor": argument("What waitFor waits for", {
+  "Recorder#waitFor": argument("The argument of waitFor", {
     takes: (value) => typeof value === "string" || typeof value === "function",
     right: []
   }, (wanted) => Effect.flatMap(Recorder.make(), (recorder) => recorder.waitFor(wanted))),
@@ -332,7 +332,7 @@ const table: Record<string, Rows> = {
   )
 }
 
-/** For an effect that is not to be run: what makes no sense is to be thrown. */
+/** Calls a function without running its effect: an invalid option must throw. */
 function thrown(f: () => unknown): undefined {
   f()
 }
@@ -374,7 +374,7 @@ const modules = {
   ThunderingHerd
 }
 
-it("every public module is tried", () => {
+it("every public module is tested", () => {
   const files = ["../src", "../src/testing"].flatMap((folder) => readdirSync(new URL(folder, import.meta.url)))
   const names = files.filter((file) => file.endsWith(".ts") && file !== "index.ts").map((file) => file.slice(0, -3))
   expect(Object.keys(modules).sort()).toEqual(names.sort())
@@ -420,7 +420,7 @@ tryWrongOptions(modules, table, {
   ThunderingHerd: ["Stampede"]
 })
 
-it("the options for a client in production can be spread into one's own", async () => {
+it("the production options can be spread into other options", async () => {
   await Effect.runPromise(Effect.scoped(PersistentConnection.make({ ...good, ...RetryPolicy.production })))
   await Effect.runPromise(ThunderingHerd.simulate({ ...RetryPolicy.production, clients: 1, seeds: [1] }))
 })

@@ -1,11 +1,12 @@
 /**
- * Framing: whole, decoded messages over a connection that gives bytes in pieces of any size, or raw messages. These are
- * combinators from connector to connector. `lines`, `ndjson` and `lengthPrefixed` take a transport of bytes (TCP);
- * `messages` takes a transport of messages (WebSocket); `text`, `json` and `schema` take the result of any of these.
+ * Framing: complete, decoded messages over a connection that gives bytes in pieces of any size, or raw messages. The
+ * functions are combinators from connector to connector. Apply `lines`, `ndjson` and `lengthPrefixed` to a transport of
+ * bytes (TCP), `messages` to a transport of messages (WebSocket), and `text`, `json` and `schema` to the result of any
+ * of these. A frame is one message as bytes or text, before it is decoded.
  *
- * A frame is delivered when it is complete. A frame that is torn by the end of the connection, is too long, or does not
- * decode ends the connection: it is lost with a `FramingError` (S4). The events, the state and the retry policy see
- * this error; `messages` and `receive` fail with it after the earlier frames.
+ * A frame is delivered when it is complete. The connection is lost with a `FramingError` (S4) if it ends in the middle
+ * of a frame, or if a frame is too long or does not decode. The events, the state and the retry policy get this error;
+ * `messages` and `receive` fail with it after the earlier frames.
  *
  * @since 0.1.0
  */
@@ -39,11 +40,11 @@ export interface FramedConnection<out In, in Out, out E> extends Inspectable {
   readonly [TypeId]: TypeId
 
   /**
-   * The messages, in order, from the first one: what arrives before the stream runs is kept. After the last complete
-   * message it ends as the connection did, with the `FramingError` if that was the reason.
+   * The messages, in order, from the first one on, also those that arrived before the stream runs. After the last
+   * complete message it ends as the connection did, with the `FramingError` if that was the reason.
    *
-   * Each message goes to one run of the stream only. A run gets all waiting messages as one chunk. When a run is
-   * interrupted, the next run goes on after the last delivered chunk. So a run that takes a few elements
+   * Each message goes to only one run of the stream. A run gets all waiting messages as one chunk. When a run is
+   * interrupted, the next run goes on after the last delivered chunk. So a run that takes only some elements
    * (`Stream.take`, `Stream.runHead`) drops the rest of their chunk: use `receive` to take single messages.
    *
    * At most 64 KiB are read ahead. Beyond that the transport's backpressure applies.
@@ -51,23 +52,23 @@ export interface FramedConnection<out In, in Out, out E> extends Inspectable {
   readonly messages: Stream.Stream<In, E>
 
   /**
-   * Takes the next message only, for instance in a handshake in `Connector.setup`. Fails as `messages` does, and with
-   * `Ended` where `messages` would end regularly.
+   * Takes only the next message, and waits for it without a limit, for instance for a handshake in `Connector.setup`.
+   * Fails as `messages` does, and with `Ended` if `messages` would end without an error.
    */
   readonly receive: Effect.Effect<In, E | FramingError>
 
   /**
-   * Encodes the message and sends it, as the `send` of the transport does. Fails at once with `EncodeFailed` if the
-   * message does not encode: then nothing has been sent, and the connection goes on.
+   * Encodes the message and sends it with the `send` of the transport. Fails at once with `EncodeFailed` if the message
+   * cannot be encoded: then nothing has been sent, and the connection stays open.
    */
   readonly send: (message: Out) => Effect.Effect<void, E | FramingError>
 
-  /** The count of the transport, which grows with what is received. Use it as the `activity` of a health check. */
+  /** The `received` of the transport: how much has arrived. Use it as the `activity` of a health check. */
   readonly received: () => number
 }
 
 /**
- * What a transport of bytes must give: `TcpConnection` does. `data` must end when the connection does.
+ * A transport of bytes, such as `TcpConnection`. `data` must end when the connection does.
  *
  * @since 0.1.0
  * @category models
@@ -79,7 +80,7 @@ export interface ByteConnection<out E> {
 }
 
 /**
- * What a transport of messages must give: `WebSocketConnection` does. `messages` must end when the connection does.
+ * A transport of messages, such as `WebSocketConnection`. `messages` must end when the connection does.
  *
  * @since 0.1.0
  * @category models
@@ -102,8 +103,8 @@ export type FailureOf<Connection> =
   | (Connection extends { readonly messages: Stream.Stream<unknown, infer E> } ? E : never)
 
 /**
- * A connector whose connections receive `In` and send `Out` over those of another connector. It adds `FramingError` to
- * the errors of that one.
+ * A connector whose connections receive `In` and send `Out`, over the connections of another connector. It adds
+ * `FramingError` to the errors of that connector.
  *
  * @since 0.1.0
  * @category models
@@ -122,7 +123,8 @@ export type FramedConnector<Address, Connection, In, Out, E, R> = Connector<
 export interface MessagesOptions {
   /**
    * The maximum size of a received frame; more than 0, in bytes, or in UTF-16 code units for a text message of a
-   * WebSocket. A longer frame ends the connection with `FrameTooLong`. It does not limit what is sent. Default: 1 MiB.
+   * WebSocket. A longer frame ends the connection with `FrameTooLong`. Frames that are sent have no limit. Default:
+   * 1 MiB.
    */
   readonly maxFrameSize?: number | undefined
 }
@@ -132,7 +134,7 @@ export interface MessagesOptions {
  * @category models
  */
 export interface LinesOptions extends MessagesOptions {
-  /** The end of a sent line. Received lines may end with either. Default: `"\n"`. */
+  /** The line break of sent lines. Received lines may end with either one. Default: `"\n"`. */
   readonly newline?: "\n" | "\r\n" | undefined
 }
 
@@ -148,10 +150,10 @@ export interface LengthPrefixedOptions extends MessagesOptions {
 }
 
 /**
- * Frames are lines of UTF-8 text. A message is a line without its line break. A sent message must be well-formed text
- * without a line break.
+ * Frames are lines of UTF-8 text. A message is a line without its line break (LF or CRLF). A sent message must be
+ * well-formed text without a line break; otherwise `send` fails with `EncodeFailed`.
  *
- * Throws an `IllegalArgumentException` if an option makes no sense.
+ * Throws an `IllegalArgumentException` that names a wrong option.
  *
  * @example
  * ```ts
@@ -187,9 +189,9 @@ export const lines: {
 
 /**
  * Frames are lines of JSON, one value on each (NDJSON, JSON Lines), decoded and encoded with a schema; `Schema.Unknown`
- * takes any value. Empty lines, which some servers send to keep the connection alive, are skipped.
+ * accepts any value. Empty lines, which some servers send to keep the connection alive, are skipped.
  *
- * Throws an `IllegalArgumentException` if an option makes no sense.
+ * Throws an `IllegalArgumentException` that names a wrong option.
  *
  * @example
  * ```ts
@@ -232,10 +234,10 @@ export const ndjson: {
 } = internal.ndjson
 
 /**
- * Frames of bytes with a length prefix. Text can be sent too, as UTF-8; to receive text, add `text`. A message too long
- * for the prefix does not encode.
+ * Frames are bytes with a length prefix. `send` also takes text, and sends it as UTF-8; to receive text, apply `text`.
+ * If a message is too long for the prefix, `send` fails with `EncodeFailed`.
  *
- * Throws an `IllegalArgumentException` if an option makes no sense.
+ * Throws an `IllegalArgumentException` that names a wrong option.
  *
  * @example
  * ```ts
@@ -268,7 +270,7 @@ export const lengthPrefixed: {
  * Turns the messages of a WebSocket, or of any other transport of messages, into frames for `text`, `json` and
  * `schema`.
  *
- * Throws an `IllegalArgumentException` if an option makes no sense.
+ * Throws an `IllegalArgumentException` that names a wrong option.
  *
  * @example
  * ```ts
@@ -295,8 +297,8 @@ export const messages: {
 } = internal.messages
 
 /**
- * Decodes frames as text: frames of bytes as UTF-8. Invalid UTF-8 ends the connection with `InvalidText`. Messages are
- * sent as text.
+ * Decodes frames to text: bytes as UTF-8. Invalid UTF-8 ends the connection with `InvalidText`. Messages are sent as
+ * text.
  *
  * @since 0.1.0
  * @category messages
@@ -311,8 +313,8 @@ export const text: <
 ) => FramedConnector<Address, Connection, string, string, E, R> = internal.text
 
 /**
- * Decodes and encodes frames as JSON with a schema; `Schema.Unknown` takes any value. A frame that does not decode ends
- * the connection with `DecodeFailed`, or `InvalidText`.
+ * Decodes and encodes frames as JSON with a schema; `Schema.Unknown` accepts any value. A frame that does not decode
+ * ends the connection with `DecodeFailed`, or with `InvalidText` if it is not valid UTF-8.
  *
  * @since 0.1.0
  * @category messages
@@ -333,13 +335,13 @@ export const json: {
 } = internal.json
 
 /**
- * Decodes and encodes frames with any schema. For a protocol of your own, such as Protocol Buffers, use a
+ * Decodes and encodes frames with any schema. For a codec of your own, such as Protocol Buffers, use
  * `Schema.transformOrFail` from `Schema.Uint8ArrayFromSelf`. A frame that does not decode ends the connection with
- * `DecodeFailed`, which says where and what was expected, but shows no content of the frame. A schema that dies ends
+ * `DecodeFailed`, which says where and what was expected, but contains no part of the frame. A schema that dies ends
  * the connection with that defect.
  *
- * Frames are decoded when they are taken. If decoding is asynchronous, interrupting a run of `messages` drops the
- * frames being decoded.
+ * Frames are decoded when `messages` or `receive` takes them. If decoding is asynchronous, the interruption of a run of
+ * `messages` drops the frames that are being decoded.
  *
  * @since 0.1.0
  * @category messages

@@ -1,5 +1,5 @@
 /**
- * What can go wrong with the frames of a connection.
+ * The errors of framed connections.
  *
  * @since 0.1.0
  */
@@ -7,16 +7,16 @@ import * as Data from "effect/Data"
 import { oneLine } from "./internal/describe.js"
 
 /**
- * What went wrong. The first four end the connection and are the cause of its loss:
+ * The reason of a `FramingError`. The first four end the connection, and are the cause of its loss:
  *
  * - `TornFrame`: the connection ended in the middle of a frame. `received` counts its bytes, which are dropped.
  * - `FrameTooLong`: a frame is longer than `maxFrameSize`. It fails before the whole frame has arrived.
  * - `InvalidText`: a frame of text is not valid UTF-8.
- * - `DecodeFailed`: a frame does not decode; `description` says where and what was expected.
- * - `EncodeFailed`: the message was not sent, because it does not encode; `description` says why.
- * - `Ended`: there is nothing to `receive` any more, since the peer ended the connection in the regular way.
+ * - `DecodeFailed`: a frame does not decode; `description` says where, and what was expected.
+ * - `EncodeFailed`: the message was not sent, because it cannot be encoded; `description` says why.
+ * - `Ended`: there is no further message to `receive`, because the peer ended the connection in the regular way.
  *
- * None of them holds content of a frame, which may be secret.
+ * No reason contains a part of a frame, which may be secret.
  *
  * @since 0.1.0
  * @category models
@@ -30,17 +30,17 @@ export type FramingErrorReason =
   | { readonly _tag: "Ended" }
 
 /**
- * The error of a framed connection: the name of the server and what went wrong.
+ * The error of a framed connection: the name of the server, and the reason.
  *
  * @since 0.1.0
  * @category errors
  */
-export class FramingError extends Data.TaggedError("FramingError")<{
+export class FramingError extends /* @__PURE__ */ Data.TaggedError("FramingError")<{
   readonly serverName: string
   readonly reason: FramingErrorReason
 }> {
   /**
-   * One line for a person: the server's name and what went wrong.
+   * One line of text: the name of the server, and the reason.
    *
    * @since 0.1.0
    */
@@ -52,7 +52,7 @@ export class FramingError extends Data.TaggedError("FramingError")<{
 const explain = (reason: FramingErrorReason): string => {
   switch (reason._tag) {
     case "TornFrame":
-      return `the connection ended in the middle of a frame, after ${reason.received} bytes of it`
+      return `the connection ended in the middle of a frame, of which ${reason.received} bytes had arrived`
     case "FrameTooLong":
       return `a frame is longer than ${reason.maxFrameSize} bytes`
     case "InvalidText":
@@ -62,6 +62,6 @@ const explain = (reason: FramingErrorReason): string => {
     case "EncodeFailed":
       return `not sent, because it does not encode: ${reason.description}`
     case "Ended":
-      return "the connection has ended, there is no further frame"
+      return "there is no further frame, because the connection has ended"
   }
 }

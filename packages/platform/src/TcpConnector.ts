@@ -33,7 +33,7 @@ export type TypeId = typeof TypeId
 export type TcpAddress = { readonly host: string; readonly port: number } | { readonly path: string }
 
 /**
- * An open TCP connection, or one that was.
+ * A TCP connection. It may have ended.
  *
  * @since 0.1.0
  * @category models
@@ -45,45 +45,53 @@ export interface TcpConnection extends Inspectable {
   readonly address: string
 
   /**
-   * Hands bytes, or text in UTF-8, to the system, in the order of the calls. It waits, at most for `sendTimeout`, while
-   * more unsent bytes are buffered than Node's high-water mark. Its success does not mean that the bytes have arrived.
+   * Gives bytes, or text in UTF-8, to the system, in the order of the calls. It waits while more unsent bytes are
+   * buffered than Node's high-water mark, for at most `sendTimeout`. Its success does not mean that the bytes have
+   * arrived.
    *
    * Fails if the bytes cannot be sent: with `SendTimeout`; with `Closing`, `Closed` or the reason of the end if the
-   * connection is not open; with `SendFailed` if Node refuses. After a failure nothing of the bytes has been sent;
-   * after an interruption they may have been. Do not change a `Uint8Array` afterwards.
+   * connection is not open; with `SendFailed` if Node refuses. After a failure no bytes have been sent; after an
+   * interruption they may have been sent. Do not change the `Uint8Array` after the call.
    */
   readonly send: (data: Uint8Array | string) => Effect.Effect<void, TcpError>
 
   /**
-   * The bytes that the peer sends, in chunks as they arrive, from the first one: what arrives before the stream runs is
-   * kept. Ends as `closed` does, but after the last received bytes: nothing received is dropped, even if the connection
-   * has ended long ago. After the peer's regular end (FIN) this includes all that it had sent.
+   * The bytes that the peer sends, in pieces as they arrive, from the first one on, also those that arrived before the
+   * stream runs. It ends as `closed` does, but after the last received bytes: nothing received is dropped, even if the
+   * connection ended long ago. After the peer's regular end (FIN), it has given everything that the peer sent.
    *
-   * Each chunk goes to one run of the stream only, and a run takes no more than it delivers. When a run is interrupted,
-   * the next run goes on after the last delivered chunk, even if the processing of that chunk was interrupted.
+   * Each piece goes to one run of the stream only. A run gets all waiting pieces as one chunk. When a run is
+   * interrupted, the next run goes on after the last delivered chunk. So a run that takes a few elements
+   * (`Stream.take`, `Stream.runHead`) drops the rest of their chunk: use `receive` to take single pieces.
    *
-   * Backpressure: while more than `receiveHighWaterMark` bytes wait to be read, nothing is read from the peer. Then the
-   * connection notices its end only by sending, and the unread bytes in the system can get lost. So read the data even
-   * if you do not need it.
+   * Backpressure: while more than `receiveHighWaterMark` bytes are unread, nothing is read from the peer. Then the
+   * connection detects its end only when it sends, and the bytes that are still in the system can get lost. So read the
+   * data even if you do not need it.
    */
   readonly data: Stream.Stream<Uint8Array, TcpError>
+
+  /**
+   * Takes the next piece only, for instance in a handshake in `Connector.setup`. Fails as `data` does, and with `Closed`
+   * where `data` would end regularly.
+   */
+  readonly receive: Effect.Effect<Uint8Array, TcpError>
 
   /** How many bytes have arrived so far, read or not. Use it as the `activity` of a health check. */
   readonly received: () => number
 
   /**
    * Waits until the connection has ended. Succeeds if the peer ended it in the regular way (FIN), and otherwise fails
-   * with what went wrong first, such as a reset.
+   * with the first error, such as a reset.
    */
   readonly closed: Effect.Effect<void, TcpError>
 
-  /** Is the connection closed or closing now? */
+  /** True if the connection is closed or closing now. */
   readonly isClosed: () => boolean
 
   /**
-   * Sends what is buffered in the system, ends this side, and waits until the peer has ended its side, at most for
-   * `closeTimeout`; then destroys the connection. An interruption does not stop that timeout. What the peer still sends
-   * is delivered, without backpressure. A `send` that still waits fails with `Closing`.
+   * Sends the bytes that are buffered in the system, ends this side, and waits until the peer has ended its side, for
+   * at most `closeTimeout`; then the connection is destroyed. An interruption does not stop that timeout. Bytes that
+   * the peer still sends are delivered, without backpressure. A `send` that still waits fails with `Closing`.
    */
   readonly close: Effect.Effect<void>
 }
@@ -103,24 +111,24 @@ export interface Options {
   readonly closeTimeout?: Duration.DurationInput | undefined
 
   /**
-   * Backpressure begins when more received bytes than this wait to be read, and ends at half of it. A chunk counts as
-   * its length plus 64. Default: 256 KiB.
+   * Backpressure begins when more received bytes than this are unread, and ends at half of it. A chunk counts as its
+   * length plus 64. Default: 256 KiB.
    */
   readonly receiveHighWaterMark?: number | undefined
 
   /**
-   * The connection fails with `ReceiveOverflow` when bytes arrive and more than this, counted in the same way, already
-   * wait. That happens only during a close, when there is no backpressure. Default: 64 MiB.
+   * The connection is lost with `ReceiveOverflow` when bytes arrive and more than this, counted in the same way, are
+   * unread. This can happen only during a close, when there is no backpressure. Default: 64 MiB.
    */
   readonly receiveLimit?: number | undefined
 
-  /** Sends at once instead of collecting small writes (Nagle). Default: true. */
+  /** True: sends at once, and does not collect small writes (Nagle's algorithm). Default: true. */
   readonly noDelay?: boolean | undefined
 
   /**
-   * After this time without traffic the system begins to probe the peer: from 1 to 32767 seconds, rounded up to whole
-   * seconds; false or infinity for never. Default: 1 minute. Most systems need minutes more to give up: for quicker
-   * detection see `Connector.healthCheck`.
+   * After this time without traffic the operating system begins to probe the peer (TCP keep-alive): from 1 to 32767
+   * seconds, rounded up to whole seconds; false or infinity for never. Most systems need minutes more until they report
+   * the loss: for quicker detection see `Connector.healthCheck`. Default: 1 minute.
    */
   readonly keepAlive?: Duration.DurationInput | false | undefined
 }
@@ -128,33 +136,37 @@ export interface Options {
 /**
  * A connector that opens TCP connections and Unix sockets.
  *
- * Opening fails with `InvalidAddress` (at once), `OpenFailed` or `OpenTimeout`. An interruption abandons the opening at
- * once. Leaving the scope closes the connection and drops what is still received; if the peer has ended the connection,
- * it is only released (X6).
+ * Opening fails with `InvalidAddress` (at once), `OpenFailed` or `OpenTimeout`. An interruption ends the opening at
+ * once. Leaving the scope closes the connection and drops bytes that still arrive; if the peer has ended the
+ * connection, it is only released (X6).
  *
- * There are no half-closed connections (`allowHalfOpen` is off): when the peer ends its side, this side ends too, after
- * what was handed to the system has been sent.
+ * There are no half-closed connections (`allowHalfOpen` is off): when the peer ends its side, this side sends the bytes
+ * that are buffered in the system, and ends too.
  *
- * Throws an `IllegalArgumentException` if an option makes no sense.
+ * Throws an `IllegalArgumentException` that names a wrong option.
  *
  * @since 0.1.0
  * @category constructors
  * @example
  * ```ts
+ * import * as Connector from "@persistent-connection/core/Connector"
  * import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
  * import * as TcpConnector from "@persistent-connection/platform/TcpConnector"
  * import * as Effect from "effect/Effect"
  * import * as Stream from "effect/Stream"
  *
- * const program = Effect.gen(function*() {
- *   const printer = yield* PersistentConnection.make({
- *     serverName: "printer",
- *     address: Effect.succeed({ host: "printer.local", port: 9100 }),
- *     connector: TcpConnector.make({ connectTimeout: "3 seconds" })
+ * export const program = Effect.gen(function*() {
+ *   const scale = yield* PersistentConnection.make({
+ *     serverName: "scale",
+ *     address: Effect.succeed({ host: "scale.local", port: 4001 }),
+ *     connector: TcpConnector.make({ connectTimeout: "3 seconds" }).pipe(
+ *       // On every new connection
+ *       Connector.setup((connection) => connection.send("START\n"))
+ *     )
  *   })
- *   const connection = yield* printer.connected
- *   yield* connection.send("hello\n")
- *   yield* connection.data.pipe(Stream.decodeText(), Stream.splitLines, Stream.runForEach(Effect.log))
+ *   yield* PersistentConnection.stream(scale, (connection) =>
+ *     connection.data.pipe(Stream.decodeText(), Stream.splitLines)
+ *   ).pipe(Stream.runForEach((line) => Effect.log(line)))
  * }).pipe(Effect.scoped)
  * ```
  */

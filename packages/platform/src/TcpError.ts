@@ -1,5 +1,5 @@
 /**
- * What can go wrong with a TCP connection.
+ * The errors of TCP connections.
  *
  * @since 0.1.0
  */
@@ -8,17 +8,17 @@ import * as Duration from "effect/Duration"
 import { describe, errorCode, oneLine } from "./internal/describe.js"
 
 /**
- * What went wrong:
+ * The reason of a `TcpError`:
  *
  * - `InvalidAddress`: the host, the port or the path is not valid; nothing was opened.
  * - `OpenFailed`: refused, unreachable, unknown host …; `cause` is Node's error.
  * - `OpenTimeout`: there was no connection after `connectTimeout`.
  * - `Failed`: the connection broke: reset by the peer, timed out, unreachable …; `cause` is Node's error.
- * - `ReceiveOverflow`: during a close, bytes arrived while more than `receiveLimit` bytes waited to be read.
+ * - `ReceiveOverflow`: during a close, bytes arrived while more than `receiveLimit` bytes were unread.
  * - `Closed`: the bytes were not sent, because the connection was closed in the regular way.
  * - `Closing`: the bytes were not sent, because the connection is being closed.
  * - `SendTimeout`: the bytes were not sent, because earlier bytes did not drain within `sendTimeout`.
- * - `SendFailed`: Node refused to send the bytes; `cause` is what it threw.
+ * - `SendFailed`: Node refused to send the bytes; `cause` is the value that it threw.
  * - `CloseTimeout`: this side closed the connection, and the peer did not close its side within `closeTimeout`.
  *
  * @since 0.1.0
@@ -37,12 +37,12 @@ export type TcpErrorReason =
   | { readonly _tag: "CloseTimeout"; readonly timeout: Duration.Duration }
 
 /**
- * The error of a TCP connection: its address and what went wrong.
+ * The error of a TCP connection: its address, and the reason.
  *
  * @since 0.1.0
  * @category errors
  */
-export class TcpError extends Data.TaggedError("TcpError")<{
+export class TcpError extends /* @__PURE__ */ Data.TaggedError("TcpError")<{
   readonly address: string
   readonly reason: TcpErrorReason
 }> {
@@ -56,8 +56,7 @@ export class TcpError extends Data.TaggedError("TcpError")<{
   }
 
   /**
-   * One line for a person: the address and what went wrong. Line breaks and other control characters are replaced by
-   * spaces.
+   * One line of text: the address, and the reason. Line breaks and other control characters are replaced by spaces.
    *
    * @since 0.1.0
    */
@@ -73,7 +72,7 @@ const explain = (reason: TcpErrorReason): string => {
     case "OpenFailed":
       return `could not be opened: ${describe(reason.cause)}`
     case "OpenTimeout":
-      return `was not open after ${Duration.format(reason.timeout)}`
+      return `did not open within ${Duration.format(reason.timeout)}`
     case "Failed":
       return `failed: ${describe(reason.cause)}`
     case "ReceiveOverflow":
@@ -83,7 +82,7 @@ const explain = (reason: TcpErrorReason): string => {
     case "Closing":
       return "not sent, because the connection is closing"
     case "SendTimeout":
-      return `not sent, because the peer did not take what was sent before within ${Duration.format(reason.timeout)}`
+      return `not sent, because earlier data did not drain within ${Duration.format(reason.timeout)}`
     case "SendFailed":
       return `not sent: ${describe(reason.cause)}`
     case "CloseTimeout":

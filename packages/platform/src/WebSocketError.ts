@@ -1,5 +1,5 @@
 /**
- * What can go wrong with a WebSocket.
+ * The errors of WebSockets.
  *
  * @since 0.1.0
  */
@@ -10,22 +10,23 @@ import { isRegular, meaning } from "./internal/closeCode.js"
 import { describe, errorCode, isCertificateCode, oneLine } from "./internal/describe.js"
 
 /**
- * What went wrong:
+ * The reason of a `WebSocketError`:
  *
  * - `InvalidAddress`: the address is not a WebSocket address, or the platform refused it; nothing was opened.
  * - `OpenFailed`: refused, unreachable, a bad certificate, not a WebSocket server … With `ws` (not in browsers) it has
- *   the HTTP response of a server that refuses: `status`; `retryAfter`, the time in the header `Retry-After`; and the
- *   first 8 KiB of the `body`, redacted because it may hold secrets. `cause` is what the platform reports, if anything:
- *   the name, `code` and text of the error, without possible secrets in URLs.
+ *   the HTTP response of a server that refuses the upgrade: `status`; `retryAfter`, the time in the header
+ *   `Retry-After`; and the first 8 KiB of the `body`, redacted because it may contain secrets. `cause` is the error of
+ *   the platform, if it reports one: the name, `code` and text, without possible secrets in URLs.
  * - `OpenTimeout`: the server did not answer within `connectTimeout`.
  * - `Closed`: the connection was closed with this code and text; 1006 if it broke without a close frame. `wasClean` is
- *   that of the platform's close event.
- * - `Failed`: the platform reported an error on the open connection, such as a frame that breaks the protocol; `cause`
- *   as above.
- * - `PingTimeout`: the server answered none of the last pings within this time, and sent nothing else.
- * - `ReceiveOverflow`: more than `receiveLimit` bytes waited to be read, without backpressure: on a platform that has
- *   none, or during a close.
- * - `CloseTimeout`: the connection was closing, and the server did not finish the close within `closeTimeout`.
+ *   the field of the platform's close event.
+ * - `Failed`: the platform reported an error on the open connection, such as a frame that violates the protocol;
+ *   `cause` as in `OpenFailed`.
+ * - `PingTimeout`: the server answered none of the last `missedProbes` pings, and sent nothing else. `timeout` is their
+ *   time together.
+ * - `ReceiveOverflow`: more than `receiveLimit` bytes were unread, without backpressure: on a platform that has none,
+ *   or during a close.
+ * - `CloseTimeout`: the connection was closing, and the server did not complete the close within `closeTimeout`.
  * - `Closing`: the message was not sent, because the closing handshake has begun.
  * - `SendTimeout`: the message was not sent, because earlier messages did not drain within `sendTimeout`.
  * - `SendFailed`: the platform refused to send the message.
@@ -55,8 +56,8 @@ export type WebSocketErrorReason =
   | { readonly _tag: "InvalidClose"; readonly cause: unknown }
 
 /**
- * The error of a WebSocket: the server and what went wrong. `url` has no user, password, query or fragment, which may
- * be secrets.
+ * The error of a WebSocket: the URL of the server, and the reason. `url` has no user, password, query or fragment,
+ * which may be secrets.
  *
  * @since 0.1.0
  * @category errors
@@ -76,7 +77,7 @@ export type WebSocketErrorReason =
  * console.log(mustLogInAgain(error))
  * ```
  */
-export class WebSocketError extends Data.TaggedError("WebSocketError")<{
+export class WebSocketError extends /* @__PURE__ */ Data.TaggedError("WebSocketError")<{
   readonly url: string
   readonly reason: WebSocketErrorReason
 }> {
@@ -90,7 +91,7 @@ export class WebSocketError extends Data.TaggedError("WebSocketError")<{
   }
 
   /**
-   * How long to wait, from the answer on, if the server refused the upgrade with `Retry-After`.
+   * How long to wait, counted from the answer, if the server refused the upgrade with a header `Retry-After`.
    *
    * @since 0.1.0
    */
@@ -99,7 +100,7 @@ export class WebSocketError extends Data.TaggedError("WebSocketError")<{
   }
 
   /**
-   * The code of the error of the system or of TLS, if the platform reports it: `ECONNREFUSED`, `ENOTFOUND`,
+   * The code of the system's or TLS's error, if the platform reports it: `ECONNREFUSED`, `ENOTFOUND`,
    * `CERT_HAS_EXPIRED` …
    *
    * @since 0.1.0
@@ -109,7 +110,8 @@ export class WebSocketError extends Data.TaggedError("WebSocketError")<{
   }
 
   /**
-   * Was the server's certificate refused? False if the platform does not report it. Another attempt will not help.
+   * True if the certificate of the server was refused, so another attempt is useless. False if the platform does not
+   * report it.
    *
    * @since 0.1.0
    */
@@ -118,8 +120,8 @@ export class WebSocketError extends Data.TaggedError("WebSocketError")<{
   }
 
   /**
-   * Was the connection closed in a regular way, with code 1000, 1001, or a close frame without a code (1005)? Then
-   * nothing went wrong: such an end is logged as information.
+   * True if the connection was closed in the regular way: with code 1000 or 1001, or with a close frame without a code
+   * (1005). Such an end is logged as information.
    *
    * @since 0.1.0
    */
@@ -128,7 +130,7 @@ export class WebSocketError extends Data.TaggedError("WebSocketError")<{
   }
 
   /**
-   * One line for a person: the server and what went wrong. Line breaks and other control characters are replaced by
+   * One line of text: the URL of the server, and the reason. Line breaks and other control characters are replaced by
    * spaces; `reason` has the original text.
    *
    * @since 0.1.0
@@ -145,14 +147,14 @@ const explain = (reason: WebSocketErrorReason): string => {
     case "OpenFailed":
       return reason.cause === undefined ? "could not be opened" : `could not be opened: ${describe(reason.cause)}`
     case "OpenTimeout":
-      return `was not open after ${Duration.format(reason.timeout)}`
+      return `did not open within ${Duration.format(reason.timeout)}`
     case "Closed":
       return `was closed with ${reason.code} (${meaning(reason.code)})` +
         (reason.reason === "" ? "" : `: ${reason.reason}`)
     case "Failed":
       return `failed: ${describe(reason.cause)}`
     case "PingTimeout":
-      return `the server did not answer pings for ${Duration.format(reason.timeout)}`
+      return `the server answered no ping for ${Duration.format(reason.timeout)}`
     case "ReceiveOverflow":
       return `more than ${reason.limit} bytes were received and not read`
     case "CloseTimeout":
@@ -160,10 +162,10 @@ const explain = (reason: WebSocketErrorReason): string => {
     case "Closing":
       return "not sent, because the connection is closing"
     case "SendTimeout":
-      return `not sent, because the server did not take what was sent before within ${Duration.format(reason.timeout)}`
+      return `not sent, because earlier messages did not drain within ${Duration.format(reason.timeout)}`
     case "SendFailed":
       return `not sent: ${describe(reason.cause)}`
     case "InvalidClose":
-      return `cannot be closed like this: ${describe(reason.cause)}`
+      return `could not be closed with this code or text: ${describe(reason.cause)}`
   }
 }

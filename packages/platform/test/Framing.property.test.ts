@@ -11,7 +11,7 @@ import { connect } from "./support/clients.js"
 
 const maxFrameSize = 6
 
-/** A connection whose peer sends these pieces and ends; what is sent on it goes into `sent`. */
+/** A connection whose peer sends these pieces and ends. Sent data is recorded in `sent`. */
 const transport = (pieces: ReadonlyArray<Uint8Array>, sent: Array<Uint8Array | string> = []) =>
   Connector.make({
     connect: (_: string) =>
@@ -23,13 +23,13 @@ const transport = (pieces: ReadonlyArray<Uint8Array>, sent: Array<Uint8Array | s
     closed: () => Effect.void
   })
 
-/** Sends all, one after the other, and gives those that were not refused. */
+/** Sends all values, one after the other, and returns those that were not rejected. */
 const accepting = <A>(all: ReadonlyArray<A>, send: (each: A) => Effect.Effect<void, FramingError>) =>
   Effect.map(Effect.forEach(all, (each) => Effect.option(Effect.as(send(each), each))), Arr.getSomes)
 
 type Outcome = readonly [frames: ReadonlyArray<unknown>, end: string]
 
-/** What is received, and how the connection is lost. */
+/** The received frames, and the end of the connection. */
 const outcome = <A, Out>(
   connector: Connector.Connector<string, Framing.FramedConnection<A, Out, FramingError>, FramingError>
 ): Promise<Outcome> =>
@@ -55,7 +55,7 @@ const split = (bytes: Uint8Array, cuts: ReadonlyArray<number>): ReadonlyArray<Ui
   return places.slice(1).map((place, index) => bytes.subarray(places[index], place))
 }
 
-/** Line by line, byte by byte. */
+/** The reference implementation for lines, byte by byte. */
 const linesOf = (bytes: Uint8Array): Outcome => {
   const frames: Array<string> = []
   let line: Array<number> = []
@@ -74,7 +74,7 @@ const linesOf = (bytes: Uint8Array): Outcome => {
   return [frames, line.length === 0 ? "regular" : "TornFrame"]
 }
 
-/** Frame by frame. */
+/** The reference implementation for length-prefixed frames. */
 const framesOf = (lengthBytes: 1 | 2 | 4, endianness: "big" | "little", bytes: Uint8Array): Outcome => {
   const frames: Array<ReadonlyArray<number>> = []
   const buffer = Buffer.from(bytes)
@@ -91,7 +91,7 @@ const framesOf = (lengthBytes: 1 | 2 | 4, endianness: "big" | "little", bytes: U
 
 const cuts = fc.array(fc.nat(), { maxLength: 8 })
 
-/** Mostly what lines are made of, and sometimes what breaks them. */
+/** Mostly valid lines, sometimes invalid bytes. */
 const lineBytes = fc.array(
   fc.oneof(
     {
@@ -109,7 +109,7 @@ const prefixes = fc.record({
 })
 
 describe("frames", () => {
-  it("lines are the same however the bytes are split", () =>
+  it("lines do not depend on how the bytes are split", () =>
     fc.assert(
       fc.asyncProperty(lineBytes, cuts, async (bytes, cuts) => {
         const connector = transport(split(bytes, cuts)).pipe(Framing.lines({ maxFrameSize }))
@@ -118,7 +118,7 @@ describe("frames", () => {
       { numRuns: 300 }
     ))
 
-  it("frames with a length are the same however the bytes are split", () =>
+  it("length-prefixed frames do not depend on how the bytes are split", () =>
     fc.assert(
       fc.asyncProperty(
         prefixes,
@@ -137,7 +137,7 @@ describe("frames", () => {
       { numRuns: 300 }
     ))
 
-  it("what is sent as lines is received as the same lines, and what would not be is refused", () =>
+  it("sent lines are received unchanged, and a text that is not a line is rejected", () =>
     fc.assert(
       fc.asyncProperty(
         fc.array(
@@ -158,7 +158,7 @@ describe("frames", () => {
       { numRuns: 100 }
     ))
 
-  it("what is sent with a length is received as the same bytes", () =>
+  it("length-prefixed frames are received unchanged", () =>
     fc.assert(
       fc.asyncProperty(prefixes, fc.array(fc.uint8Array({ maxLength: 300 })), cuts, async (prefix, frames, cuts) => {
         const sent: Array<Uint8Array | string> = []

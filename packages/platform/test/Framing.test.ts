@@ -32,7 +32,7 @@ const Price = Schema.Struct({ symbol: Schema.String, price: Schema.Number })
 
 const tcp = TcpConnector.make()
 
-/** A server that does this with its clients, and one client of it. */
+/** A server with this behaviour, and one client. */
 const open = <C extends object, E>(
   connector: Connector.Connector<TcpConnector.TcpAddress, C, E>,
   onSocket: (socket: Net.Socket) => void = () => {}
@@ -48,7 +48,7 @@ const open = <C extends object, E>(
     }
   })
 
-/** What a framed connection receives, and how that and the connection end. */
+/** The messages of a framed connection, the end of the stream and the end of the connection. */
 const outcome = <In, E, E2>(
   { closed, connection }: {
     readonly connection: Framing.FramedConnection<In, never, E>
@@ -84,7 +84,7 @@ const bytesOf = (...parts: ReadonlyArray<string | number>) =>
   Uint8Array.from(parts.flatMap((part) => typeof part === "string" ? [...utf8.encode(part)] : [part]))
 
 describe("lines", () => {
-  it.scopedLive("are cut as they end, however they come", () =>
+  it.scopedLive("are split correctly, independent of the received pieces", () =>
     Effect.gen(function*() {
       const inOne = yield* open(tcp.pipe(Framing.lines()), (socket) => socket.end("one\r\n\nżółw\n a b \n"))
       const expected = { messages: ["one", "", "żółw", " a b "], end: "regular", closed: "regular" }
@@ -96,7 +96,7 @@ describe("lines", () => {
       assert.deepStrictEqual(yield* Fiber.join(running), expected)
     }))
 
-  it.scopedLive("a line that the end tears is never handed on, and is how the connection is lost", () =>
+  it.scopedLive("a torn last line is never delivered, and is the cause of the loss", () =>
     Effect.gen(function*() {
       const torn6 = yield* open(tcp.pipe(Framing.lines()), (socket) => socket.end("EURUSD 1.0834\nEURUSD"))
       assert.deepStrictEqual(yield* outcome(torn6), { messages: ["EURUSD 1.0834"], end: torn(6), closed: torn(6) })
@@ -104,7 +104,7 @@ describe("lines", () => {
       assert.deepStrictEqual(yield* outcome(tornEnd), { messages: ["a"], end: torn(1), closed: torn(1) })
     }))
 
-  it.scopedLive("a torn line is noticed although nobody takes the lines, and more wait than are read ahead", () =>
+  it.scopedLive("a torn line is detected even without a consumer and with a full read-ahead buffer", () =>
     Effect.gen(function*() {
       const many = Array.from({ length: 20_000 }, (_, index) => `line ${index}`)
       const opened = yield* open(tcp.pipe(Framing.lines()), (socket) => socket.end(`${many.join("\n")}\ntorn`))
@@ -113,7 +113,7 @@ describe("lines", () => {
       assert.deepStrictEqual(yield* outcome(opened), { messages: many, end: torn(4), closed: torn(4) })
     }))
 
-  it.scopedLive("a reset in the middle is the loss; what had come as a whole is delivered", () =>
+  it.scopedLive("a reset in the middle of a line is the cause of the loss; complete lines are delivered", () =>
     Effect.gen(function*() {
       const opened = yield* open(tcp.pipe(Framing.lines()), (socket) => void socket.write("one\ntwo\nthr"))
       yield* until(() => opened.connection.received() === 11)
@@ -125,7 +125,7 @@ describe("lines", () => {
       })
     }))
 
-  it.scopedLive("a line without an end ends the connection as soon as it is too long", () =>
+  it.scopedLive("a line without a line break ends the connection as soon as it is too long", () =>
     Effect.gen(function*() {
       const tooLong: FramingErrorReason = { _tag: "FrameTooLong", maxFrameSize: 1_000 }
       const opened = yield* open(tcp.pipe(Framing.lines({ maxFrameSize: 1_000 })), (socket) => {
@@ -140,7 +140,7 @@ describe("lines", () => {
       assert.strictEqual(opened.socket.readyState, "open")
     }))
 
-  it.scopedLive("bytes that are no UTF-8 end the connection, after the good lines that came with them", () =>
+  it.scopedLive("invalid UTF-8 ends the connection, after the valid lines before it", () =>
     Effect.gen(function*() {
       const invalid: FramingErrorReason = { _tag: "InvalidText" }
       const opened = yield* open(tcp.pipe(Framing.lines()), (socket) => {
@@ -149,13 +149,13 @@ describe("lines", () => {
       assert.deepStrictEqual(yield* outcome(opened), { messages: ["good"], end: invalid, closed: invalid })
     }))
 
-  it.scopedLive("a byte order mark is text like any other", () =>
+  it.scopedLive("a byte order mark is kept as text", () =>
     Effect.gen(function*() {
       const opened = yield* open(tcp.pipe(Framing.lines()), (socket) => socket.end("\uFEFFa\n\uFEFFb\n"))
       assert.deepStrictEqual((yield* outcome(opened)).messages, ["\uFEFFa", "\uFEFFb"])
     }))
 
-  it.scopedLive("are sent with their end; what is no line fails at once, and sends nothing", () =>
+  it.scopedLive("are sent with a line break; a text that is not a line fails at once and sends nothing", () =>
     Effect.gen(function*() {
       const { connection, isClosed, socket } = yield* open(tcp.pipe(Framing.lines({ newline: "\r\n" })))
       let received = ""
@@ -179,7 +179,7 @@ describe("lines", () => {
       assert.deepStrictEqual(yield* Fiber.join(answering), yield* Effect.succeedSome("a\n"))
     }))
 
-  it.scopedLive("`receive` takes one and leaves the rest, also in a set-up that gives nothing", () =>
+  it.scopedLive("`receive` takes one line and leaves the rest, also in a set-up without a result", () =>
     Effect.gen(function*() {
       const given: Array<string> = []
       const connector = tcp.pipe(
@@ -194,7 +194,7 @@ describe("lines", () => {
       assert.deepStrictEqual(reasonOf(Exit.fail(error)), { _tag: "Ended" })
     }))
 
-  it.scopedLive("a run that is interrupted leaves what it was not given to the next", () =>
+  it.scopedLive("an interrupted run leaves undelivered lines to the next run", () =>
     Effect.gen(function*() {
       const { connection, socket } = yield* open(tcp.pipe(Framing.lines()))
       const lines = yield* Queue.unbounded<string>()
@@ -213,7 +213,7 @@ describe("lines", () => {
     }))
 
   it.scopedLive(
-    "a consumer that does not read holds the peer back, and gets all in the end",
+    "a consumer that does not read causes backpressure, and gets all lines later",
     () =>
       Effect.gen(function*() {
         const line = `${"x".repeat(99)}\n`
@@ -234,7 +234,7 @@ describe("lines", () => {
     20_000
   )
 
-  it.scopedLive("leaving the scope ends all of it, also where the attempt could not be interrupted", () =>
+  it.scopedLive("leaving the scope ends everything, also after an uninterruptible attempt", () =>
     Effect.gen(function*() {
       const sockets = yield* netSockets
       const scope = yield* Scope.make()
@@ -249,7 +249,7 @@ describe("lines", () => {
       yield* Fiber.interrupt(watching)
     }))
 
-  it.scopedLive("asks the transport whether the peer is there, and whether the connection is closed", () =>
+  it.scopedLive("pass `probe` and `isClosed` on to the transport", () =>
     Effect.gen(function*() {
       let probed = 0
       const checked = Connector.make({ ...tcp, isClosed: () => probed > 0, probe: () => Effect.sync(() => probed++) })
@@ -260,7 +260,7 @@ describe("lines", () => {
       assert.deepStrictEqual([probed, isClosed(), tcp.pipe(Framing.lines()).probe], [1, true, undefined])
     }))
 
-  it.scopedLive("what reads them is not a part of the attempt, and logs nothing when it fails", () =>
+  it.scopedLive("the reading fiber is not a part of the attempt, and does not log its failure", () =>
     Effect.gen(function*() {
       const logged: Array<unknown> = []
       const spans: Array<boolean> = []
@@ -288,11 +288,11 @@ describe("a persistent connection over frames", () => {
     framing: (
       transport: typeof tcp
     ) => Connector.Connector<TcpConnector.TcpAddress, Framing.FramedConnection<In, Out, E>, E>,
-    says: ReadonlyArray<(socket: Net.Socket) => void>
+    onSocket: ReadonlyArray<(socket: Net.Socket) => void>
   ) =>
     Effect.gen(function*() {
       let accepted = 0
-      const server = yield* tcpServer({ onSocket: (socket) => says[accepted++]?.(socket) })
+      const server = yield* tcpServer({ onSocket: (socket) => onSocket[accepted++]?.(socket) })
       const losses: Array<unknown> = []
       const connection = yield* PersistentConnection.make({
         serverName: "feed",
@@ -313,7 +313,7 @@ describe("a persistent connection over frames", () => {
       return { losses, messages, running }
     })
 
-  it.scopedLive("S4: a torn line is never seen, and is the cause of the loss", () =>
+  it.scopedLive("S4: a torn line is never delivered, and is the cause of the loss", () =>
     Effect.gen(function*() {
       const { losses, messages } = yield* start(Framing.lines(), [
         (socket) => socket.end("EURUSD 1.0834\nEURUSD 1.08"),
@@ -323,7 +323,7 @@ describe("a persistent connection over frames", () => {
       assert.deepStrictEqual([messages, losses], [["EURUSD 1.0834", "EURUSD 1.0835"], [torn(11)]])
     }))
 
-  it.scopedLive("S4: a message that does not decode is the cause of the loss, and the stream goes on with the next", () =>
+  it.scopedLive("S4: a message that does not decode is the cause of the loss, and the stream continues on the next connection", () =>
     Effect.gen(function*() {
       const { losses, messages, running } = yield* start(Framing.ndjson(Price), [
         (socket) =>
@@ -342,7 +342,7 @@ describe("a persistent connection over frames", () => {
 })
 
 describe("lengthPrefixed", () => {
-  it.scopedLive("frames have their length before them, in 1, 2 or 4 bytes of either order", () =>
+  it.scopedLive("frames have a length prefix of 1, 2 or 4 bytes in either byte order", () =>
     Effect.gen(function*() {
       const cases: ReadonlyArray<readonly [Framing.LengthPrefixedOptions, ReadonlyArray<number>]> = [
         [{ lengthBytes: 1 }, [3]],
@@ -368,7 +368,7 @@ describe("lengthPrefixed", () => {
       }
     }))
 
-  it.scopedLive("many at once, and one that is larger than what comes at once", () =>
+  it.scopedLive("one piece may hold many frames, and a large frame many pieces", () =>
     Effect.gen(function*() {
       const large = new Uint8Array(500_000).map((_, index) => index % 251)
       const opened = yield* open(Framing.lengthPrefixed(tcp, { lengthBytes: 4 }), (socket) => {
@@ -382,7 +382,7 @@ describe("lengthPrefixed", () => {
       assert.deepStrictEqual(rest, { end: torn(2), closed: torn(2) })
     }))
 
-  it.scopedLive("a length that is too long ends the connection before the frame comes", () =>
+  it.scopedLive("a length above the limit ends the connection before the frame arrives", () =>
     Effect.gen(function*() {
       const tooLong: FramingErrorReason = { _tag: "FrameTooLong", maxFrameSize: 3 }
       const opened = yield* open(tcp.pipe(Framing.lengthPrefixed({ lengthBytes: 4, maxFrameSize: 3 })), (socket) => {
@@ -393,7 +393,7 @@ describe("lengthPrefixed", () => {
       assert.deepStrictEqual(rest, { end: tooLong, closed: tooLong })
     }))
 
-  it.scopedLive("a frame that is longer than the length can say does not encode", () =>
+  it.scopedLive("a frame that is too long for the prefix does not encode", () =>
     Effect.gen(function*() {
       const { connection, socket } = yield* open(tcp.pipe(Framing.lengthPrefixed({ lengthBytes: 1 })))
       let received = 0
@@ -406,7 +406,7 @@ describe("lengthPrefixed", () => {
       assert.strictEqual(received, 256)
     }))
 
-  it.scopedLive("as text: bytes that are no UTF-8 end the connection", () =>
+  it.scopedLive("as text, invalid UTF-8 ends the connection", () =>
     Effect.gen(function*() {
       const connector = tcp.pipe(Framing.lengthPrefixed({ lengthBytes: 1 }), Framing.text)
       const opened = yield* open(connector, (socket) => socket.write(bytesOf(5, "łó", "w", 1, 0xc5, 1, "a")))
@@ -419,7 +419,7 @@ describe("messages that are decoded", () => {
   const opened = <A, I>(schema: Schema.Schema<A, I>, text: string) =>
     open(tcp.pipe(Framing.ndjson(schema)), (socket) => void socket.write(text))
 
-  it.scopedLive("are encoded in the same way", () =>
+  it.scopedLive("are encoded with the same schema", () =>
     Effect.gen(function*() {
       const Event = Schema.Struct({ at: Schema.Date, name: Schema.NonEmptyString })
       const { connection, isClosed, socket } = yield* open(tcp.pipe(Framing.ndjson(Event)))
@@ -441,7 +441,7 @@ describe("messages that are decoded", () => {
       )
     }))
 
-  it.scopedLive("what is good before what is bad is delivered, and what comes after it is not", () =>
+  it.scopedLive("messages before an invalid one are delivered, later ones are not", () =>
     Effect.gen(function*() {
       const all = yield* opened(Schema.Number, "1\n2\n\"x\"\n4\n")
       const failed: FramingErrorReason = { _tag: "DecodeFailed", description: "expected number" }
@@ -459,7 +459,7 @@ describe("messages that are decoded", () => {
       assert.deepStrictEqual(yield* outcome(one), { messages: [], end: failed, closed: failed })
     }))
 
-  it.scopedLive("all who wait for a message are told", () =>
+  it.scopedLive("all waiting `receive` calls fail", () =>
     Effect.gen(function*() {
       const Refusing = Schema.transformOrFail(Schema.Number, Schema.Number, {
         decode: (value, _, ast) => Effect.delay(Effect.fail(new ParseResult.Type(ast, value)), 5),
@@ -474,7 +474,7 @@ describe("messages that are decoded", () => {
       assert.deepStrictEqual(reasons, [failed, failed])
     }))
 
-  it.scopedLive("A4: the connection is known to be closed when the stream has failed", () =>
+  it.scopedLive("A4: after the failure of the stream, the connection is known to be closed", () =>
     Effect.gen(function*() {
       const { connection, isClosed } = yield* opened(Schema.Number, "\"x\"\n")
       const seen = yield* Stream.runDrain(connection.messages).pipe(
@@ -483,7 +483,7 @@ describe("messages that are decoded", () => {
       assert.isTrue(seen)
     }))
 
-  it.scopedLive("no error has anything of the frame", () =>
+  it.scopedLive("errors contain no data of the frame", () =>
     Effect.gen(function*() {
       const Account = Schema.Struct({
         name: Schema.String,
@@ -515,7 +515,7 @@ describe("messages that are decoded", () => {
       }
     }))
 
-  it.scopedLive("a schema that takes its time keeps the order, and one that dies ends the connection with that", () =>
+  it.scopedLive("an asynchronous schema keeps the order, and a schema that dies ends the connection with its defect", () =>
     Effect.gen(function*() {
       const Slow = Schema.transformOrFail(Schema.Number, Schema.Number, {
         decode: (value, _, ast) => {
@@ -564,7 +564,7 @@ describe("over WebSocket", () => {
       return { connection, socket: yield* server.accepted, closed: connector.closed(connection) }
     })
 
-  it.scopedLive("messages of JSON, text or binary", () =>
+  it.scopedLive("JSON messages may be text or binary", () =>
     Effect.gen(function*() {
       const opened = yield* start((transport) => transport.pipe(Framing.messages(), Framing.json(Price)))
       const received: Array<unknown> = []
@@ -592,7 +592,7 @@ describe("over WebSocket", () => {
       assert.deepStrictEqual(yield* outcome(opened), { messages: ["four"], end: tooLong, closed: tooLong })
     }))
 
-  it.scopedLive("text that UTF-8 cannot hold does not encode", () =>
+  it.scopedLive("text that is not well-formed does not encode", () =>
     Effect.gen(function*() {
       const { connection } = yield* start((transport) => transport.pipe(Framing.messages(), Framing.text))
       assert.strictEqual((yield* Effect.flip(connection.send("\uD800")))._tag, "FramingError")
@@ -600,7 +600,7 @@ describe("over WebSocket", () => {
 })
 
 describe("options and types", () => {
-  it("refuse options that make no sense, with a message that names them", () => {
+  it("invalid options throw an error that names the option", () => {
     const wrong: ReadonlyArray<readonly [() => unknown, string]> = [
       [() => tcp.pipe(Framing.lines({ maxFrameSize: 0 })), "maxFrameSize must be a number of bytes above 0, but is 0"],
       [() => Framing.lengthPrefixed(tcp, { lengthBytes: 3 as 4 }), "lengthBytes must be one of 1, 2, 4, but is 3"],
@@ -616,7 +616,7 @@ describe("options and types", () => {
     for (const [make, message] of wrong) assert.throws(make, message)
   })
 
-  it("are inferred, in both forms", () => {
+  it("the types are inferred, in both forms", () => {
     type Framed<In, Out = In> = Connector.Connector<
       TcpConnector.TcpAddress,
       Framing.FramedConnection<In, Out, TcpError | FramingError>,
@@ -640,9 +640,9 @@ describe("options and types", () => {
     tcp.pipe(Framing.lines(), Framing.schema(Schema.Number))
     // @ts-expect-error a transport of bytes has no messages
     tcp.pipe(Framing.messages())
-    // @ts-expect-error what has been decoded is no text any more
+    // @ts-expect-error decoded messages are not text
     tcp.pipe(Framing.ndjson(Price), Framing.text)
-    // In a pipe, what comes after them is inferred too.
+    // The next step in a pipe is inferred too.
     tcp.pipe(
       Framing.ndjson(Price),
       Connector.setup((connection) => connection.send({ symbol: "a", price: 1 })),
@@ -655,11 +655,11 @@ describe("options and types", () => {
     )
   })
 
-  it("show nothing of what they have received", () => {
+  it("the message of an error fits on one line and shows no received data", () => {
     const error = new FramingError({ serverName: "a\nb", reason: torn(3) })
     assert.strictEqual(
       error.message,
-      "Frames of \"a b\": the connection ended in the middle of a frame, after 3 bytes of it"
+      "Frames of \"a b\": the connection ended in the middle of a frame, of which 3 bytes had arrived"
     )
   })
 })

@@ -6,7 +6,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
@@ -17,8 +16,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { connect } from "./support/clients.js"
 import { netSockets, nothingLeft, silentPort } from "./support/netSockets.js"
-import { partingClock } from "./support/partingClock.js"
 import { fill, freePort, tcpServer, until } from "./support/servers.js"
+import { settableClock } from "./support/settableClock.js"
 
 const MiB = 1024 * 1024
 
@@ -31,7 +30,7 @@ const failure = <A, R>(effect: Effect.Effect<A, TcpError, R>) =>
   Effect.map(Effect.flip(effect), (error) => [error.reason._tag, error.code] as const)
 
 describe("opening a TCP connection", () => {
-  it.scopedLive("sends and receives, and keeps what the server says first", () =>
+  it.scopedLive("sends and receives, and keeps the first data of the server", () =>
     Effect.gen(function*() {
       const server = yield* tcpServer({
         onSocket: (socket) => {
@@ -49,7 +48,7 @@ describe("opening a TCP connection", () => {
       assert.isTrue(connection.isClosed())
     }))
 
-  it.scopedLive("takes the path of a Unix socket", () =>
+  it.scopedLive("accepts the path of a Unix socket", () =>
     Effect.gen(function*() {
       const path = join(tmpdir(), `tcp-connector-${process.pid}.sock`)
       rmSync(path, { force: true })
@@ -67,11 +66,11 @@ describe("opening a TCP connection", () => {
       assert.strictEqual(error.code, "ENOENT")
     }))
 
-  it.scopedLive("takes the name of an abstract socket of Linux", (context) =>
+  it.scopedLive("accepts an abstract socket of Linux", (context) =>
     Effect.gen(function*() {
       if (process.platform !== "linux") return context.skip("abstract sockets exist on Linux only")
       const path = `\0tcp-connector-${process.pid}`
-      const server = Net.createServer((socket) => socket.end("from nowhere"))
+      const server = Net.createServer((socket) => socket.end("from an abstract socket"))
       yield* Effect.acquireRelease(
         Effect.async<void>((resume) => {
           server.listen(path, () => resume(Effect.void))
@@ -80,13 +79,13 @@ describe("opening a TCP connection", () => {
       )
       const connection = yield* connect(TcpConnector.make(), { path })
       assert.strictEqual(connection.address, `@tcp-connector-${process.pid}`)
-      assert.strictEqual(yield* text(connection), "from nowhere")
+      assert.strictEqual(yield* text(connection), "from an abstract socket")
       const error = yield* Effect.flip(connect(TcpConnector.make(), { path: `${path}-none` }))
       assert.strictEqual(error.code, "ECONNREFUSED")
       assert.include(error.message, `TCP connection to @tcp-connector-${process.pid}-none: could not be opened`)
     }))
 
-  it.scopedLive("fails when nobody listens, at one address or at all of a name", () =>
+  it.scopedLive("fails if no server listens, at one address or at all addresses of a name", () =>
     Effect.gen(function*() {
       const sockets = yield* netSockets
       const port = yield* freePort
@@ -103,7 +102,7 @@ describe("opening a TCP connection", () => {
       yield* nothingLeft(sockets)
     }))
 
-  it.scoped("gives up after 10 seconds on a system that does not answer", () =>
+  it.scoped("times out after 10 seconds if the system does not answer", () =>
     Effect.gen(function*() {
       const port = yield* silentPort
       const sockets = yield* netSockets
@@ -112,11 +111,11 @@ describe("opening a TCP connection", () => {
       assert.isNull(fiber.unsafePoll())
       yield* TestClock.adjust("1 millis")
       const error = yield* Fiber.join(fiber)
-      assert.strictEqual(error.message, `TCP connection to 127.0.0.1:${port}: was not open after 10s`)
+      assert.strictEqual(error.message, `TCP connection to 127.0.0.1:${port}: did not open within 10s`)
       yield* nothingLeft(sockets)
     }))
 
-  it.scopedLive("leaves nothing when it is interrupted", () =>
+  it.scopedLive("leaves nothing behind after an interruption", () =>
     Effect.gen(function*() {
       const port = yield* silentPort
       const sockets = yield* netSockets
@@ -156,7 +155,7 @@ describe("opening a TCP connection", () => {
       { host: "a\nERROR forged", port: 80 },
       "TCP connection to a ERROR forged:80: invalid address: the host is neither a name nor an IP address"
     ]
-  ])("fails at once at %o", ([address, message]) =>
+  ])("fails at once for %o", ([address, message]) =>
     Effect.gen(function*() {
       const sockets = yield* netSockets
       assert.strictEqual((yield* Effect.flip(connect(TcpConnector.make(), address))).message, message)
@@ -173,15 +172,15 @@ describe("opening a TCP connection", () => {
     [{ host: "a\0b", port: 1 }, "the host is neither a name nor an IP address"],
     [{ host: "a", port: "80" }, "the port is not a whole number from 1 to 65535"],
     [{ host: "a", port: Symbol("a") }, "the port is not a whole number from 1 to 65535"],
-    [{ path: null }, "the path is not text"],
+    [{ path: null }, "the path is not a string"],
     [{ path: "a\0b" }, "the path contains a NUL"]
-  ])("fails at once at %o, as a file can have it", ([address, description]) =>
+  ])("fails at once for %o, for instance from a file", ([address, description]) =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(connect(TcpConnector.make(), address as TcpConnector.TcpAddress))
       assert.deepStrictEqual(error.reason, { _tag: "InvalidAddress", description })
     }))
 
-  it.scopedLive("takes an IPv6 address in brackets, and a path that is undefined as none", () =>
+  it.scopedLive("accepts an IPv6 address in brackets, and ignores an undefined path", () =>
     Effect.gen(function*() {
       const port = yield* freePort
       const error = yield* Effect.flip(connect(TcpConnector.make(), { host: "[::1]", port }))
@@ -214,12 +213,12 @@ describe("opening a TCP connection", () => {
       "keepAlive must be a duration from 1 second to 32767 seconds, infinite or false, but is true"
     ],
     [5 as never, "options must be an object of options, but is of type number"]
-  ])("options %o make no sense", (options, message) => {
+  ])("options %o are invalid", (options, message) => {
     assert.throws(() => TcpConnector.make(options), message)
   })
 })
 
-/** In how many seconds, rounded up, Linux will ask the peer whether it is still there; undefined if it will not. */
+/** The seconds until Linux sends the next keep-alive probe, rounded up; undefined if keep-alive is off. */
 const keepAliveOf = ({ localPort, remotePort }: Net.Socket): number | undefined => {
   const [local, remote] = [localPort, remotePort].map((port = 0) =>
     `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`
@@ -237,7 +236,7 @@ describe.runIf(process.platform === "linux")("the system", () => {
     ["32766001 millis", 32767],
     [Duration.infinity, undefined],
     [false, undefined]
-  ])("is told a keepAlive of %o as one of %o seconds", ([keepAlive, seconds]) =>
+  ])("gets a keepAlive of %o as %o seconds", ([keepAlive, seconds]) =>
     Effect.gen(function*() {
       const sockets = yield* netSockets
       const server = yield* tcpServer()
@@ -247,7 +246,7 @@ describe.runIf(process.platform === "linux")("the system", () => {
 })
 
 describe("the data of a TCP connection", () => {
-  it.scopedLive("are what was sent, 32 MB there and back", () =>
+  it.scopedLive("are received unchanged, 32 MB in both directions", () =>
     Effect.gen(function*() {
       const server = yield* tcpServer({ onSocket: (socket) => socket.pipe(socket) })
       const connection = yield* open(server.port)
@@ -261,19 +260,19 @@ describe("the data of a TCP connection", () => {
       assert.isTrue(Buffer.concat([...chunks]).equals(sent))
     }))
 
-  it.scopedLive("that one run leaves are there for the next", () =>
+  it.scopedLive("that `receive` has not taken are delivered by the stream", () =>
     Effect.gen(function*() {
       const server = yield* tcpServer()
       const connection = yield* open(server.port)
       const socket = yield* server.accepted
       socket.write("hello")
-      const hello = yield* Stream.runHead(connection.data)
-      assert.deepStrictEqual(Option.map(hello, (bytes) => new TextDecoder().decode(bytes)), Option.some("hello"))
+      assert.strictEqual(new TextDecoder().decode(yield* connection.receive), "hello")
       socket.end("world")
       assert.strictEqual(yield* text(connection), "world")
+      assert.strictEqual((yield* Effect.flip(connection.receive)).reason._tag, "Closed")
     }))
 
-  it.scopedLive("hold the server back when they are not read, and are all there later", () =>
+  it.scopedLive("cause backpressure if they are not read, and are all delivered later", () =>
     Effect.gen(function*() {
       const sockets = yield* netSockets
       const sent = randomBytes(64 * MiB)
@@ -289,7 +288,7 @@ describe("the data of a TCP connection", () => {
       assert.isTrue(Buffer.concat([...chunks]).equals(sent))
     }))
 
-  it.scopedLive("count for more than their bytes, since a chunk takes room of its own", () =>
+  it.scopedLive("count as more than their bytes, because each chunk occupies memory", () =>
     Effect.gen(function*() {
       const sockets = yield* netSockets
       const server = yield* tcpServer()
@@ -304,7 +303,7 @@ describe("the data of a TCP connection", () => {
     }))
 })
 
-/** A connection to a server that does not read, on which `send` has begun to wait. */
+/** A connection to a server that does not read, with a waiting `send`. */
 const blocked = (options?: TcpConnector.Options) =>
   Effect.gen(function*() {
     const sockets = yield* netSockets
@@ -325,7 +324,7 @@ const blocked = (options?: TcpConnector.Options) =>
   })
 
 describe("sending on a TCP connection", () => {
-  it.scoped("waits for a peer that does not read, for 30 seconds at most, and then has sent nothing", () =>
+  it.scoped("waits for a peer that does not read, at most 30 seconds, and then fails without sending", () =>
     Effect.gen(function*() {
       const { connection, sent, socket } = yield* blocked()
       const fiber = yield* Effect.fork(Effect.flip(connection.send("never")))
@@ -334,7 +333,7 @@ describe("sending on a TCP connection", () => {
       yield* TestClock.adjust("1 millis")
       const error = yield* Fiber.join(fiber)
       assert.strictEqual(error.reason._tag, "SendTimeout")
-      assert.match(error.message, /: not sent, because the peer did not take what was sent before within 30s$/)
+      assert.match(error.message, /: not sent, because earlier data did not drain within 30s$/)
       let received = ""
       let count = 0
       socket.on("data", (data) => {
@@ -348,7 +347,7 @@ describe("sending on a TCP connection", () => {
       assert.strictEqual(received, "end")
     }))
 
-  it.scopedLive("goes on in the order of the calls as soon as the peer reads", () =>
+  it.scopedLive("continues in the order of the calls when the peer reads", () =>
     Effect.gen(function*() {
       const { connection, sent, socket } = yield* blocked()
       const fibers = yield* Effect.forEach(["a", "b", "c", "d"], (data) => Effect.fork(connection.send(data)))
@@ -366,7 +365,7 @@ describe("sending on a TCP connection", () => {
       assert.strictEqual(received.toString(), "acd")
     }))
 
-  it.scopedLive("what Node refuses fails, at once or in its turn, and others are sent", () =>
+  it.scopedLive("a refusal by Node fails that call only, at once or in its turn", () =>
     Effect.gen(function*() {
       const detached = new Uint8Array(8)
       structuredClone(detached, { transfer: [detached.buffer] })
@@ -387,10 +386,10 @@ describe("sending on a TCP connection", () => {
       assert.match(refused.cause.error.message, /: not sent: .*detached/)
       yield* until(() => count === sent + 4)
       assert.strictEqual((yield* failure(connection.send(detached)))[0], "SendFailed")
-      yield* connection.send("still there")
+      yield* connection.send("another message")
     }))
 
-  it.scopedLive("fails at once when the connection is lost, or closed", () =>
+  it.scopedLive("fails at once when the connection is lost or closed", () =>
     Effect.gen(function*() {
       const lost = yield* blocked()
       const fiber = yield* Effect.fork(failure(lost.connection.send("more")))
@@ -411,7 +410,7 @@ describe("sending on a TCP connection", () => {
 })
 
 describe("the end of a TCP connection", () => {
-  it.scopedLive("by the peer is a regular one, and this side ends too", () =>
+  it.scopedLive("by the peer is regular, and this side ends too", () =>
     Effect.gen(function*() {
       const sockets = yield* netSockets
       const server = yield* tcpServer({ allowHalfOpen: true })
@@ -455,7 +454,7 @@ describe("the end of a TCP connection", () => {
       yield* nothingLeft(sockets)
     }))
 
-  it.scopedLive("by this side is waited for", () =>
+  it.scopedLive("by this side waits for the peer", () =>
     Effect.gen(function*() {
       const sockets = yield* netSockets
       const server = yield* tcpServer({ onSocket: (socket) => socket.on("end", () => socket.end("last words")) })
@@ -468,7 +467,7 @@ describe("the end of a TCP connection", () => {
       yield* until(() => server.sockets.size === 0)
     }))
 
-  it.scopedLive("by this side delivers what the peer still sends", () =>
+  it.scopedLive("by this side delivers the data that the peer still sends", () =>
     Effect.gen(function*() {
       const server = yield* tcpServer({
         allowHalfOpen: true,
@@ -479,7 +478,7 @@ describe("the end of a TCP connection", () => {
       assert.strictEqual(yield* text(connection), "last words")
     }))
 
-  it.scoped("by this side is waited for 2 seconds, and not longer", () =>
+  it.scoped("by this side waits for the peer at most 2 seconds", () =>
     Effect.gen(function*() {
       const sockets = yield* netSockets
       const server = yield* tcpServer({ allowHalfOpen: true })
@@ -498,9 +497,9 @@ describe("the end of a TCP connection", () => {
       yield* nothingLeft(sockets)
     }))
 
-  it.scoped("T5: by this side is waited for as long, whatever happens to the wall clock", () =>
+  it.scoped("T5: by this side waits equally long if the wall clock is set", () =>
     Effect.gen(function*() {
-      const clock = partingClock(yield* Effect.clock)
+      const clock = settableClock(yield* Effect.clock)
       const server = yield* tcpServer({ allowHalfOpen: true })
       const connection = yield* Effect.withClock(open(server.port), clock)
       yield* server.accepted
@@ -512,7 +511,7 @@ describe("the end of a TCP connection", () => {
       assert.strictEqual((yield* failure(connection.closed))[0], "CloseTimeout")
     }))
 
-  it.scoped("by this side comes in time though whoever closed it does not wait for that", () =>
+  it.scoped("by this side ends in time even if the caller of close is interrupted", () =>
     Effect.gen(function*() {
       const sockets = yield* netSockets
       const server = yield* tcpServer({ allowHalfOpen: true })
@@ -525,7 +524,7 @@ describe("the end of a TCP connection", () => {
       yield* nothingLeft(sockets)
     }))
 
-  it.scoped("by this side has one deadline, with many who wait for it, and for leaving the scope", () =>
+  it.scoped("by this side has one deadline, for several callers and for leaving the scope", () =>
     Effect.gen(function*() {
       const sockets = yield* netSockets
       const server = yield* tcpServer({ allowHalfOpen: true })
@@ -543,7 +542,7 @@ describe("the end of a TCP connection", () => {
       yield* nothingLeft(sockets)
     }))
 
-  it.scopedLive("by this side with a full inbox delivers what was held back, and does not take long", () =>
+  it.scopedLive("by this side during backpressure delivers the waiting data, and ends soon", () =>
     Effect.gen(function*() {
       const sockets = yield* netSockets
       const sent = randomBytes(16 * MiB)
@@ -561,7 +560,7 @@ describe("the end of a TCP connection", () => {
       assert.isTrue(Buffer.concat([...yield* Stream.runCollect(connection.data)]).equals(sent))
     }))
 
-  it.scopedLive("by this side is a failure if the peer, which is not held back any more, sends without end", () =>
+  it.scopedLive("by this side fails with ReceiveOverflow if the peer sends without end", () =>
     Effect.gen(function*() {
       const sockets = yield* netSockets
       const server = yield* tcpServer({
@@ -583,7 +582,7 @@ describe("the end of a TCP connection", () => {
       yield* nothingLeft(sockets)
     }))
 
-  it.scopedLive("by leaving the scope leaves nothing, with a full inbox too", () =>
+  it.scopedLive("by leaving the scope leaves nothing behind, also during backpressure", () =>
     Effect.gen(function*() {
       const sockets = yield* netSockets
       const server = yield* tcpServer({ onSocket: (socket) => socket.write(Buffer.alloc(64 * MiB)) })

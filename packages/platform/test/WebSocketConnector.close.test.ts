@@ -19,7 +19,7 @@ const closeOf = (socket: WebSocket): Effect.Effect<readonly [code: number, reaso
 
 describe.each<Platform>(["ws", "browser"])("the end of a WebSocket (%s)", (platform) => {
   it.scopedLive.each([1000, 1001, 1005])(
-    "D13: with code %d is regular, and still told: with its code and text",
+    "D13: with code %d is regular, and is reported with its code and text",
     (code) =>
       Effect.gen(function*() {
         const server = yield* webSocketServer()
@@ -55,7 +55,7 @@ describe.each<Platform>(["ws", "browser"])("the end of a WebSocket (%s)", (platf
       })
   )
 
-  it.scopedLive("with a text of many lines is told in one, without what a terminal would obey", () =>
+  it.scopedLive("with a multi-line text is reported on one line, without control characters", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer()
       const connection = yield* new Clients(platform).connect(server.url)
@@ -65,7 +65,7 @@ describe.each<Platform>(["ws", "browser"])("the end of a WebSocket (%s)", (platf
       assert.deepStrictEqual(error.reason, { _tag: "Closed", code: 4000, reason, wasClean: true })
       assert.strictEqual(
         error.message,
-        `WebSocket ${server.url}: was closed with 4000 (a code of the application): no ERROR forged [2Jred   end`
+        `WebSocket ${server.url}: was closed with 4000 (application code): no ERROR forged [2Jred   end`
       )
     }))
 
@@ -83,7 +83,7 @@ describe.each<Platform>(["ws", "browser"])("the end of a WebSocket (%s)", (platf
       yield* clients.nothingLeft
     }))
 
-  it.scopedLive("is not answered by a close of ours", () =>
+  it.scopedLive("X6: causes no close by this side", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer()
       const clients = new Clients(platform)
@@ -99,7 +99,7 @@ describe.each<Platform>(["ws", "browser"])("the end of a WebSocket (%s)", (platf
       assert.deepStrictEqual(clients.closes, [])
     }))
 
-  it.scopedLive("by a frame that breaks the protocol is a failure that says so, where the platform does", () =>
+  it.scopedLive("by a protocol error is a failure, with details if the platform reports them", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer()
       const clients = new Clients(platform)
@@ -121,7 +121,7 @@ describe.each<Platform>(["ws", "browser"])("the end of a WebSocket (%s)", (platf
 
 describe.each<Platform>(["ws", "browser"])("closing a WebSocket (%s)", (platform) => {
   it.scopedLive.each([[undefined, undefined], [1000, "done"], [3000, ""], [4999, "ж"]] as const)(
-    "tells the server code %s and text %s",
+    "sends code %s and text %s to the server",
     ([code, reason]) =>
       Effect.gen(function*() {
         const server = yield* webSocketServer()
@@ -140,19 +140,19 @@ describe.each<Platform>(["ws", "browser"])("closing a WebSocket (%s)", (platform
   )
 
   it.scopedLive.each([[999, ""], [1005, ""], [1006, ""], [5000, ""], [1000, "ж".repeat(62)]] as const)(
-    "with code %d and text %s is refused, and the connection goes on",
+    "with code %d and text %s is rejected, and the connection stays open",
     ([code, reason]) =>
       Effect.gen(function*() {
         const server = yield* webSocketServer({ onSocket: (socket) => socket.on("message", () => socket.send("echo")) })
         const connection = yield* new Clients(platform).connect(server.url)
         assert.strictEqual((yield* reasonOf(connection.close(code, reason)))._tag, "InvalidClose")
         assert.isFalse(connection.isClosed())
-        yield* connection.send("still there?")
+        yield* connection.send("another message")
         yield* Stream.runHead(connection.messages)
       })
   )
 
-  it.scopedLive("still delivers what the server sends before its own close, where the platform does", () =>
+  it.scopedLive("still delivers messages that the server sends before its close, if the platform does", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer()
       const connection = yield* new Clients(platform).connect(server.url)
@@ -167,7 +167,7 @@ describe.each<Platform>(["ws", "browser"])("closing a WebSocket (%s)", (platform
       assert.deepStrictEqual([...messages], platform === "ws" ? ["last words"] : [])
     }))
 
-  it.scoped("waits for a silent server for 2 seconds, and not longer", () =>
+  it.scoped("waits for a silent server at most 2 seconds", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer()
       const clients = new Clients(platform)
@@ -181,7 +181,7 @@ describe.each<Platform>(["ws", "browser"])("closing a WebSocket (%s)", (platform
       yield* Fiber.join(close)
       const error = yield* Effect.flip(connection.closed)
       assert.strictEqual(error.message, `WebSocket ${server.url}: the server did not finish the close within 2s`)
-      // Only `ws` can destroy the socket. Any other waits for the server, still without a listener too many.
+      // Only `ws` can destroy the socket. A browser waits for the server, but no listener is left.
       if (platform === "browser") socket.terminate()
       yield* clients.nothingLeft
       for (const raw of server.sockets) raw.resume()
@@ -190,7 +190,7 @@ describe.each<Platform>(["ws", "browser"])("closing a WebSocket (%s)", (platform
 })
 
 describe.each<Platform>(["ws", "browser"])("a closing WebSocket (%s)", (platform) => {
-  /** A server that neither reads nor ends anything, and a connection to it. */
+  /** A server that neither reads nor ends the connection, and a connection to it. */
   const silent = Effect.gen(function*() {
     const server = yield* webSocketServer()
     const clients = new Clients(platform)
@@ -205,7 +205,7 @@ describe.each<Platform>(["ws", "browser"])("a closing WebSocket (%s)", (platform
     return { clients, connection, nothingLeft, scope, server }
   })
 
-  it.scoped("ends in time though whoever closed it does not wait for that", () =>
+  it.scoped("ends in time even if the caller of close is interrupted", () =>
     Effect.gen(function*() {
       const { connection, nothingLeft } = yield* silent
       const close = yield* Effect.fork(connection.close())
@@ -216,7 +216,7 @@ describe.each<Platform>(["ws", "browser"])("a closing WebSocket (%s)", (platform
       yield* nothingLeft
     }))
 
-  it.scoped("has one deadline, with many who wait for it, and for leaving the scope", () =>
+  it.scoped("has one deadline, for several callers and for leaving the scope", () =>
     Effect.gen(function*() {
       const { clients, connection, nothingLeft, scope } = yield* silent
       const listeners = clients.sockets[0]?.listenerCount("close")
@@ -231,7 +231,7 @@ describe.each<Platform>(["ws", "browser"])("a closing WebSocket (%s)", (platform
       yield* nothingLeft
     }))
 
-  it.scoped("that the server began to close, and that is only read, is given up in time too", () =>
+  it.scoped("that the server began to close, and that is only read, fails in time too", () =>
     Effect.gen(function*() {
       const { clients, connection, nothingLeft, server } = yield* silent
       for (const raw of server.sockets) {
@@ -243,7 +243,7 @@ describe.each<Platform>(["ws", "browser"])("a closing WebSocket (%s)", (platform
         Stream.runForEach(connection.messages, (message) => Effect.sync(() => seen.push(message)))
       ))
       yield* until(() => clients.sockets[0]?.readyState === 2)
-      // Elsewhere nobody tells, so somebody has to ask.
+      // Other platforms do not report the close frame, so a call of `isClosed` must detect it.
       if (platform === "browser") assert.isTrue(connection.isClosed())
       yield* TestClock.adjust("1999 millis")
       assert.isNull(read.unsafePoll())
@@ -256,7 +256,7 @@ describe.each<Platform>(["ws", "browser"])("a closing WebSocket (%s)", (platform
       yield* nothingLeft
     }))
 
-  it.scoped("that the server began to close is given up in time too, once somebody asks for it", () =>
+  it.scoped("that the server began to close fails in time too, from the next call of `isClosed`", () =>
     Effect.gen(function*() {
       const { clients, connection, nothingLeft, server } = yield* silent
       for (const raw of server.sockets) raw.write(Buffer.from([0x88, 2, 4401 >> 8, 4401 & 255]))
@@ -273,7 +273,7 @@ describe.each<Platform>(["ws", "browser"])("a closing WebSocket (%s)", (platform
     }))
 })
 
-it.scopedLive("closing a WebSocket with a full inbox delivers what was held back, and does not take long", () =>
+it.scopedLive("closing a WebSocket during backpressure delivers the waiting messages, and ends soon", () =>
   Effect.gen(function*() {
     const server = yield* webSocketServer({
       onSocket: (socket) => {
@@ -289,7 +289,7 @@ it.scopedLive("closing a WebSocket with a full inbox delivers what was held back
   }))
 
 describe.each<Platform>(["ws", "browser"])("leaving the scope of a WebSocket (%s)", (platform) => {
-  it.scopedLive("closes it with code 1000, and nothing is left", () =>
+  it.scopedLive("closes it with code 1000, and leaves nothing behind", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer()
       const clients = new Clients(platform)
@@ -304,7 +304,7 @@ describe.each<Platform>(["ws", "browser"])("leaving the scope of a WebSocket (%s
       yield* until(() => server.sockets.size === 0)
     }))
 
-  it.scopedLive("does so with a full inbox too", () =>
+  it.scopedLive("closes it also during backpressure", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer({
         onSocket: (socket) => {
@@ -320,7 +320,7 @@ describe.each<Platform>(["ws", "browser"])("leaving the scope of a WebSocket (%s
       yield* clients.nothingLeft
     }))
 
-  it.scoped("does not wait longer than closeTimeout", () =>
+  it.scoped("waits at most for closeTimeout", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer()
       const clients = new Clients(platform)
@@ -337,7 +337,7 @@ describe.each<Platform>(["ws", "browser"])("leaving the scope of a WebSocket (%s
       yield* clients.nothingLeft
     }))
 
-  it.scopedLive("is over at once when the server has gone", () =>
+  it.scopedLive("ends at once if the server is down", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer()
       const clients = new Clients(platform)
@@ -351,7 +351,7 @@ describe.each<Platform>(["ws", "browser"])("leaving the scope of a WebSocket (%s
 })
 
 describe.each<Platform>(["ws", "browser"])("terminating a WebSocket (%s)", (platform) => {
-  it.scoped("ends it at once, though the server does not answer; what was received can still be read", () =>
+  it.scoped("ends it at once, even if the server does not answer; received messages can still be read", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer({ onSocket: (socket) => socket.send("hello") })
       const clients = new Clients(platform)
@@ -368,14 +368,14 @@ describe.each<Platform>(["ws", "browser"])("terminating a WebSocket (%s)", (plat
       assert.deepStrictEqual(yield* connection.closed, { code: 1006, reason: "", wasClean: false })
       assert.strictEqual((yield* reasonOf(connection.send("?")))._tag, "Closed")
       assert.deepStrictEqual([...yield* Stream.runCollect(connection.messages)], ["hello"])
-      // Without any time passing.
+      // No time passes.
       yield* Scope.close(scope, Exit.void)
       if (platform === "browser") socket.terminate()
       yield* clients.nothingLeft
     }))
 })
 
-it.scoped("500 WebSockets whose server does not answer are closed within closeTimeout, if they are closed together", () =>
+it.scoped("500 WebSockets of a silent server that are closed together end within closeTimeout", () =>
   Effect.gen(function*() {
     const server = yield* TestWebSocket.make()
     const scopes = yield* Effect.forEach(Array.from({ length: 500 }), () =>

@@ -15,7 +15,7 @@ import { Clients, connect, type Platform, reasonOf } from "./support/clients.js"
 import { freePort, selfSigned, tcpServer, turn, until, webSocketServer } from "./support/servers.js"
 
 describe.each<Platform>(["ws", "browser"])("opening a WebSocket (%s)", (platform) => {
-  it.scopedLive("takes a string, a URL, and both with subprotocols", () =>
+  it.scopedLive("accepts a string, a URL, and both with subprotocols", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer({ handleProtocols: (offered) => [...offered].at(-1) ?? false })
       const clients = new Clients(platform)
@@ -30,7 +30,7 @@ describe.each<Platform>(["ws", "browser"])("opening a WebSocket (%s)", (platform
       assert.strictEqual(server.sockets.size, 4)
     }))
 
-  it.scopedLive("fails when nobody listens", () =>
+  it.scopedLive("fails if no server listens", () =>
     Effect.gen(function*() {
       const clients = new Clients(platform)
       const error = yield* Effect.flip(clients.connect(`ws://127.0.0.1:${yield* freePort}/feed?token=secret`))
@@ -40,7 +40,7 @@ describe.each<Platform>(["ws", "browser"])("opening a WebSocket (%s)", (platform
       yield* clients.nothingLeft
     }))
 
-  it.scopedLive("tells the status of a server that refuses the upgrade, where the platform does", () =>
+  it.scopedLive("fails with the status of a server that refuses the upgrade, if the platform reports it", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer({ refuseWith: "401 No\r\nContent-Length: 0\r\n\r\n" })
       const clients = new Clients(platform)
@@ -51,7 +51,7 @@ describe.each<Platform>(["ws", "browser"])("opening a WebSocket (%s)", (platform
       yield* until(() => server.sockets.size === 0)
     }))
 
-  it.scopedLive("fails when the server hangs up before the handshake", () =>
+  it.scopedLive("fails if the server hangs up before the handshake", () =>
     Effect.gen(function*() {
       const server = yield* tcpServer({ onSocket: (socket) => socket.destroy() })
       const clients = new Clients(platform)
@@ -60,7 +60,7 @@ describe.each<Platform>(["ws", "browser"])("opening a WebSocket (%s)", (platform
       yield* clients.nothingLeft
     }))
 
-  it.scoped("gives up after 10 seconds on a server that accepts and is silent", () =>
+  it.scoped("times out after 10 seconds if the server accepts and is silent", () =>
     Effect.gen(function*() {
       const server = yield* tcpServer()
       const clients = new Clients(platform)
@@ -70,12 +70,12 @@ describe.each<Platform>(["ws", "browser"])("opening a WebSocket (%s)", (platform
       assert.isNull(fiber.unsafePoll())
       yield* TestClock.adjust("1 millis")
       const error = yield* Fiber.join(fiber)
-      assert.strictEqual(error.message, `WebSocket ws://127.0.0.1:${server.port}/: was not open after 10s`)
+      assert.strictEqual(error.message, `WebSocket ws://127.0.0.1:${server.port}/: did not open within 10s`)
       yield* clients.nothingLeft
       yield* until(() => server.sockets.size === 0)
     }))
 
-  it.scoped("gives up in time in an uninterruptible region too", () =>
+  it.scoped("times out in an uninterruptible region too", () =>
     Effect.gen(function*() {
       const server = yield* tcpServer()
       const clients = new Clients(platform)
@@ -90,7 +90,7 @@ describe.each<Platform>(["ws", "browser"])("opening a WebSocket (%s)", (platform
       assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "OpenTimeout")
     }))
 
-  it.scopedLive("leaves nothing when it is interrupted, before and after the server has accepted", () =>
+  it.scopedLive("leaves nothing behind after an interruption, before and after the server has accepted", () =>
     Effect.gen(function*() {
       const server = yield* tcpServer()
       const clients = new Clients(platform)
@@ -107,7 +107,7 @@ describe.each<Platform>(["ws", "browser"])("opening a WebSocket (%s)", (platform
       yield* until(() => server.sockets.size === 0)
     }))
 
-  it.scopedLive("keeps what the server sends together with its answer", () =>
+  it.scopedLive("keeps messages that the server sends together with its response", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer({
         onSocket: (socket) => {
@@ -122,7 +122,7 @@ describe.each<Platform>(["ws", "browser"])("opening a WebSocket (%s)", (platform
       assert.deepStrictEqual([...messages], ["one", new Uint8Array([2])])
     }))
 
-  it.scopedLive("opens, and is lost at once, with a server that closes at once", () =>
+  it.scopedLive("opens and is lost at once if the server closes at once", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer({ onSocket: (socket) => socket.close(4000, "not now") })
       const connection = yield* new Clients(platform).connect(server.url)
@@ -148,7 +148,7 @@ describe("a server that refuses the upgrade", () => {
       return { error, reason: error.reason }
     })
 
-  it.scopedLive("may say why, in a body that is kept and not shown", () =>
+  it.scopedLive("may send a body, which is kept but not shown", () =>
     Effect.gen(function*() {
       const { error, reason } = yield* refusing("403 No\r\nContent-Length: 18\r\n\r\ntoken SECRET is ol")
       assert.strictEqual(reason.body && Redacted.value(reason.body), "token SECRET is ol")
@@ -158,14 +158,14 @@ describe("a server that refuses the upgrade", () => {
       }
     }))
 
-  it.scopedLive("may say more than is kept, without an end", () =>
+  it.scopedLive("may send a body without an end, of which 8 KiB are kept", () =>
     Effect.gen(function*() {
       const { reason } = yield* refusing(`500 No\r\n\r\n${"x".repeat(8191)}żyz`, { connectTimeout: Duration.infinity })
-      // Cut in the middle of a letter.
+      // Cut in the middle of a character.
       assert.strictEqual(reason.body && Redacted.value(reason.body), "x".repeat(8191))
     }))
 
-  it.scopedLive("may not end its body: what it has said until the time to connect is up counts", () =>
+  it.scopedLive("may not end its body: the part received within connectTimeout is kept", () =>
     Effect.gen(function*() {
       const { error, reason } = yield* refusing(
         "503 No\r\nContent-Length: 100\r\nRetry-After: 5\r\n\r\nbusy",
@@ -178,7 +178,7 @@ describe("a server that refuses the upgrade", () => {
   it.scopedLive.each<[string, Duration.Duration | undefined]>([
     ["Retry-After: 120", Duration.minutes(2)],
     ["Retry-After:   0  ", Duration.zero],
-    // T5: the server's clock says how long it is until then; ours has no part in it.
+    // T5: the time until that date is counted from the Date header of the server, not from the local clock.
     [
       "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:50:07 GMT",
       Duration.seconds(30)
@@ -187,13 +187,13 @@ describe("a server that refuses the upgrade", () => {
     ["Retry-After: soon", undefined],
     ["Retry-After: -5", undefined],
     ["X-Other: 5", undefined]
-  ])("names a time: %s", ([header, expected]) =>
+  ])("may name a retry time: %s", ([header, expected]) =>
     Effect.gen(function*() {
       const { error } = yield* refusing(`503 No\r\nContent-Length: 0\r\n${header}\r\n\r\n`)
       assert.deepStrictEqual(error.retryAfter, expected)
     }))
 
-  it.scoped("may name a date without saying what it takes for now: then it is our clock's", () =>
+  it.scoped("may name a date without a Date header: then it is counted from the local clock", () =>
     Effect.gen(function*() {
       yield* TestClock.setTime(Date.UTC(2030, 0, 1))
       const { error } = yield* refusing(
@@ -202,7 +202,7 @@ describe("a server that refuses the upgrade", () => {
       assert.deepStrictEqual(error.retryAfter, Duration.minutes(1))
     }))
 
-  it.scopedLive("may break off: what it had said counts", () =>
+  it.scopedLive("may break the connection: the received part is kept", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer({
         refuseWith: "503 No\r\nContent-Length: 100\r\n\r\nbusy",
@@ -212,7 +212,7 @@ describe("a server that refuses the upgrade", () => {
       assert.strictEqual(error.status, 503)
     }))
 
-  it.scopedLive("is left alone when the attempt is interrupted while it speaks", () =>
+  it.scopedLive("is disconnected if the attempt is interrupted during its response", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer({ refuseWith: "503 No\r\nContent-Length: 100\r\n\r\nbusy" })
       const clients = new Clients()
@@ -241,13 +241,13 @@ describe("a layer for ws", () => {
   it.each<[() => unknown, string]>([
     [() => WebSocketConnector.layerWs({} as never), "WebSocket must be a function, but is of type object"],
     [() => WebSocketConnector.layerWs(WebSocket, 5 as never), "options must be an object, but is of type number"]
-  ])("%s is refused at once", (make, message) => {
+  ])("%s throws at once", (make, message) => {
     assert.throws(make, message)
   })
 })
 
-describe("a server with a certificate that nobody vouches for", () => {
-  it.scopedLive("is refused, and the error says so", () =>
+describe("a server with a self-signed certificate", () => {
+  it.scopedLive("is refused, with a certificate error", () =>
     Effect.gen(function*() {
       const tls = selfSigned()
       const server = yield* webSocketServer({ tls })
@@ -258,7 +258,7 @@ describe("a server with a certificate that nobody vouches for", () => {
       const trusting = WebSocketConnector.layerWs(WebSocket, { ca: tls.cert })
       const connection = yield* Effect.provide(connect(WebSocketConnector.make(), server.url), trusting)
       assert.isFalse(connection.isClosed())
-      // It vouches for 127.0.0.1 only.
+      // The certificate is valid for 127.0.0.1 only.
       const other = yield* connect(WebSocketConnector.make(), server.url.replace("127.0.0.1", "localhost")).pipe(
         Effect.provide(trusting),
         Effect.flip
@@ -266,7 +266,7 @@ describe("a server with a certificate that nobody vouches for", () => {
       assert.deepStrictEqual([other.code, other.isCertificateError], ["ERR_TLS_CERT_ALTNAME_INVALID", true])
     }))
 
-  it.scopedLive("is something else than a server that is not there", () =>
+  it.scopedLive("differs from a server that is down", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(new Clients().connect(`ws://127.0.0.1:${yield* freePort}`))
       assert.deepStrictEqual([error.code, error.isCertificateError], ["ECONNREFUSED", false])
@@ -290,7 +290,7 @@ describe("addresses of WebSockets", () => {
     [new URL("https://host"), "WebSocket https://host/: invalid address: its scheme must be ws or wss"],
     ["ws://me:1#secret@host", "WebSocket <not a URL>: invalid address: it must not have a fragment"],
     ["ws://host/a#secret", "WebSocket ws://host/a: invalid address: it must not have a fragment"]
-  ])("%s is none", ([address, message]) =>
+  ])("%s is invalid", ([address, message]) =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(clients.connect(address))
       assert.strictEqual(error.message, message)
@@ -299,23 +299,23 @@ describe("addresses of WebSockets", () => {
     }))
 
   it.scopedLive.each<[unknown, string]>([
-    [null, "it is neither text nor a URL"],
-    [undefined, "it is neither text nor a URL"],
-    [5, "it is neither text nor a URL"],
-    [[], "it is neither text nor a URL"],
-    [{}, "it is neither text nor a URL"],
-    [{ url: null }, "it is neither text nor a URL"],
-    [{ url: { toString: 5 } }, "it is neither text nor a URL"],
-    [{ url: "ws://host", protocols: null }, "its protocols are neither text nor a list of texts"],
-    [{ url: "ws://host", protocols: 5 }, "its protocols are neither text nor a list of texts"],
-    [{ url: "ws://host", protocols: ["a", 5] }, "its protocols are neither text nor a list of texts"]
-  ])("%o, as a file can have it, is none", ([address, description]) =>
+    [null, "it is neither a string nor a URL"],
+    [undefined, "it is neither a string nor a URL"],
+    [5, "it is neither a string nor a URL"],
+    [[], "it is neither a string nor a URL"],
+    [{}, "it is neither a string nor a URL"],
+    [{ url: null }, "it is neither a string nor a URL"],
+    [{ url: { toString: 5 } }, "it is neither a string nor a URL"],
+    [{ url: "ws://host", protocols: null }, "its protocols are neither a string nor an array of strings"],
+    [{ url: "ws://host", protocols: 5 }, "its protocols are neither a string nor an array of strings"],
+    [{ url: "ws://host", protocols: ["a", 5] }, "its protocols are neither a string nor an array of strings"]
+  ])("%o, for instance from a file, is invalid", ([address, description]) =>
     Effect.gen(function*() {
       const reason = yield* reasonOf(clients.connect(address as WebSocketConnector.WebSocketAddress))
       assert.deepStrictEqual(reason, { _tag: "InvalidAddress", description })
     }))
 
-  it.scopedLive("what the platform refuses is none either, and its message does not give secrets away", () =>
+  it.scopedLive("an address that the platform refuses is invalid, and the message shows no secrets", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(
         new Clients().connect({ url: "ws://127.0.0.1/?token=secret", protocols: ["a", "a"] })
@@ -324,7 +324,7 @@ describe("addresses of WebSockets", () => {
       assert.include(error.message, "subprotocol")
     }))
 
-  it.scopedLive("what the platform says of a failure is kept without the bytes, and without what may be secret", () =>
+  it.scopedLive("the error of the platform is kept without bytes and without possible secrets", () =>
     Effect.gen(function*() {
       const noHttp = yield* tcpServer({ onSocket: (socket) => socket.write("SECRET\r\n\r\n") })
       const malformed = yield* Effect.flip(new Clients().connect(`ws://127.0.0.1:${noHttp.port}/?token=SECRET`))
@@ -345,7 +345,7 @@ describe("addresses of WebSockets", () => {
       for (const error of [malformed, redirected]) assert.notInclude(inspect(error, { depth: 9 }), "SECRET")
     }))
 
-  it.scopedLive("secrets are in no error and in no description of the connection", () =>
+  it.scopedLive("neither errors nor the printed connection show secrets", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer()
       const connection = yield* new Clients().connect(`ws://user:secret@127.0.0.1:${server.port}/a/b?token=secret`)
@@ -372,18 +372,18 @@ describe("options of WebSockets", () => {
     [{ ping: { missedProbes: 1.5 } }, "ping.missedProbes must be a whole number of 1 or more, but is 1.5"],
     ["10 seconds" as never, "options must be an object of options, but is of type string"],
     [null as never, "options must be an object of options, but is of type null"]
-  ])("%o make no sense", (options, message) => {
+  ])("%o are invalid", (options, message) => {
     assert.throws(() => WebSocketConnector.make(options), message)
   })
 
-  it("that make sense are taken", () => {
+  it("that are valid are accepted", () => {
     WebSocketConnector.make()
     WebSocketConnector.make({ connectTimeout: Duration.infinity, closeTimeout: 0, receiveLimit: Infinity })
   })
 })
 
-describe("what comes later than it should", () => {
-  it.scopedLive("an answer after the interruption opens nothing", () =>
+describe("a late response", () => {
+  it.scopedLive("after the interruption opens no connection", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer()
       const clients = new Clients()

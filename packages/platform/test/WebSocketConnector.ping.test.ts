@@ -11,12 +11,12 @@ import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import { Clients, connect, reasonOf } from "./support/clients.js"
 import { netSockets } from "./support/netSockets.js"
-import { partingClock } from "./support/partingClock.js"
 import { until, webSocketServer } from "./support/servers.js"
+import { settableClock } from "./support/settableClock.js"
 
 const MiB = 1024 * 1024
 
-/** A real connection, whose server counts the pings, and a clock of the test. */
+/** A real connection whose server counts the pings, under a test clock. */
 const begin = (options?: WebSocketConnector.Options) =>
   Effect.gen(function*() {
     const sockets = yield* netSockets
@@ -35,24 +35,24 @@ const begin = (options?: WebSocketConnector.Options) =>
       ping(data)
     }
     client.prependListener("pong", () => answered++)
-    /** Lets virtual time pass; the network has all the time that it needs for what is on its way. */
+    /** Advances the virtual time, and waits in real time for the network. */
     const pass = (seconds: number) =>
       Effect.replicateEffect(
         Effect.zipRight(TestClock.adjust("500 millis"), until(() => raw.isPaused() || asked === answered)),
         seconds * 2
       )
-    const say = (message: string) =>
+    const send = (message: string) =>
       Effect.suspend(() => {
         const before = connection.received()
         socket.send(message)
         return until(() => connection.received() > before)
       })
     const read = () => sockets[0]?.bytesRead ?? 0
-    return { clients, connection, socket, raw, client, pass, say, read, pings: () => asked }
+    return { clients, connection, socket, raw, client, pass, send, read, pings: () => asked }
   })
 
 describe("a WebSocket of ws whose server goes silent", () => {
-  it.scoped("is lost within 13 seconds, by default", () =>
+  it.scoped("is lost within 13 seconds by default", () =>
     Effect.gen(function*() {
       const { clients, connection, pass, pings, raw } = yield* begin()
       yield* pass(30)
@@ -62,18 +62,18 @@ describe("a WebSocket of ws whose server goes silent", () => {
       const closed = yield* Effect.fork(Effect.flip(connection.closed))
       yield* pass(13)
       const error = yield* Fiber.join(closed)
-      assert.strictEqual(error.message, `WebSocket ${connection.url}: the server did not answer pings for 6s`)
+      assert.strictEqual(error.message, `WebSocket ${connection.url}: the server answered no ping for 6s`)
       assert.strictEqual(yield* Effect.flip(connection.send("?")), error)
       assert.strictEqual(yield* Effect.flip(Stream.runDrain(connection.messages)), error)
-      // It has been destroyed, without a closing handshake with somebody who does not answer.
+      // The socket is destroyed without a closing handshake.
       yield* until(() => clients.sockets.every(({ readyState }) => readyState === 3))
     }))
 
-  it.scoped("also just after it has said something", () =>
+  it.scoped("is also lost directly after it has sent a message", () =>
     Effect.gen(function*() {
-      const { connection, pass, raw, say } = yield* begin()
+      const { connection, pass, raw, send } = yield* begin()
       for (let seconds = 0; seconds < 20; seconds++) {
-        yield* say("price")
+        yield* send("price")
         yield* pass(1)
       }
       raw.pause()
@@ -82,17 +82,17 @@ describe("a WebSocket of ws whose server goes silent", () => {
       assert.strictEqual((yield* Fiber.join(closed))._tag, "PingTimeout")
     }))
 
-  it.scoped("is not asked while it talks", () =>
+  it.scoped("is not pinged while it sends", () =>
     Effect.gen(function*() {
-      const { connection, pass, pings, say } = yield* begin()
+      const { connection, pass, pings, send } = yield* begin()
       for (let seconds = 0; seconds < 40; seconds++) {
-        yield* say("price")
+        yield* send("price")
         yield* pass(1)
       }
       assert.deepStrictEqual([connection.isClosed(), pings()], [false, 0])
     }))
 
-  it.scoped("counts as talking while it sends one long message", () =>
+  it.scoped("counts as sending during one long message", () =>
     Effect.gen(function*() {
       const { connection, pass, pings, raw, read } = yield* begin()
       const header = Buffer.alloc(10)
@@ -111,7 +111,7 @@ describe("a WebSocket of ws whose server goes silent", () => {
       assert.strictEqual(pings(), 0)
     }))
 
-  it.scoped("is not asked while it is held back, and answers again later", () =>
+  it.scoped("is not pinged during backpressure, and answers again later", () =>
     Effect.gen(function*() {
       const { client, connection, pass, pings, socket } = yield* begin({ receiveHighWaterMark: 64 * 1024 })
       for (let index = 0; index < 64; index++) socket.send(Buffer.alloc(256 * 1024))
@@ -124,7 +124,7 @@ describe("a WebSocket of ws whose server goes silent", () => {
       assert.isAtLeast(pings(), 2)
     }))
 
-  it.scoped("stays unnoticed if you say so, and is asked as often as you say", () =>
+  it.scoped("is not pinged with `ping: false`, and otherwise as often as configured", () =>
     Effect.gen(function*() {
       const off = yield* begin({ ping: false })
       off.raw.pause()
@@ -139,9 +139,9 @@ describe("a WebSocket of ws whose server goes silent", () => {
       off.client.terminate()
     }))
 
-  it.scoped("T5: is noticed in time whatever happens to the wall clock", () =>
+  it.scoped("T5: is detected in time if the wall clock is set", () =>
     Effect.gen(function*() {
-      const clock = partingClock(yield* Effect.clock)
+      const clock = settableClock(yield* Effect.clock)
       const { connection, pass, raw } = yield* Effect.withClock(begin(), clock)
       clock.setWallClock(-3_600_000)
       yield* pass(20)
@@ -154,10 +154,10 @@ describe("a WebSocket of ws whose server goes silent", () => {
       assert.strictEqual((yield* Fiber.join(closed))._tag, "PingTimeout")
     }))
 
-  it.scoped("leaves no listener behind, whether pings are answered or not", () =>
+  it.scoped("leaves no listener behind, with and without answers to pings", () =>
     Effect.gen(function*() {
       const { client, pass, pings, raw } = yield* begin()
-      // The test's own.
+      // The listener of the test.
       assert.strictEqual(client.listenerCount("pong"), 1)
       yield* pass(15)
       assert.deepStrictEqual([pings(), client.listenerCount("pong")], [2, 1])
@@ -168,7 +168,7 @@ describe("a WebSocket of ws whose server goes silent", () => {
       assert.deepStrictEqual(client.eventNames(), ["pong"])
     }))
 
-  it.scoped("is replaced, and each answer is measured", () =>
+  it.scoped("is replaced, and the round-trip time of each answer is measured", () =>
     Effect.gen(function*() {
       const measured = Metric.value(Metric.tagged(ConnectionMetrics.roundTripTime, "server_name", "silent feed"))
       const before = (yield* measured).count
@@ -187,7 +187,7 @@ describe("a WebSocket of ws whose server goes silent", () => {
       assert.notStrictEqual(yield* feed.connected, first)
     }))
 
-  it.scoped("is asked on demand, as reconnectNow does when it is to probe", () =>
+  it.scoped("is pinged on demand by a reconnectNow that probes", () =>
     Effect.gen(function*() {
       const connector = WebSocketConnector.make({ ping: { interval: "1 hour" } })
       const server = yield* TestWebSocket.make()
@@ -202,7 +202,7 @@ describe("a WebSocket of ws whose server goes silent", () => {
 })
 
 describe("a WebSocket that cannot ping", () => {
-  it.scoped("is not asked, and a probe on demand says nothing against it", () =>
+  it.scoped("is not pinged, and a probe on demand succeeds", () =>
     Effect.gen(function*() {
       const connector = WebSocketConnector.make()
       const server = yield* TestWebSocket.make({ platform: "browser" })

@@ -14,7 +14,7 @@ const opened = () => {
   return socket
 }
 
-/** A Blob that takes longer to read than those after it. */
+/** A Blob that is slower to read than later ones. */
 const slow = (blob: Blob): Blob => {
   const read = blob.arrayBuffer.bind(blob)
   blob.arrayBuffer = () => new Promise<void>((resolve) => setTimeout(resolve, 20)).then(read)
@@ -36,7 +36,7 @@ const failing = (parts: object) =>
   })
 
 describe("a platform", () => {
-  it.scoped("may give a socket that is open already", () =>
+  it.scoped("may return a socket that is already open", () =>
     Effect.gen(function*() {
       const socket = opened()
       const connection = yield* connectTo(() => socket)
@@ -65,7 +65,7 @@ describe("a platform", () => {
       assert.deepStrictEqual(error.reason, { _tag: "Closed", code: 1006, reason: "", wasClean: false })
     }))
 
-  it.scoped("may refuse the address, or have no WebSocket at all, without giving secrets away", () =>
+  it.scoped("may refuse the address, or have no WebSocket; the error shows no secrets", () =>
     Effect.gen(function*() {
       const quoted = "wss://user:secret@example.com/feed?token=secret"
       const syntax = yield* refusing(new DOMException(`The URL '${quoted}' is invalid.`, "SyntaxError"))
@@ -73,7 +73,7 @@ describe("a platform", () => {
         syntax.message,
         "WebSocket wss://example.com/feed: invalid address: The URL 'wss://example.com/feed' is invalid."
       )
-      // As Chrome says it.
+      // The message of Chrome.
       const protocol = yield* connectTo(
         () => {
           throw new DOMException("The subprotocol 'bearer secret' is invalid.", "SyntaxError")
@@ -83,7 +83,7 @@ describe("a platform", () => {
       ).pipe(Effect.flip)
       assert.strictEqual(
         protocol.message,
-        "WebSocket wss://example.com/feed: invalid address: the platform refuses a subprotocol, or one that is there twice"
+        "WebSocket wss://example.com/feed: invalid address: the platform refused the subprotocols"
       )
       const missing = yield* refusing(new TypeError("globalThis.WebSocket is not a constructor"))
       assert.strictEqual(
@@ -93,7 +93,7 @@ describe("a platform", () => {
       assert.notInclude(JSON.stringify([syntax, protocol, missing]), "secret")
     }))
 
-  it.scoped("may say in an error why it failed, or only its name, or nothing", () =>
+  it.scoped("may report an error with a message, with a name only, or without details", () =>
     Effect.gen(function*() {
       const closed = "WebSocket wss://example.com/feed: was closed with 1006 (connection lost without a close frame)"
       assert.strictEqual((yield* failing({})).message, closed)
@@ -109,7 +109,7 @@ describe("a platform", () => {
       )
     }))
 
-  it.scoped("may give binary messages as Blobs: they are decoded, in the order of all messages", () =>
+  it.scoped("may deliver binary messages as Blobs, which are decoded in order", () =>
     Effect.gen(function*() {
       const socket = opened()
       const connection = yield* connectTo(() => socket)
@@ -126,7 +126,7 @@ describe("a platform", () => {
       yield* Effect.flip(connection.closed)
     }))
 
-  it.scoped("whose Blob cannot be read has failed, after what came before it, and nothing follows", () =>
+  it.scoped("whose Blob cannot be read fails the connection after the earlier messages, and nothing follows", () =>
     Effect.gen(function*() {
       const socket = opened()
       const connection = yield* connectTo(() => socket)
@@ -148,7 +148,7 @@ describe("a platform", () => {
       socket.end(1005)
     }))
 
-  it.scoped("that gives messages of its own kind fails the connection, and is closed", () =>
+  it.scoped("that delivers other types of messages fails the connection, and its socket is closed", () =>
     Effect.gen(function*() {
       const socket = opened()
       const connection = yield* connectTo(() => socket)
@@ -158,7 +158,7 @@ describe("a platform", () => {
       socket.end(1005)
     }))
 
-  it.scoped("may report an error and still have messages: they are delivered before the failure", () =>
+  it.scoped("may report an error and still deliver messages: they come before the failure", () =>
     Effect.gen(function*() {
       const socket = opened()
       const connection = yield* connectTo(() => socket)
@@ -175,7 +175,7 @@ describe("a platform", () => {
       assert.deepStrictEqual([seen, error.reason], [["late"], { _tag: "Failed", cause: "why" }])
     }))
 
-  it.scoped("may report an error and then nothing: the messages end within closeTimeout", () =>
+  it.scoped("may report an error and no close event: the messages end within closeTimeout", () =>
     Effect.gen(function*() {
       const socket = opened()
       const connection = yield* connectTo(() => socket)
@@ -188,7 +188,7 @@ describe("a platform", () => {
       socket.end(1006)
     }))
 
-  it.scoped("that hands on what it had read when it was paused has no limit, and one again when it is being closed", () =>
+  it.scoped("that delivers messages after a pause has no limit during backpressure, but has one during a close", () =>
     Effect.gen(function*() {
       const socket = Object.assign(opened(), { pause: () => {}, resume: () => {} })
       const connection = yield* connectTo(() => socket, { receiveHighWaterMark: 100, receiveLimit: 1000 })
@@ -196,7 +196,7 @@ describe("a platform", () => {
       assert.isFalse(connection.isClosed())
       yield* Effect.fork(connection.close())
       yield* Effect.yieldNow()
-      // 164 bytes each, and the limit may be passed once.
+      // 164 bytes each. One message may exceed the limit.
       for (let index = 0; index < 7; index++) socket.receive("x".repeat(100))
       socket.receive("too much")
       assert.strictEqual((yield* reasonOf(connection.closed))._tag, "ReceiveOverflow")
@@ -204,7 +204,7 @@ describe("a platform", () => {
       socket.end(1000)
     }))
 
-  it.scoped("D13: tells of a server that closes with a code of its own while this side closes", () =>
+  it.scoped("D13: reports the code of a server that closes while this side closes", () =>
     Effect.gen(function*() {
       const socket = opened()
       const connection = yield* connectTo(() => socket)
@@ -220,7 +220,7 @@ describe("a platform", () => {
       })
     }))
 
-  it.effect("that never says closed after its close event is not waited for", () =>
+  it.effect("that never sets the state closed after its close event is not awaited", () =>
     Effect.gen(function*() {
       const socket = new FakeSocket()
       const scope = yield* Scope.make()
@@ -232,17 +232,17 @@ describe("a platform", () => {
       assert.deepStrictEqual(socket.closes, [])
     }))
 
-  it.effect("is looked at only while somebody waits to send, for 30 seconds, and the more seldom the longer", () =>
+  it.effect("is polled only while a send waits, for 30 seconds, at growing intervals", () =>
     Effect.gen(function*() {
       const socket = opened()
       const scope = yield* Scope.make()
       const connection = yield* Scope.extend(connectTo(() => socket), scope)
       yield* TestClock.adjust("1 hours")
-      assert.strictEqual(socket.looks, 0)
+      assert.strictEqual(socket.bufferedReads, 0)
       socket.buffered = 2 * 1024 * 1024
       const fibers = yield* Effect.forEach(["a", "b", "c"], (message) => Effect.fork(connection.send(message)))
       yield* TestClock.adjust("10 seconds")
-      assert.isBelow(socket.looks, 200)
+      assert.isBelow(socket.bufferedReads, 200)
       const late = yield* Effect.fork(reasonOf(connection.send("late")))
       yield* TestClock.adjust("20 seconds")
       for (const fiber of fibers) assert.isTrue(Exit.isFailure(yield* Fiber.await(fiber)))
@@ -254,14 +254,14 @@ describe("a platform", () => {
       yield* TestClock.adjust("64 millis")
       yield* Fiber.join(last)
       assert.deepStrictEqual(socket.sent, ["last"])
-      const looks = socket.looks
+      const bufferedReads = socket.bufferedReads
       yield* TestClock.adjust("1 hours")
-      assert.strictEqual(socket.looks, looks)
+      assert.strictEqual(socket.bufferedReads, bufferedReads)
       socket.end(1000)
       yield* Scope.close(scope, Exit.void)
     }))
 
-  it.effect("that drains in the very instant of the timeout has the message, and so it was sent", () =>
+  it.effect("that drains at the time of the timeout gets the message, and the send succeeds", () =>
     Effect.gen(function*() {
       const socket = opened()
       const scope = yield* Scope.make()

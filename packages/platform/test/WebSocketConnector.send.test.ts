@@ -11,7 +11,7 @@ import { fill, until, webSocketServer } from "./support/servers.js"
 
 const block = (index: number) => Buffer.alloc(64 * 1024, index)
 
-/** A connection to a server that does not read, on which `send` has begun to wait. */
+/** A connection to a server that does not read, with a waiting `send`. */
 const blocked = (platform: Platform, options?: WebSocketConnector.Options) =>
   Effect.gen(function*() {
     const received: Array<number> = []
@@ -32,7 +32,7 @@ const blocked = (platform: Platform, options?: WebSocketConnector.Options) =>
   })
 
 describe.each<Platform>(["ws", "browser"])("sending to a server that does not read (%s)", (platform) => {
-  it.scoped("waits, for sendTimeout at most, and then has sent nothing", () =>
+  it.scoped("waits at most for sendTimeout, and then fails without sending", () =>
     Effect.gen(function*() {
       const { connection, received, sent, socket } = yield* blocked(platform, { sendTimeout: "3 seconds" })
       const fiber = yield* Effect.fork(Effect.flip(connection.send(block(252))))
@@ -42,7 +42,7 @@ describe.each<Platform>(["ws", "browser"])("sending to a server that does not re
       const error = yield* Fiber.join(fiber)
       assert.strictEqual(
         error.message,
-        `WebSocket ${connection.url}: not sent, because the server did not take what was sent before within 3s`
+        `WebSocket ${connection.url}: not sent, because earlier messages did not drain within 3s`
       )
       assert.isFalse(connection.isClosed())
       socket.resume()
@@ -52,7 +52,7 @@ describe.each<Platform>(["ws", "browser"])("sending to a server that does not re
       assert.strictEqual(received.at(-1), 253)
     }))
 
-  it.scopedLive("goes on in the order of the calls as soon as the server reads", () =>
+  it.scopedLive("continues in the order of the calls when the server reads", () =>
     Effect.gen(function*() {
       const { connection, received, sent, socket } = yield* blocked(platform)
       const fibers = yield* Effect.forEach([1, 2, 3, 4, 5], (index) => Effect.fork(connection.send(block(index))))
@@ -90,7 +90,7 @@ describe.each<Platform>(["ws", "browser"])("sending to a server that does not re
       yield* server.kill
     }))
 
-  it.scoped("ends in time in an uninterruptible region too", () =>
+  it.scoped("times out in an uninterruptible region too", () =>
     Effect.gen(function*() {
       const { connection, server } = yield* blocked(platform, { sendTimeout: "3 seconds" })
       const fiber = yield* Effect.fork(Effect.uninterruptible(reasonOf(connection.send("goodbye"))))
@@ -101,7 +101,7 @@ describe.each<Platform>(["ws", "browser"])("sending to a server that does not re
 })
 
 describe("sending on a WebSocket", () => {
-  it.scopedLive("after a regular close fails with it", () =>
+  it.scopedLive("after a regular close fails with that close", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer()
       const connection = yield* new Clients().connect(server.url)
@@ -111,7 +111,7 @@ describe("sending on a WebSocket", () => {
       assert.strictEqual(error.message, `WebSocket ${server.url}: was closed with 1001 (going away): maintenance`)
     }))
 
-  it.scopedLive("after the scope has been left fails", () =>
+  it.scopedLive("fails after the scope was left", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer()
       const scope = yield* Scope.make()
@@ -120,7 +120,7 @@ describe("sending on a WebSocket", () => {
       assert.strictEqual((yield* reasonOf(connection.send("hello?")))._tag, "Closed")
     }))
 
-  it.scopedLive("what the platform refuses fails, and does not die", () =>
+  it.scopedLive("fails, but does not die, if the platform refuses the message", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer()
       const clients = new Clients()

@@ -27,7 +27,7 @@ const retry = Schedule.spaced("5 millis")
 
 const tcpHandles = () => process.getActiveResourcesInfo().filter((name) => name === "TCPSocketWrap").length
 
-/** What happened, in words: the tag of each event, with the messages of its errors. */
+/** Records the tag of each event, with the messages of its errors. */
 const recorder = () => {
   const log: Array<string> = []
   const onEvent = (event: ConnectionEvent<unknown, unknown>) =>
@@ -50,7 +50,7 @@ const persistentWebSocket = (clients: Clients, address: string, onEvent: ReturnT
   }).pipe(Effect.provideService(Socket.WebSocketConstructor, clients.construct))
 
 describe("a persistent WebSocket", () => {
-  it.scopedLive("is back when its server is back on the same port", () =>
+  it.scopedLive("reconnects when its server is restarted on the same port", () =>
     Effect.gen(function*() {
       const clients = new Clients()
       const { log, onEvent } = recorder()
@@ -84,7 +84,7 @@ describe("a persistent WebSocket", () => {
       ])
     }))
 
-  it.scopedLive("D13: is reported lost with the code and the text of the close, whatever the code", () =>
+  it.scopedLive("D13: the loss has the code and the text of the close, for every code", () =>
     Effect.gen(function*() {
       const clients = new Clients()
       const { log, onEvent } = recorder()
@@ -101,11 +101,11 @@ describe("a persistent WebSocket", () => {
         `Disconnected: WebSocket ${server.url}: was closed with 1000 (normal closure): because`,
         `Disconnected: WebSocket ${server.url}: was closed with 1001 (going away): because`,
         `Disconnected: WebSocket ${server.url}: was closed with 1011 (internal error): because`,
-        `Disconnected: WebSocket ${server.url}: was closed with 4401 (a code of the application): because`
+        `Disconnected: WebSocket ${server.url}: was closed with 4401 (application code): because`
       ])
     }))
 
-  it.scopedLive("is attempted again when the server accepts and is silent", () =>
+  it.scopedLive("retries if the server accepts and is silent", () =>
     Effect.gen(function*() {
       const clients = new Clients()
       const { log, onEvent } = recorder()
@@ -126,11 +126,11 @@ describe("a persistent WebSocket", () => {
       assert.deepStrictEqual(log, [
         "AttemptingToConnect",
         "ObtainedAddress",
-        `FailedToConnect: WebSocket ws://127.0.0.1:${server.port}/: was not open after 20ms`
+        `FailedToConnect: WebSocket ws://127.0.0.1:${server.port}/: did not open within 20ms`
       ])
     }))
 
-  it.scopedLive("leaves nothing when its layer is released", () =>
+  it.scopedLive("leaves nothing behind when its layer is released", () =>
     Effect.gen(function*() {
       class Feed extends Context.Tag("Feed")<
         Feed,
@@ -164,7 +164,7 @@ describe("a retry policy that reads the errors of WebSockets", () => {
       })
   )
 
-  it.scoped("tries again after the time that the server named, and the delay", () =>
+  it.scoped("retries after the time that the server named, plus the delay", () =>
     Effect.gen(function*() {
       const server = yield* TestWebSocket.make({
         script: [TestWebSocket.refuse(503), TestWebSocket.refuse(503, { headers: { "Retry-After": "60" } })]
@@ -180,7 +180,7 @@ describe("a retry policy that reads the errors of WebSockets", () => {
       assert.deepStrictEqual((yield* server.attempts).map(({ begunAt }) => begunAt), [0, 1_000, 62_000])
     }))
 
-  it.live("ends at a bad certificate, with that error, and leaves nothing", () => {
+  it.live("gives up at a bad certificate, with that error, and leaves nothing behind", () => {
     const handles = tcpHandles()
     return Effect.gen(function*() {
       const server = yield* webSocketServer({ tls: selfSigned() })
@@ -206,7 +206,7 @@ describe("a retry policy that reads the errors of WebSockets", () => {
 describe("a persistent TCP connection", () => {
   const connector: Connector<TcpConnector.TcpAddress, TcpConnector.TcpConnection, TcpError> = TcpConnector.make()
 
-  it.scopedLive("is back when its server is back on the same port, and leaves nothing", () =>
+  it.scopedLive("reconnects when its server is restarted on the same port, and leaves nothing behind", () =>
     Effect.gen(function*() {
       const sockets = yield* netSockets
       const handles = tcpHandles()
@@ -250,7 +250,7 @@ describe("a persistent TCP connection", () => {
       ])
     }))
 
-  it.scopedLive("is replaced when somebody closes it and does not wait for the peer", () =>
+  it.scopedLive("is replaced if it is closed without waiting for the peer", () =>
     Effect.gen(function*() {
       const server = yield* tcpServer({ allowHalfOpen: true })
       const persistent = yield* PersistentConnection.make({

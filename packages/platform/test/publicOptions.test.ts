@@ -34,11 +34,11 @@ const keepAlive = maybe({
   takes: (value) => value === false || value === Infinity || kinds.positive.takes(value) && !tooShort.includes(value),
   right: [false, "1 minute", Infinity, 32_767_000]
 })
-/** Milliseconds, or nanoseconds, of less than a second. */
+/** Durations of less than a second. */
 const tooShort: ReadonlyArray<unknown> = [1, 1.5, 5n, 2 ** 53]
 
 type PingOptions = WebSocketConnector.PingOptions
-/** Without any of the options. */
+/** A plain object without any of the options. */
 const isPlain = (value: unknown) =>
   isRecord(value) && [Object.prototype, null].includes(Object.getPrototypeOf(value)) &&
   ["interval", "timeout", "missedProbes"].every((option) => !Object.hasOwn(value as object, option))
@@ -69,7 +69,7 @@ const scripts = {
 const onTestWebSocket = <A>(f: (self: TestWebSocket.TestWebSocket) => Effect.Effect<A>) =>
   Effect.flatMap(TestWebSocket.make(), f)
 
-/** Without what takes the place of the options: `ping` may be false, and a URL has a `protocol`. */
+/** Excludes the row of the options object itself: `ping` may be false, and a URL has a `protocol`. */
 const isOption = ({ option }: Rows[number]) => option !== ""
 
 const table: Record<string, Rows> = {
@@ -181,7 +181,7 @@ const modules = {
 
 const source = (path: string) => new URL(`../${path}`, import.meta.url)
 
-it("every public module is tried", () => {
+it("every public module is tested", () => {
   const files = ["src", "src/testing"].flatMap((folder) => readdirSync(source(folder)))
   const names = files.filter((file) => file.endsWith(".ts") && file !== "index.ts").map((file) => file.slice(0, -3))
   expect(Object.keys(modules).sort()).toEqual(names.sort())
@@ -226,7 +226,7 @@ describe("an address", () => {
       Effect.flatMap(TestWebSocket.make(), ({ layer }) => Effect.provide(open.connect(address, attempt), layer))
   })
 
-  it.each(Object.entries(values))("of TCP that makes no sense fails as such: %s", async (_, value) => {
+  it.each(Object.entries(values))("of TCP fails with InvalidAddress if it is invalid: %s", async (_, value) => {
     const parts = typeof value === "string" ? [] : [{ host: value, port: 1 }, { path: value ?? null }]
     const ports = value === 1 ? [] : [{ host: "localhost", port: value }]
     for (const address of [value, ...parts, ...ports, { host: `wss://me:${secret}@example.com`, port: 1 }]) {
@@ -238,7 +238,7 @@ describe("an address", () => {
 
   const notUrls = Object.entries(values).filter(([name]) => !["a URL", "a URL with a secret"].includes(name))
 
-  it.each(notUrls)("of a WebSocket that makes no sense fails as such: %s", async (_, value) => {
+  it.each(notUrls)("of a WebSocket fails with InvalidAddress if it is invalid: %s", async (_, value) => {
     for (const address of [value, { url: value }]) {
       const error = await connect(webSocket, address)
       expect(error.reason._tag).toBe("InvalidAddress")
@@ -247,7 +247,7 @@ describe("an address", () => {
   })
 })
 
-describe("the two copies of the vocabulary", () => {
+describe("the two copies of the option readers", () => {
   const declarations = (path: string) => {
     const blocks = readFileSync(source(path), "utf8").split(/\n(?=\/\*\*|(?:export )?(?:const|type) )/)
     return new Map(blocks.flatMap((block) => {
@@ -257,7 +257,7 @@ describe("the two copies of the vocabulary", () => {
     }))
   }
 
-  it("say the same", () => {
+  it("are equal", () => {
     const core = declarations("../core/src/internal/base/options.ts")
     const own = declarations("src/internal/options.ts")
     const different = [...own].filter(([name, code]) => code !== core.get(name)).map(([name]) => name)

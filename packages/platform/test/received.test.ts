@@ -1,10 +1,9 @@
-/** What has been received before a connection ended stays readable, in order, whatever ended it. */
+/** Received messages stay readable, in order, after every kind of end. */
 import { assert, describe, it } from "@effect/vitest"
 import * as TcpConnector from "@persistent-connection/platform/TcpConnector"
 import type { TcpError } from "@persistent-connection/platform/TcpError"
 import type { WebSocketError } from "@persistent-connection/platform/WebSocketError"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { Clients, connect, type Platform } from "./support/clients.js"
 import { netSockets } from "./support/netSockets.js"
@@ -12,10 +11,10 @@ import { tcpServer, turn, until, webSocketServer } from "./support/servers.js"
 
 const KiB = 1024
 
-/** A message of some length, which says its number first. */
+/** A message of fixed length that starts with its number. */
 const numbered = (index: number): string => `${String(index).padStart(8, "0")}${"x".repeat(2 * KiB)}`
 
-/** Reads slowly, and says which messages there were, and how it ended. */
+/** Reads slowly, and records the messages and the end. */
 const readSlowly = <A, E>(messages: Stream.Stream<A, E>) => {
   const seen: Array<A> = []
   return messages.pipe(
@@ -33,7 +32,7 @@ const expectNumbers = (seen: ReadonlyArray<unknown>, count: number) => {
   seen.forEach((message, index) => assert.strictEqual(message, numbered(index)))
 }
 
-/** The numbers of all whole messages in a stream of bytes. */
+/** All complete messages in a stream of bytes. */
 const messagesOf = (chunks: ReadonlyArray<Uint8Array>): ReadonlyArray<string> => {
   const text = Buffer.concat(chunks).toString("latin1")
   const length = numbered(0).length
@@ -43,8 +42,8 @@ const messagesOf = (chunks: ReadonlyArray<Uint8Array>): ReadonlyArray<string> =>
   )
 }
 
-describe.each<Platform>(["ws", "browser"])("what a WebSocket has received (%s)", (platform) => {
-  it.scopedLive("is there, all of it, when the server says 5000 things and closes at once, and nobody has read yet", () =>
+describe.each<Platform>(["ws", "browser"])("the received messages of a WebSocket (%s)", (platform) => {
+  it.scopedLive("are all delivered if the server sends 5000 messages and closes at once, before the first read", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer({
         onSocket: (socket) => {
@@ -54,19 +53,19 @@ describe.each<Platform>(["ws", "browser"])("what a WebSocket has received (%s)",
       })
       const clients = new Clients(platform)
       const connection = yield* clients.connect(server.url, { receiveHighWaterMark: 16 * KiB })
-      // Until the inbox is full, and the server is held back, where that can be; elsewhere until all has come.
+      // Until backpressure begins, or, without backpressure, until everything has arrived.
       if (platform === "ws") yield* until(() => clients.sockets[0]?.isPaused === true)
       else yield* Effect.ignore(connection.closed)
       const { ending, seen } = yield* readSlowly(connection.messages)
       expectNumbers(seen, 5000)
-      // A regular end is the end of the messages, not their failure; `closed` tells of it.
+      // After a regular close the messages end without a failure; `closed` reports the close.
       assert.strictEqual(ending._tag, "Right")
       const error = yield* Effect.flip(connection.closed)
       assert.deepStrictEqual(error.reason, { _tag: "Closed", code: 1001, reason: "maintenance", wasClean: true })
       yield* clients.nothingLeft
     }))
 
-  it.scopedLive("is there when the server breaks the connection, and then the stream fails with the loss", () =>
+  it.scopedLive("are delivered if the server breaks the connection; then the stream fails with the loss", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer({
         onSocket: (socket) => {
@@ -85,7 +84,7 @@ describe.each<Platform>(["ws", "browser"])("what a WebSocket has received (%s)",
       assert.isTrue(connection.isClosed())
     }))
 
-  it.scopedLive("is there though the connection is closed by this side meanwhile", () =>
+  it.scopedLive("are delivered even if this side closes the connection", () =>
     Effect.gen(function*() {
       const server = yield* webSocketServer({
         onSocket: (socket) => {
@@ -100,8 +99,8 @@ describe.each<Platform>(["ws", "browser"])("what a WebSocket has received (%s)",
     }))
 })
 
-describe("what a WebSocket of ws had read when it was held back", () => {
-  it.scopedLive("is there when the connection is reset meanwhile", () =>
+describe("the messages that ws had read before backpressure", () => {
+  it.scopedLive("are delivered even if the connection is reset", () =>
     Effect.gen(function*() {
       const sockets = yield* netSockets
       const server = yield* webSocketServer({ onSocket: (socket) => socket.send(numbered(0)) })
@@ -110,33 +109,33 @@ describe("what a WebSocket of ws had read when it was held back", () => {
       const socket = yield* server.accepted
       yield* until(() => clients.sockets[0]?.isPaused === true)
       const before = sockets[0]!.bytesRead
-      // The system goes on reading for a while.
+      // The system continues to read for a while.
       for (let index = 1; index < 5; index++) socket.send(numbered(index))
       yield* until(() => sockets[0]!.bytesRead - before === 4 * (numbered(0).length + 4))
-      // At the very moment of the reset there is room again.
+      // At the time of the reset the backpressure ends.
       const first: Array<unknown> = []
       sockets[0]!.prependOnceListener("error", () =>
-        Effect.runFork(Effect.map(Stream.runHead(connection.messages), (head) => first.push(head))))
+        Effect.runFork(Effect.map(connection.receive, (message) => first.push(message))))
       for (const raw of server.sockets) {
         raw.resetAndDestroy()
       }
       yield* until(() =>
         first.length === 1
       )
-      assert.deepStrictEqual(first, [Option.some(numbered(0))])
+      assert.deepStrictEqual(first, [numbered(0)])
       const { ending, seen } = yield* readSlowly(connection.messages)
       assert.deepStrictEqual(seen, [1, 2, 3, 4].map(numbered))
       assert.strictEqual(ending._tag, "Left")
     }))
 })
 
-describe("what a TCP connection has received", () => {
+describe("the received data of a TCP connection", () => {
   const open = (port: number, options?: TcpConnector.Options) =>
     connect(TcpConnector.make(options), { host: "127.0.0.1", port })
 
   const all = (count: number) => Buffer.from(Array.from({ length: count }, (_, index) => numbered(index)).join(""))
 
-  it.scopedLive("is there, all of it, when the peer says 5000 things and ends at once, and nobody has read yet", () =>
+  it.scopedLive("are all delivered if the peer sends 5000 messages and ends at once, before the first read", () =>
     Effect.gen(function*() {
       const sockets = yield* netSockets
       const server = yield* tcpServer({ onSocket: (socket) => socket.end(all(5000)) })
@@ -148,7 +147,7 @@ describe("what a TCP connection has received", () => {
       yield* connection.closed
     }))
 
-  it.scopedLive("is there when the peer, all read, has long ended", () =>
+  it.scopedLive("are delivered long after the end of the peer", () =>
     Effect.gen(function*() {
       const server = yield* tcpServer({ onSocket: (socket) => socket.end(all(50)) })
       const connection = yield* open(server.port)
@@ -158,7 +157,7 @@ describe("what a TCP connection has received", () => {
       expectNumbers(messagesOf(seen), 50)
     }))
 
-  it.scopedLive("is there when the peer resets the connection, and then the stream fails with the loss", () =>
+  it.scopedLive("are delivered if the peer resets the connection; then the stream fails with the loss", () =>
     Effect.gen(function*() {
       const server = yield* tcpServer({ onSocket: (socket) => socket.write(all(50)) })
       const connection = yield* open(server.port)
@@ -171,7 +170,7 @@ describe("what a TCP connection has received", () => {
       assert.isTrue(ending._tag === "Left" && ending.left === error)
     }))
 
-  it.scopedLive("is there when the peer resets it while it is held back, with what Node had read ahead", () =>
+  it.scopedLive("are delivered, including Node's read-ahead, if the peer resets the connection during backpressure", () =>
     Effect.gen(function*() {
       const sockets = yield* netSockets
       const server = yield* tcpServer({
@@ -183,7 +182,7 @@ describe("what a TCP connection has received", () => {
       const connection = yield* open(server.port, { receiveHighWaterMark: 1 })
       const raw = yield* server.accepted
       yield* until(() => sockets[0]?.isPaused() === true)
-      // Node goes on reading into a buffer of its own for a while.
+      // Node continues to read into its own buffer for a while.
       for (let index = 1; index < 5; index++) raw.write(numbered(index))
       yield* until(() => connection.received() === 5 * numbered(0).length)
       raw.resetAndDestroy()
@@ -193,7 +192,7 @@ describe("what a TCP connection has received", () => {
       assert.strictEqual(ending._tag, "Left")
     }))
 
-  it.scopedLive("can be read after it has been terminated; the peer sees a reset", () =>
+  it.scopedLive("can be read after `terminate`; the peer sees a reset", () =>
     Effect.gen(function*() {
       const connector = TcpConnector.make()
       const server = yield* tcpServer({ onSocket: (socket) => socket.write(numbered(0)) })

@@ -1,6 +1,4 @@
-/**
- * Ten thousand real WebSocket connections through one process, whose server is killed with `kill -9` and restarted.
- */
+/** Ten thousand real WebSocket connections in one process. Their server is killed with `kill -9` and restarted. */
 import { assert, it } from "@effect/vitest"
 import * as ConnectionMap from "@persistent-connection/core/ConnectionMap"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
@@ -17,12 +15,12 @@ import { fileURLToPath } from "node:url"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import { WebSocket } from "ws"
-import { cases, Chance, isLong, measured } from "./support/proof.js"
+import { cases, isLong, measured, SeededRandom } from "./support/proof.js"
 import { until } from "./support/servers.js"
 
 const program = fileURLToPath(new URL("support/resumeServer.mjs", import.meta.url))
 
-/** The server: a process that is started, told what to publish, and killed. */
+/** The server process, which the test starts, controls and kills. */
 class Server {
   published = 0
   port = 0
@@ -49,23 +47,23 @@ class Server {
   })
 }
 
-/** What one client has received. */
+/** The received numbers of one client. */
 interface Client {
   received: number
-  /** A number that came twice, or not in its turn. */
+  /** A number that was received twice or out of order. */
   wrong: string | undefined
 }
 
-/** How many connections this machine lets one process have; and why no more, if that is less than wanted. */
+/** The number of connections that this machine allows in one process, and the reason if it is less than wanted. */
 const connections = (wanted: number): { readonly total: number; readonly why: string } => {
   const files = Number(execFileSync("sh", ["-c", "ulimit -Hn"], { encoding: "utf8" }))
   const range = "/proc/sys/net/ipv4/ip_local_port_range"
   const [first = 0, last = Infinity] = existsSync(range) ? readFileSync(range, "utf8").split(/\s+/).map(Number) : []
-  // Some files are open anyway. While a server is killed, some ports are still those of the connections that it had.
+  // Some files are open in any case. After a kill, some ports still belong to the old connections.
   const limits = [
     { total: wanted, why: "" },
-    ...Number.isNaN(files) ? [] : [{ total: files - 500, why: `, as one process may open ${files} files` }],
-    { total: Math.floor((last - first) / 2), why: `, as there are ${last - first} ports` }
+    ...Number.isNaN(files) ? [] : [{ total: files - 500, why: ` (limit: ${files} open files per process)` }],
+    { total: Math.floor((last - first) / 2), why: ` (limit: ${last - first} local ports)` }
   ]
   return limits.reduce((least, limit) => limit.total < least.total ? limit : least)
 }
@@ -87,17 +85,17 @@ const heapUsed = (): number => {
 
 const seconds = (since: number): string => `${((performance.now() - since) / 1_000).toFixed(1)} s`
 
-it.live("ten thousand connections survive kill -9 of the server, and every client gets every number once, in order", () =>
+it.live("after kill -9 of the server, ten thousand connections reconnect, and every client gets every number once and in order", () =>
   Effect.gen(function*() {
     const began = performance.now()
-    const chance = new Chance(6)
+    const random = new SeededRandom(6)
     const { total, why } = connections(cases(100, 10_000))
     const before = heapUsed()
     const server = yield* Effect.acquireRelease(Effect.sync(() => new Server()), (server) => server.kill)
     yield* server.start
     const clients: Array<Client> = Array.from({ length: total }, () => ({ received: 0, wrong: undefined }))
     let established = 0
-    // The map is closed before its users go, so that its connections close together.
+    // Closes the map before the scopes of its users, so that its connections close together.
     const users = yield* Scope.make()
     const scope = yield* Scope.make()
     const map = yield* ConnectionMap.make({
@@ -138,9 +136,9 @@ it.live("ten thousand connections survive kill -9 of the server, and every clien
     const memory = (heapUsed() - before) / total / 1_024
 
     const restart = Effect.gen(function*() {
-      // It is killed while it sends.
+      // Kills the server while it sends.
       server.publish(5)
-      yield* chance.sleep(300)
+      yield* random.sleep(300)
       yield* server.kill
       server.publish(3)
       yield* Effect.sleep(1_000)
@@ -148,11 +146,11 @@ it.live("ten thousand connections survive kill -9 of the server, and every clien
     })
     const since = performance.now()
     yield* restart
-    // It is killed again while the clients come back.
-    if (isLong) yield* Effect.zipRight(chance.sleep(3_000), restart)
+    // Kills the server again while the clients reconnect.
+    if (isLong) yield* Effect.zipRight(random.sleep(3_000), restart)
     server.publish(2)
     yield* allHaveAll
-    times.push(`back in ${seconds(since)}`)
+    times.push(`reconnected in ${seconds(since)}`)
 
     const closing = performance.now()
     yield* Scope.close(scope, Exit.void)

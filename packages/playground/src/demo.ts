@@ -1,8 +1,7 @@
 /**
- * A price feed, its death and its return, as an application lives through them.
+ * A price feed goes down and comes back: the demo shows the events, states and messages that an application gets.
  *
- *     npm run demo
- *     npm run demo -- --url wss://…
+ *     npm run demo npm run demo -- --url wss://…
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
@@ -31,13 +30,13 @@ class Prices extends Context.Tag("demo/Prices")<
   PersistentConnection.PersistentConnection<WebSocketConnector.WebSocketConnection, WebSocketError>
 >() {}
 
-/** The application's one connection to the feed: all that it takes. */
+/** The persistent connection of the application to the feed. This is all the code that it needs. */
 const pricesLive = (url: string, print: Printer) =>
   PersistentConnection.layer(Prices, {
     serverName: "prices",
     address: Effect.succeed(url),
     connector: WebSocketConnector.make({ connectTimeout: "2 seconds" }),
-    // Shorter delays than `RetryPolicy.production` has, for a short demo. An address that cannot be right is given up.
+    // Shorter delays than in `RetryPolicy.production`, for a short demo. An invalid address ends the retries.
     retry: RetryPolicy.classify(RetryPolicy.exponential({ base: "500 millis", maxDelay: "2 seconds" }), (cause) =>
       Option.exists(Cause.failureOption(cause), (error) =>
           error._tag === "WebSocketError" && error.reason._tag === "InvalidAddress")
@@ -74,7 +73,7 @@ const followState = (print: Printer, tally: Tally) =>
     )
   })
 
-/** Prints every price, across connections, and says where there may be a gap. */
+/** Prints every price, across connections, and marks possible gaps. */
 const followPrices = (print: Printer, tally: Tally) =>
   Effect.gen(function*() {
     const prices = yield* Prices
@@ -85,7 +84,7 @@ const followPrices = (print: Printer, tally: Tally) =>
       Stream.runForEach((resumed) => {
         if (resumed._tag === "Gap") {
           const seconds = ((resumed.restoredAt - resumed.lostAt) / 1000).toFixed(2)
-          return print("yellow", "gap", `of ${seconds} s, over with connection ${resumed.generation}`)
+          return print("yellow", "gap", `of ${seconds} s, ended by connection ${resumed.generation}`)
         }
         const { number, price, symbol } = resumed.value
         tally.price(resumed.value)
@@ -97,7 +96,7 @@ const followPrices = (print: Printer, tally: Tally) =>
 
 const parse = (message: string | Uint8Array): Price => JSON.parse(String(message))
 
-/** The feed lives, is killed, stays down, and comes back on the same port. */
+/** The feed runs, is killed, stays down for 3 seconds, and is restarted on the same port. */
 const story = Effect.gen(function*() {
   const print = yield* makePrinter
   const tally = new Tally()
@@ -123,7 +122,7 @@ const failed = Effect.sync(() => {
   process.exitCode = 1
 })
 
-/** Connects to a real server and prints what it sends, until Ctrl-C, or until the address turns out to be wrong. */
+/** Connects to a real server and prints its messages, until Ctrl-C or until the address proves to be invalid. */
 const watch = (url: string) =>
   Effect.gen(function*() {
     const print = yield* makePrinter
@@ -132,7 +131,7 @@ const watch = (url: string) =>
       yield* followState(print, tally)
       yield* PersistentConnection.stream(yield* Prices, (connection) => connection.messages).pipe(
         Stream.runForEach((message) => print("green", "message", String(message).slice(0, 100))),
-        // The persistent connection logs by itself why it has closed.
+        // The persistent connection itself logs the reason of the close.
         Effect.catchTag("ConnectionClosed", () => failed)
       )
     }).pipe(Effect.scoped, Effect.provide(pricesLive(url, print)))
@@ -149,7 +148,7 @@ const program = Effect.try({
   onSuccess: ({ url }) => url === undefined ? story : watch(url)
 }))
 
-// The reader of the output has gone, as in `npm run demo | head`.
+// Exits if the reader of the output has exited, as in `npm run demo | head`.
 process.stdout.on("error", () => process.exit())
 
 NodeRuntime.runMain(program)

@@ -4,14 +4,14 @@ import type * as Scope from "effect/Scope"
 import { type ChildProcess, fork } from "node:child_process"
 import { fileURLToPath } from "node:url"
 
-/** A feed that is running. */
+/** A running feed. */
 export interface Feed {
   readonly port: number
-  /** Kills the process at once, without a word to its clients; completes when it is gone. */
+  /** Kills the process at once, without a close of its connections. Completes when the process has ended. */
   readonly kill: Effect.Effect<void>
 }
 
-/** Starts a feed on a port, or on a free one; it is killed when the scope is closed. */
+/** Starts a feed on the given port; 0 means a free port. The end of the scope kills it. */
 export const start = (port: number): Effect.Effect<Feed, Error, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => fork(fileURLToPath(new URL("server.js", import.meta.url)), [String(port)])),

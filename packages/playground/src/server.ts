@@ -1,10 +1,11 @@
 /**
- * A price feed for the demo, in a process of its own so that it can be killed. One price every 200 ms, numbered by the
- * time of day: a number that a client has not seen is a price that it has missed, whichever side was down.
+ * The price feed of the demo, in a separate process so that the demo can kill it. It sends one price every 200 ms. The
+ * number of a price comes from the time of day, so a missing number is a missed price, also after a restart of the
+ * feed.
  */
 import { WebSocketServer } from "ws"
 
-/** What the feed sends, as JSON. */
+/** A message of the feed, as JSON. */
 export interface Price {
   readonly number: number
   readonly symbol: string
@@ -35,5 +36,5 @@ setInterval(() => {
   server.clients.forEach((client) => client.send(message))
 }, period)
 
-// The demo owns this process: when it goes, so does the feed.
+// Exits with the demo, which is the parent process.
 process.on("disconnect", () => process.exit())

@@ -1,8 +1,8 @@
-/** What the demo's summary tells. */
+/** The counters for the summary of the demo. */
 import type { ConnectionState } from "@persistent-connection/core/ConnectionState"
 import type { Price } from "./server.js"
 
-/** Counts what happens to a persistent connection and to the prices that come over it. */
+/** Counts the attempts, connections and downtime of a persistent connection, and the received and missed prices. */
 export class Tally {
   attempts = 0
   failures = 0

@@ -12,7 +12,7 @@ const isColoured = process.env["NO_COLOR"] === undefined &&
 
 const paint = (colour: Colour, text: string): string => isColoured ? `\u001b[${codes[colour]}m${text}\u001b[0m` : text
 
-/** Prints lines of three columns: the seconds since it was made, a label, and the rest. */
+/** Makes a printer for lines of three columns: the seconds since the start, a label and a text. */
 export const makePrinter = Effect.map(
   Clock.currentTimeMillis,
   (start) => (colour: Colour, label: string, text = "") =>

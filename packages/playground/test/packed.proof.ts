@@ -22,7 +22,7 @@ describe("the packed packages", () => {
   const run = (command: string, ...args: ReadonlyArray<string>): string =>
     execFileSync(command, args, { cwd: project, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] })
 
-  /** What `run` answers, or everything that was printed if it failed. */
+  /** The exit status and the output of a command. */
   const attempt = (command: string, ...args: ReadonlyArray<string>) => {
     const { status, stderr, stdout } = spawnSync(command, args, { cwd: project, encoding: "utf8" })
     return { status, output: stdout + stderr }
@@ -96,21 +96,21 @@ describe("the packed packages", () => {
 
   afterAll(() => rmSync(project, { recursive: true, force: true }))
 
-  it("bring no second effect", () => {
+  it("install no second copy of effect", () => {
     for (const name of published) expect(existsSync(join(packageFolder(name), "node_modules"))).toBe(false)
   })
 
-  it("run a program that knows nothing of node, type-checked", () => {
+  it("compile and run a program without the types of Node", () => {
     expect(attempt(process.execPath, tsc, "-p", ".")).toEqual({ status: 0, output: "" })
     expect(run(process.execPath, "out/program.js")).toBe("Connected\n")
   })
 
-  it("can be imported module by module, type-checked", () => {
+  it("can be imported module by module, and type-check", () => {
     expect(attempt(process.execPath, tsc, "-p", "tsconfig.modules.json")).toEqual({ status: 0, output: "" })
     expect(JSON.parse(run(process.execPath, "out/modules.js"))).toEqual(published.flatMap(modulesOf))
   })
 
-  it("carry declarations and sources for every module", () => {
+  it("have declarations and sources for every module", () => {
     for (const name of published) {
       const resolve = createRequire(join(packageFolder(name), "package.json")).resolve
       for (const module of readdirSync(join(packageFolder(name), "dist")).filter((file) => file.endsWith(".js"))) {
@@ -121,7 +121,7 @@ describe("the packed packages", () => {
     }
   })
 
-  it("keep what is internal to themselves", () => {
+  it("do not export internal modules", () => {
     const internal = readdirSync(join(packageFolder("core"), "dist/internal"), { encoding: "utf8", recursive: true })
       .find((file) => file.endsWith(".js"))!
     const specifier = `@persistent-connection/core/internal/${internal.slice(0, -".js".length)}`

@@ -10,7 +10,7 @@
  * import * as TestConnector from "@persistent-connection/core/testing/TestConnector"
  * import * as Effect from "effect/Effect"
  *
- * // To be run as a test.
+ * // Run this in a test.
  * export const test = Effect.gen(function*() {
  *   const server = yield* TestConnector.make()
  *   const feed = yield* PersistentConnection.make({
@@ -55,18 +55,18 @@ export interface Entry<out A> {
  * @category models
  */
 export interface Recorder<out A extends { readonly _tag: string }> {
-  /** All entries so far, in the order in which they happened. */
+  /** All entries so far, in order. */
   readonly entries: Effect.Effect<ReadonlyArray<Entry<A>>>
 
   /**
-   * The entries as text: one line each, with aligned columns. Compare it with a text, or show it when a test fails.
-   * Connections are left out.
+   * The entries as text, one line for each, with aligned columns. A test can compare it, and print it when it fails. It
+   * does not contain the connections.
    */
   readonly render: Effect.Effect<string>
 
   /**
-   * Gives the first entry, past or future, whose value has this tag or satisfies the predicate. Waits for it without a
-   * limit.
+   * Gives the first entry whose value has this tag or satisfies the predicate. If there is none yet, waits for one,
+   * without a limit.
    */
   readonly waitFor: {
     <Tag extends A["_tag"]>(tag: Tag): Effect.Effect<Entry<Extract<A, { readonly _tag: Tag }>>>
@@ -87,9 +87,9 @@ export interface Writable<in out A extends { readonly _tag: string }> extends Re
 }
 
 /**
- * Records the events until the scope is left, starting with the most recent one, if any (E2). Called right after
- * `PersistentConnection.make`, it misses no event. Where that is impossible, as with a layer, use `make`. It has
- * subscribed when this completes, and never delays the persistent connection.
+ * Records the events until the scope is left, from the most recent one on (E2). If you call it directly after
+ * `PersistentConnection.make`, it records every event. If that is not possible, as with a layer, use `make`. The
+ * recorder never delays the persistent connection.
  *
  * @since 0.1.0
  * @category constructors
@@ -100,7 +100,7 @@ export const events: <Connection, E>(
 
 /**
  * Records the states until the scope is left: first the present one, with the time at which its phase began, then every
- * later one. It misses none, however short.
+ * later one, also those that last no time.
  *
  * @since 0.1.0
  * @category constructors
@@ -110,8 +110,8 @@ export const states: <Connection, E>(
 ) => Effect.Effect<Recorder<ConnectionState<Connection, E>>, never, Scope.Scope> = internal.states
 
 /**
- * Makes a recorder for the `onEvent` option. It sees every event from the first on, with the addresses, which the event
- * bus does not have (E3).
+ * Makes a recorder for the `onEvent` option: pass its `record`. It records every event from the first on, with the
+ * addresses, which `PersistentConnection.events` does not have (E3).
  *
  * @example
  * ```ts
@@ -123,7 +123,7 @@ export const states: <Connection, E>(
  *
  * class Feed extends Context.Tag("app/Feed")<Feed, PersistentConnection.PersistentConnection<TestConnector.Line>>() {}
  *
- * // To be run as a test.
+ * // Run this in a test.
  * export const test = Effect.gen(function*() {
  *   const server = yield* TestConnector.make()
  *   const events = yield* Recorder.make()

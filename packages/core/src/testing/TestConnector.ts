@@ -1,7 +1,7 @@
 /**
- * A connector for tests, without a network: the test decides what each attempt does, ends connections, and reads what
- * happened. It needs no test framework. Time is that of the `Clock`, so it works under `TestClock` as well as in real
- * time.
+ * A connector for tests, without a network: the test scripts the attempts, ends connections, and reads what was
+ * attempted, opened and released. It needs no test framework. Time is that of the `Clock`, so it works under
+ * `TestClock` as well as in real time.
  *
  * @example
  * ```ts
@@ -14,7 +14,7 @@
  *
  * class FeedError extends Data.TaggedError("FeedError")<{ readonly status: number }> {}
  *
- * // To be run as a test: it ends with [0, 10000].
+ * // Run this in a test: it succeeds with [0, 10000].
  * export const test = Effect.gen(function*() {
  *   const server = yield* TestConnector.make({
  *     script: [TestConnector.fail(new FeedError({ status: 503 })), TestConnector.succeed()]
@@ -43,8 +43,8 @@ import * as answers from "../internal/testing/testAnswer.js"
 import * as internal from "../internal/testing/testConnector.js"
 
 /**
- * What an attempt does. Make it with the constructors and combinators below, for instance `succeed().pipe(delayed("2
- * seconds"), thenLose({ after: "1 minute" }))`.
+ * The answer to an attempt. Make it with the constructors and combinators of this module, for instance
+ * `succeed().pipe(delayed("2 seconds"), thenLose({ after: "1 minute" }))`.
  *
  * @since 0.1.0
  * @category models
@@ -84,8 +84,8 @@ export type Action<Connection, E, Address> =
   }
 
 /**
- * The outcome of an attempt, with its time in ms of the `Clock`. `Interrupted`: the deadline of the attempt passed, or
- * the persistent connection was closed.
+ * The outcome of an attempt, with its time in ms of the `Clock`. `Interrupted`: the attempt missed its deadline, or was
+ * no longer needed, for instance because the persistent connection was closed.
  *
  * @since 0.1.0
  * @category models
@@ -115,7 +115,7 @@ export interface Attempt<out Connection, out E, out Address = unknown> {
 }
 
 /**
- * The default connection of the tests; you can build your own on it, see `make`.
+ * The default type of connections. For connections of your own type, see `make`.
  *
  * @since 0.1.0
  * @category models
@@ -125,21 +125,21 @@ export interface Line<out Address = unknown> {
   readonly number: number
   /** The address that it is connected to. */
   readonly address: Address
-  /** Asks the peer whether it is there. Never ends if the peer is silent or the line is lost. */
+  /** A probe: succeeds at once, or never ends if the peer is silent or the connection is lost or released. */
   readonly ping: Effect.Effect<void>
 }
 
 /**
  * A connector with its controls for a test. Several persistent connections may share one, as their common server.
  *
- * An operation at the wrong moment, such as `lose` while nothing is connected, dies with a message that says so.
+ * An operation at the wrong moment, such as `lose` without an open connection, dies with a message.
  *
  * @since 0.1.0
  * @category models
  */
 export interface TestConnector<in out Connection, in out E = never, in out Address = unknown> {
   /**
-   * The connector, with `isClosed` and `probe`. For a persistent connection, or for combinators of `Connector`.
+   * The connector, with `isClosed` and `probe`. It has no `close` and no `terminate`.
    */
   readonly connector: Connector.Connector<Address, Connection, E>
 
@@ -155,14 +155,14 @@ export interface TestConnector<in out Connection, in out E = never, in out Addre
   readonly always: (answer: Answer<Connection, E, Address>) => Effect.Effect<void>
 
   /**
-   * Answers the attempts under way now, instead of what they would do. With `hang` in the script, a test can keep a
-   * persistent connection in "connecting" as long as it needs. A defect if no attempt is under way.
+   * Answers the attempts that hang or are delayed now. With `hang` in the script, a test can keep a persistent
+   * connection in `Connecting` as long as it needs. A defect if no attempt is under way.
    */
   readonly answer: (answer: Answer<Connection, E, Address>) => Effect.Effect<void>
 
   /**
-   * Ends every open connection, or the given one, as a loss: with the given cause, or closed by the peer without an
-   * error. A defect if there is no such open connection.
+   * Ends every open connection, or the given one, as a loss: with the given cause, or without an error. A defect if
+   * there is no such open connection.
    */
   readonly lose: (cause?: Cause.Cause<E>, connection?: Connection) => Effect.Effect<void>
 
@@ -188,8 +188,8 @@ export interface TestConnector<in out Connection, in out E = never, in out Addre
   readonly open: Effect.Effect<ReadonlyArray<Connection>>
 
   /**
-   * The connections that have not been released. After `close`, or after leaving the scope of the persistent
-   * connection, it must be empty.
+   * The connections that have not been released, also those that are open. After `close`, or after leaving the scope of
+   * the persistent connection, it must be empty.
    */
   readonly leaked: Effect.Effect<ReadonlyArray<Connection>>
 }
@@ -202,15 +202,15 @@ export interface Options<Connection, E, Address> {
   /** The answers of the attempts, in order; the last one repeats. Default: all succeed. */
   readonly script?: ReadonlyArray<Answer<NoInfer<Connection>, E, Address>> | undefined
   /**
-   * Makes the connection from the bare line, if the script does not give one. It must make a different value each time.
-   * Without it the connection is the bare line.
+   * Makes a connection from a `Line`, if the answer does not give one. It must make a different value each time.
+   * Default: the connection is the `Line`.
    */
   readonly connection: (line: Line<Address>) => Connection
 }
 
 /**
- * Makes a connector for one test. The type of its errors is inferred from the script, or given: `make<FeedError>()`, or
- * `make<Feed, FeedError>({ connection: (line) => … })` with your own connections.
+ * Makes a connector for one test. TypeScript infers the type of its errors from the script; without one, write it:
+ * `make<FeedError>()`, or `make<Feed, FeedError>({ connection: (line) => … })` with connections of your own type.
  *
  * @since 0.1.0
  * @category constructors
@@ -225,7 +225,7 @@ export const make: {
 } = internal.make
 
 /**
- * Succeeds at once: with this connection, or with one that the connector makes.
+ * The attempt succeeds at once: with this connection, or with one that `Options.connection` makes.
  *
  * @since 0.1.0
  * @category answers
@@ -236,7 +236,7 @@ export const succeed: {
 } = answers.succeed
 
 /**
- * Fails at once.
+ * The attempt fails at once with this error.
  *
  * @since 0.1.0
  * @category answers
@@ -244,7 +244,7 @@ export const succeed: {
 export const fail: <E>(error: E) => Answer<never, E> = answers.fail
 
 /**
- * Fails at once, with a cause.
+ * The attempt fails at once with this cause.
  *
  * @since 0.1.0
  * @category answers
@@ -252,7 +252,7 @@ export const fail: <E>(error: E) => Answer<never, E> = answers.fail
 export const failCause: <E>(cause: Cause.Cause<E>) => Answer<never, E> = answers.failCause
 
 /**
- * Dies at once, as a connector with a bug does (C6).
+ * The attempt dies at once, as with a bug in the connector (C6).
  *
  * @since 0.1.0
  * @category answers
@@ -260,7 +260,7 @@ export const failCause: <E>(cause: Cause.Cause<E>) => Answer<never, E> = answers
 export const die: (defect: unknown) => Answer = answers.die
 
 /**
- * Does not answer until the test calls `TestConnector.answer`, or the attempt is interrupted.
+ * The attempt hangs until the test calls `TestConnector.answer`, or until it is interrupted.
  *
  * @since 0.1.0
  * @category answers
@@ -268,7 +268,7 @@ export const die: (defect: unknown) => Answer = answers.die
 export const hang: Answer = answers.hang
 
 /**
- * Ends the persistent connection for good, by `attempt.abort` (X5).
+ * The attempt aborts the persistent connection with `attempt.abort` (X5).
  *
  * @since 0.1.0
  * @category answers
@@ -276,7 +276,7 @@ export const hang: Answer = answers.hang
 export const abort: <E>(error: E) => Answer<never, E> = answers.abort
 
 /**
- * Lets a function choose the answer. It gets the address and the attempt.
+ * A function chooses the answer by the address and the attempt.
  *
  * @example
  * ```ts
@@ -302,7 +302,7 @@ export const decide: <Address, Connection = never, E = never>(
 ) => Answer<Connection, E, Address> = answers.decide
 
 /**
- * Waits for this time first.
+ * Delays the answer by this time.
  *
  * Throws an `IllegalArgumentException` for a negative duration.
  *
@@ -317,11 +317,10 @@ export const delayed: {
     self: Answer<Connection, E, Address>,
     delay: Duration.DurationInput
   ): Answer<Connection, E, Address>
-} = dual(2, answers.delayed)
+} = /* @__PURE__ */ dual(2, answers.delayed)
 
 /**
- * Loses the connection this long after a success: with the given cause, or without an error. Changes nothing if the
- * attempt does not succeed.
+ * If the attempt succeeds, the connection is lost after this time: with the given cause, or without an error.
  *
  * Throws an `IllegalArgumentException` for a negative duration.
  *
@@ -337,4 +336,4 @@ export const thenLose: {
     self: Answer<Connection, E, Address>,
     options: { readonly after: Duration.DurationInput; readonly cause?: Cause.Cause<E2> | undefined }
   ): Answer<Connection, E | E2, Address>
-} = dual(2, answers.thenLose)
+} = /* @__PURE__ */ dual(2, answers.thenLose)

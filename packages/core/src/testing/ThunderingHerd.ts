@@ -1,7 +1,7 @@
 /**
- * Checks that the clients of a server do not all reconnect at the same time. It simulates a fleet that loses all its
- * connections at one moment, with the real persistent connection and your policy, and measures how the attempts spread.
- * It runs in virtual time: an hour of two hundred clients takes less than a second. It needs no test framework.
+ * Checks that the clients of a server do not all reconnect at the same time. It simulates clients that lose their
+ * connections at one moment, with real persistent connections and your policy, and measures how the attempts spread. It
+ * runs in virtual time: an hour of 200 clients takes less than a second. It needs no test framework.
  *
  * @example
  * ```ts
@@ -9,7 +9,7 @@
  * import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
  * import * as Effect from "effect/Effect"
  *
- * // To be run as a test: fails with a `Stampede` if more than 10 % of the clients try to connect within 100 ms.
+ * // Run this in a test. It fails with a `Stampede` if any 100 ms have more attempts than 10 % of the clients.
  * export const test = ThunderingHerd.simulate(RetryPolicy.production).pipe(
  *   Effect.flatMap(ThunderingHerd.check({ window: "100 millis", atMost: 0.1 }))
  * )
@@ -28,8 +28,8 @@ import type { AttemptFailure } from "../Connector.js"
 import * as internal from "../internal/testing/thunderingHerd.js"
 
 /**
- * What happens to the fleet: all clients connect at once and stay connected for `uptime`. Then all connections are lost
- * at the same moment, and every attempt fails for the time `outage`.
+ * The simulated history: all clients connect at once and stay connected for `uptime`. Then all connections are lost at
+ * the same moment, and every attempt fails for the time `outage`.
  *
  * @since 0.1.0
  * @category models
@@ -39,11 +39,11 @@ export interface Scenario<E = never, R = never> {
   readonly clients?: number | undefined
   /** The scenario is simulated once for each seed. Default: 1, 2 and 3. */
   readonly seeds?: Arr.NonEmptyReadonlyArray<number | string> | undefined
-  /** As for `PersistentConnection.make`. */
+  /** As for `PersistentConnection.make`, with the same default. */
   readonly retry?: Schedule.Schedule<unknown, Cause.Cause<AttemptFailure<E>>, R> | undefined
-  /** As for `PersistentConnection.make`. */
+  /** As for `PersistentConnection.make`, with the same default. */
   readonly reconnectJitter?: Duration.DurationInput | undefined
-  /** As for `PersistentConnection.make`. */
+  /** As for `PersistentConnection.make`, with the same default. */
   readonly minUptime?: Duration.DurationInput | undefined
   /** How long the connections live before they are lost. Default: 1 hour. */
   readonly uptime?: Duration.DurationInput | undefined
@@ -61,9 +61,9 @@ export interface Scenario<E = never, R = never> {
  */
 export interface Run {
   readonly seed: number | string
-  /** When the clients tried to connect: all attempts after the loss. */
+  /** The times of all attempts after the loss. */
   readonly attempts: ReadonlyArray<number>
-  /** When they succeeded: one time for each client, unless its policy gave up. */
+  /** The times of all successful attempts: one for each client, unless its policy gave up. */
   readonly reconnects: ReadonlyArray<number>
 }
 
@@ -79,9 +79,8 @@ export interface Simulation {
 
 /**
  * The window with the most attempts, over all runs. It begins `from` ms after the loss, in the run with this seed.
- * `share` is `attempts` divided by the number of clients: 1 means one attempt for each client, and it can be more. It
- * is not divided by the number of all attempts: otherwise a fleet would look better the more often it reconnects
- * together.
+ * `share` is `attempts` divided by the number of clients: 1 means one attempt for each client. It can be more than 1,
+ * if clients make several attempts in the window.
  *
  * @since 0.1.0
  * @category models
@@ -111,7 +110,7 @@ export interface Excess extends Peak {
  * @since 0.1.0
  * @category errors
  */
-export class Stampede extends Data.TaggedError("Stampede")<Excess> {
+export class Stampede extends /* @__PURE__ */ Data.TaggedError("Stampede")<Excess> {
   /**
    * One line: how many attempts there were, when, and how many are allowed.
    *
@@ -123,11 +122,11 @@ export class Stampede extends Data.TaggedError("Stampede")<Excess> {
 }
 
 /**
- * Simulates the fleet. The same scenario always gives the same result. Nothing is logged. It takes about 1 ms for each
- * client and 0.2 ms for each further attempt, and no time of the `Clock`.
+ * Simulates the clients. The same scenario always gives the same result. Nothing is logged. It takes about 1 ms for
+ * each client and 0.2 ms for each further attempt, and no time of the `Clock`.
  *
- * Dies with an `IllegalArgumentException` if an option makes no sense, and with a `RuntimeException` if the attempts
- * never end because the policy has no delay during an outage.
+ * Dies with an `IllegalArgumentException` if an option is wrong, and with a `RuntimeException` if the attempts never
+ * end because the policy has no delay during an outage.
  *
  * @since 0.1.0
  * @category constructors
@@ -136,7 +135,7 @@ export const simulate: <E = never, R = never>(scenario: Scenario<E, R>) => Effec
   internal.simulate
 
 /**
- * Finds the window of this length with the most attempts, wherever it begins.
+ * Finds the window of this length with the most attempts, at any beginning.
  *
  * @since 0.1.0
  * @category getters
@@ -144,11 +143,11 @@ export const simulate: <E = never, R = never>(scenario: Scenario<E, R>) => Effec
 export const peak: {
   (window: Duration.DurationInput): (self: Simulation) => Peak
   (self: Simulation, window: Duration.DurationInput): Peak
-} = dual(2, internal.peak)
+} = /* @__PURE__ */ dual(2, internal.peak)
 
 /**
  * Fails with a `Stampede` if some window of this length has more attempts than `atMost` times the number of clients:
- * 0.1 is 10 %. Dies with an `IllegalArgumentException` if an option makes no sense.
+ * 0.1 is 10 %. Dies with an `IllegalArgumentException` if an option is wrong.
  *
  * @since 0.1.0
  * @category checks
@@ -162,7 +161,7 @@ export const check: {
     self: Simulation,
     options: { readonly window: Duration.DurationInput; readonly atMost: number }
   ): Effect.Effect<void, Stampede>
-} = dual(
+} = /* @__PURE__ */ dual(
   2,
   (self: Simulation, options: { readonly window: Duration.DurationInput; readonly atMost: number }) =>
     Effect.mapError(internal.check(self, options), (excess) => new Stampede(excess))

@@ -14,14 +14,14 @@ const fiber = (id: number) => FiberId.runtime(id, 0)
 
 const interrupted = (id: number) => Cause.parallel(Cause.fail(new Refused({ status: 401 })), Cause.interrupt(fiber(id)))
 
-/** Do two failures say the same? Both directions, as equality has none. */
+/** Compares in both directions, because equality is symmetric. */
 const same = (self: unknown, that: unknown): boolean => {
   const answer = equalCause(Cause.fail(self), Cause.fail(that))
   expect(equalCause(Cause.fail(that), Cause.fail(self))).toBe(answer)
   return answer
 }
 
-/** The error of an HTTP client, which holds its request, and that holds what differs in every attempt. */
+/** The error of an HTTP client. It holds its request, which holds values that differ in every attempt. */
 const httpError = (id: string, { code = "ECONNREFUSED", hasMessage = true } = {}) =>
   Object.assign(new Error(hasMessage ? "Transport error (GET http://127.0.0.1/token)" : ""), {
     _tag: "RequestError",
@@ -36,20 +36,20 @@ const httpError = (id: string, { code = "ECONNREFUSED", hasMessage = true } = {}
   })
 
 describe("two failures", () => {
-  it("C5, D12: are the same wherever they came up", () => {
+  it("C5, D12: are the same if they differ only in where they were created", () => {
     const here = new Error("refused")
     const there = (() => new Error("refused"))()
     expect(here.stack).not.toBe(there.stack)
     expect(same(here, there)).toBe(true)
   })
 
-  it("C5, D12: differ by their message, and by nothing that a person does not see in their text", () => {
+  it("C5, D12: differ if their messages differ; a difference that the text does not show does not count", () => {
     expect(same(new Error("refused"), new Error("reset"))).toBe(false)
     expect(same(new Error("refused"), Object.assign(new TypeError("refused"), { at: 1 }))).toBe(true)
     expect(same(new Error("refused"), "refused")).toBe(true)
   })
 
-  it("C5, D12: without a message differ by tag and fields", () => {
+  it("C5, D12: without messages, differ if their tags or fields differ", () => {
     expect(same(new Refused({ status: 401 }), new Refused({ status: 401 }))).toBe(true)
     expect(same(new Refused({ status: 401 }), new Refused({ status: 403 }))).toBe(false)
     expect(same(new Refused({ status: 401 }), new Denied({ status: 401 }))).toBe(false)
@@ -61,7 +61,7 @@ describe("two failures", () => {
     )
   })
 
-  it("C5, D12: differ by the causes behind them", () => {
+  it("C5, D12: differ if their causes differ", () => {
     const caused = (deepest: string) =>
       new Error("no", { cause: new Error("why", { cause: new Error(deepest, { cause: new Error("end") }) }) })
     expect(same(caused("deep"), caused("deep"))).toBe(true)
@@ -83,11 +83,11 @@ describe("two failures", () => {
     expect(same(new Error(`${long} one`), new Error(`${long} two`))).toBe(false)
   })
 
-  it("D12: are the same if they differ by a secret alone", () => {
+  it("D12: are the same if they differ only in a secret", () => {
     expect(same(new Error("GET wss://a/?token=1 failed"), new Error("GET wss://a/?token=2 failed"))).toBe(true)
   })
 
-  it("D12: can contain themselves, and can be unreadable", () => {
+  it("D12: may be circular or unreadable", () => {
     const cyclic = (message: string) => {
       const error = new Error(message)
       error.cause = new Error("inner", { cause: error })
@@ -112,7 +112,7 @@ describe("two causes", () => {
     expect(equalCause(Cause.die(new Error("refused")), Cause.die(new Error("refused")))).toBe(true)
   })
 
-  it("C5: are the same whatever their fibers and their form", () => {
+  it("C5: are the same if they differ only in fiber ids or in structure", () => {
     const failed = Cause.fail(new Refused({ status: 401 }))
     expect(equalCause(failed, interrupted(1))).toBe(true)
     expect(equalCause(interrupted(1), interrupted(2))).toBe(true)
@@ -122,7 +122,7 @@ describe("two causes", () => {
     expect(equalCause(holding(1), holding(2))).toBe(true)
   })
 
-  it("C5: differ if one has a failure or a defect more", () => {
+  it("C5: differ if one has an additional failure or defect", () => {
     const one = Cause.fail("one")
     expect(equalCause(one, Cause.parallel(one, Cause.fail("two")))).toBe(false)
     expect(equalCause(one, Cause.sequential(one, Cause.die("two")))).toBe(false)
@@ -131,7 +131,7 @@ describe("two causes", () => {
   })
 
   it.prop(
-    "C5, D12: are the same exactly if their texts are, whatever they hold",
+    "C5, D12: are the same if and only if their texts are the same",
     [FastCheck.anything({ withDate: true, withMap: true }), FastCheck.anything({ withDate: true, withMap: true })],
     ([self, that]) => {
       const [one, other] = [Cause.fail(self), Cause.die(that)]
@@ -141,27 +141,27 @@ describe("two causes", () => {
   )
 })
 
-describe("an equivalence of errors", () => {
+describe("a custom equivalence of errors", () => {
   const byStatus = equalCauseBy<Refused | Cause.TimeoutException>(
     Equivalence.make((self, that) => self._tag === "Refused" && that._tag === "Refused" && self.status === that.status)
   )
   const refused = (status: number, detail?: unknown) => Cause.fail(new Refused({ status, detail }))
 
-  it("D12: decides about typed failures", () => {
+  it("D12: compares the typed failures", () => {
     expect(byStatus(refused(401, "one"), refused(401, "two"))).toBe(true)
     expect(byStatus(refused(401, "one"), refused(403, "one"))).toBe(false)
     expect(byStatus(refused(401), Cause.parallel(refused(401), refused(401)))).toBe(false)
     expect(byStatus(refused(401), Cause.empty)).toBe(false)
   })
 
-  it("D12: says that failures differ if it throws", () => {
+  it("D12: if it throws, the failures differ", () => {
     const throwing = equalCauseBy(() => {
       throw new Error("incomparable")
     })
     expect(throwing(Cause.fail("a"), Cause.fail("a"))).toBe(false)
   })
 
-  it("D12: leaves defects to their texts", () => {
+  it("D12: does not compare defects, which are compared by their texts", () => {
     expect(byStatus(Cause.die("a"), Cause.die("a"))).toBe(true)
     expect(byStatus(Cause.die("a"), Cause.die("b"))).toBe(false)
     expect(byStatus(refused(401), Cause.parallel(refused(401), Cause.die("b")))).toBe(false)
@@ -169,7 +169,7 @@ describe("an equivalence of errors", () => {
 })
 
 describe("interruptAsDefect", () => {
-  it("D5: an interruption from within is a failure like any other", () => {
+  it("D5: turns code that interrupts itself into a defect", () => {
     const cause = interruptAsDefect(Cause.interrupt(FiberId.none))
     expect(Cause.isInterrupted(cause)).toBe(false)
     expect(Cause.isDie(cause)).toBe(true)

@@ -30,14 +30,14 @@ const unreadable = () => ({
   }
 })
 
-/** Both directions, as equality has none. */
+/** Compares in both directions, because equality is symmetric. */
 const same = (self: unknown, that: unknown): boolean => {
   const answer = equalContent(self, that)
   expect(equalContent(that, self)).toBe(answer)
   return answer
 }
 
-/** A value that is rebuilt from its description, so that nothing of it is identical. */
+/** A value and a copy of it that share no object. */
 const rebuilt = FastCheck.json().map((text) => [JSON.parse(text), JSON.parse(text)] as const)
 
 describe("two addresses", () => {
@@ -45,8 +45,8 @@ describe("two addresses", () => {
     expect(same(self, that)).toBe(true)
   })
 
-  it.prop("C4: differ if their JSON does", [FastCheck.json(), FastCheck.json()], ([one, other]) => {
-    // Whatever the order of the keys is: `toEqual`'s opinion counts.
+  it.prop("C4: differ if their JSON differs", [FastCheck.json(), FastCheck.json()], ([one, other]) => {
+    // The order of keys does not count, so `toEqual` is the reference.
     const [self, that] = [JSON.parse(one), JSON.parse(other)]
     let isEqual = true
     try {
@@ -58,14 +58,14 @@ describe("two addresses", () => {
   })
 
   it.prop(
-    "C4: can be compared whatever they are, and each is the same as itself",
+    "C4: of any type can be compared, and are equal to themselves",
     [FastCheck.anything({ withBigInt: true, withDate: true, withMap: true, withSet: true })],
     ([value]) => {
       expect(same(value, value)).toBe(true)
     }
   )
 
-  it("C4: decide themselves if they define equality", () => {
+  it("C4: that implement `Equal` are compared by it", () => {
     expect(same(Duration.seconds(1), Duration.millis(1000))).toBe(true)
     expect(same(Duration.seconds(1), Duration.seconds(2))).toBe(false)
     expect(same(Chunk.make(1, 2), Chunk.make(1, 2))).toBe(true)
@@ -100,7 +100,7 @@ describe("two addresses", () => {
     expect(same(new Set(), new Map())).toBe(false)
   })
 
-  it("C4: that are not objects are compared as they are", () => {
+  it("C4: that are primitive values are compared directly", () => {
     expect(same(NaN, NaN)).toBe(true)
     expect(same(1, "1")).toBe(false)
     expect(same(null, undefined)).toBe(false)
@@ -108,7 +108,7 @@ describe("two addresses", () => {
     expect(same(1n, 1n)).toBe(true)
   })
 
-  it("C4: can contain themselves", () => {
+  it("C4: may be circular", () => {
     const cyclic = (name: string) => {
       const value: { readonly name: string; self?: unknown } = { name }
       value.self = { inner: [value] }
@@ -121,7 +121,7 @@ describe("two addresses", () => {
     expect(same(endless, { next: { next: {} } })).toBe(false)
   })
 
-  it("C4: can contain the same thing many times, which is compared once", () => {
+  it("C4: with many references to one object compare it only once", () => {
     const shared = (depth: number): object => {
       if (depth === 0) return { end: true }
       const inner = shared(depth - 1)
@@ -131,13 +131,13 @@ describe("two addresses", () => {
     expect(same(shared(100), shared(99))).toBe(false)
   })
 
-  it("C4: differ if they do not show their content", () => {
+  it("C4: with hidden content are different", () => {
     expect(same(/a/, /b/)).toBe(false)
     expect(same(new Uint8Array([1]).buffer, new Uint8Array([2]).buffer)).toBe(false)
     expect(same(new Secret("a"), new Secret("b"))).toBe(false)
   })
 
-  it("C4: differ if they cannot be read", () => {
+  it("C4: that cannot be read are different", () => {
     expect(same(unreadable(), unreadable())).toBe(false)
     const unapproachable = new Proxy({}, {
       getPrototypeOf: () => {

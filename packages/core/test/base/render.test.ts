@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { inspect } from "node:util"
 
-describe("an address is shown", () => {
+describe("the text of an address", () => {
   const cyclic: Record<string, unknown> = { host: "a" }
   cyclic["self"] = cyclic
 
@@ -18,26 +18,26 @@ describe("an address is shown", () => {
   const examples: ReadonlyArray<readonly [what: string, address: unknown, shown: string]> = [
     ["a name", "prices", "prices"],
     ["a host and a port", "feed.example.com:443", "feed.example.com:443"],
-    ["a user without a scheme", "me:hush@feed.example.com:443", "feed.example.com:443"],
-    ["a password with everything in it", "me:hu@s?h#x@feed.example.com", "feed.example.com"],
+    ["user info without a scheme", "me:hush@feed.example.com:443", "feed.example.com:443"],
+    ["a password with special characters", "me:hu@s?h#x@feed.example.com", "feed.example.com"],
     ["a query without a scheme", "feed.example.com/v1?token=hush", "feed.example.com/v1?token=<redacted>"],
     ["a path", "/run/feed@1.sock", "/run/feed@1.sock"],
     ["a Windows pipe", "\\\\.\\pipe\\feed", "\\\\.\\pipe\\feed"],
-    ["a URL as it is", "wss://feed.example.com/v1", "wss://feed.example.com/v1"],
+    ["a URL without secrets", "wss://feed.example.com/v1", "wss://feed.example.com/v1"],
     [
-      "a URL with everything",
+      "a URL with all parts",
       "wss://me:hush@feed.example.com:8443/v1?token=hush#hush",
       "wss://feed.example.com:8443/v1"
     ],
-    ["a token for a user", "https://hush@feed.example.com", "https://feed.example.com/"],
+    ["a token as the user name", "https://hush@feed.example.com", "https://feed.example.com/"],
     ["an IPv6 address", "ws://me:hush@[::1]:80/", "ws://[::1]/"],
     [
-      "many hosts",
+      "several hosts",
       "mongodb://me:hush@a.example.com,b.example.com/db?authSource=hush",
       "mongodb://a.example.com,b.example.com/db"
     ],
     [
-      "a password that should have been encoded",
+      "a password that is not URL-encoded",
       "postgres://me:hu/s?h#x@db.example.com/db",
       "postgres://db.example.com/db"
     ],
@@ -49,18 +49,18 @@ describe("an address is shown", () => {
     ["a list of URLs", "amqp://me:hush@a, amqp://me:hush@b", "amqp://a, amqp://b"],
     ["a list of URLs without a space", "amqp://me:hush@a/,amqp://me:hush@b", "amqp://a/…"],
     ["a connection string", "host=db user=me password=hush", "host=db user=me password=<redacted>"],
-    ["another one", "Server=db;Pwd=hush;Encrypt=true", "Server=db;Pwd=<redacted>;Encrypt=true"],
+    ["a connection string with semicolons", "Server=db;Pwd=hush;Encrypt=true", "Server=db;Pwd=<redacted>;Encrypt=true"],
     ["a URL object", new URL("wss://me:hush@feed.example.com/v1?token=hush"), "wss://feed.example.com/v1"],
     ["a URL object with a URL in it", new URL("blob:https://me:hush@a.example.com/1"), "blob:https://a.example.com/1"],
-    ["something redacted", Redacted.make("hush"), "<redacted>"],
+    ["a Redacted value", Redacted.make("hush"), "<redacted>"],
     ["an object", { host: "a", port: 1, tls: true }, "{\"host\":\"a\",\"port\":1,\"tls\":true}"],
     ["a host and a port in an object", { host: "a", port: 1 }, "a:1"],
     ["an IPv6 host and a port in an object", { host: "::1", port: 1 }, "[::1]:1"],
     ["a data class", new Endpoint({ host: "a", port: 1 }), "a:1"],
-    ["something redacted in an object", { a: Redacted.make("hush") }, "{\"a\":\"<redacted>\"}"],
+    ["a Redacted value in an object", { a: Redacted.make("hush") }, "{\"a\":\"<redacted>\"}"],
     ["a URL in an object", { url: "ws://a/?token=hush" }, "{\"url\":\"ws://a/\"}"],
     [
-      "secrets by their names",
+      "fields with secret names",
       {
         password: "hush",
         accessToken: "hush",
@@ -91,7 +91,7 @@ describe("an address is shown", () => {
     ["a map", new Map([["token", "hush"], ["host", "a"]]), "[[\"token\",\"<redacted>\"],[\"host\",\"a\"]]"],
     ["a JSON Web Token", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.hushhush", "<redacted>"],
     ["bytes", new Uint8Array([104, 117]), "<2 bytes>"],
-    ["a cycle", cyclic, "{\"host\":\"a\",\"self\":\"<circular>\"}"],
+    ["a circular object", cyclic, "{\"host\":\"a\",\"self\":\"<circular>\"}"],
     ["an option", Option.some("ws://me:hush@a/"), "{\"_id\":\"Option\",\"_tag\":\"Some\",\"value\":\"ws://a/\"}"],
     ["an error", new Error("no ws://me:hush@a/"), "no ws://a/"],
     ["a function", () => "hush", "<function>"],
@@ -100,14 +100,14 @@ describe("an address is shown", () => {
     ["a number", 5432, "5432"],
     ["a bigint", 1n, "1"],
     ["a symbol", Symbol("a"), "Symbol(a)"],
-    ["something long", "a".repeat(1_000), `${"a".repeat(499)}…`]
+    ["a long text", "a".repeat(1_000), `${"a".repeat(499)}…`]
   ]
 
   for (const [what, address, shown] of examples) {
-    it(`without its secrets: ${what}`, () => expect(render(address)).toBe(shown))
+    it(`hides secrets: ${what}`, () => expect(render(address)).toBe(shown))
   }
 
-  it("if it cannot be read, as that", () => {
+  it("says so if the address cannot be read", () => {
     const throwing = {
       get host() {
         throw new Error("no")
@@ -120,7 +120,7 @@ describe("an address is shown", () => {
     )
   })
 
-  it("whatever it is", () => {
+  it("can be made for any value", () => {
     FastCheck.assert(
       FastCheck.property(
         FastCheck.anything({ withBigInt: true, withDate: true, withMap: true, withSet: true }),
@@ -136,7 +136,7 @@ describe("an address is shown", () => {
 describe("a secret is never shown", () => {
   const secret = "hush0hush"
   const word = FastCheck.stringMatching(/^[a-z][a-z0-9-]{0,8}$/)
-  /** The secret among all that a URL lets stand as it is. */
+  /** The secret, surrounded by characters that a URL does not encode. */
   const secrets = FastCheck.tuple(
     FastCheck.stringMatching(/^[\w.~!$&'()*+,;=:%-]{0,6}$/),
     FastCheck.stringMatching(/^[\w.~!$&'()*+,;=:%-]{0,6}$/)
@@ -158,7 +158,7 @@ describe("a secret is never shown", () => {
     host
   }))
 
-  it("of a URL, which still shows its host", () => {
+  it("in a URL, which still shows its host", () => {
     FastCheck.assert(
       FastCheck.property(urls, ({ host, url }) => {
         const all: ReadonlyArray<unknown> = [url, { url }, [url], ...URL.canParse(url) ? [new URL(url)] : []]
@@ -171,7 +171,7 @@ describe("a secret is never shown", () => {
     )
   })
 
-  it("of the user info of a URL without its scheme", () => {
+  it("in user info without a URL scheme", () => {
     FastCheck.assert(
       FastCheck.property(word, secrets, word, (user, password, host) => {
         const text = render(`cannot reach ${user}:${password}@${host}.example.com:80`)
@@ -181,7 +181,7 @@ describe("a secret is never shown", () => {
     )
   })
 
-  it("of an object, by the name of a property at any depth", () => {
+  it("in an object, at any depth, if the name of the property looks like a secret", () => {
     const names = FastCheck.constantFrom(
       "password",
       "Authorization",
@@ -200,7 +200,7 @@ describe("a secret is never shown", () => {
     }))
   })
 
-  it("of a text that quotes a URL", () => {
+  it("in a text that quotes a URL", () => {
     FastCheck.assert(
       FastCheck.property(urls, FastCheck.constantFrom(" ", "\"", "'", "<"), ({ url }, quote) => {
         const text = hideSecrets(`GET ${quote}${url}${quote} failed`)
@@ -227,7 +227,7 @@ describe("a text", () => {
   ]
 
   for (const text of texts) {
-    it(`without credentials stays as it is: ${text.trim()}`, () => expect(hideSecrets(text)).toBe(text))
+    it(`without credentials is unchanged: ${text.trim()}`, () => expect(hideSecrets(text)).toBe(text))
   }
 
   const secrets: ReadonlyArray<readonly [text: string, shown: string]> = [
@@ -255,7 +255,7 @@ describe("a text", () => {
     it(`loses its credentials: ${shown}`, () => expect(hideSecrets(text)).toBe(shown))
   }
 
-  it("takes no longer than it is long", () => {
+  it("is processed in time linear in its length", () => {
     const long = [
       "a".repeat(100_000),
       "a:".repeat(50_000),
@@ -272,7 +272,7 @@ describe("a text", () => {
   })
 })
 
-describe("a cause is shown", () => {
+describe("the text of a cause", () => {
   class Silent extends Data.TaggedError("Silent") {}
   class Refused extends Data.TaggedError("Refused")<{ readonly status: number; readonly cause?: unknown }> {}
 
@@ -283,7 +283,7 @@ describe("a cause is shown", () => {
 
   const failures: ReadonlyArray<readonly [what: string, error: unknown, shown: string]> = [
     ["its message", new Error("refused"), "refused"],
-    ["its message, whatever its class and its fields", Object.assign(new TypeError("no"), { code: 3 }), "no"],
+    ["its message, regardless of class and fields", Object.assign(new TypeError("no"), { code: 3 }), "no"],
     ["a message of several lines", new Error("no\n  at all\u001b[31m"), "no at all [31m"],
     ["a text", "refused", "refused"],
     ["a number", 3, "3"],
@@ -294,24 +294,24 @@ describe("a cause is shown", () => {
     ["the tag", new Silent(), "Silent"],
     ["the name", new RangeError(), "RangeError"],
     ["the fields", { reason: "closed" }, "{\"reason\":\"closed\"}"],
-    ["itself in it", circular, "Refused {\"status\":1,\"detail\":[\"<circular>\"]}"],
+    ["a circular field", circular, "Refused {\"status\":1,\"detail\":[\"<circular>\"]}"],
     [
-      "the cause behind it",
+      "its cause",
       new Error("fetch failed", { cause: refused }),
       "fetch failed: connect ECONNREFUSED 127.0.0.1:80"
     ],
     [
-      "the cause behind fields",
+      "the fields and the cause",
       new Refused({ status: 1, cause: new Error("why", { cause: refused }) }),
       "Refused {\"status\":1}: why: connect ECONNREFUSED 127.0.0.1:80"
     ],
     [
-      "a cause that it has quoted, once",
+      "a cause that the message already quotes, only once",
       new Error("cannot open: connect ECONNREFUSED 127.0.0.1:80", { cause: refused }),
       "cannot open: connect ECONNREFUSED 127.0.0.1:80"
     ],
     [
-      "all causes behind it",
+      "all causes",
       new AggregateError([
         new Error("ECONNREFUSED ::1"),
         new Error("ECONNREFUSED 127.0.0.1"),
@@ -319,13 +319,17 @@ describe("a cause is shown", () => {
       ]),
       "AggregateError: ECONNREFUSED ::1; ECONNREFUSED 127.0.0.1"
     ],
-    ["a Cause behind it", new Error("no", { cause: Cause.parallel(Cause.fail("a"), Cause.die("b")) }), "no: a; b"],
     [
-      "a Cause in a field",
+      "an Effect Cause as its cause",
+      new Error("no", { cause: Cause.parallel(Cause.fail("a"), Cause.die("b")) }),
+      "no: a; b"
+    ],
+    [
+      "an Effect Cause in a field",
       { _tag: "No", held: Cause.die(refused) },
       "No {\"held\":\"defect: connect ECONNREFUSED 127.0.0.1:80\"}"
     ],
-    ["an empty Cause behind it", new Error("no", { cause: Cause.empty }), "no"],
+    ["an empty Cause as its cause", new Error("no", { cause: Cause.empty }), "no"],
     [
       "a request without its headers",
       { _tag: "No", request: { url, headers: { a: "hush" } } },
@@ -338,7 +342,7 @@ describe("a cause is shown", () => {
       "GET wss://feed.example.com/ failed: password=<redacted>"
     ],
     [
-      "what throws when it is read",
+      "an error that throws when it is read",
       Object.defineProperty({}, "message", {
         get: () => {
           throw new Error("private")
@@ -349,10 +353,10 @@ describe("a cause is shown", () => {
   ]
 
   for (const [what, error, shown] of failures) {
-    it(`of an error: ${what}`, () => expect(renderCause(Cause.fail(error))).toBe(shown))
+    it(`shows for an error: ${what}`, () => expect(renderCause(Cause.fail(error))).toBe(shown))
   }
 
-  it("by its kind", () => {
+  it("shows the kind of the cause: failure, defect, interruption or empty", () => {
     expect(renderCause(Cause.empty)).toBe("a close without an error")
     expect(renderCause(Cause.interrupt(FiberId.none))).toBe("an interruption")
     expect(renderCause(Cause.die(new Error("broken")))).toBe("defect: broken")
@@ -361,7 +365,7 @@ describe("a cause is shown", () => {
     )
   })
 
-  it("in a message only up to a length", () => {
+  it("is shortened in messages", () => {
     const long = Cause.fail(new Error("x".repeat(10_000)))
     expect(renderCause(long)).toHaveLength(10_000)
     expect(summary(long)).toHaveLength(500)
@@ -386,7 +390,7 @@ describe("a cause for loggers and tracers", () => {
   })
   const cause = Cause.sequential(Cause.fail(failure), Cause.parallel(Cause.die(failure), Cause.interrupt(FiberId.none)))
 
-  it("has the same form, and errors with the same names and with their texts", () => {
+  it("has the same structure; its errors have only the names and the texts", () => {
     const shown = printableCause(cause)
     const [error] = Cause.failures(shown)
     expect(error).toBeInstanceOf(Error)
@@ -397,7 +401,7 @@ describe("a cause for loggers and tracers", () => {
     expect(Cause.isEmpty(printableCause(Cause.empty))).toBe(true)
   })
 
-  it("shows no secret, however it is printed", () => {
+  it("shows no secret, with any printer", () => {
     const shown = printableCause(cause)
     const printed = [
       Cause.pretty(shown, { renderErrorCause: true }),
@@ -409,7 +413,7 @@ describe("a cause for loggers and tracers", () => {
     expect(printed[0]).toContain("LoginFailed: refused: all refused: wss://a/; wss://b/")
   })
 
-  it("is made of what cannot be read, too", () => {
+  it("can be made of an unreadable error", () => {
     const unreadable = new Proxy(new Error("private"), {
       get: () => {
         throw new Error("private")

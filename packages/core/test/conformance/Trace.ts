@@ -1,6 +1,5 @@
 /**
- * The traces of the original: what a scenario says, what was logged. `../fixtures/conformance/README.md` describes the
- * format.
+ * The traces of the original: the scenarios and their logs. `../fixtures/conformance/README.md` describes the format.
  */
 import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
@@ -38,7 +37,7 @@ const Op = Schema.Union(
   Schema.Struct({
     op: OpName,
     error: Schema.optional(Schema.String),
-    // oxlint-disable-next-line unicorn/no-thenable -- The format's word, and no function.
+    // oxlint-disable-next-line unicorn/no-thenable -- A field of the format, not a function.
     then: Schema.optional(Schema.Array(Schema.suspend((): Schema.Schema<Op> => Op)))
   })
 )
@@ -76,7 +75,7 @@ export type HandlerCall = typeof HandlerCall.Type
 export type LookUpCall = typeof LookUpCall.Type
 export type ConnectCall = typeof ConnectCall.Type
 
-/** A script of calls: one entry a call, the last one repeats. */
+/** A script: one entry per call; the last one repeats. */
 const script = <A, I>(entry: Schema.Schema<A, I>) =>
   Schema.optionalWith(Schema.Array(entry), { default: (): ReadonlyArray<A> => [] })
 
@@ -88,7 +87,7 @@ const Handlers = Schema.Struct({
   disconnected: script(HandlerCall)
 })
 
-/** What a scenario asks for must be known to the replayer, down to the last field. */
+/** The replay must know every field of a scenario, so excess fields are errors. */
 const Scenario = Schema.Struct({
   random_state: Schema.Literal("non_random"),
   until: Schema.optionalWith(Millis, { default: () => 10_000 }),
@@ -131,7 +130,7 @@ export type Final = typeof Final.Type
 export type Lanes = Readonly<Record<string, ReadonlyArray<Entry>>>
 export interface Trace extends Schema.Schema.Type<typeof Trace> {}
 
-/** A line that holds no trace, and why. */
+/** A line that is not a trace, and the reason. */
 export interface Invalid {
   readonly line: number
   readonly problem: string
@@ -144,7 +143,7 @@ const problem = (error: ParseResult.ParseError): string =>
     .map(({ message, path }) => path.length === 0 ? message : `${path.join(".")}: ${message}`)
     .join("; ")
 
-/** Reads traces, one JSON object a line; blank lines are skipped. */
+/** Reads traces, one JSON object per line. Skips blank lines. */
 export const parse = (
   text: string
 ): { readonly traces: ReadonlyArray<Trace>; readonly invalid: ReadonlyArray<Invalid> } => {

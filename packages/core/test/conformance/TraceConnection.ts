@@ -1,29 +1,27 @@
-/**
- * A connection that does what its script says: how long it lives, and how it closes.
- */
+/** A connection with a scripted lifetime and close. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
-import type { Stage } from "./Stage.js"
+import type { ReplayContext } from "./Context.js"
 import type { ConnectCall } from "./Trace.js"
 
 export class TraceConnection {
-  /** Closing has begun: the connection knows that it is closed. */
+  /** True once closing has begun. */
   isClosed = false
   private readonly finished = Deferred.unsafeMake<void>(FiberId.none)
-  /** Waits until it has finished closing. */
+  /** Waits until the close has finished. */
   readonly closeFinished = Deferred.await(this.finished)
 
-  constructor(readonly stage: Stage, readonly id: number, readonly script: ConnectCall) {
+  constructor(readonly context: ReplayContext, readonly id: number, readonly script: ConnectCall) {
     if (script.born_closed === true) {
       this.isClosed = true
       this.finish()
     }
-    if (script.life !== undefined) stage.clock.after(script.life, () => this.peerClose())
+    if (script.life !== undefined) context.clock.after(script.life, () => this.peerClose())
   }
 
-  /** The other side closes it. */
+  /** The peer closes the connection. */
   peerClose(): void {
     if (this.isClosed) return
     this.isClosed = true
@@ -31,13 +29,13 @@ export class TraceConnection {
     this.finishIn(this.script.close_lag, "peer")
   }
 
-  /** Closes it if nobody has begun to, and waits until it has finished closing. */
+  /** Begins the close unless it has begun, and waits until it has finished. */
   close(by: "kernel" | "user"): Effect.Effect<void> {
     return Effect.suspend(() => {
       const isFirst = !this.isClosed
       this.isClosed = true
       if (isFirst) this.log("conn_close", by)
-      // As the original's: it throws whenever it is called, and never finishes closing by itself.
+      // Like the original: every call throws, and the close never finishes by itself.
       if (this.script.close_raise !== undefined) throw new Error(this.script.close_raise)
       if (isFirst && this.script.close_never !== true) this.finishIn(this.script.close_takes, by)
       return this.closeFinished
@@ -50,7 +48,7 @@ export class TraceConnection {
       this.finish()
     }
     if (millis === undefined) finish()
-    else this.stage.clock.after(millis, finish)
+    else this.context.clock.after(millis, finish)
   }
 
   private finish(): void {
@@ -58,6 +56,6 @@ export class TraceConnection {
   }
 
   private log(ev: string, by?: string): void {
-    this.stage.log(`conn${this.id}`, { ev, conn: this.id, ...(by === undefined ? {} : { by }) })
+    this.context.log(`conn${this.id}`, { ev, conn: this.id, ...(by === undefined ? {} : { by }) })
   }
 }

@@ -1,21 +1,19 @@
-/**
- * What differs between a trace and its replay.
- */
+/** Compares a trace with its replay. */
 import { isDeepStrictEqual } from "node:util"
 import type { Replayed } from "./replay.js"
 import type { Trace } from "./Trace.js"
 
-/** One difference: where, what the trace says, and what the replay says; undefined where there is nothing. */
+/** One difference: its place, the entry of the trace and the entry of the replay. A missing entry is undefined. */
 export interface Difference {
   readonly where: string
   readonly expected: unknown
   readonly got: unknown
 }
 
-/** So many differences of a lane are worth showing: what follows the first is usually its consequence. */
+/** The maximum number of differences per lane: usually the later ones are consequences of the first. */
 const shown = 3
 
-/** Compares lane by lane, and how the run ended; no differences mean that the replay conforms. */
+/** Compares the lanes and the end of the run. Returns an empty array if the replay conforms. */
 export const compare = (trace: Trace, replayed: Replayed): ReadonlyArray<Difference> => {
   const differences: Array<Difference> = []
   const add = (where: string, expected: unknown, got: unknown) => {
@@ -43,7 +41,7 @@ export const compare = (trace: Trace, replayed: Replayed): ReadonlyArray<Differe
   return differences
 }
 
-/** A difference in lines that a person can read. */
+/** A difference as readable lines. */
 export const format = ({ expected, got, where }: Difference): string =>
   `  ${where}\n    expected ${json(expected)}\n    got      ${json(got)}`
 

@@ -6,7 +6,7 @@ import { broken } from "./invariants.js"
 import { replay } from "./replay.js"
 import { type Entry, parse, type Trace } from "./Trace.js"
 
-/** Traces that ask for what a correct implementation need not do, each with the reason. */
+/** Traces that a correct implementation does not have to match, each with the reason. */
 const unfair: Readonly<Record<string, string>> = {}
 
 const files = fixtures.map((file) => parse(readFileSync(file, "utf8")))
@@ -26,15 +26,15 @@ describe("the traces of the original", () => {
     expect(differences(trace)).toEqual([])
   })
 
-  it("are all there", () => {
+  it("are complete", () => {
     expect(files.map((file) => file.invalid)).toEqual([[], [], []])
     expect(new Set(traces.map(({ name }) => name)).size).toBe(388)
     expect(Object.keys(unfair).filter((name) => traces.every((trace) => trace.name !== name))).toEqual([])
   })
 })
 
-describe("beyond what is compared", () => {
-  it.each(traces.map((trace) => [trace.name, trace] as const))("%s keeps the rules to its end", (_, trace) => {
+describe("the whole run", () => {
+  it.each(traces.map((trace) => [trace.name, trace] as const))("%s breaks no invariant", (_, trace) => {
     expect(broken(trace.scenario, replay({ ...trace, compareUntil: null }))).toEqual([])
   })
 })
@@ -49,7 +49,7 @@ describe("the comparison", () => {
       lanes: { ...trace.lanes, [lane]: changed }
     })
 
-    it(`notices every entry that is missing, moved, doubled or changed in ${lane}`, () => {
+    it(`detects every missing, moved, duplicated or changed entry in ${lane}`, () => {
       for (const [index, { t }] of entries.entries()) {
         const changed = (...replacement: ReadonlyArray<Entry>) => [
           ...entries.slice(0, index),
@@ -66,14 +66,14 @@ describe("the comparison", () => {
     })
   }
 
-  it("notices a lane that should be empty or is missing", () => {
+  it("detects a missing lane and a lane that should be empty", () => {
     const { bus1: _, ...others } = trace.lanes
     expect(differences({ ...trace, lanes: others })).not.toEqual([])
     expect(differences({ ...trace, lanes: others, dropped: ["bus1"] })).toEqual([])
     expect(differences({ ...trace, lanes: { ...trace.lanes, bus2: [entry] } })).not.toEqual([])
   })
 
-  it("notices how the run ended", () => {
+  it("detects a different end of the run", () => {
     const final = trace.final!
     expect(differences({ ...trace, pending: ["0.0"] })).not.toEqual([])
     expect(differences({ ...trace, pending: null })).toEqual([])
@@ -84,7 +84,7 @@ describe("the comparison", () => {
     expect(differences({ ...trace, final: null })).toEqual([])
   })
 
-  it("stops before the moment to which a trace is compared", () => {
+  it("stops before the time given by compareUntil", () => {
     const lanes = Object.fromEntries(
       Object.entries(trace.lanes).map(([lane, entries]) => [lane, entries.filter(({ t }) => t < 2_200)])
     )
@@ -96,7 +96,7 @@ describe("the comparison", () => {
 describe("the reader", () => {
   const line = JSON.stringify({ ...named("zero_life"), scenario: { random_state: "non_random", retry_delay: 1 } })
 
-  it("names the line that holds no trace, and what is wrong with it", () => {
+  it("names each line that is not a trace, and the problem", () => {
     const read = parse([line, "", "{", line.replace("retry_delay", "retry_delays"), line].join("\n"))
     expect(read.traces).toHaveLength(2)
     expect(read.invalid.map((each) => each.line)).toEqual([3, 4])

@@ -1,10 +1,8 @@
-/**
- * What holds in every run, also beyond the moment to which it can be compared with the original.
- */
+/** The invariants of every run, also after the time given by compareUntil. */
 import type { Replayed } from "./replay.js"
 import type { Entry, Scenario } from "./Trace.js"
 
-/** What a run has broken, in words. */
+/** The broken invariants of a run, as texts. */
 export const broken = (scenario: Scenario, { final, lanes, pending }: Replayed): ReadonlyArray<string> => {
   const loop = lanes["loop"] ?? []
   const ops = Object.entries(lanes).filter(([lane]) => lane.startsWith("op:")).map(([, entries]) => entries)
@@ -22,10 +20,13 @@ export const broken = (scenario: Scenario, { final, lanes, pending }: Replayed):
     called("close").every(([call]) => neverCloses || !pending.includes(String(call!["id"]))),
     "X1, D7, D10: a close completes"
   )
-  check(!final.is_closed || neverCloses || final.close_finished, "X1, D10: what is closed finishes closing")
+  check(
+    !final.is_closed || neverCloses || final.close_finished,
+    "X1, D10: a closed persistent connection finishes closing"
+  )
   check(
     called("connected").every(([, result]) => result === undefined || result.t <= closedAt),
-    "D3: connected does not answer after a close"
+    "D3: connected does not return after a close"
   )
   check(
     loop.every(({ ev, kind, t }) => t <= closedAt || ev === "on_event_done" || kind === "disconnected"),
@@ -41,7 +42,7 @@ export const broken = (scenario: Scenario, { final, lanes, pending }: Replayed):
   return problems
 }
 
-/** The events of a lane, without what only handlers are told. */
+/** The events of a lane, without the fields that only handlers get. */
 const seen = (entries: ReadonlyArray<Entry> = []) =>
   entries.filter(({ ev }) => ev === "bus" || ev === "on_event")
     .map(({ conn, error, exn, kind, t }) => ({ conn, error, exn, kind, t }))

@@ -1,5 +1,6 @@
 /**
- * `npm run conformance -- FILE...`: replays traces of the original, by default the fixtures, and shows what differs.
+ * `npm run conformance -- FILE...`: replays traces of the original, by default the fixtures, and prints the
+ * differences.
  */
 import * as Cause from "effect/Cause"
 import { readFileSync } from "node:fs"
@@ -11,7 +12,7 @@ import { fixtures } from "./fixtures.js"
 import { replay } from "./replay.js"
 import * as Trace from "./Trace.js"
 
-/** How a trace fails, in lines; empty if it does not. */
+/** The differences of a trace as lines; empty if it conforms. */
 const failure = (trace: Trace.Trace): string => {
   try {
     return compare(trace, replay(trace)).map(format).join("\n")
@@ -29,13 +30,13 @@ const read = (file: string): ReturnType<typeof Trace.parse> => {
   try {
     const contents = Trace.parse(readFileSync(file, "utf8"))
     if (contents.traces.length + contents.invalid.length > 0) return contents
-    return { traces: [], invalid: [{ line: 1, problem: "there is no trace in this file" }] }
+    return { traces: [], invalid: [{ line: 1, problem: "this file has no trace" }] }
   } catch (error) {
     return { traces: [], invalid: [{ line: 1, problem: `cannot be read: ${describe(error)}` }] }
   }
 }
 
-// npm runs scripts in the folder of the package, and says where the person was.
+// npm runs scripts in the folder of the package, and passes the folder of the caller in INIT_CWD.
 const from = process.env["npm_lifecycle_event"] === "conformance" ? process.env["INIT_CWD"] : undefined
 const named = process.argv.slice(2).map((file) => resolve(from ?? ".", file))
 

@@ -1,6 +1,4 @@
-/**
- * The ops of a scenario: what users do with the persistent connection, the attempt and the newest connection.
- */
+/** The ops of a scenario: calls of users on the persistent connection, the attempt and the newest connection. */
 import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
 import type { PersistentConnection } from "@persistent-connection/core/PersistentConnection"
 import * as Effect from "effect/Effect"
@@ -8,42 +6,42 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import { Refused } from "../support/refused.js"
-import { describeFailure, type Stage } from "./Stage.js"
+import { describeFailure, type ReplayContext } from "./Context.js"
 import type { DetailedOp, Op } from "./Trace.js"
 import type { TraceConnection } from "./TraceConnection.js"
 
-/** Performs ops one after another in this turn, each in a root fiber of its own that nobody waits for. */
-export const perform = (stage: Stage, ops: ReadonlyArray<Op> | undefined, id: string): void => {
+/** Runs ops one after another in this turn, each in its own root fiber, without waiting for them. */
+export const perform = (context: ReplayContext, ops: ReadonlyArray<Op> | undefined, id: string): void => {
   for (const [index, op] of (ops ?? []).entries()) {
-    performOne(stage, typeof op === "string" ? { op } : op, `${id}.${index}`)
+    performOne(context, typeof op === "string" ? { op } : op, `${id}.${index}`)
   }
 }
 
-const performOne = (stage: Stage, op: DetailedOp, id: string): void => {
-  const deed = toDeed(stage, op)
-  if (deed === undefined) return
+const performOne = (context: ReplayContext, op: DetailedOp, id: string): void => {
+  const action = toAction(context, op)
+  if (action === undefined) return
   const log = (fields: { readonly ev: string; readonly value?: unknown }) =>
-    stage.log(`op:${id}`, { ...fields, id, op: op.op })
-  if (deed.waits) log({ ev: "call" })
-  stage.clock.run(
-    Effect.map(Effect.exit(deed.effect), (exit) => {
+    context.log(`op:${id}`, { ...fields, id, op: op.op })
+  if (action.waits) log({ ev: "call" })
+  context.clock.run(
+    Effect.map(Effect.exit(action.effect), (exit) => {
       log({ ev: "result", value: Exit.isSuccess(exit) ? exit.value : describeFailure(exit.cause) })
-      perform(stage, op.then, id)
+      perform(context, op.then, id)
     })
   )
 }
 
-interface Deed {
-  /** The call is logged as well as the result. */
+interface Action {
+  /** True if the call is logged too, not only the result. */
   readonly waits: boolean
   readonly effect: Effect.Effect<unknown, unknown>
 }
 
-const atOnce = (effect: Effect.Effect<unknown, unknown>): Deed => ({ waits: false, effect })
-const waiting = (effect: Effect.Effect<unknown, unknown>): Deed => ({ waits: true, effect })
+const atOnce = (effect: Effect.Effect<unknown, unknown>): Action => ({ waits: false, effect })
+const waiting = (effect: Effect.Effect<unknown, unknown>): Action => ({ waits: true, effect })
 
-const toDeed = (stage: Stage, { error, op }: DetailedOp): Deed | undefined => {
-  const { attempt, connection, persistentConnection } = stage
+const toAction = (context: ReplayContext, { error, op }: DetailedOp): Action | undefined => {
+  const { attempt, connection, persistentConnection } = context
   switch (op) {
     case "abort":
       if (attempt === undefined) return atOnce(Effect.succeed("no_context"))
@@ -61,16 +59,16 @@ const toDeed = (stage: Stage, { error, op }: DetailedOp): Deed | undefined => {
       return waiting(Effect.as(connection.closeFinished, null))
     case "subscribe":
       if (persistentConnection === undefined) return undefined
-      return waiting(Effect.sync(() => subscribe(stage, persistentConnection)))
+      return waiting(Effect.sync(() => subscribe(context, persistentConnection)))
     default:
-      return persistentConnection === undefined ? undefined : toServiceDeed(persistentConnection, op)
+      return persistentConnection === undefined ? undefined : toServiceAction(persistentConnection, op)
   }
 }
 
-const toServiceDeed = (
+const toServiceAction = (
   service: PersistentConnection<TraceConnection, Refused>,
   op: Exclude<DetailedOp["op"], "abort" | "attempts" | "peer_close" | "conn_close" | "wait_conn_closed" | "subscribe">
-): Deed => {
+): Action => {
   switch (op) {
     case "is_closed":
       return atOnce(service.isClosed)
@@ -104,19 +102,19 @@ const toServiceDeed = (
 
 const identify = (connection: TraceConnection) => ({ conn: connection.id })
 
-/** Logs what one more subscriber sees, and answers its number. */
+/** Adds a subscriber that logs its events. Returns its number. */
 export const subscribe = (
-  stage: Stage,
+  context: ReplayContext,
   service: PersistentConnection<TraceConnection, Refused>
 ): number => {
-  const number = ++stage.subscribers
+  const number = ++context.subscribers
   const logNext = (queue: Queue.Dequeue<ConnectionEvent<TraceConnection, Refused, void>>) =>
-    Effect.map(Queue.take(queue), (event) => stage.log(`bus${number}`, { ev: "bus", ...describeEvent(event) }))
-  stage.clock.run(Effect.scoped(Effect.flatMap(service.subscribe, (queue) => Effect.forever(logNext(queue)))))
+    Effect.map(Queue.take(queue), (event) => context.log(`bus${number}`, { ev: "bus", ...describeEvent(event) }))
+  context.clock.run(Effect.scoped(Effect.flatMap(service.subscribe, (queue) => Effect.forever(logNext(queue)))))
   return number
 }
 
-/** An event in the words of the traces, without its address. */
+/** An event in the format of the traces, without its address. */
 export const describeEvent = (event: ConnectionEvent<TraceConnection, Refused>) => {
   switch (event._tag) {
     case "AttemptingToConnect":

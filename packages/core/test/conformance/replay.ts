@@ -1,6 +1,4 @@
-/**
- * Runs a scenario in virtual time, and logs what happens in the words of the traces.
- */
+/** Runs a scenario in virtual time, and logs it in the format of the traces. */
 import { VirtualClock } from "#internal/testing/virtualClock.js"
 import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
 import * as Connector from "@persistent-connection/core/Connector"
@@ -16,54 +14,54 @@ import * as ScheduleDecision from "effect/ScheduleDecision"
 import * as ScheduleInterval from "effect/ScheduleInterval"
 import * as Scope from "effect/Scope"
 import { Refused } from "../support/refused.js"
+import * as Context from "./Context.js"
 import { describeEvent, perform, subscribe } from "./ops.js"
-import * as Stage from "./Stage.js"
 import type { ConnectCall, Final, HandlerCall, Lanes, LookUpCall, Scenario, Trace } from "./Trace.js"
 import { TraceConnection } from "./TraceConnection.js"
 
-/** What a run has logged, the ops that have not ended, and what is the case at its end. */
+/** The log of a run, the pending ops and the final state. */
 export interface Replayed {
   readonly lanes: Lanes
   readonly pending: ReadonlyArray<string>
   readonly final: Final
 }
 
-/** Replays the scenario of a trace, up to the moment to which it is compared. */
+/** Replays the scenario of a trace, up to the time given by compareUntil. */
 export const replay = ({ compareUntil, scenario }: Trace): Replayed => {
   const end = compareUntil === null ? scenario.until : compareUntil - 1
   const clock = new VirtualClock()
-  const { lanes, stage } = Stage.make(clock)
+  const { lanes, context } = Context.make(clock)
   const scope = atOnce(clock, Scope.make())
-  const service = atOnce(clock, Scope.extend(makeService(stage, scenario), scope))
-  stage.persistentConnection = service
-  subscribe(stage, service)
+  const service = atOnce(clock, Scope.extend(makeService(context, scenario), scope))
+  context.persistentConnection = service
+  subscribe(context, service)
   clock.flush()
 
   const actions = scenario.actions.map((action, index) => ({ ...action, id: String(index) }))
   for (const action of actions.sort((a, b) => a.at - b.at)) {
     if (action.at > end) break
     clock.advanceTo(action.at)
-    perform(stage, action.do, action.id)
+    perform(context, action.do, action.id)
     clock.flush()
   }
   clock.advanceTo(end)
 
-  // What happens from here on is not part of the run: closing it, or asking it, must not be logged.
+  // The run ends here: the following calls must not be logged.
   const logged = Object.fromEntries(
     Object.entries(lanes).map(([lane, entries]) => [lane, entries.filter((entry) => entry.t <= end)])
   )
-  const final = finalState(stage, service)
+  const final = finalState(context, service)
   clock.run(Scope.close(scope, Exit.void))
   clock.flush()
   return { lanes: logged, pending: pendingOps(logged), final }
 }
 
-/** Runs an effect that must not wait. */
+/** Runs an effect that must complete at once. */
 const atOnce = <A>(clock: VirtualClock, effect: Effect.Effect<A>): A => {
   const exit = clock.run(effect).unsafePoll()
-  if (exit === null) throw new Error("What must answer at once waits")
+  if (exit === null) throw new Error("The effect did not complete at once")
   return Exit.getOrElse(exit, (cause) => {
-    throw new Error("What cannot fail has failed", { cause })
+    throw new Error("The effect failed", { cause })
   })
 }
 
@@ -73,7 +71,7 @@ const pendingOps = (lanes: Lanes): ReadonlyArray<string> =>
     .map((entry) => String(entry["id"]))
 
 const finalState = (
-  { attempt, clock }: Stage.Stage,
+  { attempt, clock }: Context.ReplayContext,
   service: PersistentConnection.PersistentConnection<TraceConnection, Refused>
 ): Final => {
   const closeFinished = clock.run(service.closeFinished)
@@ -89,17 +87,17 @@ const finalState = (
   }
 }
 
-const makeService = (stage: Stage.Stage, scenario: Scenario) =>
+const makeService = (context: Context.ReplayContext, scenario: Scenario) =>
   PersistentConnection.make({
     serverName: "conformance",
-    address: lookUp(stage, scenario),
-    connector: connector(stage, scenario),
+    address: lookUp(context, scenario),
+    connector: connector(context, scenario),
     retry: retry(scenario),
     attemptTimeout: Duration.infinity,
-    onEvent: onEvent(stage, scenario)
+    onEvent: onEvent(context, scenario)
   }).pipe(Logger.withMinimumLogLevel(LogLevel.None))
 
-/** A script as a function: the next call, and its number from 0. */
+/** A script as a function that returns the next call and its number, starting at 0. */
 const script = <Call extends HandlerCall>(calls: ReadonlyArray<Call>, absent: Call) => {
   let count = 0
   return () => {
@@ -108,26 +106,24 @@ const script = <Call extends HandlerCall>(calls: ReadonlyArray<Call>, absent: Ca
   }
 }
 
-/**
- * What all calls have in common: their ops, and when they complete. `early` is the stage as their first turn sees it.
- */
+/** Runs the common parts of all calls: their ops and their completion. `early` is the context of their first turn. */
 const play = <A, E, R>(
-  stage: Stage.Stage,
+  context: Context.ReplayContext,
   call: HandlerCall,
   id: string,
   completion: Effect.Effect<A, E, R>,
-  early = stage
+  early = context
 ): Effect.Effect<A, E, R> => {
   perform(early, call.do, `${id}.do`)
   if (call.never === true) return Effect.never
   const complete = Effect.suspend(() => {
-    perform(call.after === undefined ? early : stage, call.do_end, `${id}.do_end`)
+    perform(call.after === undefined ? early : context, call.do_end, `${id}.do_end`)
     return completion
   })
   return call.after === undefined ? complete : Effect.zipRight(Effect.sleep(Duration.millis(call.after)), complete)
 }
 
-/** How a look-up or a connect completes. */
+/** Completes a look-up or a connect. */
 const complete = <A, R>(
   { error, raise }: LookUpCall | ConnectCall,
   log: (outcome: object) => void,
@@ -145,46 +141,46 @@ const complete = <A, R>(
     return succeed
   })
 
-const lookUp = (stage: Stage.Stage, { get_address }: Scenario) => {
+const lookUp = (context: Context.ReplayContext, { get_address }: Scenario) => {
   const next = script(get_address, {})
   return Effect.suspend(() => {
     const { call, number } = next()
-    const log = (outcome: object) => stage.log("loop", { ev: "get_address_done", n: number, ...outcome })
+    const log = (outcome: object) => context.log("loop", { ev: "get_address_done", n: number, ...outcome })
     const { ok = "a:1" } = call
     const succeed = Effect.sync(() => {
       log({ addr: ok })
       return ok
     })
-    stage.log("loop", { ev: "get_address", n: number })
-    return play(stage, call, `get_address#${number}`, complete(call, log, succeed))
+    context.log("loop", { ev: "get_address", n: number })
+    return play(context, call, `get_address#${number}`, complete(call, log, succeed))
   })
 }
 
-const connector = (stage: Stage.Stage, { connect }: Scenario) => {
+const connector = (context: Context.ReplayContext, { connect }: Scenario) => {
   const next = script(connect, {})
   let connections = 0
   return Connector.make({
     connect: (address: string, attempt: Connector.Attempt<string>) =>
       Effect.flatMap(attempt.failedAttempts, (attempts) => {
         const { call, number } = next()
-        const log = (outcome: object) => stage.log("loop", { ev: "connect_done", n: number, ...outcome })
+        const log = (outcome: object) => context.log("loop", { ev: "connect_done", n: number, ...outcome })
         const open = Effect.sync(() => {
-          const connection = new TraceConnection(stage, ++connections, call)
-          stage.connection = connection
+          const connection = new TraceConnection(context, ++connections, call)
+          context.connection = connection
           log({ conn: connection.id })
           return connection
         })
         const succeed = Effect.acquireRelease(open, (connection) => connection.close("kernel"))
-        stage.attempt = attempt
-        stage.log("loop", { ev: "connect", n: number, addr: address, attempts })
-        return play(stage, call, `connect#${number}`, complete(call, log, succeed))
+        context.attempt = attempt
+        context.log("loop", { ev: "connect", n: number, addr: address, attempts })
+        return play(context, call, `connect#${number}`, complete(call, log, succeed))
       }),
     closed: (connection) => connection.closeFinished,
     isClosed: (connection) => connection.isClosed
   })
 }
 
-const onEvent = (stage: Stage.Stage, { on_event }: Scenario) => {
+const onEvent = (context: Context.ReplayContext, { on_event }: Scenario) => {
   let count = 0
   const next = {
     attempting: script(on_event.attempting, {}),
@@ -201,18 +197,22 @@ const onEvent = (stage: Stage.Stage, { on_event }: Scenario) => {
       const n = count++
       const completion = Effect.sync(() => {
         const { raise } = call
-        stage.log("loop", { ev: "on_event_done", n, kind, ...(raise === undefined ? {} : { raise }) })
+        context.log("loop", { ev: "on_event_done", n, kind, ...(raise === undefined ? {} : { raise }) })
         if (raise !== undefined) throw new Error(raise)
       })
       const address = event._tag === "ObtainedAddress" ? { addr: event.address } : {}
-      stage.log("loop", { ev: "on_event", n, ...described, ...address })
-      // The original calls its first handler before it returns: the handler has nothing yet to perform its ops on.
-      const early = n === 0 ? { ...stage, persistentConnection: undefined } : stage
-      return play(stage, call, `on_event.${kind}#${number}`, completion, early)
+      context.log("loop", { ev: "on_event", n, ...described, ...address })
+      // The original calls its first handler before `create` returns, so the ops of that handler have no persistent
+      // connection.
+      const early = n === 0 ? { ...context, persistentConnection: undefined } : context
+      return play(context, call, `on_event.${kind}#${number}`, completion, early)
     })
 }
 
-/** The scripted delays, one an attempt. The count is not the schedule's state, which restarts after a success. */
+/**
+ * The scripted delays, one per attempt. The counter is not part of the schedule's state, because a success restarts
+ * that.
+ */
 const retry = ({ retry_delay }: Scenario) => {
   const delays = typeof retry_delay === "number" ? [retry_delay] : retry_delay
   let count = 0

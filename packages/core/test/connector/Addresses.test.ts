@@ -12,19 +12,19 @@ import { it, pass } from "../support/virtualTime.js"
 
 type Attempt = Connector.Attempt<unknown>
 
-/** What a look-up sees of one persistent connection. */
+/** One persistent connection, as a look-up sees it. */
 class Caller {
   private generation = 1
   private number = 0
 
   constructor(private readonly lookUp: (attempt: Attempt) => Effect.Effect<string>) {}
 
-  /** The address of the next attempt, which is the first one, or follows on one that failed. */
+  /** The address of the next attempt: the first one, or the one after a failure. */
   get attempt(): Effect.Effect<string> {
     return this.next(false)
   }
 
-  /** The same for an attempt to replace a connection whose server will go. */
+  /** The same for a refresh after the server has announced its shutdown. */
   get drain(): Effect.Effect<string> {
     return this.next(true)
   }
@@ -47,7 +47,7 @@ class Caller {
     })
   }
 
-  /** The last attempt has succeeded. What comes next is after the loss of the connection, or a refresh. */
+  /** The last attempt succeeded. The next one follows a loss or a refresh. */
   get succeed(): Effect.Effect<void> {
     return Effect.sync(() => {
       this.generation++
@@ -81,19 +81,19 @@ const changed = (make: (addresses: Arr.NonEmptyReadonlyArray<string>) => Address
 }
 
 describe("Addresses", () => {
-  it.effect("constant: always the same", () =>
+  it.effect("constant: always returns the same address", () =>
     Effect.gen(function*() {
       expect(yield* Addresses.constant("a")).toBe("a")
     }))
 
   const { failover, roundRobin, shuffled } = Addresses
 
-  it.each(Object.entries({ failover, roundRobin, shuffled }))("%s refuses an empty array at once", (_name, make) => {
+  it.each(Object.entries({ failover, roundRobin, shuffled }))("%s throws at once for an empty array", (_name, make) => {
     expect(messageOfEmpty(make)).toBe("addresses must be an array that is not empty, but is of type array")
   })
 
   describe("roundRobin", () => {
-    it.effect("gives the next address for every attempt, whether the last one failed or was lost", () =>
+    it.effect("returns the next address for every attempt, after a failure and after a loss", () =>
       Effect.gen(function*() {
         const caller = new Caller(Addresses.roundRobin(["a", "b", "c"]))
         expect(yield* caller.attempts(2)).toEqual(["a", "b"])
@@ -101,13 +101,13 @@ describe("Addresses", () => {
         expect(yield* caller.attempts(5)).toEqual(["c", "a", "b", "c", "a"])
       }))
 
-    it.effect("gives two turns to an address that is listed twice", () =>
+    it.effect("returns an address that is listed twice two times per round", () =>
       Effect.gen(function*() {
         const caller = new Caller(Addresses.roundRobin(["a", "a", "b"]))
         expect(yield* caller.attempts(6)).toEqual(["a", "a", "b", "a", "a", "b"])
       }))
 
-    it.effect("begins at the beginning for each persistent connection that shares it", () =>
+    it.effect("starts from the first address for each persistent connection that shares it", () =>
       Effect.gen(function*() {
         const lookUp = Addresses.roundRobin(["a", "b", "c"])
         const one = new Caller(lookUp)
@@ -118,7 +118,7 @@ describe("Addresses", () => {
         expect(yield* other.attempt).toBe("c")
       }))
 
-    it.effect("is not changed with the array", () =>
+    it.effect("is not affected by later changes of the array", () =>
       Effect.gen(function*() {
         expect(yield* changed(Addresses.roundRobin)).toBe("a")
       }))
@@ -127,7 +127,7 @@ describe("Addresses", () => {
   describe("shuffled", () => {
     const lists = FastCheck.uniqueArray(FastCheck.string(), { minLength: 2, maxLength: 8 })
 
-    it.prop("gives every address once in each round, and none twice in a row", [lists, FastCheck.integer()], ([
+    it.prop("returns every address once per round, and none twice in succession", [lists, FastCheck.integer()], ([
       list,
       seed
     ]) => {
@@ -141,11 +141,11 @@ describe("Addresses", () => {
       given.forEach((address, index) => expect(address).not.toBe(given[index - 1]))
     })
 
-    it("gives every order that does not repeat equally often", () => {
+    it("draws all permitted orders equally often", () => {
       const counts = new Map<string, number>()
       const given = seeded(1)(new Caller(Addresses.shuffled(["a", "b", "c"])).attempts(3 * 10_000))
       for (let index = 3; index < given.length; index += 3) {
-        // Where in the last round were those that come now? 2 cannot come first.
+        // The positions in the previous round. 2, the last one, cannot come first.
         const last = given.slice(index - 3, index)
         const order = given.slice(index, index + 3).map((address) => last.indexOf(address)).join("")
         counts.set(order, (counts.get(order) ?? 0) + 1)
@@ -155,13 +155,13 @@ describe("Addresses", () => {
       for (const count of counts.values()) expect(Math.abs(count - 2500)).toBeLessThan(175)
     })
 
-    it("orders anew in each round", () => {
+    it("draws a new order for each round", () => {
       const given = seeded(1)(new Caller(Addresses.shuffled(["a", "b", "c", "d", "e"])).attempts(500))
       const rounds = Array.from({ length: 100 }, (_, round) => given.slice(round * 5, round * 5 + 5).join(""))
       expect(new Set(rounds).size).toBeGreaterThan(50)
     })
 
-    it("T4: is a function of the seed", () => {
+    it("T4: is deterministic for a given seed", () => {
       const [one, same, other] = [1, 1, 2].map((seed) =>
         seeded(seed)(new Caller(Addresses.shuffled(["a", "b", "c"])).attempts(30))
       )
@@ -169,11 +169,11 @@ describe("Addresses", () => {
       expect(one).not.toEqual(other)
     })
 
-    it("repeats the only address that there is", () => {
+    it("repeats a single address", () => {
       expect(seeded(1)(new Caller(Addresses.shuffled(["a"])).attempts(3))).toEqual(["a", "a", "a"])
     })
 
-    it("counts addresses of the same content once", () => {
+    it("treats addresses with equal content as one", () => {
       const lookUp = Addresses.shuffled([{ host: "a" }, { host: "b" }, { host: "a" }])
       const given = seeded(1)(new Caller((attempt) => Effect.map(lookUp(attempt), ({ host }) => host)).attempts(20))
       given.forEach((address, index) => expect(address).not.toBe(given[index - 1]))
@@ -186,14 +186,14 @@ describe("Addresses", () => {
         expect(new Set(firsts).size).toBe(5)
       }).pipe(Effect.withRandom(Random.make(1))))
 
-    it.effect("is not changed with the array", () =>
+    it.effect("is not affected by later changes of the array", () =>
       Effect.gen(function*() {
         expect(yield* changed(Addresses.shuffled)).toBe("a")
       }))
   })
 
   describe("failover", () => {
-    it.effect("stays with the one that works, also when a connection is lost", () =>
+    it.effect("keeps the working address, also after a loss", () =>
       Effect.gen(function*() {
         const caller = new Caller(Addresses.failover(["a", "b", "c"]))
         expect(yield* caller.attempts(2)).toEqual(["a", "b"])
@@ -204,13 +204,13 @@ describe("Addresses", () => {
         expect(yield* caller.attempt).toBe("b")
       }))
 
-    it.effect("goes on to the next when an attempt has failed, and after the last to the first", () =>
+    it.effect("moves to the next address after a failed attempt, and from the last to the first", () =>
       Effect.gen(function*() {
         const caller = new Caller(Addresses.failover(["a", "b", "c"]))
         expect(yield* caller.attempts(5)).toEqual(["a", "b", "c", "a", "b"])
       }))
 
-    it.effect("fails back to the first when its time has come, and not before", () =>
+    it.effect("fails back to the first address when `failBackAfter` has passed, not before", () =>
       Effect.gen(function*() {
         const caller = new Caller(Addresses.failover(["a", "b"], { failBackAfter: "10 minutes" }))
         yield* caller.attempt
@@ -225,7 +225,7 @@ describe("Addresses", () => {
         expect(yield* caller.attempt).toBe("a")
       }))
 
-    it.effect("leaves the first again if it still fails, and then waits the whole time again", () =>
+    it.effect("leaves the first address if it still fails, and then waits for the full `failBackAfter` again", () =>
       Effect.gen(function*() {
         const caller = new Caller(Addresses.failover(["a", "b"], { failBackAfter: "10 minutes" }))
         yield* caller.attempts(2)
@@ -240,7 +240,7 @@ describe("Addresses", () => {
         expect(yield* caller.attempt).toBe("a")
       }))
 
-    it.effect("tries every address while all fail, however short the time to fail back is", () =>
+    it.effect("tries every address while all fail, even with a short `failBackAfter`", () =>
       Effect.gen(function*() {
         const caller = new Caller(Addresses.failover(["a", "b", "c"], { failBackAfter: 0 }))
         const visited: Array<string> = []
@@ -251,7 +251,7 @@ describe("Addresses", () => {
         expect(visited).toEqual(["a", "b", "c", "a", "b", "c"])
       }))
 
-    it.effect("begins with the first even if it is asked for the first time after a failure", () =>
+    it.effect("starts with the first address, even if its first call follows a failure", () =>
       Effect.gen(function*() {
         const lookUp = Addresses.failover(["a", "b"])
         let asked = 0
@@ -259,13 +259,13 @@ describe("Addresses", () => {
         expect(yield* caller.attempts(3)).toEqual(["elsewhere", "a", "b"])
       }))
 
-    it.effect("stays with the only address that there is", () =>
+    it.effect("keeps a single address", () =>
       Effect.gen(function*() {
         const caller = new Caller(Addresses.failover(["a"], { failBackAfter: "1 minute" }))
         expect(yield* caller.attempts(3)).toEqual(["a", "a", "a"])
       }))
 
-    it.effect("does not move one persistent connection because of another that shares it", () =>
+    it.effect("keeps separate positions for persistent connections that share it", () =>
       Effect.gen(function*() {
         const lookUp = Addresses.failover(["a", "b"])
         const one = new Caller(lookUp)
@@ -276,7 +276,7 @@ describe("Addresses", () => {
         expect(yield* one.attempt).toBe("b")
       }))
 
-    it.effect("chooses another address when the server has announced that it will go, and stays there", () =>
+    it.effect("moves to another address when the server has announced its shutdown, and stays there", () =>
       Effect.gen(function*() {
         const caller = new Caller(Addresses.failover(["a", "b", "c"]))
         expect(yield* caller.attempt).toBe("a")
@@ -290,7 +290,7 @@ describe("Addresses", () => {
         expect(yield* caller.drain).toBe("a")
       }))
 
-    it.effect("stays where it is for a refresh without such an announcement", () =>
+    it.effect("keeps the address for a refresh without such an announcement", () =>
       Effect.gen(function*() {
         const caller = new Caller(Addresses.failover(["a", "b"]))
         yield* caller.attempts(2)
@@ -300,7 +300,7 @@ describe("Addresses", () => {
         }
       }))
 
-    it.effect("tries all addresses but the one that will go, for as long as the others fail", () =>
+    it.effect("tries all addresses except the announced one while the others fail", () =>
       Effect.gen(function*() {
         const caller = new Caller(Addresses.failover(["a", "b", "c"]))
         yield* caller.attempts(2)
@@ -310,11 +310,11 @@ describe("Addresses", () => {
         yield* two.attempt
         yield* two.succeed
         expect(yield* Effect.replicateEffect(two.drain, 3)).toEqual(["b", "b", "b"])
-        // The connection has been lost meanwhile: now any address will do.
+        // The connection has been lost since, so any address is allowed.
         expect(yield* two.attempt).toBe("a")
       }))
 
-    it.effect("knows which address will go also when a refresh has failed before the announcement", () =>
+    it.effect("knows which address is shutting down, even if a refresh has failed before the announcement", () =>
       Effect.gen(function*() {
         const caller = new Caller(Addresses.failover(["a", "b"]))
         yield* caller.attempt
@@ -323,7 +323,7 @@ describe("Addresses", () => {
         expect(yield* caller.drain).toBe("b")
       }))
 
-    it.effect("stays with the only address, and counts one that is listed twice once", () =>
+    it.effect("keeps a single address, and treats duplicates as one", () =>
       Effect.gen(function*() {
         for (const addresses of [["a"], ["a", "a"]] as const) {
           const caller = new Caller(Addresses.failover(addresses))
@@ -337,7 +337,7 @@ describe("Addresses", () => {
         expect(yield* caller.drain).toBe("b")
       }))
 
-    it.effect("fails back to the first after the time since the server there announced that it would go", () =>
+    it.effect("counts `failBackAfter` from the announcement of the shutdown", () =>
       Effect.gen(function*() {
         const caller = new Caller(Addresses.failover(["a", "b"], { failBackAfter: "10 minutes" }))
         yield* caller.attempt
@@ -352,11 +352,11 @@ describe("Addresses", () => {
         expect(yield* caller.attempt).toBe("a")
       }))
 
-    it("T5: the time to fail back is measured by the monotonic time", () => {
+    it("T5: measures `failBackAfter` in monotonic time", () => {
       let minutes = 0
       const clock: Clock.Clock = {
         ...Clock.make(),
-        // Somebody sets it back, again and again.
+        // The wall clock is set back repeatedly.
         unsafeCurrentTimeMillis: () => 1e12 - minutes * 60_000,
         unsafeCurrentTimeNanos: () => BigInt(minutes) * 60_000_000_000n
       }
@@ -372,11 +372,11 @@ describe("Addresses", () => {
       ["failBackAfter must be a duration of 0 or more, but is -1", { failBackAfter: -1 }],
       ["failoverWhen must be a function, but is of type boolean", { failoverWhen: true as never }],
       ["options must be an object of options, but is of type number", 5 as never]
-    ])("throws at once that %s", (message, options) => {
+    ])("throws at once: %s", (message, options) => {
       expect(() => Addresses.failover(["a"], options)).toThrow(message)
     })
 
-    it.effect("is not changed with the array", () =>
+    it.effect("is not affected by later changes of the array", () =>
       Effect.gen(function*() {
         expect(yield* changed(Addresses.failover)).toBe("a")
       }))

@@ -13,7 +13,7 @@ import * as Scope from "effect/Scope"
 import { makeAttempt } from "../support/attempt.js"
 import { it, pass, settle } from "../support/virtualTime.js"
 
-/** A connection, and what became of it. */
+/** A connection and its status. */
 class Line {
   isOpen = true
   isReleased = false
@@ -24,8 +24,8 @@ class Line {
 
 const fiberId = Effect.runSync(Effect.fiberId)
 
-/** A connector that keeps an account of what it opens. */
-class Exchange {
+/** A connector that records the connections that it opens. */
+class RecordingServer {
   readonly log: Array<string> = []
   readonly lines: Array<Line> = []
   attempts = 0
@@ -34,7 +34,7 @@ class Exchange {
     return this.lines.at(-1)!
   }
 
-  /** `before` comes first, and what it acquires belongs to the connection as well. */
+  /** `before` runs first. Its resources belong to the connection too. */
   connector<E = never, R = never>(
     before: (attempt: Connector.Attempt<string>) => Effect.Effect<unknown, E, R> = () => Effect.void
   ): Connector.Connector<string, Line, E | string, Exclude<R, Scope.Scope>> {
@@ -67,7 +67,7 @@ class Exchange {
 
 const attempt = makeAttempt({ serverName: "prices", generation: 3 })
 
-/** The same, as a part of something that must not be interrupted. */
+/** The same connector in an uninterruptible region. */
 const uninterruptible = <Connection, E, R>(
   { closed, connect, isClosed }: Connector.Connector<string, Connection, E, R>
 ): Connector.Connector<string, Connection, E, R> =>
@@ -77,7 +77,7 @@ const uninterruptible = <Connection, E, R>(
     isClosed
   })
 
-/** Connects in a scope that is closed by hand. */
+/** Connects in a scope that the test closes. */
 const open = <Connection, E, R>(
   connector: Connector.Connector<string, Connection, E, R>,
   attempting: Connector.Attempt<string> = attempt
@@ -85,12 +85,12 @@ const open = <Connection, E, R>(
   Effect.gen(function*() {
     const scope = yield* Scope.make()
     const fiber = yield* Effect.fork(Scope.extend(connector.connect("a", attempting), scope))
-    // Up to where it waits.
+    // Runs until it waits.
     yield* settle
     return { fiber, close: Scope.close(scope, Exit.void) }
   })
 
-/** A connector that remembers the addresses it was given. */
+/** A connector that records the addresses that it receives. */
 const remembering = (given: Array<unknown>) =>
   Connector.make({
     connect: (address: URL, attempt) => {
@@ -115,7 +115,7 @@ describe("Connector", () => {
       expect(connector.pipe((self) => self === connector)).toBe(true)
     })
 
-    it("A4: isClosed is absent where it was not given, also in what is made of it", () => {
+    it("A4: isClosed is absent if it was not given, also in derived connectors", () => {
       const connector = Connector.make<string, object>({
         connect: () => Effect.succeed({}),
         closed: () => Effect.never
@@ -133,7 +133,7 @@ describe("Connector", () => {
       expect(made.map(({ isClosed }) => isClosed)).toEqual(made.map(() => undefined))
     })
 
-    it.scoped("terminate and close are passed on by every combinator, for the connection that the connector made", () =>
+    it.scoped("every combinator passes terminate and close on to the original connector, with the original connection", () =>
       Effect.gen(function*() {
         const terminated: Array<object> = []
         const closing: Array<object> = []
@@ -163,14 +163,14 @@ describe("Connector", () => {
         expect(closing.map((each) => each === connection)).toEqual(made.map(() => true))
       }))
 
-    it("what is no function is refused at once, by its name", () => {
+    it("throws at once if a member is not a function, and names the member", () => {
       const functions = { connect: () => Effect.succeed({}), closed: () => Effect.never }
       for (const name of ["connect", "closed", "isClosed", "probe", "terminate", "close"]) {
         expect(() => Connector.make({ ...functions, [name]: 5 })).toThrow(`${name} must be a function, but is of type`)
       }
     })
 
-    it.effect("takes an object with methods, also of a class", () =>
+    it.effect("accepts an object with methods, also an instance of a class", () =>
       Effect.gen(function*() {
         class Wire {
           private readonly greeting = "hello"
@@ -187,14 +187,14 @@ describe("Connector", () => {
         expect(yield* Effect.flip(connector.closed(connection))).toBe("hello")
       }))
 
-    it.effect("every combinator asks the original connector for the end of a connection", () =>
+    it.effect("every combinator gets the end of a connection from the original connector", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
+        const server = new RecordingServer()
         const check = <Connection, E>(connector: Connector.Connector<string, Connection, E>) =>
           Effect.gen(function*() {
             const { fiber } = yield* open(connector)
             const connection = yield* Fiber.join(fiber)
-            const { last } = exchange
+            const { last } = server
             expect(connector.isClosed?.(connection)).toBe(false)
             last.isOpen = false
             expect(connector.isClosed?.(connection)).toBe(true)
@@ -205,7 +205,7 @@ describe("Connector", () => {
             yield* Deferred.fail(last.lost, "reset")
             expect(yield* failureOf(watch)).toBe("reset")
           })
-        const connector = exchange.connector()
+        const connector = server.connector()
         yield* check(connector)
         yield* check(connector.pipe(Connector.connectTimeout("1 second")))
         yield* check(connector.pipe(Connector.setup((line) => Effect.succeed(line))))
@@ -219,11 +219,11 @@ describe("Connector", () => {
   })
 
   describe("connectTimeout", () => {
-    it.effect("D9: fails when the time is up, and releases what was acquired until then", () =>
+    it.effect("D9: fails after the timeout, and releases the acquired resources", () =>
       Effect.gen(function*() {
         let isReleased = false
         let isInterrupted = false
-        const hanging = new Exchange().connector(() =>
+        const hanging = new RecordingServer().connector(() =>
           Effect.zipRight(
             Effect.addFinalizer(() =>
               Effect.sync(() => {
@@ -247,38 +247,38 @@ describe("Connector", () => {
         expect(isReleased).toBe(true)
       }))
 
-    it.effect("D4: in time, the connection and what it needs live as long as their scope", () =>
+    it.effect("D4: if the connect is in time, the connection and its resources live as long as their scope", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const slow = exchange.connector(() => Effect.sleep("4 seconds"))
+        const server = new RecordingServer()
+        const slow = server.connector(() => Effect.sleep("4 seconds"))
         const { close, fiber } = yield* open(Connector.connectTimeout(slow, "5 seconds"))
         yield* pass(4)
-        expect(yield* Fiber.join(fiber)).toBe(exchange.last)
+        expect(yield* Fiber.join(fiber)).toBe(server.last)
         yield* pass(3600)
-        expect(exchange.log).toEqual([])
+        expect(server.log).toEqual([])
         yield* close
-        expect(exchange.log).toEqual(["line released"])
+        expect(server.log).toEqual(["line released"])
       }))
 
-    it.effect("D9: does not wait for what cannot be interrupted, and releases what comes too late", () =>
+    it.effect("D9: does not wait for an uninterruptible connect, and releases its late connection", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const stubborn = exchange.connector(() => Effect.uninterruptible(Effect.sleep("1 minute")))
-        const { close, fiber } = yield* open(uninterruptible(stubborn).pipe(Connector.connectTimeout("5 seconds")))
+        const server = new RecordingServer()
+        const slowConnect = server.connector(() => Effect.uninterruptible(Effect.sleep("1 minute")))
+        const { close, fiber } = yield* open(uninterruptible(slowConnect).pipe(Connector.connectTimeout("5 seconds")))
         yield* pass(5)
         expect(yield* failureOf(fiber)).toBeInstanceOf(Cause.TimeoutException)
-        expect(exchange.lines).toEqual([])
+        expect(server.lines).toEqual([])
         yield* pass(55)
-        expect(exchange.lines).toMatchObject([{ isReleased: true }])
+        expect(server.lines).toMatchObject([{ isReleased: true }])
         yield* close
-        expect(exchange.log).toEqual(["line released"])
+        expect(server.log).toEqual(["line released"])
       }))
 
-    it.effect("D8: the scope of the attempt lasts until what comes too late has been released", () =>
+    it.effect("D8: the scope of the attempt stays open until a late connection has been released", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const stubborn = exchange.connector(() => Effect.uninterruptible(Effect.sleep("1 minute")))
-        const { close, fiber } = yield* open(stubborn.pipe(Connector.connectTimeout("5 seconds")))
+        const server = new RecordingServer()
+        const slowConnect = server.connector(() => Effect.uninterruptible(Effect.sleep("1 minute")))
+        const { close, fiber } = yield* open(slowConnect.pipe(Connector.connectTimeout("5 seconds")))
         yield* pass(5)
         yield* Fiber.await(fiber)
         const closing = yield* Effect.fork(close)
@@ -290,15 +290,15 @@ describe("Connector", () => {
 
     it.effect("D9: does not wait for a finalizer that hangs", () =>
       Effect.gen(function*() {
-        const hanging = new Exchange().connector(() => Effect.onInterrupt(Effect.never, () => Effect.never))
+        const hanging = new RecordingServer().connector(() => Effect.onInterrupt(Effect.never, () => Effect.never))
         const { fiber } = yield* open(hanging.pipe(Connector.connectTimeout("5 seconds")))
         yield* pass(5)
         expect(yield* failureOf(fiber)).toBeInstanceOf(Cause.TimeoutException)
       }))
 
-    it.effect("D10: what is thrown by a late release is reported to the scope", () =>
+    it.effect("D10: an exception of a late release is reported to the scope", () =>
       Effect.gen(function*() {
-        const throwing = new Exchange().connector(() =>
+        const throwing = new RecordingServer().connector(() =>
           Effect.zipRight(Effect.addFinalizer(() => Effect.die("broken")), Effect.never)
         )
         const { close, fiber } = yield* open(throwing.pipe(Connector.connectTimeout("5 seconds")))
@@ -310,8 +310,8 @@ describe("Connector", () => {
     it.effect("D1: interrupting the attempt interrupts the connect, and waits for it", () =>
       Effect.gen(function*() {
         const cleaning = yield* Deferred.make<void>()
-        const exchange = new Exchange()
-        const slow = exchange.connector(() => Effect.onInterrupt(Effect.never, () => Deferred.await(cleaning)))
+        const server = new RecordingServer()
+        const slow = server.connector(() => Effect.onInterrupt(Effect.never, () => Deferred.await(cleaning)))
         const { close, fiber } = yield* open(slow.pipe(Connector.connectTimeout("5 seconds")))
         const interrupting = yield* Effect.fork(Fiber.interrupt(fiber))
         yield* pass(60)
@@ -319,26 +319,26 @@ describe("Connector", () => {
         yield* Deferred.succeed(cleaning, undefined)
         expect(Exit.isInterrupted(yield* Fiber.join(interrupting))).toBe(true)
         yield* close
-        expect(exchange.lines).toEqual([])
+        expect(server.lines).toEqual([])
       }))
 
-    it.effect("D1: releases a connection that was established in the moment of the interruption", () =>
+    it.effect("D1: releases a connection that was established at the time of the interruption", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const stubborn = exchange.connector(() => Effect.uninterruptible(Effect.sleep("1 second")))
-        const { close, fiber } = yield* open(stubborn.pipe(Connector.connectTimeout("5 seconds")))
+        const server = new RecordingServer()
+        const slowConnect = server.connector(() => Effect.uninterruptible(Effect.sleep("1 second")))
+        const { close, fiber } = yield* open(slowConnect.pipe(Connector.connectTimeout("5 seconds")))
         const interrupting = yield* Effect.fork(Fiber.interrupt(fiber))
         yield* pass(1)
         expect(Exit.isInterrupted(yield* Fiber.join(interrupting))).toBe(true)
         yield* close
-        expect(exchange.lines.every((line) => line.isReleased)).toBe(true)
+        expect(server.lines.every((line) => line.isReleased)).toBe(true)
       }))
 
-    it.effect("D9: time spent untimed does not count, at any depth", () =>
+    it.effect("D9: untimed effects do not count, at any nesting depth", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
+        const server = new RecordingServer()
         let untimed = 0
-        const waiting = exchange.connector((attempt) =>
+        const waiting = server.connector((attempt) =>
           Effect.sleep("3 seconds").pipe(
             Effect.zipRight(attempt.untimed(Effect.sleep("1 hour"))),
             Effect.zipRight(Effect.sleep("1999 millis"))
@@ -359,24 +359,24 @@ describe("Connector", () => {
         yield* pass(1.998)
         expect(yield* isDone(fiber)).toBe(false)
         yield* pass(0.001)
-        expect(yield* Fiber.join(fiber)).toBe(exchange.last)
+        expect(yield* Fiber.join(fiber)).toBe(server.last)
         expect(untimed).toBe(1)
       }))
 
-    it.effect("fails as the connect fails", () =>
+    it.effect("fails with the error of the connect", () =>
       Effect.gen(function*() {
-        const typed = new Exchange().connector(() => Effect.fail("refused"))
-        const thrown = new Exchange().connector(() => Effect.die("broken"))
+        const typed = new RecordingServer().connector(() => Effect.fail("refused"))
+        const thrown = new RecordingServer().connector(() => Effect.die("broken"))
         expect(yield* failureOf((yield* open(typed.pipe(Connector.connectTimeout(5)))).fiber)).toBe("refused")
         expect(yield* causeOf((yield* open(thrown.pipe(Connector.connectTimeout(5)))).fiber)).toEqual(
           Cause.die("broken")
         )
       }))
 
-    it.effect("D1: does not hang where the attempt cannot be interrupted, and leaves the connect alone", () =>
+    it.effect("D1: does not hang in an uninterruptible attempt, and does not interrupt the connect", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const slow = exchange.connector(() => Effect.sleep("2 seconds"))
+        const server = new RecordingServer()
+        const slow = server.connector(() => Effect.sleep("2 seconds"))
         const inTime = yield* open(uninterruptible(slow.pipe(Connector.connectTimeout("3 seconds"))))
         const tooLate = yield* open(uninterruptible(slow.pipe(Connector.connectTimeout("1 second"))))
         yield* pass(1)
@@ -385,13 +385,13 @@ describe("Connector", () => {
         yield* pass(1)
         const line = yield* Fiber.join(inTime.fiber)
         expect(line.isReleased).toBe(false)
-        expect(exchange.lines.filter((each) => each.isReleased)).toHaveLength(1)
+        expect(server.lines.filter((each) => each.isReleased)).toHaveLength(1)
       }))
 
-    it.effect("keeps what the connect changes for its fiber", () =>
+    it.effect("keeps the FiberRef changes of the connect", () =>
       Effect.gen(function*() {
         const ref = FiberRef.unsafeMake("before")
-        const setting = new Exchange().connector(() => FiberRef.set(ref, "after"))
+        const setting = new RecordingServer().connector(() => FiberRef.set(ref, "after"))
         const connector = setting.pipe(Connector.connectTimeout(5), Connector.setup((line) => Effect.succeed(line)))
         yield* Effect.scoped(connector.connect("a", attempt))
         expect(yield* FiberRef.get(ref)).toBe("after")
@@ -399,16 +399,16 @@ describe("Connector", () => {
 
     it.effect("D9: Duration.infinity is no limit", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const slow = exchange.connector(() => Effect.sleep("365 days"))
+        const server = new RecordingServer()
+        const slow = server.connector(() => Effect.sleep("365 days"))
         const { fiber } = yield* open(slow.pipe(Connector.connectTimeout(Duration.infinity)))
         yield* pass(31536000)
-        expect(yield* Fiber.join(fiber)).toBe(exchange.last)
+        expect(yield* Fiber.join(fiber)).toBe(server.last)
       }))
 
-    it.effect("D9: a function gives each attempt a time of its own", () =>
+    it.effect("D9: a function can return a separate timeout for each attempt", () =>
       Effect.gen(function*() {
-        const hanging = new Exchange().connector(() => Effect.never).pipe(
+        const hanging = new RecordingServer().connector(() => Effect.never).pipe(
           Connector.connectTimeout(({ number }) => number === 3 ? Duration.infinity : Duration.seconds(number))
         )
         const fibers = yield* Effect.forEach(
@@ -426,56 +426,56 @@ describe("Connector", () => {
         expect(yield* ended).toEqual([true, true, false])
       }))
 
-    it.effect("C6: an attempt for which the function throws, or gives no time, fails", () =>
+    it.effect("C6: an attempt fails if the function throws or returns an invalid timeout", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const throwing = exchange.connector().pipe(Connector.connectTimeout(() => {
+        const server = new RecordingServer()
+        const throwing = server.connector().pipe(Connector.connectTimeout(() => {
           throw new Error("bug")
         }))
         expect(yield* causeOf((yield* open(throwing)).fiber)).toEqual(Cause.die(new Error("bug")))
-        const negative = exchange.connector().pipe(Connector.connectTimeout(() => -1))
+        const negative = server.connector().pipe(Connector.connectTimeout(() => -1))
         expect(Cause.pretty(yield* causeOf((yield* open(negative)).fiber))).toContain(
           "connectTimeout must be a duration of 0 or more, but is -1"
         )
-        expect(exchange.lines).toEqual([])
+        expect(server.lines).toEqual([])
       }))
 
-    it("refuses a negative duration at once", () => {
-      expect(() => Connector.connectTimeout(new Exchange().connector(), -1)).toThrow(
+    it("throws at once for a negative duration", () => {
+      expect(() => Connector.connectTimeout(new RecordingServer().connector(), -1)).toThrow(
         "connectTimeout must be a duration of 0 or more, but is -1"
       )
     })
   })
 
   describe("setup", () => {
-    it.effect("is given the connection, the address and the attempt", () =>
+    it.effect("receives the connection, the address and the attempt", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const connector = Connector.setup(exchange.connector(), (line, address, { generation }) =>
+        const server = new RecordingServer()
+        const connector = Connector.setup(server.connector(), (line, address, { generation }) =>
           Effect.succeed({ line, address, generation }))
         const { fiber } = yield* open(connector)
-        expect(yield* Fiber.join(fiber)).toEqual({ line: exchange.last, address: "a", generation: 3 })
+        expect(yield* Fiber.join(fiber)).toEqual({ line: server.last, address: "a", generation: 3 })
       }))
 
-    it.effect("watches for a loss as long as it lasts, and no longer", () =>
+    it.effect("watches for a loss while the set-up runs, and no longer", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
+        const server = new RecordingServer()
         const watches: Array<number> = []
-        const note = Effect.sync(() => watches.push(exchange.last.watches))
-        const connector = exchange.connector().pipe(
+        const note = Effect.sync(() => watches.push(server.last.watches))
+        const connector = server.connector().pipe(
           Connector.setup((line) => Effect.as(Effect.zipRight(Effect.repeatN(Effect.yieldNow(), 2), note), line))
         )
         yield* Effect.scoped(Effect.zipRight(connector.connect("a", attempt), note))
         expect(watches).toEqual([1, 0])
       }))
 
-    it.effect("D4: what it acquires lives with the connection, and goes before it", () =>
+    it.effect("D4: its resources live as long as the connection, and are released before it", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
+        const server = new RecordingServer()
         let beats = 0
-        const connector = exchange.connector().pipe(Connector.setup((line) =>
+        const connector = server.connector().pipe(Connector.setup((line) =>
           Effect.gen(function*() {
-            yield* Effect.addFinalizer(() => Effect.sync(() => exchange.log.push("set-up released")))
+            yield* Effect.addFinalizer(() => Effect.sync(() => server.log.push("set-up released")))
             yield* Effect.sync(() => beats++).pipe(Effect.delay("1 second"), Effect.forever, Effect.forkScoped)
             return line
           })
@@ -484,35 +484,35 @@ describe("Connector", () => {
         yield* Fiber.join(fiber)
         yield* pass(3)
         expect(beats).toBe(3)
-        expect(exchange.log).toEqual([])
+        expect(server.log).toEqual([])
         yield* close
-        expect(exchange.log).toEqual(["set-up released", "line released"])
+        expect(server.log).toEqual(["set-up released", "line released"])
         yield* pass(3)
         expect(beats).toBe(3)
       }))
 
     it.effect("fails the attempt when it fails, and stops watching", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const typed = exchange.connector().pipe(Connector.setup(() => Effect.fail("unauthorized")))
+        const server = new RecordingServer()
+        const typed = server.connector().pipe(Connector.setup(() => Effect.fail("unauthorized")))
         expect(yield* failureOf((yield* open(typed)).fiber)).toBe("unauthorized")
-        const thrown = exchange.connector().pipe(Connector.setup((): Effect.Effect<object> => {
+        const thrown = server.connector().pipe(Connector.setup((): Effect.Effect<object> => {
           throw new Error("broken")
         }))
         expect(yield* causeOf((yield* open(thrown)).fiber)).toEqual(Cause.die(new Error("broken")))
-        expect(exchange.lines.map((line) => line.watches)).toEqual([0, 0])
+        expect(server.lines.map((line) => line.watches)).toEqual([0, 0])
       }))
 
-    it.effect("D5: a loss meanwhile fails the attempt with its cause, after the set-up has been interrupted", () =>
+    it.effect("D5: a loss during the set-up interrupts it and fails the attempt with the cause of the loss", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
+        const server = new RecordingServer()
         const cleaning = yield* Deferred.make<void>()
-        const hanging = exchange.connector().pipe(
+        const hanging = server.connector().pipe(
           Connector.setup(() => Effect.onInterrupt(Effect.never, () => Deferred.await(cleaning)))
         )
         const { fiber } = yield* open(hanging)
-        expect(exchange.last.watches).toBe(1)
-        yield* Deferred.fail(exchange.last.lost, "reset")
+        expect(server.last.watches).toBe(1)
+        yield* Deferred.fail(server.last.lost, "reset")
         yield* settle
         expect(yield* isDone(fiber)).toBe(false)
         yield* Deferred.succeed(cleaning, undefined)
@@ -521,49 +521,49 @@ describe("Connector", () => {
 
     it.effect("D5: a loss by a defect fails the attempt with that defect", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const { fiber } = yield* open(exchange.connector().pipe(Connector.setup(() => Effect.never)))
-        yield* Deferred.die(exchange.last.lost, "broken")
+        const server = new RecordingServer()
+        const { fiber } = yield* open(server.connector().pipe(Connector.setup(() => Effect.never)))
+        yield* Deferred.die(server.last.lost, "broken")
         expect(yield* causeOf(fiber)).toEqual(Cause.die("broken"))
       }))
 
     it.effect("a loss without an error is a ConnectionLost", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const { fiber } = yield* open(exchange.connector().pipe(Connector.setup(() => Effect.never)))
-        yield* Deferred.succeed(exchange.last.lost, undefined)
+        const server = new RecordingServer()
+        const { fiber } = yield* open(server.connector().pipe(Connector.setup(() => Effect.never)))
+        yield* Deferred.succeed(server.last.lost, undefined)
         const error = yield* failureOf(fiber)
         expect(error).toEqual(new ConnectionLost({ serverName: "prices", generation: 3, lossCause: Cause.empty }))
         expect(error).toHaveProperty("message", "Connection 3 to \"prices\" was closed")
       }))
 
-    it.effect("a watch that is interrupted from within is a loss, and not an interruption of the attempt", () =>
+    it.effect("a `closed` that interrupts itself is a loss, not an interruption of the attempt", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const { fiber } = yield* open(exchange.connector().pipe(Connector.setup(() => Effect.never)))
-        yield* Deferred.interrupt(exchange.last.lost)
+        const server = new RecordingServer()
+        const { fiber } = yield* open(server.connector().pipe(Connector.setup(() => Effect.never)))
+        yield* Deferred.interrupt(server.last.lost)
         const error = yield* failureOf(fiber)
         expect(error).toBeInstanceOf(ConnectionLost)
       }))
 
     it.effect("D10: a defect of the interrupted set-up is reported as well", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
+        const server = new RecordingServer()
         const { fiber } = yield* open(
-          exchange.connector().pipe(
+          server.connector().pipe(
             Connector.setup(() => Effect.onInterrupt(Effect.never, () => Effect.die("broken")))
           )
         )
-        yield* Deferred.fail(exchange.last.lost, "reset")
+        yield* Deferred.fail(server.last.lost, "reset")
         expect(yield* causeOf(fiber)).toEqual(Cause.parallel(Cause.fail("reset"), Cause.die("broken")))
       }))
 
-    it.effect("D1: interrupting the attempt interrupts the set-up and the watch, and waits for both", () =>
+    it.effect("D1: interrupting the attempt interrupts the set-up and `closed`, and waits for both", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
+        const server = new RecordingServer()
         const cleaning = yield* Deferred.make<void>()
         const { fiber } = yield* open(
-          exchange.connector().pipe(
+          server.connector().pipe(
             Connector.setup(() => Effect.onInterrupt(Effect.never, () => Deferred.await(cleaning)))
           )
         )
@@ -572,19 +572,21 @@ describe("Connector", () => {
         expect(yield* isDone(interrupting)).toBe(false)
         yield* Deferred.succeed(cleaning, undefined)
         expect(Exit.isInterrupted(yield* Fiber.join(interrupting))).toBe(true)
-        expect(exchange.last.watches).toBe(0)
+        expect(server.last.watches).toBe(0)
       }))
 
-    it.effect("D1: does not hang where the attempt cannot be interrupted", () =>
+    it.effect("D1: does not hang in an uninterruptible attempt", () =>
       Effect.gen(function*() {
-        const connector = new Exchange().connector().pipe(Connector.setup((line) => Effect.as(Effect.yieldNow(), line)))
+        const connector = new RecordingServer().connector().pipe(
+          Connector.setup((line) => Effect.as(Effect.yieldNow(), line))
+        )
         expect(yield* Fiber.join((yield* open(uninterruptible(connector))).fiber)).toBeInstanceOf(Line)
       }))
 
-    it.effect("counts for an connectTimeout that is put on later", () =>
+    it.effect("counts against a `connectTimeout` that is applied later", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const connector = exchange.connector().pipe(
+        const server = new RecordingServer()
+        const connector = server.connector().pipe(
           Connector.connectTimeout("2 seconds"),
           Connector.setup(() => Effect.never),
           Connector.connectTimeout("5 seconds")
@@ -594,56 +596,56 @@ describe("Connector", () => {
         expect(yield* isDone(fiber)).toBe(false)
         yield* pass(1)
         expect(yield* failureOf(fiber)).toHaveProperty("message", "No connection to \"prices\" within 5s")
-        expect(exchange.last).toMatchObject({ watches: 0, isReleased: true })
+        expect(server.last).toMatchObject({ watches: 0, isReleased: true })
       }))
   })
 
   describe("limitAttempts", () => {
-    /** Takes a permit; returns what gives it back. */
+    /** Takes a permit, and returns a function that releases it. */
     const takePermit = (limiter: Connector.AttemptLimiter) =>
       Effect.gen(function*() {
         const end = yield* Deferred.make<void>()
         const { fiber } = yield* open(
-          new Exchange().connector(() => Deferred.await(end)).pipe(Connector.limitAttempts(limiter))
+          new RecordingServer().connector(() => Deferred.await(end)).pipe(Connector.limitAttempts(limiter))
         )
         return Effect.zipRight(Deferred.succeed(end, undefined), Fiber.join(fiber))
       })
 
     const hasPermit = (limiter: Connector.AttemptLimiter) =>
       Effect.gen(function*() {
-        const { fiber } = yield* open(new Exchange().connector().pipe(Connector.limitAttempts(limiter)))
+        const { fiber } = yield* open(new RecordingServer().connector().pipe(Connector.limitAttempts(limiter)))
         yield* settle
         const hasEnded = fiber.unsafePoll() !== null
         yield* Fiber.interrupt(fiber)
         return hasEnded
       })
 
-    it("refuses a number of permits that makes no sense, and what is not a limiter", () => {
+    it("rejects an invalid number of permits, and a value that is not a limiter", () => {
       for (const permits of [0, -1, 1.5, Infinity, NaN]) {
         expect(() => Connector.makeAttemptLimiter(permits)).toThrow("permits must be a whole number of 1 or more")
       }
-      expect(() => Connector.limitAttempts(new Exchange().connector(), {} as Connector.AttemptLimiter))
+      expect(() => Connector.limitAttempts(new RecordingServer().connector(), {} as Connector.AttemptLimiter))
         .toThrow("makeAttemptLimiter")
     })
 
-    it.effect("lets only so many attempts be under way at once, over all connectors that share the permits", () =>
+    it.effect("limits the concurrent attempts of all connectors that share the limiter", () =>
       Effect.gen(function*() {
         const limiter = Connector.makeAttemptLimiter(2)
-        const exchange = new Exchange()
-        const slow = exchange.connector(() => Effect.sleep("1 second")).pipe(Connector.limitAttempts(limiter))
-        const other = exchange.connector(() => Effect.sleep("1 second")).pipe(Connector.limitAttempts(limiter))
+        const server = new RecordingServer()
+        const slow = server.connector(() => Effect.sleep("1 second")).pipe(Connector.limitAttempts(limiter))
+        const other = server.connector(() => Effect.sleep("1 second")).pipe(Connector.limitAttempts(limiter))
         const opened = yield* Effect.all([open(slow), open(other), open(slow), open(other), open(slow)])
-        expect(exchange.attempts).toBe(2)
+        expect(server.attempts).toBe(2)
         yield* pass(1)
-        // The first two are established and live on.
-        expect(exchange.lines).toHaveLength(2)
-        expect(exchange.attempts).toBe(4)
+        // The first two are connected and stay open.
+        expect(server.lines).toHaveLength(2)
+        expect(server.attempts).toBe(4)
         yield* pass(2)
         yield* Effect.forEach(opened, ({ fiber }) => Fiber.join(fiber))
-        expect(exchange.lines.some((line) => line.isReleased)).toBe(false)
+        expect(server.lines.some((line) => line.isReleased)).toBe(false)
       }))
 
-    it.effect("gives the permit back however the attempt ends", () =>
+    it.effect("releases the permit after every end of an attempt", () =>
       Effect.gen(function*() {
         const limiter = Connector.makeAttemptLimiter(1)
         const endings: ReadonlyArray<Effect.Effect<unknown, string>> = [
@@ -654,7 +656,9 @@ describe("Connector", () => {
           Effect.never
         ]
         for (const ending of endings) {
-          const { fiber } = yield* open(new Exchange().connector(() => ending).pipe(Connector.limitAttempts(limiter)))
+          const { fiber } = yield* open(
+            new RecordingServer().connector(() => ending).pipe(Connector.limitAttempts(limiter))
+          )
           yield* Fiber.interrupt(fiber)
           expect(yield* hasPermit(limiter)).toBe(true)
         }
@@ -668,16 +672,16 @@ describe("Connector", () => {
         expect(yield* hasPermit(limiter)).toBe(true)
       }))
 
-    it.effect("D1: an attempt that is interrupted while it waits has taken nothing", () =>
+    it.effect("D1: an attempt that is interrupted while it waits takes no permit", () =>
       Effect.gen(function*() {
         const limiter = Connector.makeAttemptLimiter(1)
-        const exchange = new Exchange()
-        const connector = exchange.connector().pipe(Connector.limitAttempts(limiter))
+        const server = new RecordingServer()
+        const connector = server.connector().pipe(Connector.limitAttempts(limiter))
         const giveBack = yield* takePermit(limiter)
         const waiting = yield* open(connector)
         expect(Exit.isInterrupted(yield* Fiber.interrupt(waiting.fiber))).toBe(true)
         expect(yield* hasPermit(limiter)).toBe(false)
-        // In the very moment in which it would be given the permit.
+        // In the same turn in which it would get the permit.
         const unlucky = yield* open(connector)
         yield* giveBack
         yield* Fiber.interrupt(unlucky.fiber)
@@ -688,7 +692,7 @@ describe("Connector", () => {
       Effect.gen(function*() {
         const limiter = Connector.makeAttemptLimiter(1)
         const events: Array<string> = []
-        const connector = new Exchange().connector(() => Effect.sync(() => events.push("connect")))
+        const connector = new RecordingServer().connector(() => Effect.sync(() => events.push("connect")))
         const giveBack = yield* takePermit(limiter)
         const { fiber } = yield* open(connector.pipe(Connector.limitAttempts(limiter)), {
           ...attempt,
@@ -705,11 +709,11 @@ describe("Connector", () => {
         expect(events).toEqual(["stop the clock", "permit", "start the clock", "connect"])
       }))
 
-    it.effect("D9: waiting for the permit does not count for an connectTimeout that is put on later", () =>
+    it.effect("D9: waiting for the permit does not count against a `connectTimeout` that is applied later", () =>
       Effect.gen(function*() {
         const limiter = Connector.makeAttemptLimiter(1)
         const giveBack = yield* takePermit(limiter)
-        const connector = new Exchange().connector(() => Effect.sleep("2 seconds")).pipe(
+        const connector = new RecordingServer().connector(() => Effect.sleep("2 seconds")).pipe(
           Connector.limitAttempts(limiter),
           Connector.connectTimeout("5 seconds")
         )
@@ -722,38 +726,38 @@ describe("Connector", () => {
   })
 
   describe("map", () => {
-    it.effect("D4: gives another connection, and changes nothing about its life", () =>
+    it.effect("D4: returns a different connection with the same lifetime", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const connector = exchange.connector().pipe(Connector.map((line) => ({ of: line })))
+        const server = new RecordingServer()
+        const connector = server.connector().pipe(Connector.map((line) => ({ of: line })))
         const { close, fiber } = yield* open(connector)
-        expect(yield* Fiber.join(fiber)).toEqual({ of: exchange.last })
+        expect(yield* Fiber.join(fiber)).toEqual({ of: server.last })
         yield* close
-        expect(exchange.last.isReleased).toBe(true)
+        expect(server.last.isReleased).toBe(true)
       }))
 
-    it.effect("tells its connections apart", () =>
+    it.effect("distinguishes its connections", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
-        const connector = Connector.map(exchange.connector(), () => ({}))
+        const server = new RecordingServer()
+        const connector = Connector.map(server.connector(), () => ({}))
         const one = yield* Fiber.join((yield* open(connector)).fiber)
         const other = yield* Fiber.join((yield* open(connector)).fiber)
-        exchange.lines[0]!.isOpen = false
+        server.lines[0]!.isOpen = false
         expect(connector.isClosed?.(one)).toBe(true)
         expect(connector.isClosed?.(other)).toBe(false)
       }))
 
-    it.effect("C6: fails the attempt with a defect if the function throws", () =>
+    it.effect("C6: a function that throws fails the attempt with a defect", () =>
       Effect.gen(function*() {
-        const connector = new Exchange().connector().pipe(Connector.map((): object => {
+        const connector = new RecordingServer().connector().pipe(Connector.map((): object => {
           throw new Error("broken")
         }))
         expect(yield* causeOf((yield* open(connector)).fiber)).toEqual(Cause.die(new Error("broken")))
       }))
 
-    it.effect("does not know the connections of others", () =>
+    it.effect("rejects connections of other connectors", () =>
       Effect.gen(function*() {
-        const connector = new Exchange().connector().pipe(Connector.map((line) => ({ of: line })))
+        const connector = new RecordingServer().connector().pipe(Connector.map((line) => ({ of: line })))
         const cause = yield* Effect.flip(Effect.sandbox(connector.closed({ of: new Line("a") })))
         expect(Cause.squash(cause)).toBeInstanceOf(Cause.IllegalArgumentException)
       }))
@@ -762,11 +766,11 @@ describe("Connector", () => {
   describe("mapError", () => {
     it.effect("changes the errors of connecting, of losing the connection, and of abort", () =>
       Effect.gen(function*() {
-        const exchange = new Exchange()
+        const server = new RecordingServer()
         const aborted: Array<unknown> = []
         const refused = Connector.make<string, Line, string, string>({
           connect: (_address, attempt) => attempt.abort("given up"),
-          closed: exchange.connector().closed
+          closed: server.connector().closed
         }).pipe(Connector.mapError((of) => ({ of })))
         const { fiber } = yield* open(refused, {
           ...attempt,
@@ -779,9 +783,11 @@ describe("Connector", () => {
         expect(yield* Effect.flip(refused.closed(line))).toEqual({ of: "reset" })
       }))
 
-    it.effect("D5: leaves defects as they are", () =>
+    it.effect("D5: does not change defects", () =>
       Effect.gen(function*() {
-        const connector = new Exchange().connector(() => Effect.die("broken")).pipe(Connector.mapError(() => "other"))
+        const connector = new RecordingServer().connector(() => Effect.die("broken")).pipe(
+          Connector.mapError(() => "other")
+        )
         expect(yield* causeOf((yield* open(connector)).fiber)).toEqual(Cause.die("broken"))
       }))
   })
@@ -800,13 +806,13 @@ describe("Connector", () => {
         expect(given).toEqual(["wss://b/", Option.some("wss://a/"), "wss://b/", Option.none()])
       }))
 
-    it.effect("C6: fails the attempt with a defect if the function throws at the address", () =>
+    it.effect("C6: a function that throws for the address fails the attempt with a defect", () =>
       Effect.gen(function*() {
         const exit = yield* Effect.exit(Effect.scoped(remembering([]).connect("nonsense", attempt)))
         expect(Exit.isFailure(exit) && Cause.isDie(exit.cause)).toBe(true)
       }))
 
-    it.effect("is not disturbed by a previous address that the function throws at", () =>
+    it.effect("ignores an exception that the function throws for the previous address", () =>
       Effect.gen(function*() {
         const given: Array<unknown> = []
         yield* Effect.scoped(

@@ -18,7 +18,7 @@ import * as TestContext from "effect/TestContext"
 import { readFileSync } from "node:fs"
 import { it, pass } from "../support/virtualTime.js"
 
-/** How the original's default was measured: `conformance/README.md`. */
+/** Measurements of the original's default; see `conformance/README.md`. */
 interface Run {
   readonly mean: number
   readonly stdev: number
@@ -37,7 +37,7 @@ interface Options<In> {
   readonly input?: (step: number) => In
 }
 
-/** Steps a schedule as a persistent connection does; stops early if the schedule ends. */
+/** Steps a schedule like a persistent connection does. Stops early if the schedule ends. */
 const steps = <Out, In>(
   schedule: Schedule.Schedule<Out, In>,
   count: number,
@@ -67,17 +67,17 @@ const histogram = (values: ReadonlyArray<number>, from: number, width: number, b
   return counts
 }
 
-/** Pearson's, against the uniform distribution. */
+/** Pearson's chi-squared statistic against the uniform distribution. */
 const chiSquared = (counts: ReadonlyArray<number>) => {
   const expected = mean(counts)
   return sum(counts.map((count) => (count - expected) ** 2 / expected))
 }
 
-/** Do two histograms of equally many values come from the same distribution? */
+/** Compares two histograms with equal numbers of values: the chi-squared statistic for the same distribution. */
 const chiSquaredOfTwo = (these: ReadonlyArray<number>, those: ReadonlyArray<number>) =>
   sum(these.map((count, bin) => (count - those[bin]!) ** 2 / (count + those[bin]!)))
 
-/** With 19 degrees of freedom, exceeded by chance once in 2,000 times. */
+/** With 19 degrees of freedom, chance exceeds this value once in 2,000 times. */
 const limit = 45.97
 
 const message = (f: () => unknown): string | undefined => {
@@ -89,7 +89,7 @@ const message = (f: () => unknown): string | undefined => {
   return undefined
 }
 
-/** A clock whose monotonic time goes on while somebody sets the wall clock. */
+/** A clock with independent monotonic time and wall time. */
 class TwoTimes implements Clock.Clock {
   readonly [Clock.ClockTypeId]: Clock.ClockTypeId = Clock.ClockTypeId
   /** In ms. */
@@ -105,7 +105,7 @@ class TwoTimes implements Clock.Clock {
 
 describe("RetryPolicy", () => {
   describe("standard", () => {
-    it.each([42, 7])("T3: is uniform over 7 to 13 s, as the original is (seed %i)", (seed) => {
+    it.each([42, 7])("T3: is uniform over 7 to 13 s, like the original (seed %i)", (seed) => {
       const drawn = delays(RetryPolicy.standard, 10_000, { seed })
       const sorted = [...drawn].sort((a, b) => a - b)
       expect(sorted[0]).toBeGreaterThanOrEqual(7000)
@@ -117,7 +117,7 @@ describe("RetryPolicy", () => {
       for (const run of original.runs) {
         expect(run.histogram).toMatchObject({ from: 7000, bin_width: 300 })
         expect(chiSquaredOfTwo(counts, run.histogram.counts)).toBeLessThan(limit)
-        // Four standard errors of the difference of two means, and of two deviations.
+        // The limits are four standard errors: of the difference of two means, and of two deviations.
         expect(Math.abs(center - run.mean)).toBeLessThan(98)
         expect(Math.abs(deviation - run.stdev)).toBeLessThan(45)
         for (const [part, quantile] of Object.entries(run.quantiles)) {
@@ -129,12 +129,12 @@ describe("RetryPolicy", () => {
       expect(Math.abs(lagged / deviation ** 2)).toBeLessThan(0.04)
     })
 
-    it("T3: … and the measure can tell: it rejects a jitter of 29 %", () => {
+    it("T3: the same statistic rejects a jitter of 29 %", () => {
       const narrower = delays(RetryPolicy.randomized("10 seconds", { jitter: 0.29 }), 10_000)
       expect(chiSquared(histogram(narrower, 7000, 300, 20))).toBeGreaterThan(limit)
     })
 
-    it("T3: draws a fresh delay for every attempt, also after a success", () => {
+    it("T3: draws a new delay for every attempt, also after a success", () => {
       expect(new Set(delays(RetryPolicy.standard, 1000)).size).toBe(1000)
       const [first, second] = Effect.gen(function*() {
         const { initial, step } = RetryPolicy.standard
@@ -143,31 +143,31 @@ describe("RetryPolicy", () => {
       expect(first![1]).not.toEqual(second![1])
     })
 
-    it("T4: is a function of the seed", () => {
+    it("T4: is deterministic for a given seed", () => {
       expect(delays(RetryPolicy.standard, 10, { seed: 3 })).toEqual(delays(RetryPolicy.standard, 10, { seed: 3 }))
       expect(delays(RetryPolicy.standard, 10, { seed: 3 })).not.toEqual(delays(RetryPolicy.standard, 10, { seed: 4 }))
     })
   })
 
   describe("randomized", () => {
-    it("T3: stays within the jitter, and fills it", () => {
+    it("T3: covers the whole range of the jitter, and stays within it", () => {
       const drawn = delays(RetryPolicy.randomized("1 second", { jitter: 0.5 }), 10_000)
       expect(Math.min(...drawn)).toBeGreaterThanOrEqual(500)
       expect(Math.max(...drawn)).toBeLessThanOrEqual(1500)
       expect(chiSquared(histogram(drawn, 500, 50, 20))).toBeLessThan(limit)
     })
 
-    it("T3: uses the delay as it is without randomisation", () => {
+    it("T3: uses the exact delay without jitter", () => {
       expect(delays(RetryPolicy.randomized("1 second", { jitter: 0 }), 3)).toEqual([1000, 1000, 1000])
     })
 
-    it.each([-0.1, 1.1, NaN, Infinity])("refuses a jitter of %d", (jitter) => {
+    it.each([-0.1, 1.1, NaN, Infinity])("rejects a jitter of %d", (jitter) => {
       expect(message(() => RetryPolicy.randomized("1 second", { jitter }))).toBe(
         `jitter must be a number from 0 to 1, but is ${jitter}`
       )
     })
 
-    it("refuses a jitter that is no number, and options that are no object", () => {
+    it("rejects a jitter that is not a number, and options that are not an object", () => {
       const text = "0.5" as unknown
       expect(message(() => RetryPolicy.randomized("1 second", { jitter: text as number }))).toBe(
         "jitter must be a number from 0 to 1, but is \"0.5\""
@@ -177,14 +177,14 @@ describe("RetryPolicy", () => {
       )
     })
 
-    it("refuses a negative or infinite delay", () => {
+    it("rejects a negative or infinite delay", () => {
       expect(message(() => RetryPolicy.randomized("-1 seconds"))).toContain("delay must be")
       expect(message(() => RetryPolicy.randomized(Infinity))).toContain("delay must be")
     })
   })
 
   describe("fixed", () => {
-    it("T3: gives the delay as it is", () => {
+    it("T3: returns the exact delay", () => {
       expect(delays(RetryPolicy.fixed("3 seconds"), 4)).toEqual([3000, 3000, 3000, 3000])
     })
 
@@ -192,7 +192,7 @@ describe("RetryPolicy", () => {
       expect(delays(RetryPolicy.fixed(0), 2, { now: () => 17 })).toEqual([0, 0])
     })
 
-    it("T1: runs from the moment at which the attempt began, whenever that was", () => {
+    it("T1: the delay runs from the beginning of the attempt", () => {
       const moments = [0, 100_000, 100_001, 7]
       expect(delays(RetryPolicy.fixed("3 seconds"), 4, { now: (step) => moments[step]! })).toEqual([
         3000,
@@ -202,7 +202,7 @@ describe("RetryPolicy", () => {
       ])
     })
 
-    it("refuses a negative or infinite delay", () => {
+    it("rejects a negative or infinite delay", () => {
       expect(message(() => RetryPolicy.fixed(-1))).toBe("delay must be a finite duration of 0 or more, but is -1")
       expect(message(() => RetryPolicy.fixed(Duration.infinity))).toContain("delay must be a finite duration")
     })
@@ -216,7 +216,7 @@ describe("RetryPolicy", () => {
       FastCheck.integer()
     ] as const
 
-    it.prop("no jitter: grows by the factor up to the cap, and never shrinks", [...parameters], ([
+    it.prop("no jitter: the delay grows by the factor up to the cap", [...parameters], ([
       base,
       factor,
       room,
@@ -257,7 +257,7 @@ describe("RetryPolicy", () => {
       )
     })
 
-    it.prop("proportional jitter: the capped delay, plus or minus that part of it", [...parameters], ([
+    it.prop("proportional jitter: the capped delay plus or minus the given part of it", [...parameters], ([
       base,
       factor,
       room,
@@ -298,13 +298,13 @@ describe("RetryPolicy", () => {
     const parts = (seed: number, count: number) =>
       Effect.runSync(Effect.withRandom(Effect.replicateEffect(Random.next, count), Random.make(seed)))
 
-    it.each(["full", "equal"] as const)("%s jitter is the formula that AWS has published", (jitter) => {
+    it.each(["full", "equal"] as const)("%s jitter matches the formula published by AWS", (jitter) => {
       const policy = RetryPolicy.exponential({ base: 100, maxDelay: 2_000, jitter })
       const expected = parts(1, 10).map((part, n) => aws[jitter](Math.min(2_000, 100 * 2 ** n), part))
       delays(policy, 10, { seed: 1 }).forEach((delay, n) => expect(delay).toBeCloseTo(expected[n]!, 6))
     })
 
-    it("decorrelated jitter is the formula that AWS has published, which caps after the draw", () => {
+    it("decorrelated jitter matches the formula published by AWS, which caps after the draw", () => {
       const policy = RetryPolicy.exponential({ base: 100, maxDelay: 2_000, jitter: "decorrelated" })
       let last = 100
       const expected = parts(1, 50).map((part) => {
@@ -314,7 +314,7 @@ describe("RetryPolicy", () => {
       delays(policy, 50, { seed: 1 }).forEach((delay, n) => expect(delay).toBeCloseTo(expected[n]!, 6))
     })
 
-    /** The delays of 1,000 clients long after the cap has been reached. */
+    /** The delays of 1,000 clients, long after the delay has reached the cap. */
     const atTheCap = (jitter: RetryPolicy.ExponentialOptions["jitter"]) => {
       const policy = RetryPolicy.exponential({ base: 1000, maxDelay: 30_000, jitter })
       return Array.from({ length: 1000 }, (_, seed) => delays(policy, 30, { seed }).at(-1)!)
@@ -324,27 +324,27 @@ describe("RetryPolicy", () => {
       ["full", 0, 30_000],
       ["equal", 15_000, 30_000],
       [0.2, 24_000, 36_000]
-    ])("%s jitter is not lost at the cap", (jitter, from, to) => {
+    ])("%s jitter still applies at the cap", (jitter, from, to) => {
       const drawn = atTheCap(jitter)
       expect(new Set(drawn).size).toBe(1000)
       expect(chiSquared(histogram(drawn, from, (to - from) / 20, 20))).toBeLessThan(limit)
     })
 
-    it("decorrelated jitter lets a third of the clients and more wait for exactly the cap, as documented", () => {
+    it("with decorrelated jitter more than a third of the clients wait for exactly the cap, as documented", () => {
       const capped = atTheCap("decorrelated").filter((delay) => delay === 30_000)
       expect(capped.length).toBeGreaterThan(333)
       expect(capped.length).toBeLessThan(500)
     })
 
     it.each(["none", "full", "equal", "decorrelated", 0.2] as const)(
-      "%s jitter: with a base of 0 every delay is 0",
+      "%s jitter: if the base is 0, every delay is 0",
       (jitter) => {
         expect(delays(RetryPolicy.exponential({ base: 0, jitter }), 20)).toEqual(Array.from({ length: 20 }, () => 0))
       }
     )
 
     it.each(["none", "full", "equal", "decorrelated"] as const)(
-      "%s jitter: attempt 10,000 is no longer away than the cap",
+      "%s jitter: the delay before attempt 10,000 does not exceed the cap",
       (jitter) => {
         for (const factor of [2, Number.MAX_VALUE]) {
           const drawn = delays(
@@ -357,7 +357,7 @@ describe("RetryPolicy", () => {
       }
     )
 
-    it("doubles, up to a minute, with full jitter, by default", () => {
+    it("by default the delay doubles, up to one minute, with full jitter", () => {
       const half = {
         next: Effect.succeed(0.5),
         nextRange: (min: number, max: number) => Effect.succeed((min + max) / 2)
@@ -402,7 +402,7 @@ describe("RetryPolicy", () => {
         ]
       ),
       ["base must be a finite duration of 0 or more, but is undefined", undefined as never]
-    ])("throws at once that %s", (expected, options) => {
+    ])("throws at once: %s", (expected, options) => {
       expect(message(() => RetryPolicy.exponential(options))).toBe(expected)
     })
   })
@@ -417,13 +417,13 @@ describe("RetryPolicy", () => {
       production: RetryPolicy.production.retry
     }
 
-    it.each(Object.entries(policies))("%s puts out its delay, from any moment on", (_, policy) => {
+    it.each(Object.entries(policies))("%s outputs its delay, from any start time", (_, policy) => {
       for (const { delay, output } of steps(policy, 50, { now: (step) => step * 12_345 })) {
         expect(delay).toBeCloseTo(Duration.toMillis(output), 5)
       }
     })
 
-    it.each(Object.entries(policies))("D11: %s ends with recurs, and has the same delays until then", (_, policy) => {
+    it.each(Object.entries(policies))("D11: %s ends with recurs, and has the same delays before", (_, policy) => {
       expect(delays(policy.pipe(Schedule.intersect(Schedule.recurs(5))), 100)).toEqual(delays(policy, 5))
     })
 
@@ -432,7 +432,7 @@ describe("RetryPolicy", () => {
       expect(delays(policy, 100, { now: (step) => step * 2000 })).toEqual([2000, 2000, 2000, 2000])
     })
 
-    it("D11: ends when whileInput says so", () => {
+    it("D11: ends with whileInput", () => {
       const policy = RetryPolicy.exponential({ base: 1000, jitter: "none" }).pipe(
         Schedule.whileInput((cause: Cause.Cause<string>) => !Cause.contains(cause, Cause.fail("refused")))
       )
@@ -440,7 +440,7 @@ describe("RetryPolicy", () => {
       expect(delays(policy, 100, { input: (step) => causes[step]! })).toEqual([1000, 2000, 4000])
     })
 
-    it("D11: comes after another with andThen", () => {
+    it("D11: can follow another policy with andThen", () => {
       const policy = Schedule.recurs(1).pipe(Schedule.andThen(RetryPolicy.exponential({ base: 1000, jitter: "none" })))
       expect(delays(policy, 4)).toEqual([0, 1000, 2000, 4000])
     })
@@ -451,7 +451,7 @@ describe("RetryPolicy", () => {
       expect(delays(policy, 3)).toEqual([1000, 2000, 4000])
     })
 
-    it.effect("drives Effect.retry like any other", () =>
+    it.effect("drives Effect.retry like any schedule", () =>
       Effect.gen(function*() {
         const attempts: Array<number> = []
         const policy = RetryPolicy.exponential({ base: "1 second", maxDelay: "4 seconds", jitter: "none" })
@@ -469,11 +469,11 @@ describe("RetryPolicy", () => {
   })
 
   describe("giveUpAfter", () => {
-    it("T5: counts by the monotonic time, however the wall clock is set", () => {
+    it("T5: counts in monotonic time, independent of the wall clock", () => {
       const clock = new TwoTimes()
       const policy = RetryPolicy.fixed("1 second").pipe(RetryPolicy.giveUpAfter("1 minute"))
       let state = policy.initial
-      /** So much time passes, in seconds, and somebody sets the wall clock. Does the policy go on then? */
+      /** Advances the time and sets the wall clock, both in seconds. Returns true if the policy continues. */
       const goesOn = (seconds: number, set: number) => {
         clock.monotonic += seconds * 1_000
         clock.wall += set * 1_000
@@ -495,15 +495,15 @@ describe("RetryPolicy", () => {
       ["-1", () => RetryPolicy.fixed(0).pipe(RetryPolicy.giveUpAfter(-1))],
       ["undefined", () => (RetryPolicy.giveUpAfter as Function)(RetryPolicy.fixed(0))],
       ["undefined", () => RetryPolicy.fixed(0).pipe(RetryPolicy.giveUpAfter(undefined as never))]
-    ])("refuses a time of %s", (time, make) => {
+    ])("rejects a time of %s", (time, make) => {
       expect(message(make)).toContain(`giveUpAfter must be a duration of 0 or more, but is ${time}`)
     })
   })
 
-  it("T5: retryAfter counts from the monotonic now", () => {
+  it("T5: retryAfter counts in monotonic time", () => {
     const clock = new TwoTimes()
     const policy = RetryPolicy.fixed("1 second").pipe(RetryPolicy.classify(() => RetryPolicy.retryAfter("1 minute")))
-    // The attempt began 10 seconds ago. Meanwhile the wall clock was set back.
+    // The attempt began 10 seconds ago. Since then the wall clock was set back.
     const begunAt = clock.monotonic - 10_000
     clock.wall -= 3_600_000
     const [, , decision] = Effect.runSync(
@@ -520,10 +520,10 @@ describe("RetryPolicy", () => {
     const connectTimeout = Connector.connectTimeout((attempt) =>
       Duration.clamp(backoff(attempt), { minimum: "20 seconds", maximum: "2 minutes" })
     )
-    /** The backoff after the attempt with this index, in ms, as published. */
+    /** The published backoff after the attempt with this index, in ms. */
     const published = (index: number) => Math.min(120_000, 1_000 * 1.6 ** index)
 
-    /** When 16 attempts began and ended, in ms, against a server that answers them all with this. */
+    /** The begin and the end of 16 attempts, in ms, against a server that always answers with this effect. */
     const attemptsAt = (answer: TestConnector.Answer, seed: number) =>
       Effect.gen(function*() {
         const server = yield* TestConnector.make({ script: [answer] })
@@ -544,7 +544,7 @@ describe("RetryPolicy", () => {
 
     for (const seed of [1, 2, 3]) {
       itInTestTime.effect(
-        `keeps within its published bounds against a server that refuses (seed ${seed})`,
+        `stays within its published bounds against a server that refuses (seed ${seed})`,
         () =>
           Effect.gen(function*() {
             const attempts = yield* attemptsAt(TestConnector.die("refused"), seed)
@@ -563,7 +563,7 @@ describe("RetryPolicy", () => {
 
     for (const seed of [1, 2, 3]) {
       itInTestTime.effect(
-        `gives an attempt that hangs the backoff, and at least 20 seconds (seed ${seed})`,
+        `a hanging attempt times out after the backoff, but not before 20 seconds (seed ${seed})`,
         () =>
           Effect.gen(function*() {
             const attempts = yield* attemptsAt(TestConnector.hang, seed)

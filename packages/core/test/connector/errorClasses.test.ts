@@ -1,4 +1,4 @@
-/** What the cause of a failure or loss means for the next attempt: when, where, and whether it is made. */
+/** The cause of a failure or loss decides whether, when and where the next attempt is made. */
 import { describe, expect } from "@effect/vitest"
 import * as Addresses from "@persistent-connection/core/Addresses"
 import { type ClosedReason, ConnectionClosed } from "@persistent-connection/core/ConnectionError"
@@ -13,7 +13,7 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import { captureLog } from "../support/captureLog.js"
-import { askNow, Line, now, pass, settle, sleep } from "../support/Life.js"
+import { askNow, Line, now, pass, settle, sleep } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
 class Unauthorized extends Data.TaggedError("Unauthorized")<{ readonly user: string }> {}
@@ -54,7 +54,7 @@ interface Script {
   readonly minUptime?: Duration.DurationInput
 }
 
-/** A persistent connection whose server does as the script says; attempts are numbered through its life. */
+/** A persistent connection with a scripted server. Attempts are numbered from 1 over its whole life. */
 const begin = (
   {
     address = () => Effect.succeed("a"),
@@ -90,7 +90,7 @@ const begin = (
     return { service, attempts, events }
   })
 
-/** Why it is closed, in a few words. */
+/** A short text for the reason of the close. */
 const describeReason = (reason: ClosedReason<unknown>) =>
   reason._tag === "ClosedByOwner" ? reason._tag : `${reason._tag} ${tagOf(reason.cause)}`
 
@@ -99,8 +99,8 @@ const reasonOf = (error: unknown) => error instanceof ConnectionClosed ? describ
 const reasonOfState = ({ service }: { readonly service: PersistentConnection.PersistentConnection<Line, FeedError> }) =>
   Effect.map(service.state.get, (state) => state._tag === "Closed" ? describeReason(state.reason) : state._tag)
 
-describe("a cause that is final", () => {
-  it.scoped("D11: a 401 gives up at once, and all waiters get the reason", () =>
+describe("a final cause", () => {
+  it.scoped("D11: a 401 makes the policy give up at once, and all waiting callers get the reason", () =>
     Effect.gen(function*() {
       const { attempts, events, service } = yield* begin({
         connect: (_, number) => number < 3 ? Effect.fail(unreachable) : Effect.fail(unauthorized)
@@ -116,7 +116,7 @@ describe("a cause that is final", () => {
       expect(failed.error?._tag).toBe("Unauthorized")
       expect([reasonOf(closed.error), reasonOf(use.error)]).toEqual(["GaveUp Unauthorized", "GaveUp Unauthorized"])
       expect([finished.isWaiting, connected.isWaiting]).toEqual([false, true])
-      // So do later callers.
+      // Later callers get it too.
       const later = yield* askNow(service.connectedOrFailedToConnect)
       expect([reasonOf(later.error), yield* reasonOfState({ service })]).toEqual([
         "GaveUp Unauthorized",
@@ -169,7 +169,7 @@ describe("a cause that is final", () => {
       }))
   }
 
-  it.scoped("D5: a close by the peer without an error can be final", () =>
+  it.scoped("D5: a regular close by the peer can be final", () =>
     Effect.gen(function*() {
       const { attempts, service } = yield* begin({
         connect: (_, number) => number === 1 ? Effect.fail(unreachable) : Effect.void,
@@ -183,7 +183,7 @@ describe("a cause that is final", () => {
       expect([attempts, (yield* service.state.get)._tag]).toEqual([["0 a", "10 a"], "Closed"])
     }))
 
-  it.scoped("D10: a function that throws is logged, and does not stop the loop", () =>
+  it.scoped("D10: a function that throws is logged and does not stop the loop", () =>
     Effect.gen(function*() {
       const { attempts } = yield* begin({
         connect: () => Effect.fail(unreachable),
@@ -196,8 +196,8 @@ describe("a cause that is final", () => {
     }))
 })
 
-describe("a time that the server named", () => {
-  it.scoped("counts from the failure, not from the beginning of the attempt, and the delay of the policy comes after it", () =>
+describe("a retry time named by the server", () => {
+  it.scoped("counts from the failure, not from the beginning of the attempt; the delay of the policy follows it", () =>
     Effect.gen(function*() {
       const { attempts, service } = yield* begin({
         connect: (_, number) =>
@@ -212,7 +212,7 @@ describe("a time that the server named", () => {
       expect(attempts).toEqual(["0 a", "75 a", "85 a", "95 a"])
     }))
 
-  it.scoped("counts from the loss, however old the connection was", () =>
+  it.scoped("counts from the loss, regardless of the age of the connection", () =>
     Effect.gen(function*() {
       const { attempts } = yield* begin({
         closed: () => Effect.zipRight(sleep(3_600), Effect.fail(busy("1 minute")))
@@ -221,7 +221,7 @@ describe("a time that the server named", () => {
       expect(attempts).toEqual(["0 a", "3670 a"])
     }))
 
-  it.scoped("does not shorten the delay of the policy, nor stop its growth", () =>
+  it.scoped("neither shortens the delay of the policy nor stops its growth", () =>
     Effect.gen(function*() {
       const { attempts } = yield* begin({
         connect: (_, number) => Effect.fail(number === 3 ? busy("1 second") : unreachable),
@@ -230,11 +230,11 @@ describe("a time that the server named", () => {
         )
       })
       yield* pass(40)
-      // Delays of 1, 2, 4 seconds (and the 1 that was named), 8, 16.
+      // Delays of 1, 2, 4 (plus the 1 that the server named), 8 and 16 seconds.
       expect(attempts).toEqual(["0 a", "1 a", "3 a", "8 a", "16 a", "32 a"])
     }))
 
-  it.scoped("clients to which the server named the same time do not return together", () =>
+  it.scoped("clients with the same retry time do not return at the same moment", () =>
     Effect.gen(function*() {
       const begunAt: Array<string> = []
       for (let seed = 0; seed < 20; seed++) {
@@ -252,7 +252,7 @@ describe("a time that the server named", () => {
       }
     }))
 
-  it.scoped("a time of 0 leaves the delay of the policy, counted from now", () =>
+  it.scoped("a time of 0 leaves only the delay of the policy, counted from now", () =>
     Effect.gen(function*() {
       const { attempts } = yield* begin({
         connect: (_, number) => Effect.zipRight(sleep(3), Effect.fail(number === 1 ? busy(0) : unreachable))
@@ -261,7 +261,7 @@ describe("a time that the server named", () => {
       expect(attempts).toEqual(["0 a", "13 a", "23 a"])
     }))
 
-  it.scoped("reconnectNow does not wait for it", () =>
+  it.scoped("reconnectNow does not wait for the named time", () =>
     Effect.gen(function*() {
       const { attempts, service } = yield* begin({
         connect: (_, number) => number === 1 ? Effect.fail(busy("1 hour")) : Effect.void
@@ -272,7 +272,7 @@ describe("a time that the server named", () => {
       expect(attempts).toEqual(["0 a", "7 a"])
     }))
 
-  it.scoped("counts as time without a success for a policy that ends with upTo", () =>
+  it.scoped("counts towards the limit of a policy with upTo", () =>
     Effect.gen(function*() {
       const { attempts, service } = yield* begin({
         connect: (_, number) => Effect.fail(number === 2 ? busy("1 hour") : unreachable),
@@ -285,7 +285,7 @@ describe("a time that the server named", () => {
   it.each([
     ["retryAfter must be a finite duration of 0 or more, but is -1", -1],
     ["retryAfter must be a finite duration of 0 or more, but is Infinity", Infinity]
-  ])("%s: refused", (message, time) => {
+  ])("throws at once: %s", (message, time) => {
     expect(() => RetryPolicy.retryAfter(time)).toThrow(message)
   })
 })
@@ -296,7 +296,7 @@ describe("classify", () => {
     ["nothing, with pipe", "undefined", () => RetryPolicy.standard.pipe(RetryPolicy.classify(undefined as never))],
     ["a decision", "object", () => RetryPolicy.standard.pipe(RetryPolicy.classify(RetryPolicy.giveUp as never))],
     ["a schedule alone", "undefined", () => (RetryPolicy.classify as Function)(RetryPolicy.standard)]
-  ])("refuses %s in place of the function at once", (_, kind, make) => {
+  ])("throws at once for %s instead of a function", (_, kind, make) => {
     expect(make).toThrow(`decide must be a function, but is of type ${kind}`)
   })
 
@@ -311,22 +311,22 @@ describe("classify", () => {
   ]
 
   for (const [kind, value] of noDecisions) {
-    it.scoped(`D10: what is no decision (${kind}) is logged, and retried after 10 seconds`, () =>
+    it.scoped(`D10: an invalid decision (${kind}) is logged, and the next attempt follows after 10 seconds`, () =>
       Effect.gen(function*() {
-        const { heard, lines } = captureLog()
-        const { attempts } = yield* heard(begin({
+        const { captured, lines } = captureLog()
+        const { attempts } = yield* captured(begin({
           connect: () => Effect.fail(unreachable),
           retry: RetryPolicy.classify(RetryPolicy.fixed("1 second"), () => value as RetryPolicy.RetryDecision)
         }))
         yield* pass(15)
         expect(attempts).toEqual(["0 a", "10 a"])
         expect(lines.map(({ cause }) => Cause.pretty(cause)).join()).toContain(
-          `What decide returns must be follow, giveUp or retryAfter(time), but is of type ${kind}`
+          `The result of decide must be follow, giveUp or retryAfter(time), but is of type ${kind}`
         )
       }))
   }
 
-  it.effect("drives Effect.retry like any other schedule", () =>
+  it.effect("drives Effect.retry like any schedule", () =>
     Effect.gen(function*() {
       const attempts: Array<number> = []
       const errors = [unreachable, busy("1 minute"), unreachable, unauthorized, unreachable]
@@ -341,7 +341,7 @@ describe("classify", () => {
       expect(asked.error?._tag).toBe("Unauthorized")
     }))
 
-  it.effect("put on twice, the outer one decides first", () =>
+  it.effect("if it is applied twice, the outer one decides first", () =>
     Effect.gen(function*() {
       const { attempts, service } = yield* begin({
         connect: (_, number) => Effect.fail(number === 1 ? unreachable : unauthorized),
@@ -356,10 +356,10 @@ describe("classify", () => {
     }).pipe(Effect.scoped))
 })
 
-describe("a cause that asks for another address", () => {
+describe("a cause that selects another address", () => {
   const isElsewhere = (cause: Cause.Cause<unknown>) => tagOf(cause) === "Unreachable"
 
-  it.scoped("failover goes on after a refusal, and stays after a 401", () =>
+  it.scoped("failover moves on after a refusal, and stays after a 401", () =>
     Effect.gen(function*() {
       const failures = [unreachable, unauthorized, busy(0), unreachable, unauthorized]
       const { attempts } = yield* begin({
@@ -371,7 +371,7 @@ describe("a cause that asks for another address", () => {
       expect(attempts).toEqual(["0 a", "10 b", "20 b", "30 b", "40 c", "50 c"])
     }))
 
-  it.scoped("without a predicate failover goes on after every failed attempt, and stays after a loss", () =>
+  it.scoped("without a predicate failover moves on after every failed attempt, and stays after a loss", () =>
     Effect.gen(function*() {
       const { attempts } = yield* begin({
         address: Addresses.failover(["a", "b", "c"]),
@@ -382,7 +382,7 @@ describe("a cause that asks for another address", () => {
       expect(attempts).toEqual(["0 a", "10 b", "20 b", "30 b"])
     }))
 
-  it.scoped("failover leaves a peer that accepts and hangs up, if the predicate holds for the cause of the loss", () =>
+  it.scoped("failover leaves a peer that accepts and hangs up, if the predicate is true for the cause of the loss", () =>
     Effect.gen(function*() {
       for (
         const [closed, failoverWhen] of [[Effect.fail(unreachable), isElsewhere], [Effect.void, Cause.isEmpty]] as const
@@ -399,7 +399,7 @@ describe("a cause that asks for another address", () => {
       }
     }))
 
-  it.scoped("fails back to the first after a loss for which the predicate does not hold", () =>
+  it.scoped("fails back to the first address after a loss for which the predicate is false", () =>
     Effect.gen(function*() {
       const { attempts } = yield* begin({
         address: Addresses.failover(["a", "b", "c"], { failoverWhen: isElsewhere, failBackAfter: "1 minute" }),
@@ -407,11 +407,11 @@ describe("a cause that asks for another address", () => {
         closed: () => Effect.zipRight(sleep(40), Effect.void)
       })
       yield* pass(100)
-      // Left at 10.
+      // It leaves the first address at 10.
       expect(attempts).toEqual(["0 a", "10 b", "50 b", "90 a"])
     }))
 
-  it.scoped("fails back to the first, not on to the next, when both are due", () =>
+  it.scoped("fails back to the first address if both a failback and a failover are due", () =>
     Effect.gen(function*() {
       const { attempts } = yield* begin({
         address: Addresses.failover(["a", "b", "c"], { failoverWhen: isElsewhere, failBackAfter: "1 minute" }),
@@ -420,11 +420,11 @@ describe("a cause that asks for another address", () => {
         retry: RetryPolicy.fixed("10 seconds")
       })
       yield* pass(200)
-      // Left at 10; back at 70, and left again with the loss of that connection.
+      // It leaves the first address at 10, returns at 70, and leaves again after the loss of that connection.
       expect(attempts).toEqual(["0 a", "10 b", "70 a", "130 b", "190 a"])
     }))
 
-  it.scoped("C6: a predicate that throws fails the attempt", () =>
+  it.scoped("C6: a predicate that throws makes the attempt fail", () =>
     Effect.gen(function*() {
       const { attempts, events } = yield* begin({
         address: Addresses.failover(["a", "b"], {
@@ -439,7 +439,7 @@ describe("a cause that asks for another address", () => {
       expect(events.slice(2)).toEqual(["FailedToConnect Unreachable", "FailedToConnect defect"])
     }))
 
-  it.scoped("together with classify: another address after a refusal, the same one after a time that it named", () =>
+  it.scoped("together with classify: another address after a refusal, the same address after a named retry time", () =>
     Effect.gen(function*() {
       const { attempts } = yield* begin({
         address: Addresses.failover(["a", "b"], { failoverWhen: isElsewhere }),

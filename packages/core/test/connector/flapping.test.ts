@@ -1,4 +1,4 @@
-/** Servers that accept every connection and hang up. */
+/** Servers that accept every connection and close it soon. */
 import { describe, expect } from "@effect/vitest"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
@@ -9,32 +9,32 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import {
   askNow,
-  begin,
-  type Life,
+  type Fixture,
   type Line,
+  makeFixture,
   type Options,
   pass,
   refuse,
   type Refused,
   sleep
-} from "../support/Life.js"
+} from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
-import { stay } from "./Ward.js"
+import { makeCheckedFixture } from "./PingServer.js"
 
 const backoff = RetryPolicy.exponential({ base: "1 second", maxDelay: "30 seconds", jitter: "none" })
 
-/** Retries once without a delay, and then backs off. */
+/** One retry without a delay, then backoff. */
 const firstRetryAtOnce = Schedule.recurs(1).pipe(Schedule.andThen(backoff))
 
-/** A life whose connections end like this. */
+/** A fixture whose connections end with `closed`. */
 const flapping = (closed: (line: Line) => Effect.Effect<unknown, Refused>, options: Options = {}) =>
-  begin({ retry: firstRetryAtOnce, minUptime: "10 seconds", ...options }, ({ server }) => {
+  makeFixture({ retry: firstRetryAtOnce, minUptime: "10 seconds", ...options }, ({ server }) => {
     server.closed = closed
   })
 
-const attemptsAfter = (life: Life, seconds: number) => Effect.as(pass(seconds), life.server.attempts)
+const attemptsAfter = (fixture: Fixture, seconds: number) => Effect.as(pass(seconds), fixture.server.attempts)
 
-describe("D14: a server that accepts and hangs up", () => {
+describe("D14: a server that accepts and closes", () => {
   const ends: ReadonlyArray<readonly [string, () => Effect.Effect<unknown, Refused>]> = [
     ["cleanly", () => Effect.void],
     ["with an error", () => refuse("reset")],
@@ -43,87 +43,87 @@ describe("D14: a server that accepts and hangs up", () => {
   ]
 
   for (const [how, closed] of ends) {
-    it.scoped(`${how}: after the first drop the client retries at once, and then it backs off`, () =>
+    it.scoped(`${how}: the client retries at once after the first loss, and then backs off`, () =>
       Effect.gen(function*() {
-        const life = yield* flapping(closed)
-        expect(yield* attemptsAfter(life, 30)).toEqual([0, 0, 1, 3, 7, 15])
-        expect(life.server.opened).toBe(6)
-        expect(yield* attemptsAfter(life, 90)).toEqual([0, 0, 1, 3, 7, 15, 31, 61, 91])
+        const fixture = yield* flapping(closed)
+        expect(yield* attemptsAfter(fixture, 30)).toEqual([0, 0, 1, 3, 7, 15])
+        expect(fixture.server.opened).toBe(6)
+        expect(yield* attemptsAfter(fixture, 90)).toEqual([0, 0, 1, 3, 7, 15, 31, 61, 91])
       }))
   }
 
-  it.scoped("T2: the delay runs from the beginning of the attempt, also if the connection lives for a while", () =>
+  it.scoped("T2: the delay runs from the beginning of the attempt, not from the loss", () =>
     Effect.gen(function*() {
-      const life = yield* flapping(() => sleep(3))
-      // Delays of 0, 1, 2, 4, 8 seconds, but at least the 3 that it lives.
-      expect(yield* attemptsAfter(life, 20)).toEqual([0, 3, 6, 9, 13])
+      const fixture = yield* flapping(() => sleep(3))
+      // Delays of 0, 1, 2, 4, 8 seconds, but at least the uptime of 3 seconds.
+      expect(yield* attemptsAfter(fixture, 20)).toEqual([0, 3, 6, 9, 13])
     }))
 
   it.scoped("with a minUptime of 0 every connection is a success, and the client does not back off", () =>
     Effect.gen(function*() {
       const each = yield* flapping(() => sleep(0.01), { retry: backoff, minUptime: 0 })
       expect(yield* attemptsAfter(each, 29.999)).toHaveLength(30)
-      // So a policy that begins without a delay never has one.
+      // So a policy whose first delay is 0 never waits.
       const hot = yield* flapping(() => sleep(0.05), { minUptime: 0 })
       expect((yield* attemptsAfter(hot, 2)).length).toBe(41)
     }))
 
-  it.scoped("a connection that lives for minUptime restarts the policy, and its loss takes none of the delays (D11)", () =>
+  it.scoped("a connection that lived for minUptime restarts the policy, and its loss consumes no delay (D11)", () =>
     Effect.gen(function*() {
-      const life = yield* flapping(({ number }) => number === 4 ? sleep(10) : Effect.void)
-      expect(yield* attemptsAfter(life, 40)).toEqual([0, 0, 1, 3, 13, 13, 14, 16, 20, 28])
+      const fixture = yield* flapping(({ number }) => number === 4 ? sleep(10) : Effect.void)
+      expect(yield* attemptsAfter(fixture, 40)).toEqual([0, 0, 1, 3, 13, 13, 14, 16, 20, 28])
     }))
 
-  it.scoped("one that lives for 1 ms less does not", () =>
+  it.scoped("a connection that lived 1 ms less does not restart the policy", () =>
     Effect.gen(function*() {
-      const life = yield* flapping(({ number }) => number === 4 ? sleep(9.999) : Effect.void)
-      expect(yield* attemptsAfter(life, 40)).toEqual([0, 0, 1, 3, 12.999, 20.999, 36.999])
+      const fixture = yield* flapping(({ number }) => number === 4 ? sleep(9.999) : Effect.void)
+      expect(yield* attemptsAfter(fixture, 40)).toEqual([0, 0, 1, 3, 12.999, 20.999, 36.999])
     }))
 
-  it.scoped("failures and short-lived connections are one run of the policy", () =>
+  it.scoped("failures and short-lived connections step the same run of the policy", () =>
     Effect.gen(function*() {
-      const life = yield* flapping(() => Effect.void)
-      life.server.connect = () => life.server.attempts.length % 2 === 0 ? refuse("no") : Effect.void
-      expect(yield* attemptsAfter(life, 30)).toEqual([0, 0, 1, 3, 7, 15])
+      const fixture = yield* flapping(() => Effect.void)
+      fixture.server.connect = () => fixture.server.attempts.length % 2 === 0 ? refuse("no") : Effect.void
+      expect(yield* attemptsAfter(fixture, 30)).toEqual([0, 0, 1, 3, 7, 15])
     }))
 
-  it.scoped("after the loss of a success the failures begin with the first delay, which is 0 here (D11)", () =>
+  it.scoped("after the loss of a long-lived connection, the failures start with the first delay, here 0 (D11)", () =>
     Effect.gen(function*() {
-      const life = yield* flapping(() => sleep(20))
-      life.server.connect = ({ number }) => number === 1 ? refuse("no") : Effect.void
-      expect(yield* attemptsAfter(life, 50)).toEqual([0, 0, 20, 20, 40, 40])
+      const fixture = yield* flapping(() => sleep(20))
+      fixture.server.connect = ({ number }) => number === 1 ? refuse("no") : Effect.void
+      expect(yield* attemptsAfter(fixture, 50)).toEqual([0, 0, 20, 20, 40, 40])
     }))
 
-  it.scoped("D11: a policy with an end gives up, and all waiters fail", () =>
+  it.scoped("D11: when the policy ends, all waiting callers fail", () =>
     Effect.gen(function*() {
-      const life = yield* flapping(() => refuse("reset"), {
+      const fixture = yield* flapping(() => refuse("reset"), {
         retry: firstRetryAtOnce.pipe(Schedule.intersect(Schedule.recurs(4)))
       })
-      const use = yield* askNow(PersistentConnection.use(life.service, () => Effect.never))
+      const use = yield* askNow(PersistentConnection.use(fixture.service, () => Effect.never))
       yield* pass(100)
-      expect(life.server.attempts).toEqual([0, 0, 1, 3, 7])
-      expect((yield* life.service.state.get)._tag).toBe("Closed")
+      expect(fixture.server.attempts).toEqual([0, 0, 1, 3, 7])
+      expect((yield* fixture.service.state.get)._tag).toBe("Closed")
       expect(use.isWaiting).toBe(false)
     }))
 
-  it.scoped("connections that only a health check finds dead are no successes either", () =>
+  it.scoped("short-lived connections that a health check finds dead do not restart the policy either", () =>
     Effect.gen(function*() {
-      const { diary, ward } = yield* stay({
+      const { eventLog, pingServer } = yield* makeCheckedFixture({
         check: { interval: "4 seconds", timeout: "1 second" },
         retry: firstRetryAtOnce,
         minUptime: "10 seconds",
-        prepare: (ward) => {
-          ward.ping = () => Effect.never
+        prepare: (pingServer) => {
+          pingServer.ping = () => Effect.never
         }
       })
       yield* pass(40)
-      // Each is found dead after 5 seconds: delays of 0, 1, 2, 4, 8, 16 seconds from the beginning of the attempt.
-      expect(ward.server.attempts).toEqual([0, 5, 10, 15, 20, 28])
-      expect(diary.filter((line) => line.includes("timeout"))).toHaveLength(6)
+      // The health check finds each one dead after 5 seconds. Delays: 0, 1, 2, 4, 8, 16 seconds from the beginning.
+      expect(pingServer.server.attempts).toEqual([0, 5, 10, 15, 20, 28])
+      expect(eventLog.filter((line) => line.includes("timeout"))).toHaveLength(6)
     }))
 
   for (const uptime of [0, 3]) {
-    it.scoped(`in production sees at most 5 connections in 30 s from a client, if they live for ${uptime} s`, () =>
+    it.scoped(`with the production options a client opens at most 5 connections in 30 s, if each lives for ${uptime} s`, () =>
       Effect.gen(function*() {
         const lives = yield* Effect.forEach(
           Arr.range(1, 40),

@@ -14,54 +14,64 @@ import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import * as Supervisor from "effect/Supervisor"
 import { makeAttempt } from "../support/attempt.js"
-import { ask, askNow, type Line, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import { ask, askNow, type Line, pass, refuse, Refused, settle, sleep } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
-import { admit, type CheckOptions, drawing, ending, Machine, Ward, watch } from "./Ward.js"
+import {
+  type CheckOptions,
+  connectChecked,
+  endOf,
+  fixedRandom,
+  PingServer,
+  SuspendableClock,
+  watch
+} from "./PingServer.js"
 
-const answering = (ping: Ward["ping"]) => (ward: Ward) => {
-  ward.ping = ping
+const answering = (ping: PingServer["ping"]) => (pingServer: PingServer) => {
+  pingServer.ping = ping
 }
 
 const failing = answering(() => refuse("gone"))
 const hanging = answering(() => Effect.never)
-const stubborn = answering(() => Effect.uninterruptible(Effect.never))
+const uninterruptible = answering(() => Effect.uninterruptible(Effect.never))
 
 const reset = Exit.fail(new Refused({ text: "reset" }))
 
 const time = (ping: string | undefined) => Number(ping?.split(" ")[0])
 
-describe("healthCheck: when the peer is asked", () => {
-  it.scoped("first an interval after the connection was established, then an interval after each answer", () =>
+describe("healthCheck: when it probes", () => {
+  it.scoped("first one interval after the connection was established, then one interval after each answer", () =>
     Effect.gen(function*() {
-      const { ward } = yield* admit({ prepare: answering(() => sleep(5)) })
+      const { pingServer } = yield* connectChecked({ prepare: answering(() => sleep(5)) })
       yield* pass(29.999)
-      expect(ward.pings).toEqual([])
+      expect(pingServer.pings).toEqual([])
       yield* pass(70.001)
-      expect(ward.pings).toEqual(["30 1", "65 1", "100 1"])
+      expect(pingServer.pings).toEqual(["30 1", "65 1", "100 1"])
     }))
 
-  it.scoped("every interval is shortened by a random part of it, up to a quarter", () =>
+  it.scoped("each interval is shortened by a random part, up to a quarter", () =>
     Effect.gen(function*() {
-      const { ward } = yield* admit({ random: drawing(0.999_999) })
+      const { pingServer } = yield* connectChecked({ random: fixedRandom(0.999_999) })
       yield* pass(22.5)
-      expect(ward.pings).toEqual([])
+      expect(pingServer.pings).toEqual([])
       yield* pass(0.001)
-      expect(ward.pings).toHaveLength(1)
+      expect(pingServer.pings).toHaveLength(1)
       yield* pass(22.499)
-      expect(ward.pings).toHaveLength(1)
+      expect(pingServer.pings).toHaveLength(1)
       yield* pass(0.001)
-      expect(ward.pings).toHaveLength(2)
+      expect(pingServer.pings).toHaveLength(2)
     }))
 
-  it.scoped("T4: … drawn anew each time, from the Random service, so that clients do not ask in step", () =>
+  it.scoped("T4: the random part is drawn again for each interval, from the Random service, so that clients do not probe in step", () =>
     Effect.gen(function*() {
       const intervals = (seed: number) =>
         Effect.gen(function*() {
-          const { release, ward } = yield* admit({ random: Random.make(seed) })
-          const begun = ward.now
+          const { release, pingServer } = yield* connectChecked({ random: Random.make(seed) })
+          const begun = pingServer.now
           yield* pass(300)
           yield* release
-          return ward.pings.map((ping, index) => time(ping) - (index === 0 ? begun : time(ward.pings[index - 1])))
+          return pingServer.pings.map((ping, index) =>
+            time(ping) - (index === 0 ? begun : time(pingServer.pings[index - 1]))
+          )
         })
       const [one, same, other] = [yield* intervals(1), yield* intervals(1), yield* intervals(2)]
       expect(one.map((each) => each.toFixed(3))).toEqual(same.map((each) => each.toFixed(3)))
@@ -72,29 +82,29 @@ describe("healthCheck: when the peer is asked", () => {
       }
     }))
 
-  it.scoped("not at all if the interval is infinite, except on demand", () =>
+  it.scoped("with an infinite interval only on demand", () =>
     Effect.gen(function*() {
-      const { probe, ward } = yield* admit({ interval: Duration.infinity })
+      const { probe, pingServer } = yield* connectChecked({ interval: Duration.infinity })
       yield* pass(100_000_000)
-      expect(ward.pings).toEqual([])
+      expect(pingServer.pings).toEqual([])
       yield* probe
-      expect(ward.pings).toHaveLength(1)
+      expect(pingServer.pings).toHaveLength(1)
     }))
 
-  it.scoped("also if the interval is no whole number of milliseconds", () =>
+  it.scoped("also with an interval that is not a whole number of ms", () =>
     Effect.gen(function*() {
-      const { ward } = yield* admit({ interval: "1500500 micros", random: drawing(0.5) })
+      const { pingServer } = yield* connectChecked({ interval: "1500500 micros", random: fixedRandom(0.5) })
       yield* pass(3)
-      expect(ward.pings).toHaveLength(2)
+      expect(pingServer.pings).toHaveLength(2)
     }))
 
-  it.scoped("also after intervals that are longer than a timer of the machine can be", () =>
+  it.scoped("also with an interval longer than the maximum of a platform timer", () =>
     Effect.gen(function*() {
-      const { ward } = yield* admit({ interval: "60 days" })
+      const { pingServer } = yield* connectChecked({ interval: "60 days" })
       yield* pass(60 * 86_400 - 1)
-      expect(ward.pings).toEqual([])
+      expect(pingServer.pings).toEqual([])
       yield* pass(1)
-      expect(ward.pings).toHaveLength(1)
+      expect(pingServer.pings).toHaveLength(1)
     }))
 
   it.each<[string, CheckOptions]>([
@@ -106,16 +116,16 @@ describe("healthCheck: when the peer is asked", () => {
     ["missedProbes must be a whole number of 1 or more, but is 1.5", { missedProbes: 1.5 }],
     ["probe must be a function, but is of type number", { probe: 5 as never }],
     ["activity must be a function, but is of type boolean", { activity: true as never }]
-  ])("%s: refused at once", (message, options) => {
-    const { connector } = new Ward(new Machine(Effect.runSync(Effect.clock))).server
+  ])("throws at once: %s", (message, options) => {
+    const { connector } = new PingServer(new SuspendableClock(Effect.runSync(Effect.clock))).server
     const all = { probe: () => Effect.void, interval: 1, timeout: 1, ...options }
     expect(() => Connector.healthCheck(connector, all)).toThrow(message)
     expect(() => connector.pipe(Connector.healthCheck(all))).toThrow(message)
   })
 })
 
-describe("healthCheck: a connection that is ill is lost", () => {
-  const probes: ReadonlyArray<readonly [string, Ward["ping"], Cause.Cause<unknown>]> = [
+describe("healthCheck: a failed check is a loss", () => {
+  const probes: ReadonlyArray<readonly [string, PingServer["ping"], Cause.Cause<unknown>]> = [
     ["fails", () => refuse("gone"), Cause.fail(new Refused({ text: "gone" }))],
     ["dies", () => Effect.die("bug"), Cause.die("bug")],
     ["throws", () => {
@@ -124,135 +134,135 @@ describe("healthCheck: a connection that is ill is lost", () => {
     [
       "interrupts itself",
       () => Effect.interrupt,
-      Cause.die(new Cause.InterruptedException("It was interrupted from within"))
+      Cause.die(new Cause.InterruptedException("The code interrupted itself"))
     ]
   ]
 
   for (const [does, ping, cause] of probes) {
-    it.scoped(`D5: when the probe ${does}, with that cause`, () =>
+    it.scoped(`D5: if the probe ${does}, with that cause`, () =>
       Effect.gen(function*() {
-        const patient = yield* admit({ prepare: answering(ping) })
-        const watched = yield* watch(patient)
+        const checked = yield* connectChecked({ prepare: answering(ping) })
+        const watched = yield* watch(checked)
         yield* pass(29.999)
-        expect([watched.isWaiting, patient.isClosed()]).toEqual([true, false])
+        expect([watched.isWaiting, checked.isClosed()]).toEqual([true, false])
         yield* pass(0.001)
         expect(watched.exit).toEqual(Exit.failCause(cause))
-        expect(patient.isClosed()).toBe(true)
+        expect(checked.isClosed()).toBe(true)
       }))
   }
 
-  it.scoped("when there is no answer in time, with a TimeoutException that says so, and the probe is interrupted", () =>
+  it.scoped("if there is no answer in time, with a TimeoutException; the probe is interrupted", () =>
     Effect.gen(function*() {
-      const patient = yield* admit({ prepare: hanging })
-      const watched = yield* watch(patient)
+      const checked = yield* connectChecked({ prepare: hanging })
+      const watched = yield* watch(checked)
       yield* pass(39.999)
-      expect([watched.isWaiting, patient.isClosed(), patient.ward.out]).toEqual([true, false, 1])
+      expect([watched.isWaiting, checked.isClosed(), checked.pingServer.inFlight]).toEqual([true, false, 1])
       yield* pass(0.001)
       expect(watched.error).toBeInstanceOf(Cause.TimeoutException)
       expect(watched.error).toHaveProperty("message", "No answer from \"test\" to a health check within 10s")
-      expect([patient.isClosed(), patient.ward.out]).toEqual([true, 0])
+      expect([checked.isClosed(), checked.pingServer.inFlight]).toEqual([true, 0])
     }))
 
-  it.scoped("never for want of an answer if the timeout is infinite", () =>
+  it.scoped("with an infinite timeout a missing answer is never a loss", () =>
     Effect.gen(function*() {
-      const patient = yield* admit({ timeout: Duration.infinity, prepare: hanging })
+      const checked = yield* connectChecked({ timeout: Duration.infinity, prepare: hanging })
       yield* pass(100_000)
-      expect([patient.isClosed(), patient.ward.pings]).toEqual([false, ["30 1"]])
+      expect([checked.isClosed(), checked.pingServer.pings]).toEqual([false, ["30 1"]])
     }))
 
-  it.scoped("and its peer is not asked again", () =>
+  it.scoped("and the peer is not probed again", () =>
     Effect.gen(function*() {
-      const { ward } = yield* admit({ prepare: failing })
+      const { pingServer } = yield* connectChecked({ prepare: failing })
       yield* pass(1_000)
-      expect(ward.pings).toEqual(["30 1"])
-      expect(ward.machine.sleepers).toBe(0)
+      expect(pingServer.pings).toEqual(["30 1"])
+      expect(pingServer.machine.sleepers).toBe(0)
     }))
 
   it.scoped("D4: at once, even if the probe cannot be interrupted", () =>
     Effect.gen(function*() {
-      const patient = yield* admit({ prepare: stubborn })
-      const watched = yield* watch(patient)
+      const checked = yield* connectChecked({ prepare: uninterruptible })
+      const watched = yield* watch(checked)
       yield* pass(40)
-      expect([ending(watched), patient.ward.out]).toEqual(["timeout", 1])
+      expect([endOf(watched), checked.pingServer.inFlight]).toEqual(["timeout", 1])
     }))
 
-  it.scoped("D4: at once, even if the connector's own watch hangs when it is interrupted", () =>
+  it.scoped("D4: at once, even if the connector's `closed` hangs when it is interrupted", () =>
     Effect.gen(function*() {
-      const patient = yield* admit({
-        prepare: (ward) => {
-          ward.server.closed = () => Effect.onInterrupt(Effect.never, () => Effect.never)
-          hanging(ward)
+      const checked = yield* connectChecked({
+        prepare: (pingServer) => {
+          pingServer.server.closed = () => Effect.onInterrupt(Effect.never, () => Effect.never)
+          hanging(pingServer)
         }
       })
-      const watched = yield* watch(patient)
+      const watched = yield* watch(checked)
       yield* pass(40)
-      expect(ending(watched)).toBe("timeout")
+      expect(endOf(watched)).toBe("timeout")
     }))
 
-  it.scoped("for all who watch it, and for those who do so later", () =>
+  it.scoped("for all current and later calls of `closed`", () =>
     Effect.gen(function*() {
-      const patient = yield* admit({ prepare: failing })
-      const watches = [yield* watch(patient), yield* watch(patient), yield* watch(patient)]
+      const checked = yield* connectChecked({ prepare: failing })
+      const watches = [yield* watch(checked), yield* watch(checked), yield* watch(checked)]
       yield* pass(30)
-      watches.push(yield* watch(patient))
-      expect(watches.map(ending)).toEqual(["gone", "gone", "gone", "gone"])
+      watches.push(yield* watch(checked))
+      expect(watches.map(endOf)).toEqual(["gone", "gone", "gone", "gone"])
     }))
 
-  it.scoped("even if nobody watches it at that time", () =>
+  it.scoped("even if no `closed` is running at that time", () =>
     Effect.gen(function*() {
-      const patient = yield* admit({ prepare: failing })
+      const checked = yield* connectChecked({ prepare: failing })
       yield* pass(30)
-      expect(patient.isClosed()).toBe(true)
-      expect(ending(yield* watch(patient))).toBe("gone")
+      expect(checked.isClosed()).toBe(true)
+      expect(endOf(yield* watch(checked))).toBe("gone")
     }))
 
-  it.scoped("and another connection is not", () =>
+  it.scoped("and other connections are not affected", () =>
     Effect.gen(function*() {
-      const { closed, connector, isClosed, ward } = yield* admit({
+      const { closed, connector, isClosed, pingServer } = yield* connectChecked({
         prepare: answering((line) => line.number === 1 ? refuse("gone") : Effect.void)
       })
-      const other = yield* connector.connect("a", makeAttempt()).pipe(Effect.withClock(ward.machine))
+      const other = yield* connector.connect("a", makeAttempt()).pipe(Effect.withClock(pingServer.machine))
       const watches = [yield* askNow(closed), yield* askNow(connector.closed(other))]
       yield* pass(300)
-      expect(watches.map(ending)).toEqual(["gone", undefined])
+      expect(watches.map(endOf)).toEqual(["gone", undefined])
       expect([isClosed(), connector.isClosed?.(other)]).toEqual([true, false])
     }))
 })
 
-describe("healthCheck: a probe without an answer", () => {
+describe("healthCheck: a missed probe", () => {
   const twice = { missedProbes: undefined, prepare: hanging }
 
-  it.scoped("is followed by another at once; two without an answer end the connection, unless you say otherwise", () =>
+  it.scoped("is followed by another probe at once; by default two missed probes end the connection", () =>
     Effect.gen(function*() {
-      const patient = yield* admit(twice)
-      const watched = yield* watch(patient)
+      const checked = yield* connectChecked(twice)
+      const watched = yield* watch(checked)
       yield* pass(49.999)
-      expect([watched.isWaiting, patient.ward.pings]).toEqual([true, ["30 1", "40 1"]])
+      expect([watched.isWaiting, checked.pingServer.pings]).toEqual([true, ["30 1", "40 1"]])
       yield* pass(0.001)
       expect(watched.error).toHaveProperty("message", "No answer from \"test\" to a health check within 20s")
-      expect([patient.ward.mostOut, patient.ward.out]).toEqual([1, 0])
+      expect([checked.pingServer.maxInFlight, checked.pingServer.inFlight]).toEqual([1, 0])
     }))
 
-  it.scoped("as many as you say", () =>
+  it.scoped("ends the connection after `missedProbes` missed probes", () =>
     Effect.gen(function*() {
-      const patient = yield* admit({ missedProbes: 4, prepare: hanging })
-      const watched = yield* watch(patient)
+      const checked = yield* connectChecked({ missedProbes: 4, prepare: hanging })
+      const watched = yield* watch(checked)
       yield* pass(69.999)
-      expect([watched.isWaiting, patient.ward.pings.length]).toEqual([true, 4])
+      expect([watched.isWaiting, checked.pingServer.pings.length]).toEqual([true, 4])
       yield* pass(0.001)
-      expect(ending(watched)).toBe("timeout")
+      expect(endOf(watched)).toBe("timeout")
     }))
 
-  it.scoped("is forgotten when the next one is answered", () =>
+  it.scoped("no longer counts after an answer to the next probe", () =>
     Effect.gen(function*() {
-      const patient = yield* admit({
+      const checked = yield* connectChecked({
         missedProbes: 2,
-        prepare: (ward) => {
-          ward.ping = () => ward.pings.length % 2 === 1 ? Effect.never : Effect.void
+        prepare: (pingServer) => {
+          pingServer.ping = () => pingServer.pings.length % 2 === 1 ? Effect.never : Effect.void
         }
       })
       yield* pass(121)
-      expect([patient.isClosed(), patient.ward.pings]).toEqual([false, [
+      expect([checked.isClosed(), checked.pingServer.pings]).toEqual([false, [
         "30 1",
         "40 1",
         "70 1",
@@ -262,45 +272,48 @@ describe("healthCheck: a probe without an answer", () => {
       ]])
     }))
 
-  it.scoped("that fails ends the connection without another", () =>
+  it.scoped("does not follow a failed probe, which ends the connection at once", () =>
     Effect.gen(function*() {
-      const patient = yield* admit({ missedProbes: 5, prepare: failing })
-      const watched = yield* watch(patient)
+      const checked = yield* connectChecked({ missedProbes: 5, prepare: failing })
+      const watched = yield* watch(checked)
       yield* pass(30)
-      expect([ending(watched), patient.ward.pings.length]).toEqual(["gone", 1])
+      expect([endOf(watched), checked.pingServer.pings.length]).toEqual(["gone", 1])
     }))
 
-  it.scoped("and that cannot be interrupted counts again, since there is never more than one", () =>
+  it.scoped("whose probe cannot be interrupted counts again after each timeout, because only one probe runs at a time", () =>
     Effect.gen(function*() {
-      const patient = yield* admit({ missedProbes: 3, prepare: stubborn })
-      const watched = yield* watch(patient)
+      const checked = yield* connectChecked({ missedProbes: 3, prepare: uninterruptible })
+      const watched = yield* watch(checked)
       yield* pass(59.999)
-      expect([watched.isWaiting, patient.ward.pings, patient.ward.out]).toEqual([true, ["30 1"], 1])
+      expect([watched.isWaiting, checked.pingServer.pings, checked.pingServer.inFlight]).toEqual([true, ["30 1"], 1])
       yield* pass(0.001)
-      expect(ending(watched)).toBe("timeout")
+      expect(endOf(watched)).toBe("timeout")
     }))
 
-  it.scoped("and after something was heard the patience begins anew, also with a probe that cannot be interrupted", () =>
+  it.scoped("no longer counts after received data, also if the probe cannot be interrupted", () =>
     Effect.gen(function*() {
-      let heard = 0
-      const patient = yield* admit({ missedProbes: 2, prepare: stubborn, activity: () => heard })
-      const watched = yield* watch(patient)
+      let received = 0
+      const checked = yield* connectChecked({ missedProbes: 2, prepare: uninterruptible, activity: () => received })
+      const watched = yield* watch(checked)
       yield* pass(45)
-      heard++
+      received++
       yield* pass(24.999)
       expect(watched.isWaiting).toBe(true)
       yield* pass(0.001)
-      expect(ending(watched)).toBe("timeout")
+      expect(endOf(watched)).toBe("timeout")
     }))
 
-  it.scoped("but something heard meanwhile is forgiven, however many there were before", () =>
+  it.scoped("does not count if data was received during the probe, regardless of earlier missed probes", () =>
     Effect.gen(function*() {
-      let heard = 0
-      const patient = yield* admit({ missedProbes: 2, prepare: hanging, activity: () => heard })
+      let received = 0
+      const checked = yield* connectChecked({ missedProbes: 2, prepare: hanging, activity: () => received })
       yield* pass(45)
-      heard++
+      received++
       yield* pass(15)
-      expect([patient.isClosed(), patient.ward.pings, patient.ward.out]).toEqual([false, ["30 1", "40 1"], 0])
+      expect([checked.isClosed(), checked.pingServer.pings, checked.pingServer.inFlight]).toEqual([false, [
+        "30 1",
+        "40 1"
+      ], 0])
     }))
 })
 
@@ -309,25 +322,25 @@ describe("healthCheck: round-trip time", () => {
     Effect.gen(function*() {
       const measured = Metric.value(Metric.tagged(ConnectionMetrics.roundTripTime, "server_name", "test"))
       const before = yield* measured
-      const patient = yield* admit({
+      const checked = yield* connectChecked({
         missedProbes: 2,
-        prepare: (ward) => {
-          ward.ping = () => ward.pings.length === 2 ? Effect.never : sleep(0.25)
+        prepare: (pingServer) => {
+          pingServer.ping = () => pingServer.pings.length === 2 ? Effect.never : sleep(0.25)
         }
       })
       yield* pass(80)
       const after = yield* measured
-      expect(patient.ward.pings).toEqual(["30 1", "60.25 1", "70.25 1"])
+      expect(checked.pingServer.pings).toEqual(["30 1", "60.25 1", "70.25 1"])
       expect([after.count - before.count, after.sum - before.sum]).toEqual([2, 0.5])
     }))
 })
 
-describe("healthCheck: a wall clock that is set", () => {
-  it.scoped("T5: back or forward delays or hastens neither a probe nor the loss", () =>
+describe("healthCheck: changes of the wall clock", () => {
+  it.scoped("T5: affect neither the time of a probe nor the time of the loss", () =>
     Effect.gen(function*() {
-      const patient = yield* admit({ prepare: hanging })
-      const watched = yield* watch(patient)
-      const { machine, pings } = patient.ward
+      const checked = yield* connectChecked({ prepare: hanging })
+      const watched = yield* watch(checked)
+      const { machine, pings } = checked.pingServer
       machine.setWallClock(-3_600)
       yield* pass(29.999)
       expect(pings).toHaveLength(0)
@@ -337,11 +350,11 @@ describe("healthCheck: a wall clock that is set", () => {
       yield* pass(9.999)
       expect(watched.isWaiting).toBe(true)
       yield* pass(0.001)
-      expect(ending(watched)).toBe("timeout")
+      expect(endOf(watched)).toBe("timeout")
     }))
 })
 
-describe("healthCheck: the connector's own word", () => {
+describe("healthCheck: losses that the connector reports", () => {
   const ends: ReadonlyArray<readonly [string, Exit.Exit<void, Refused>, Exit.Exit<unknown, unknown>]> = [
     ["closed without an error", Exit.void, Exit.void],
     ["reset", reset, reset],
@@ -349,44 +362,44 @@ describe("healthCheck: the connector's own word", () => {
   ]
 
   for (const [how, exit, expected] of ends) {
-    it.scoped(`D5: a connection that is ${how} ends so`, () =>
+    it.scoped(`D5: a connection that is ${how} ends with the connector's result`, () =>
       Effect.gen(function*() {
-        const patient = yield* admit()
-        const watches = [yield* watch(patient), yield* watch(patient)]
-        patient.line.drop(exit)
+        const checked = yield* connectChecked()
+        const watches = [yield* watch(checked), yield* watch(checked)]
+        checked.line.drop(exit)
         yield* settle
-        watches.push(yield* watch(patient))
+        watches.push(yield* watch(checked))
         expect(watches.map(({ exit }) => exit)).toEqual([expected, expected, expected])
-        expect(patient.isClosed()).toBe(true)
+        expect(checked.isClosed()).toBe(true)
       }))
 
-    it.scoped(`comes first if a probe fails because the connection is ${how}`, () =>
+    it.scoped(`take priority if a probe fails because the connection is ${how}`, () =>
       Effect.gen(function*() {
-        const patient = yield* admit({
+        const checked = yield* connectChecked({
           prepare: answering((line) =>
             Effect.catchAllCause(line.lost, () => Effect.void).pipe(Effect.zipRight(refuse("the line is dead")))
           )
         })
-        const watched = yield* watch(patient)
+        const watched = yield* watch(checked)
         yield* pass(30)
-        patient.line.drop(exit)
+        checked.line.drop(exit)
         yield* settle
         expect(watched.exit).toEqual(expected)
       }))
   }
 
-  it.scoped("is not waited for: a peer that never confirms the close is asked, and found gone", () =>
+  it.scoped("are not awaited: a peer that never confirms the close is probed, and found dead", () =>
     Effect.gen(function*() {
-      const patient = yield* admit({ prepare: failing })
-      const watched = yield* watch(patient)
-      // As a WebSocket that is closing: `isClosed` says so, `closed` does not end.
-      patient.line.isLost = true
-      expect(patient.isClosed()).toBe(true)
+      const checked = yield* connectChecked({ prepare: failing })
+      const watched = yield* watch(checked)
+      // Like a WebSocket during its closing handshake: `isClosed` is true, but `closed` does not end.
+      checked.line.isLost = true
+      expect(checked.isClosed()).toBe(true)
       yield* pass(30)
-      expect(ending(watched)).toBe("gone")
+      expect(endOf(watched)).toBe("gone")
     }))
 
-  it.scoped("isClosed is right where the connector cannot tell", () =>
+  it.scoped("isClosed reports the loss even if the connector has no `isClosed`", () =>
     Effect.gen(function*() {
       const connector = Connector.make<string, object>({
         connect: () => Effect.succeed({}),
@@ -398,7 +411,7 @@ describe("healthCheck: the connector's own word", () => {
       expect(connector.isClosed?.(connection)).toBe(true)
     }))
 
-  it.scoped("… from the moment at which it says so to any watch", () =>
+  it.scoped("isClosed is true from the moment at which `closed` ends", () =>
     Effect.gen(function*() {
       const lost = yield* Deferred.make<void>()
       const connector = Connector.make<string, object>({
@@ -410,306 +423,309 @@ describe("healthCheck: the connector's own word", () => {
       yield* askNow(connector.closed(connection))
       yield* Fiber.interruptFork(interrupted.fiber)
       yield* settle
-      expect([ending(interrupted), connector.isClosed?.(connection)]).toEqual(["interrupted", false])
+      expect([endOf(interrupted), connector.isClosed?.(connection)]).toEqual(["interrupted", false])
       yield* Deferred.succeed(lost, undefined)
       yield* Effect.yieldNow()
       expect(connector.isClosed?.(connection)).toBe(true)
     }))
 
-  it.scoped("there is none about the connections of others", () =>
+  it.scoped("connections of other connectors are rejected", () =>
     Effect.gen(function*() {
-      const { connector } = yield* admit()
-      const { line } = yield* admit()
+      const { connector } = yield* connectChecked()
+      const { line } = yield* connectChecked()
       const cause = yield* Effect.flip(Effect.sandbox(connector.closed(line)))
       expect(Cause.squash(cause)).toBeInstanceOf(Cause.IllegalArgumentException)
     }))
 })
 
-describe("healthCheck: watches", () => {
+describe("healthCheck: several calls of `closed`", () => {
   it.scoped("share one prober", () =>
     Effect.gen(function*() {
-      const patient = yield* admit()
-      for (let watches = 0; watches < 10; watches++) yield* watch(patient)
+      const checked = yield* connectChecked()
+      for (let watches = 0; watches < 10; watches++) yield* watch(checked)
       yield* pass(60)
-      expect(patient.ward.pings).toEqual(["30 1", "60 1"])
+      expect(checked.pingServer.pings).toEqual(["30 1", "60 1"])
     }))
 
-  it.scoped("can be interrupted without an effect on the others, the prober and the connection", () =>
+  it.scoped("can be interrupted without an effect on the other calls, the prober or the connection", () =>
     Effect.gen(function*() {
-      const patient = yield* admit({
-        prepare: (ward) => {
-          ward.ping = (line) => time(ward.pings.at(-1)) < 90 ? Effect.void : refuse(`${line.number} is gone`)
+      const checked = yield* connectChecked({
+        prepare: (pingServer) => {
+          pingServer.ping = (line) =>
+            time(pingServer.pings.at(-1)) < 90 ? Effect.void : refuse(`${line.number} is gone`)
         }
       })
-      const first = yield* watch(patient)
-      const second = yield* watch(patient)
+      const first = yield* watch(checked)
+      const second = yield* watch(checked)
       yield* pass(30)
       yield* Fiber.interruptFork(first.fiber)
       yield* pass(30)
-      expect([ending(first), ending(second), patient.ward.pings.length]).toEqual(["interrupted", undefined, 2])
+      expect([endOf(first), endOf(second), checked.pingServer.pings.length]).toEqual(["interrupted", undefined, 2])
       yield* Fiber.interruptFork(second.fiber)
       yield* pass(30)
-      expect([patient.ward.pings.length, patient.line.released]).toEqual([3, 0])
-      expect(ending(yield* watch(patient))).toBe("1 is gone")
+      expect([checked.pingServer.pings.length, checked.line.released]).toEqual([3, 0])
+      expect(endOf(yield* watch(checked))).toBe("1 is gone")
     }))
 
-  it.scoped("end at once when they are interrupted, even if the connector's own hangs then", () =>
+  it.scoped("end at once when they are interrupted, even if the connector's `closed` hangs then", () =>
     Effect.gen(function*() {
-      const patient = yield* admit({
+      const checked = yield* connectChecked({
         prepare: ({ server }) => {
           server.closed = () => Effect.onInterrupt(Effect.never, () => Effect.never)
         }
       })
-      const { fiber } = yield* watch(patient)
+      const { fiber } = yield* watch(checked)
       const interrupting = yield* askNow(Fiber.interrupt(fiber))
       expect(interrupting.isWaiting).toBe(false)
     }))
 
-  it.scoped("run the connector's own watch as long as they last, and no longer", () =>
+  it.scoped("run the connector's `closed` for as long as they run, and no longer", () =>
     Effect.gen(function*() {
       let running = 0
-      const patient = yield* admit({
+      const checked = yield* connectChecked({
         prepare: ({ server }) => {
           server.closed = ({ lost }) =>
             Effect.acquireUseRelease(Effect.sync(() => running++), () => lost, () => Effect.sync(() => running--))
         }
       })
-      const first = yield* watch(patient)
-      yield* watch(patient)
+      const first = yield* watch(checked)
+      yield* watch(checked)
       expect(running).toBe(2)
       yield* Fiber.interruptFork(first.fiber)
       yield* settle
       expect(running).toBe(1)
-      patient.line.drop()
+      checked.line.drop()
       yield* settle
       expect(running).toBe(0)
     }))
 })
 
-describe("healthCheck: who is heard is not asked", () => {
-  const heard = { activity: (line: Line) => current?.activity(line) }
-  let current: Ward | undefined
+describe("healthCheck: received data replaces probes", () => {
+  const received = { activity: (line: Line) => current?.activity(line) }
+  let current: PingServer | undefined
 
-  /** A patient whose activity counts. */
-  const admitHeard = (options: CheckOptions & { readonly prepare?: (ward: Ward) => void } = {}) =>
-    Effect.map(admit({ ...heard, ...options }), (patient) => {
-      current = patient.ward
-      return patient
+  /** A checked connection with the `activity` option. */
+  const connectWithActivity = (options: CheckOptions & { readonly prepare?: (pingServer: PingServer) => void } = {}) =>
+    Effect.map(connectChecked({ ...received, ...options }), (checked) => {
+      current = checked.pingServer
+      return checked
     })
 
-  /** Something is received every so many seconds. */
-  const talk = (ward: Ward, line: Line, every: number, times: number) =>
-    Effect.replicateEffect(Effect.zipRight(pass(every), Effect.sync(() => ward.hear(line))), times)
+  /** Receives data at a regular interval, in seconds. */
+  const receiveRegularly = (pingServer: PingServer, line: Line, every: number, times: number) =>
+    Effect.replicateEffect(Effect.zipRight(pass(every), Effect.sync(() => pingServer.receive(line))), times)
 
-  it.scoped("there is no probe while something is received in each half of an interval", () =>
+  it.scoped("no probe is sent while data is received in each half of an interval", () =>
     Effect.gen(function*() {
-      const { line, ward } = yield* admitHeard({ prepare: failing })
-      yield* talk(ward, line, 14, 40)
-      expect(ward.pings).toEqual([])
+      const { line, pingServer } = yield* connectWithActivity({ prepare: failing })
+      yield* receiveRegularly(pingServer, line, 14, 40)
+      expect(pingServer.pings).toEqual([])
     }))
 
-  it.scoped("it is asked once it has been silent for half an interval, then after each whole interval", () =>
+  it.scoped("the first probe follows half an interval of silence, later ones follow whole intervals", () =>
     Effect.gen(function*() {
-      const { line, ward } = yield* admitHeard()
+      const { line, pingServer } = yield* connectWithActivity()
       yield* pass(1)
-      ward.hear(line)
+      pingServer.receive(line)
       yield* pass(43)
-      expect(ward.pings).toEqual([])
+      expect(pingServer.pings).toEqual([])
       yield* pass(31)
-      expect(ward.pings).toEqual(["45 1", "75 1"])
+      expect(pingServer.pings).toEqual(["45 1", "75 1"])
     }))
 
-  it.scoped("silence is noticed an interval and the timeout after the last word, at the latest", () =>
+  it.scoped("silence is detected at the latest one interval plus the timeout after the last received data", () =>
     Effect.gen(function*() {
-      const patient = yield* admitHeard({ prepare: hanging })
-      const { line, ward } = patient
-      const watched = yield* watch(patient)
+      const checked = yield* connectWithActivity({ prepare: hanging })
+      const { line, pingServer } = checked
+      const watched = yield* watch(checked)
       yield* pass(15)
-      ward.hear(line)
+      pingServer.receive(line)
       yield* pass(15.001)
-      ward.hear(line)
+      pingServer.receive(line)
       yield* pass(39.998)
-      expect([ward.pings, watched.isWaiting]).toEqual([["60 1"], true])
+      expect([pingServer.pings, watched.isWaiting]).toEqual([["60 1"], true])
       yield* pass(0.001)
-      expect(ending(watched)).toBe("timeout")
+      expect(endOf(watched)).toBe("timeout")
     }))
 
-  it.scoped("idle is not dead: who has nothing to say but answers is kept", () =>
+  it.scoped("an idle peer that answers its probes stays connected", () =>
     Effect.gen(function*() {
-      const patient = yield* admitHeard()
+      const checked = yield* connectWithActivity()
       yield* pass(3_600)
-      expect([patient.isClosed(), patient.ward.pings.length]).toEqual([false, 120])
+      expect([checked.isClosed(), checked.pingServer.pings.length]).toEqual([false, 120])
     }))
 
-  it.scoped("values are compared by Object.is", () =>
+  it.scoped("values of `activity` are compared by Object.is", () =>
     Effect.gen(function*() {
-      const { ward: never } = yield* admit({ activity: () => NaN })
-      const { ward: always } = yield* admit({ activity: () => ({}) })
+      const { pingServer: never } = yield* connectChecked({ activity: () => NaN })
+      const { pingServer: always } = yield* connectChecked({ activity: () => ({}) })
       yield* pass(60)
       expect([never.pings.length, always.pings.length]).toEqual([2, 0])
     }))
 
-  it.scoped("D10: an activity that throws is a loss with that defect", () =>
+  it.scoped("D10: an `activity` that throws is a loss with that defect", () =>
     Effect.gen(function*() {
       let calls = 0
-      const patient = yield* admit({
+      const checked = yield* connectChecked({
         activity: () => {
           if (calls++ > 0) throw new Error("bug")
         }
       })
-      const watched = yield* watch(patient)
+      const watched = yield* watch(checked)
       yield* pass(30)
       expect(watched.exit).toEqual(Exit.die(new Error("bug")))
     }))
 
-  it.scoped("a busy link: an answer that is stuck behind the traffic is no loss", () =>
+  it.scoped("a busy link: an answer that is delayed behind other traffic is not a loss", () =>
     Effect.gen(function*() {
-      const patient = yield* admitHeard({ prepare: hanging })
-      const { line, ward } = patient
+      const checked = yield* connectWithActivity({ prepare: hanging })
+      const { line, pingServer } = checked
       yield* pass(30)
-      expect(ward.out).toBe(1)
-      // One long message after 30 seconds of silence, which keeps the answer back.
-      yield* talk(ward, line, 4, 20)
-      expect([patient.isClosed(), ward.out, ward.pings]).toEqual([false, 0, ["30 1"]])
+      expect(pingServer.inFlight).toBe(1)
+      // After 30 seconds of silence, one long message delays the answer.
+      yield* receiveRegularly(pingServer, line, 4, 20)
+      expect([checked.isClosed(), pingServer.inFlight, pingServer.pings]).toEqual([false, 0, ["30 1"]])
     }))
 
-  it.scoped("… and when the silence begins again, the peer is asked again", () =>
+  it.scoped("a busy link: when the silence starts again, the peer is probed again", () =>
     Effect.gen(function*() {
-      const patient = yield* admitHeard({ prepare: hanging })
-      const { line, ward } = patient
-      const watched = yield* watch(patient)
+      const checked = yield* connectWithActivity({ prepare: hanging })
+      const { line, pingServer } = checked
+      const watched = yield* watch(checked)
       yield* pass(35)
-      ward.hear(line)
+      pingServer.receive(line)
       yield* pass(34.999)
-      expect([ward.pings, watched.isWaiting]).toEqual([["30 1"], true])
+      expect([pingServer.pings, watched.isWaiting]).toEqual([["30 1"], true])
       yield* pass(0.001)
-      expect(ward.pings).toEqual(["30 1", "70 1"])
+      expect(pingServer.pings).toEqual(["30 1", "70 1"])
       yield* pass(10)
-      expect(ending(watched)).toBe("timeout")
+      expect(endOf(watched)).toBe("timeout")
     }))
 
-  it.scoped("… not twice at a time, if the probe cannot be interrupted, and the silence is noticed all the same", () =>
+  it.scoped("a busy link: an uninterruptible probe does not overlap with another one, and the silence is still detected", () =>
     Effect.gen(function*() {
-      const patient = yield* admitHeard({ prepare: stubborn })
-      const { line, ward } = patient
-      const watched = yield* watch(patient)
+      const checked = yield* connectWithActivity({ prepare: uninterruptible })
+      const { line, pingServer } = checked
+      const watched = yield* watch(checked)
       yield* pass(30)
-      yield* talk(ward, line, 5, 20)
-      expect([ward.out, ward.pings, watched.isWaiting]).toEqual([1, ["30 1"], true])
+      yield* receiveRegularly(pingServer, line, 5, 20)
+      expect([pingServer.inFlight, pingServer.pings, watched.isWaiting]).toEqual([1, ["30 1"], true])
       yield* pass(20)
-      expect(ending(watched)).toBe("timeout")
+      expect(endOf(watched)).toBe("timeout")
     }))
 
-  it.scoped("a probe that fails has failed, whatever is heard", () =>
+  it.scoped("a failed probe is a loss, even if data is received", () =>
     Effect.gen(function*() {
-      const patient = yield* admitHeard({ prepare: answering(() => Effect.zipRight(sleep(5), refuse("gone"))) })
-      const { line, ward } = patient
-      const watched = yield* watch(patient)
+      const checked = yield* connectWithActivity({
+        prepare: answering(() => Effect.zipRight(sleep(5), refuse("gone")))
+      })
+      const { line, pingServer } = checked
+      const watched = yield* watch(checked)
       yield* pass(30)
-      yield* talk(ward, line, 1, 5)
-      expect(ending(watched)).toBe("gone")
+      yield* receiveRegularly(pingServer, line, 1, 5)
+      expect(endOf(watched)).toBe("gone")
     }))
 })
 
-describe("healthCheck: a machine that sleeps", () => {
-  it.scoped("through an interval: the peer has its full time to answer afterwards", () =>
+describe("healthCheck: a machine that was suspended", () => {
+  it.scoped("during an interval: afterwards the peer has the full timeout to answer", () =>
     Effect.gen(function*() {
-      const patient = yield* admit({ prepare: answering(() => sleep(9.999)) })
-      const { machine, pings } = patient.ward
+      const checked = yield* connectChecked({ prepare: answering(() => sleep(9.999)) })
+      const { machine, pings } = checked.pingServer
       yield* pass(15)
-      machine.sleepFor(3_600)
+      machine.suspendFor(3_600)
       yield* pass(24.999)
-      expect([pings, patient.isClosed()]).toEqual([["3630 1"], false])
+      expect([pings, checked.isClosed()]).toEqual([["3630 1"], false])
       yield* pass(30)
-      expect([pings, patient.isClosed()]).toEqual([["3630 1", "3669.999 1"], false])
+      expect([pings, checked.isClosed()]).toEqual([["3630 1", "3669.999 1"], false])
     }))
 
-  it.scoped("while a probe is out: the answer, which nobody could look for, still counts", () =>
+  it.scoped("during a probe: an answer that arrived during the suspension counts", () =>
     Effect.gen(function*() {
       const answer = yield* Deferred.make<void>()
-      const patient = yield* admit({ prepare: answering(() => Deferred.await(answer)) })
+      const checked = yield* connectChecked({ prepare: answering(() => Deferred.await(answer)) })
       yield* pass(35)
-      patient.ward.machine.sleepFor(3_600)
-      // The deadline comes as soon as the machine is awake, and before what has been received meanwhile.
+      checked.pingServer.machine.suspendFor(3_600)
+      // After the wake-up the deadline fires before the received data is processed.
       yield* pass(5)
-      expect(patient.isClosed()).toBe(false)
+      expect(checked.isClosed()).toBe(false)
       yield* pass(9)
       yield* Deferred.succeed(answer, undefined)
       yield* pass(20)
-      expect([patient.isClosed(), patient.ward.pings.length]).toEqual([false, 1])
+      expect([checked.isClosed(), checked.pingServer.pings.length]).toEqual([false, 1])
     }))
 
-  it.scoped("while a probe is out: without an answer the connection is lost after the timeout once more", () =>
+  it.scoped("during a probe: without an answer the connection is lost after one more timeout", () =>
     Effect.gen(function*() {
-      const patient = yield* admit({ prepare: hanging })
-      const watched = yield* watch(patient)
+      const checked = yield* connectChecked({ prepare: hanging })
+      const watched = yield* watch(checked)
       yield* pass(35)
-      patient.ward.machine.sleepFor(3_600)
+      checked.pingServer.machine.suspendFor(3_600)
       yield* pass(14.999)
       expect(watched.isWaiting).toBe(true)
       yield* pass(0.001)
-      expect([ending(watched), patient.ward.pings.length]).toEqual(["timeout", 1])
+      expect([endOf(watched), checked.pingServer.pings.length]).toEqual(["timeout", 1])
     }))
 
-  it.scoped("again and again, as a page in the background does: the loss is noticed all the same", () =>
+  it.scoped("repeatedly, like a page in the background: the loss is still detected", () =>
     Effect.gen(function*() {
-      const patient = yield* admit({ prepare: hanging })
-      const watched = yield* watch(patient)
+      const checked = yield* connectChecked({ prepare: hanging })
+      const watched = yield* watch(checked)
       yield* pass(30)
       for (let minute = 0; minute < 2; minute++) {
         expect(watched.isWaiting).toBe(true)
         yield* pass(5)
-        patient.ward.machine.sleepFor(55)
+        checked.pingServer.machine.suspendFor(55)
         yield* pass(5)
       }
-      expect(ending(watched)).toBe("timeout")
+      expect(endOf(watched)).toBe("timeout")
     }))
 
-  it.scoped("a deadline that is only a little late is no excuse", () =>
+  it.scoped("a deadline that fires slightly late does not extend the timeout", () =>
     Effect.gen(function*() {
-      const patient = yield* admit({ prepare: hanging })
-      const watched = yield* watch(patient)
+      const checked = yield* connectChecked({ prepare: hanging })
+      const watched = yield* watch(checked)
       yield* pass(35)
-      patient.ward.machine.sleepFor(1)
+      checked.pingServer.machine.suspendFor(1)
       yield* pass(5)
-      expect(ending(watched)).toBe("timeout")
+      expect(endOf(watched)).toBe("timeout")
     }))
 
-  it.scoped("an answer that comes after its time, but before the timer that was to say so, counts", () =>
+  it.scoped("an answer after the deadline counts if it is processed before the deadline fires", () =>
     Effect.gen(function*() {
       const answer = yield* Deferred.make<void>()
-      const patient = yield* admit({ prepare: answering(() => Deferred.await(answer)) })
+      const checked = yield* connectChecked({ prepare: answering(() => Deferred.await(answer)) })
       yield* pass(35)
-      patient.ward.machine.sleepFor(60)
+      checked.pingServer.machine.suspendFor(60)
       yield* Deferred.succeed(answer, undefined)
       yield* pass(29)
-      expect([patient.isClosed(), patient.ward.pings.length]).toEqual([false, 1])
+      expect([checked.isClosed(), checked.pingServer.pings.length]).toEqual([false, 1])
     }))
 })
 
 describe("healthCheck: on demand", () => {
-  it.scoped("the peer is asked now, with the deadline, and the connection is lost if it does not answer", () =>
+  it.scoped("probes at once, and the connection is lost if the peer does not answer within the timeout", () =>
     Effect.gen(function*() {
-      const patient = yield* admit({ prepare: hanging })
-      const watched = yield* watch(patient)
+      const checked = yield* connectChecked({ prepare: hanging })
+      const watched = yield* watch(checked)
       yield* pass(1)
-      const asked = yield* askNow(patient.probe)
-      expect(patient.ward.pings).toEqual(["1 1"])
+      const asked = yield* askNow(checked.probe)
+      expect(checked.pingServer.pings).toEqual(["1 1"])
       yield* pass(9.999)
-      expect([asked.isWaiting, patient.isClosed()]).toEqual([true, false])
+      expect([asked.isWaiting, checked.isClosed()]).toEqual([true, false])
       yield* pass(0.001)
-      expect([ending(asked), ending(watched), patient.isClosed()]).toEqual(["timeout", "timeout", true])
+      expect([endOf(asked), endOf(watched), checked.isClosed()]).toEqual(["timeout", "timeout", true])
     }))
 
-  it.scoped("it succeeds when the peer answers, and fails when it does not, also later", () =>
+  it.scoped("succeeds if the peer answers; fails if not, also in later calls", () =>
     Effect.gen(function*() {
-      const patient = yield* admit()
-      expect(ending(yield* askNow(patient.probe))).toBe("closed")
-      failing(patient.ward)
-      expect(ending(yield* askNow(patient.probe))).toBe("gone")
-      answering(() => Effect.void)(patient.ward)
-      expect(ending(yield* askNow(patient.probe))).toBe("gone")
-      expect(patient.ward.pings).toHaveLength(2)
+      const checked = yield* connectChecked()
+      expect(endOf(yield* askNow(checked.probe))).toBe("closed")
+      failing(checked.pingServer)
+      expect(endOf(yield* askNow(checked.probe))).toBe("gone")
+      answering(() => Effect.void)(checked.pingServer)
+      expect(endOf(yield* askNow(checked.probe))).toBe("gone")
+      expect(checked.pingServer.pings).toHaveLength(2)
     }))
 
   it.effect("a connection of another connector is a defect, and none of the peer's", () =>
@@ -719,171 +735,171 @@ describe("healthCheck: on demand", () => {
         { probe: () => Effect.void, interval: "1 second", timeout: "1 second" }
       )
       const exit = yield* Effect.exit(probe!({}))
-      expect(String(exit)).toContain("The connection is not one of this connector's")
+      expect(String(exit)).toContain("The connection does not belong to this connector")
     }))
 
-  it.scoped("who asks while the peer is being asked shares the answer: there is one probe at a time", () =>
+  it.scoped("shares a running probe: there is one probe at a time", () =>
     Effect.gen(function*() {
-      const patient = yield* admit({ prepare: answering(() => sleep(5)) })
+      const checked = yield* connectChecked({ prepare: answering(() => sleep(5)) })
       yield* pass(29)
-      const early = yield* ask(patient.probe)
+      const early = yield* ask(checked.probe)
       yield* pass(2)
-      const late = [yield* askNow(patient.probe), yield* askNow(patient.probe)]
-      expect([early, ...late].map(ending)).toEqual([undefined, undefined, undefined])
+      const late = [yield* askNow(checked.probe), yield* askNow(checked.probe)]
+      expect([early, ...late].map(endOf)).toEqual([undefined, undefined, undefined])
       yield* pass(3)
-      expect([early, ...late].map(ending)).toEqual(["closed", "closed", "closed"])
-      expect([patient.ward.pings, patient.ward.mostOut]).toEqual([["29 1"], 1])
+      expect([early, ...late].map(endOf)).toEqual(["closed", "closed", "closed"])
+      expect([checked.pingServer.pings, checked.pingServer.maxInFlight]).toEqual([["29 1"], 1])
     }))
 
-  it.scoped("whoever asks may go away: the peer is still being asked", () =>
+  it.scoped("an interrupted caller does not stop the probe", () =>
     Effect.gen(function*() {
-      const patient = yield* admit({ prepare: hanging })
-      const asked = yield* askNow(patient.probe)
-      const other = yield* askNow(patient.probe)
+      const checked = yield* connectChecked({ prepare: hanging })
+      const asked = yield* askNow(checked.probe)
+      const other = yield* askNow(checked.probe)
       yield* Fiber.interruptFork(asked.fiber)
       yield* pass(10)
-      expect([ending(other), patient.isClosed()]).toEqual(["timeout", true])
+      expect([endOf(other), checked.isClosed()]).toEqual(["timeout", true])
     }))
 
-  it.scoped("who asks is told the verdict, whatever it is for", () =>
+  it.scoped("fails with the loss if the connection is already lost for another reason", () =>
     Effect.gen(function*() {
       let isBroken = false
-      const patient = yield* admit({
+      const checked = yield* connectChecked({
         prepare: hanging,
         activity: () => {
           if (isBroken) throw new Error("bug")
         }
       })
       yield* pass(25)
-      const asked = yield* askNow(patient.probe)
+      const asked = yield* askNow(checked.probe)
       isBroken = true
       yield* pass(5)
-      expect([ending(asked), patient.isClosed()]).toEqual(["bug!", true])
+      expect([endOf(asked), checked.isClosed()]).toEqual(["bug!", true])
     }))
 
   it.scoped("D7: a probe that asks for a probe does not wait for itself", () =>
     Effect.gen(function*() {
-      const patient = yield* admit({
-        prepare: (ward) => {
-          ward.ping = (line) => Effect.orDie(patientOf().connector.probe!(line))
+      const checked = yield* connectChecked({
+        prepare: (pingServer) => {
+          pingServer.ping = (line) => Effect.orDie(patientOf().connector.probe!(line))
         }
       })
-      const patientOf = () => patient
-      const asked = yield* askNow(patient.probe)
-      expect([ending(asked), patient.ward.pings.length]).toEqual(["closed", 1])
+      const patientOf = () => checked
+      const asked = yield* askNow(checked.probe)
+      expect([endOf(asked), checked.pingServer.pings.length]).toEqual(["closed", 1])
     }))
 
-  it.scoped("who asks when the connection is being released is not left waiting", () =>
+  it.scoped("does not hang while the connection is being released", () =>
     Effect.gen(function*() {
-      const patient = yield* admit({ prepare: hanging })
-      const asked = yield* askNow(patient.probe)
-      yield* patient.release
+      const checked = yield* connectChecked({ prepare: hanging })
+      const asked = yield* askNow(checked.probe)
+      yield* checked.release
       yield* settle
-      // And does not look interrupted itself.
-      expect([ending(asked), patient.isClosed()]).toEqual(["It was interrupted from within!", true])
+      // The caller does not look interrupted itself.
+      expect([endOf(asked), checked.isClosed()]).toEqual(["The code interrupted itself!", true])
     }))
 })
 
-describe("healthCheck: what is left", () => {
-  const probes: ReadonlyArray<readonly [string, Ward["ping"], number]> = [
+describe("healthCheck: release", () => {
+  const probes: ReadonlyArray<readonly [string, PingServer["ping"], number]> = [
     ["between two probes", () => Effect.void, 10],
-    ["while a probe is out", () => Effect.never, 35],
+    ["during a probe", () => Effect.never, 35],
     ["after a failed probe", () => refuse("gone"), 35],
     ["after a probe without an answer", () => Effect.never, 45]
   ]
 
   for (const [when, ping, seconds] of probes) {
-    it.scoped(`D8: no fiber and no timer when the connection is released ${when}`, () =>
+    it.scoped(`D8: leaves no fiber and no timer if the connection is released ${when}`, () =>
       Effect.gen(function*() {
         const supervisor = yield* Supervisor.track
-        const patient = yield* Effect.supervised(admit({ prepare: answering(ping) }), supervisor)
-        const watches = [yield* watch(patient), yield* watch(patient)]
+        const checked = yield* Effect.supervised(connectChecked({ prepare: answering(ping) }), supervisor)
+        const watches = [yield* watch(checked), yield* watch(checked)]
         yield* pass(seconds)
-        yield* patient.release
-        expect(patient.ward.machine.sleepers).toBe(0)
-        expect(patient.ward.out).toBe(0)
+        yield* checked.release
+        expect(checked.pingServer.machine.sleepers).toBe(0)
+        expect(checked.pingServer.inFlight).toBe(0)
         const own = new Set(watches.map(({ fiber }) => fiber.id().id))
         const left = (yield* supervisor.value).filter((fiber) => !own.has(fiber.id().id))
         expect(left).toEqual([])
         yield* pass(1_000)
-        expect(patient.ward.pings.length).toBeLessThanOrEqual(1)
+        expect(checked.pingServer.pings.length).toBeLessThanOrEqual(1)
       }))
   }
 
-  it.scoped("D8: nothing when the attempt fails or is interrupted", () =>
+  it.scoped("D8: leaves nothing if the attempt fails or is interrupted", () =>
     Effect.gen(function*() {
       const supervisor = yield* Supervisor.track
       for (const connect of [refuse("no"), Effect.never, Effect.die("bug")]) {
-        const ward = new Ward(new Machine(yield* Effect.clock))
-        ward.server.connect = () => connect
+        const pingServer = new PingServer(new SuspendableClock(yield* Effect.clock))
+        pingServer.server.connect = () => connect
         const attempting = yield* askNow(
-          Effect.scoped(ward.connector().connect("a", makeAttempt())).pipe(
+          Effect.scoped(pingServer.connector().connect("a", makeAttempt())).pipe(
             Effect.supervised(supervisor),
-            Effect.withClock(ward.machine)
+            Effect.withClock(pingServer.machine)
           )
         )
         yield* Fiber.interruptFork(attempting.fiber)
         yield* settle
         expect(attempting.isWaiting).toBe(false)
-        expect(ward.machine.sleepers).toBe(0)
+        expect(pingServer.machine.sleepers).toBe(0)
       }
       expect(yield* supervisor.value).toEqual([])
     }))
 
-  it.scoped("D8: the release waits for a probe that cannot be interrupted, after everything else", () =>
+  it.scoped("D8: waits for an uninterruptible probe, after everything else has been released", () =>
     Effect.gen(function*() {
       const log: Array<string> = []
-      const patient = yield* admit({
-        prepare: (ward) => {
-          ward.server.release = (line) =>
+      const checked = yield* connectChecked({
+        prepare: (pingServer) => {
+          pingServer.server.release = (line) =>
             Effect.sync(() => {
               log.push("connection released")
               line.drop()
             })
-          // It ends because the connection does; a release that waited for it first would wait for ever.
-          ward.ping = (line) =>
+          // The probe ends only after the release of the connection: waiting for it first would be a deadlock.
+          pingServer.ping = (line) =>
             Effect.uninterruptible(
               Effect.zipRight(Effect.ignore(line.lost), Effect.zipRight(sleep(3), Effect.sync(() => log.push("probe"))))
             )
         }
       })
       yield* pass(30)
-      const releasing = yield* askNow(patient.release)
+      const releasing = yield* askNow(checked.release)
       expect([releasing.isWaiting, log]).toEqual([true, ["connection released"]])
       yield* pass(3)
       expect([releasing.isWaiting, log]).toEqual([false, ["connection released", "probe"]])
-      expect(patient.isClosed()).toBe(true)
+      expect(checked.isClosed()).toBe(true)
     }))
 
-  it.scoped("D8: the release waits for what is left of the connector's own watch", () =>
+  it.scoped("D8: waits for a running `closed` of the connector", () =>
     Effect.gen(function*() {
       const letGo = yield* Deferred.make<void>()
-      const patient = yield* admit({
-        prepare: (ward) => {
-          ward.server.closed = () => Effect.onInterrupt(Effect.never, () => Deferred.await(letGo))
-          failing(ward)
+      const checked = yield* connectChecked({
+        prepare: (pingServer) => {
+          pingServer.server.closed = () => Effect.onInterrupt(Effect.never, () => Deferred.await(letGo))
+          failing(pingServer)
         }
       })
-      const watched = yield* watch(patient)
+      const watched = yield* watch(checked)
       yield* pass(30)
-      expect(ending(watched)).toBe("gone")
-      const releasing = yield* askNow(patient.release)
-      expect([releasing.isWaiting, patient.line.released]).toEqual([true, 1])
+      expect(endOf(watched)).toBe("gone")
+      const releasing = yield* askNow(checked.release)
+      expect([releasing.isWaiting, checked.line.released]).toEqual([true, 1])
       yield* Deferred.succeed(letGo, undefined)
       yield* settle
       expect(releasing.isWaiting).toBe(false)
     }))
 
-  it.scoped("an old probe that fails, or is answered, after the release has no effect", () =>
+  it.scoped("a probe that ends after the release has no effect", () =>
     Effect.gen(function*() {
       for (const end of [refuse("gone"), Effect.void, Effect.die("bug")]) {
-        const patient = yield* admit({
+        const checked = yield* connectChecked({
           prepare: answering(() => Effect.uninterruptible(Effect.zipRight(sleep(8), end)))
         })
         yield* pass(30)
-        yield* askNow(patient.release)
+        yield* askNow(checked.release)
         yield* pass(100)
-        expect([ending(yield* watch(patient)), patient.line.released, patient.ward.pings.length]).toEqual([
+        expect([endOf(yield* watch(checked)), checked.line.released, checked.pingServer.pings.length]).toEqual([
           undefined,
           1,
           1
@@ -891,26 +907,26 @@ describe("healthCheck: what is left", () => {
       }
     }))
 
-  it.scoped("a watch of a connection that has been released is the connector's own", () =>
+  it.scoped("after the release, `closed` is the `closed` of the connector", () =>
     Effect.gen(function*() {
-      const patient = yield* admit()
-      yield* patient.release
-      const watched = yield* watch(patient)
+      const checked = yield* connectChecked()
+      yield* checked.release
+      const watched = yield* watch(checked)
       expect(watched.isWaiting).toBe(true)
-      patient.line.drop(reset)
+      checked.line.drop(reset)
       yield* settle
-      expect(ending(watched)).toBe("reset")
+      expect(endOf(watched)).toBe("reset")
     }))
 
-  it.scoped("D8: … and is waited for by who interrupts it, as nobody else does any more", () =>
+  it.scoped("D8: after the release, interrupting `closed` waits for its end", () =>
     Effect.gen(function*() {
-      const patient = yield* admit({
+      const checked = yield* connectChecked({
         prepare: ({ server }) => {
           server.closed = () => Effect.onInterrupt(Effect.never, () => sleep(5))
         }
       })
-      yield* patient.release
-      const { fiber } = yield* watch(patient)
+      yield* checked.release
+      const { fiber } = yield* watch(checked)
       const interrupting = yield* askNow(Fiber.interrupt(fiber))
       expect(interrupting.isWaiting).toBe(true)
       yield* pass(5)
@@ -918,12 +934,12 @@ describe("healthCheck: what is left", () => {
     }))
 })
 
-describe("healthCheck: what a probe is given", () => {
+describe("healthCheck: the environment of a probe", () => {
   class Pinger extends Context.Tag("test/Pinger")<Pinger, { readonly ping: Effect.Effect<void> }>() {}
 
   const bare = Connector.make<string, object>({ connect: () => Effect.succeed({}), closed: () => Effect.never })
 
-  it.scoped("the services of the attempt", () =>
+  it.scoped("has the services of the attempt", () =>
     Effect.gen(function*() {
       let pings = 0
       const connector = bare.pipe(
@@ -939,7 +955,7 @@ describe("healthCheck: what a probe is given", () => {
       expect(pings).toBe(2)
     }))
 
-  it.scoped("a scope for each, which is closed when it has ended", () =>
+  it.scoped("has its own scope, which is closed when the probe has ended", () =>
     Effect.gen(function*() {
       let held = 0
       let most = 0
@@ -955,7 +971,7 @@ describe("healthCheck: what a probe is given", () => {
       expect([held, most]).toEqual([0, 1])
     }))
 
-  it.scoped("no span of an attempt that has ended long ago", () =>
+  it.scoped("does not have the span of the attempt, which has ended", () =>
     Effect.gen(function*() {
       const parents: Array<Option.Option<unknown>> = []
       const probe = () => Effect.map(Effect.option(Effect.currentParentSpan), (parent) => parents.push(parent))
@@ -965,30 +981,30 @@ describe("healthCheck: what a probe is given", () => {
       expect(parents).toEqual([Option.none()])
     }))
 
-  it.scoped("D1: the possibility to be interrupted, even if the attempt has none", () =>
+  it.scoped("D1: is interruptible even if the attempt was not", () =>
     Effect.gen(function*() {
-      const patient = yield* Effect.uninterruptible(admit({ prepare: hanging }))
-      const watched = yield* watch(patient)
+      const checked = yield* Effect.uninterruptible(connectChecked({ prepare: hanging }))
+      const watched = yield* watch(checked)
       yield* pass(40)
-      expect([ending(watched), patient.ward.out]).toEqual(["timeout", 0])
+      expect([endOf(watched), checked.pingServer.inFlight]).toEqual(["timeout", 0])
     }))
 })
 
 describe("healthCheck: with other combinators", () => {
   const passesOn = <Connection, E>(
     name: string,
-    combine: (connector: ReturnType<Ward["connector"]>) => Connector.Connector<string, Connection, E>
+    combine: (connector: ReturnType<PingServer["connector"]>) => Connector.Connector<string, Connection, E>
   ) =>
-    it.scoped(`${name}: the verdict and the probe are passed on`, () =>
+    it.scoped(`${name}: passes on the loss and the probe`, () =>
       Effect.gen(function*() {
-        const ward = new Ward(new Machine(yield* Effect.clock))
-        const connector = combine(ward.connector())
-        const connection = yield* connector.connect("a", makeAttempt()).pipe(Effect.withRandom(drawing(0)))
-        expect(ending(yield* askNow(connector.probe!(connection)))).toBe("closed")
+        const pingServer = new PingServer(new SuspendableClock(yield* Effect.clock))
+        const connector = combine(pingServer.connector())
+        const connection = yield* connector.connect("a", makeAttempt()).pipe(Effect.withRandom(fixedRandom(0)))
+        expect(endOf(yield* askNow(connector.probe!(connection)))).toBe("closed")
         const watched = yield* askNow(connector.closed(connection))
-        failing(ward)
+        failing(pingServer)
         yield* pass(30)
-        expect([ending(watched), connector.isClosed?.(connection)]).toEqual(["gone", true])
+        expect([endOf(watched), connector.isClosed?.(connection)]).toEqual(["gone", true])
       }))
 
   passesOn("map", Connector.map((line) => ({ line })))
@@ -1002,20 +1018,20 @@ describe("healthCheck: with other combinators", () => {
     Connector.healthCheck({ probe: () => Effect.void, interval: "7 seconds", timeout: "1 second" })
   )
 
-  it.scoped("setup: a peer that falls silent during it fails the attempt", () =>
+  it.scoped("setup: a peer that falls silent during the set-up fails the attempt", () =>
     Effect.gen(function*() {
-      const ward = new Ward(new Machine(yield* Effect.clock))
-      hanging(ward)
-      const connector = ward.connector().pipe(Connector.setup(() => Effect.never))
+      const pingServer = new PingServer(new SuspendableClock(yield* Effect.clock))
+      hanging(pingServer)
+      const connector = pingServer.connector().pipe(Connector.setup(() => Effect.never))
       const scope = yield* Scope.make()
       const attempting = yield* askNow(
-        Scope.extend(connector.connect("a", makeAttempt()), scope).pipe(Effect.withRandom(drawing(0)))
+        Scope.extend(connector.connect("a", makeAttempt()), scope).pipe(Effect.withRandom(fixedRandom(0)))
       )
       yield* pass(39.999)
       expect(attempting.isWaiting).toBe(true)
       yield* pass(0.001)
-      expect(ending(attempting)).toBe("timeout")
+      expect(endOf(attempting)).toBe("timeout")
       yield* Scope.close(scope, Exit.void)
-      expect(ward.server.line.released).toBe(1)
+      expect(pingServer.server.line.released).toBe(1)
     }))
 })

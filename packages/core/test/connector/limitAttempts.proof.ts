@@ -7,7 +7,7 @@ import * as Scheduler from "effect/Scheduler"
 import { makeAttempt } from "../support/attempt.js"
 import { cases } from "../support/proof.js"
 
-/** A scheduler that runs its tasks when told to, and counts them. */
+/** A scheduler that counts its tasks and runs them only on demand. */
 class Tasks {
   count = 0
   private readonly ready: Array<() => void> = []
@@ -24,7 +24,7 @@ class Tasks {
 
 const permits = 20
 
-/** So many attempts that ask for a permit at the same time; every tenth is given up while it waits. */
+/** Concurrent attempts that wait for a permit. Every tenth one is interrupted while it waits. */
 const compete = (waiters: number) => {
   const tasks = new Tasks()
   const order: Array<number> = []
@@ -59,7 +59,7 @@ const compete = (waiters: number) => {
 describe("limitAttempts", () => {
   const waiters = cases(1_000, 10_000)
 
-  it(`gives ${waiters} waiters their turn in the order in which they came, and none to who has left`, () => {
+  it(`serves ${waiters} waiting attempts in order, and skips interrupted ones`, () => {
     const { exits, most, order } = compete(waiters)
     const isGiven = (number: number) => number >= permits && number % 10 === 9
     expect(order).toEqual(Array.from({ length: waiters }, (_, number) => number).filter((number) => !isGiven(number)))
@@ -67,7 +67,7 @@ describe("limitAttempts", () => {
     expect(exits.every((exit, number) => exit !== null && Exit.isSuccess(exit) !== isGiven(number))).toBe(true)
   })
 
-  it(`a waiter costs as much among ${waiters} as among a tenth of them`, () => {
+  it(`the cost per waiting attempt is the same for ${waiters} attempts and for a tenth of them`, () => {
     const [few, many] = [compete(waiters / 10), compete(waiters)]
     expect(many.tasks / waiters).toBeLessThan(1.2 * few.tasks / (waiters / 10))
   })

@@ -11,16 +11,16 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import { expectTypeOf } from "vitest"
 import { makeAttempt } from "../support/attempt.js"
-import { askNow, begin, type Line, pass, refuse, Refused, Server, settle, sleep } from "../support/Life.js"
+import { askNow, type Line, makeFixture, pass, refuse, Refused, Server, settle, sleep } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
 const attempt = makeAttempt()
 
-const interruptedFromWithin = Cause.die(new Cause.InterruptedException("It was interrupted from within"))
+const interruptedItself = Cause.die(new Cause.InterruptedException("The code interrupted itself"))
 
 const gone = Cause.fail(new Refused({ text: "gone" }))
 
-/** A connection that is released by hand, with work in its background. */
+/** A connection with background work, released by the test. */
 const open = <E, R>(work: (line: Line) => Effect.Effect<unknown, E, R>, server = new Server(() => 0)) =>
   Effect.gen(function*() {
     const connector = server.connector.pipe(Connector.runInBackground(work))
@@ -37,7 +37,7 @@ const open = <E, R>(work: (line: Line) => Effect.Effect<unknown, E, R>, server =
   })
 
 describe("runInBackground", () => {
-  it.effect("begins when everything that was put on before has succeeded, with the connection, address and attempt", () =>
+  it.effect("starts after all earlier combinators have succeeded, with the connection, the address and the attempt", () =>
     Effect.gen(function*() {
       const login = yield* Deferred.make<void>()
       const given: Array<unknown> = []
@@ -59,15 +59,15 @@ describe("runInBackground", () => {
   const failures: ReadonlyArray<readonly [string, Effect.Effect<unknown, Refused>, Cause.Cause<unknown>]> = [
     ["fails", refuse("gone"), gone],
     ["dies", Effect.die("bug"), Cause.die("bug")],
-    ["interrupts itself", Effect.interrupt, interruptedFromWithin],
+    ["interrupts itself", Effect.interrupt, interruptedItself],
     [
       "waits for a fiber that is interrupted",
       Effect.flatMap(Effect.fork(Effect.interrupt), Fiber.join),
-      interruptedFromWithin
+      interruptedItself
     ]
   ]
   for (const [name, end, cause] of failures) {
-    it.effect(`S4: work that ${name} ends the connection with that cause, from that moment`, () =>
+    it.effect(`S4: work that ${name} ends the connection at once with that cause`, () =>
       Effect.gen(function*() {
         const { closed, isClosed, line, release } = yield* open(() => Effect.zipRight(sleep(1), end))
         yield* pass(0.999)
@@ -79,7 +79,7 @@ describe("runInBackground", () => {
       }))
   }
 
-  it.effect("S4: a function that throws has died", () =>
+  it.effect("S4: a function that throws is a defect of the work", () =>
     Effect.gen(function*() {
       const { closed, release } = yield* open((): Effect.Effect<void> => {
         throw new Error("bug")
@@ -89,7 +89,7 @@ describe("runInBackground", () => {
       yield* release
     }))
 
-  it.effect("A4: the connection is known to be closed before anything else can happen", () =>
+  it.effect("A4: the connection is known to be closed in the same turn", () =>
     Effect.gen(function*() {
       let fail = (): void => {}
       const { isClosed, release } = yield* open(() =>
@@ -100,7 +100,7 @@ describe("runInBackground", () => {
       yield* settle
       const seen: Array<boolean> = []
       fail()
-      // The very next turns of the scheduler.
+      // The next turns of the scheduler.
       for (let turn = 0; turn < 2; turn++) {
         yield* Effect.yieldNow()
         seen.push(isClosed())
@@ -110,7 +110,7 @@ describe("runInBackground", () => {
       yield* release
     }))
 
-  it.effect("S4: `closed` ends at once also if the connector's own hangs when it is interrupted", () =>
+  it.effect("S4: `closed` ends at once, even if the connector's `closed` hangs when it is interrupted", () =>
     Effect.gen(function*() {
       const server = new Server(() => 0)
       const hanging = yield* Deferred.make<void>()
@@ -118,7 +118,7 @@ describe("runInBackground", () => {
       const { closed, release } = yield* open(() => Effect.zipRight(sleep(1), refuse("gone")), server)
       yield* pass(1)
       expect(closed.exit).toEqual(Exit.failCause(gone))
-      // D8: nothing of it is left when the scope has closed.
+      // D8: no fiber of it is left after the close of the scope.
       const released = yield* askNow(release)
       yield* settle
       expect([server.released, released.exit]).toEqual([1, undefined])
@@ -127,7 +127,7 @@ describe("runInBackground", () => {
       expect(released.exit).toEqual(Exit.void)
     }))
 
-  it.effect("S4: work that ends regularly ends nothing, and what it acquired is released", () =>
+  it.effect("S4: work that ends without a failure does not end the connection, and its resources are released", () =>
     Effect.gen(function*() {
       let released = 0
       const { closed, isClosed, line, release } = yield* open(() =>
@@ -141,7 +141,7 @@ describe("runInBackground", () => {
       yield* release
     }))
 
-  it.effect("S1: a connection that its peer has ended keeps its work until it is released", () =>
+  it.effect("S1: the work continues after the peer has ended the connection, until the release", () =>
     Effect.gen(function*() {
       let beats = 0
       const work = Effect.forever(Effect.zipRight(sleep(1), Effect.sync(() => beats++)))
@@ -154,7 +154,7 @@ describe("runInBackground", () => {
       expect(beats).toBe(3)
     }))
 
-  it.effect("D4: the release interrupts the work and waits for it, before the rest is released; that is no failure", () =>
+  it.effect("D4: the release first interrupts the work and waits for it; this is not a failure", () =>
     Effect.gen(function*() {
       const { closed, connector, isClosed, line, release, server } = yield* open(() =>
         Effect.onInterrupt(Effect.never, () => sleep(1))
@@ -170,12 +170,12 @@ describe("runInBackground", () => {
       expect(yield* Effect.exit(connector.closed(line))).toEqual(Exit.void)
     }))
 
-  it.effect("A4: is closed when the connector says so, by `isClosed` or the end of `closed`, or it is released", () =>
+  it.effect("A4: counts as closed after `isClosed`, the end of `closed` or the release", () =>
     Effect.gen(function*() {
-      const said = yield* open(() => Effect.never)
-      said.line.isLost = true
-      expect(said.isClosed()).toBe(true)
-      yield* said.release
+      const reported = yield* open(() => Effect.never)
+      reported.line.isLost = true
+      expect(reported.isClosed()).toBe(true)
+      yield* reported.release
 
       const { closed: own, connect } = new Server(() => 0).connector
       const silent = Connector.make({ connect, closed: own }).pipe(Connector.runInBackground(() => Effect.never))
@@ -194,7 +194,7 @@ describe("runInBackground", () => {
       expect(silent.isClosed!(line)).toBe(true)
     }))
 
-  it.effect("D8: nothing is started for a connection that has been released", () =>
+  it.effect("D8: starts nothing after the release", () =>
     Effect.gen(function*() {
       const server = new Server(() => 0)
       const hanging = yield* Deferred.make<void>()
@@ -209,7 +209,7 @@ describe("runInBackground", () => {
       expect(interrupting.exit).toBeDefined()
     }))
 
-  it.effect("D10: what goes wrong in the work while it is interrupted is reported", () =>
+  it.effect("D10: reports a defect during the interruption of the work", () =>
     Effect.gen(function*() {
       const { release, server } = yield* open(() => Effect.onInterrupt(Effect.never, () => Effect.die("bug")))
       yield* settle
@@ -220,7 +220,7 @@ describe("runInBackground", () => {
       expect(yield* Effect.exit(failed.release)).toEqual(Exit.void)
     }))
 
-  it.effect("D1: can be interrupted also if the attempt could not be", () =>
+  it.effect("D1: is interruptible even if the attempt was not", () =>
     Effect.gen(function*() {
       const { release } = yield* Effect.uninterruptible(open(() => Effect.never))
       const released = yield* askNow(release)
@@ -239,7 +239,7 @@ describe("runInBackground", () => {
       expect(connecting.exit).toEqual(Exit.failCause(gone))
     }))
 
-  it.effect("of several, the first to fail says why", () =>
+  it.effect("of several works, the first failure is the cause", () =>
     Effect.gen(function*() {
       const connector = new Server(() => 0).connector.pipe(
         Connector.runInBackground(() => Effect.zipRight(sleep(2), refuse("reader"))),
@@ -254,7 +254,7 @@ describe("runInBackground", () => {
       }))
     }))
 
-  it.effect("answers a probe with the loss, and leaves it to the connector otherwise", () =>
+  it.effect("a probe fails with the loss if there is one, and otherwise runs the connector's probe", () =>
     Effect.gen(function*() {
       const server = new Server(() => 0)
       const probed = Connector.make({ ...server.connector, probe: () => refuse("no answer") })
@@ -268,7 +268,7 @@ describe("runInBackground", () => {
       }))
     }))
 
-  it.effect("does not belong to the span of the attempt, which has ended", () =>
+  it.effect("does not inherit the span of the attempt, which has ended", () =>
     Effect.gen(function*() {
       const spans: Array<unknown> = []
       const { release } = yield* Effect.withSpan(
@@ -280,11 +280,11 @@ describe("runInBackground", () => {
       yield* release
     }))
 
-  it.scoped("S4: the loss is that of the persistent connection, which makes the next one", () =>
+  it.scoped("S4: the persistent connection reports the loss and opens the next connection", () =>
     Effect.gen(function*() {
-      const { diary, server, service } = yield* begin({}, (life) => {
-        const { connector } = life.server
-        Object.assign(life.server, {
+      const { eventLog, server, service } = yield* makeFixture({}, (fixture) => {
+        const { connector } = fixture.server
+        Object.assign(fixture.server, {
           connector: connector.pipe(
             Connector.runInBackground((line) =>
               line.number === 1 ? Effect.zipRight(sleep(12), refuse("gone")) : Effect.never
@@ -293,7 +293,7 @@ describe("runInBackground", () => {
         })
       })
       yield* pass(12)
-      expect(diary).toEqual([
+      expect(eventLog).toEqual([
         "0 AttemptingToConnect",
         "0 ObtainedAddress a",
         "0 Connected 1",
@@ -308,9 +308,9 @@ describe("runInBackground", () => {
   it.scoped("D7: the work may close the persistent connection that it belongs to", () =>
     Effect.gen(function*() {
       const closing = yield* Deferred.make<Effect.Effect<void>>()
-      const { server, service } = yield* begin({}, (life) => {
-        const { connector } = life.server
-        Object.assign(life.server, {
+      const { server, service } = yield* makeFixture({}, (fixture) => {
+        const { connector } = fixture.server
+        Object.assign(fixture.server, {
           connector: connector.pipe(Connector.runInBackground(() => Effect.flatten(Deferred.await(closing))))
         })
       })
@@ -336,8 +336,8 @@ describe("runInBackground", () => {
   })
 })
 
-describe("setup that ends with nothing", () => {
-  it.effect("gives back the connection itself", () =>
+describe("a set-up without a result", () => {
+  it.effect("returns the connection itself", () =>
     Effect.gen(function*() {
       const server = new Server(() => 0)
       const nothing = server.connector.pipe(Connector.setup(() => Effect.void))
@@ -363,7 +363,7 @@ describe("setup that ends with nothing", () => {
     expectTypeOf(server.pipe(Connector.setup(() => Effect.succeed(undefined)))).toEqualTypeOf<
       Connector.Connector<string, Line, Refused | ConnectionLost>
     >()
-    // What comes after it in a pipe is inferred too.
+    // The next step in a pipe is inferred too.
     server.pipe(
       Connector.setup(send),
       Connector.setup((line) => {
@@ -385,7 +385,7 @@ describe("setup that ends with nothing", () => {
     )
   })
 
-  it("takes an object or nothing", () => {
+  it("returns an object or nothing", () => {
     const server = new Server(() => 0).connector
     // @ts-expect-error Type 'number' is not assignable to type 'void | object'
     server.pipe(Connector.setup(() => Effect.succeed(1)))

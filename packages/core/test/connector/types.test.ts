@@ -1,4 +1,4 @@
-/** How to name the type of a tag. */
+/** The type helpers for a `Context.Tag`. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Addresses from "@persistent-connection/core/Addresses"
 import type { ConnectionLost } from "@persistent-connection/core/ConnectionError"
@@ -36,17 +36,17 @@ const connector = transport.pipe(
 type FeedError = Refused | ConnectionLost | Cause.TimeoutException
 
 describe("the type of a tag", () => {
-  it("Connector.Connection and Connector.Error are those of a connector", () => {
+  it("Connector.Connection and Connector.Error are the types of a connector", () => {
     expectTypeOf<Connector.Connection<typeof transport>>().toEqualTypeOf<Line>()
     expectTypeOf<Connector.Error<typeof transport>>().toEqualTypeOf<Refused>()
     expectTypeOf<Connector.Connection<typeof connector>>().toEqualTypeOf<Feed>()
     expectTypeOf<Connector.Error<typeof connector>>().toEqualTypeOf<FeedError>()
     expectTypeOf<Connector.Error<Connector.Connector<string, Line>>>().toEqualTypeOf<never>()
-    // @ts-expect-error What is no connector is refused.
+    // @ts-expect-error A value that is not a connector is rejected.
     expectTypeOf<Connector.Error<string>>().toBeNever()
   })
 
-  it("PersistentConnection.Of has the errors of the connector and of the look-up", () => {
+  it("PersistentConnection.Of includes the errors of the connector and of the look-up", () => {
     type Of<LookUp = never> = PersistentConnection.Of<typeof connector, LookUp>
     type Expected<E = never> = PersistentConnection.PersistentConnection<Feed, FeedError | E>
     const lookUp = (attempt: Connector.Attempt<string>) =>
@@ -60,7 +60,7 @@ describe("the type of a tag", () => {
     expectTypeOf<Effect.Effect.Success<typeof made>>().toEqualTypeOf<Of<typeof lookUp>>()
   })
 
-  it("is one that a layer can make", () => {
+  it("a layer can provide it", () => {
     class Prices extends Context.Tag("Prices")<Prices, PersistentConnection.Of<typeof connector>>() {}
     const layer = PersistentConnection.layer(Prices, { serverName: "feed", address: Effect.succeed("a"), connector })
     expectTypeOf(layer).toEqualTypeOf<Layer.Layer<Prices, never, Network>>()

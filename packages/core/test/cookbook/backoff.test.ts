@@ -30,8 +30,8 @@ it.scoped("waits longer after each failure, and starts again after a success", (
     yield* TestClock.adjust("80 seconds")
 
     const seconds = (yield* server.attempts).map((attempt) => attempt.begunAt / 1_000)
-    // After 0, 1 and 3 it waits 1, 2 and 4 seconds. The connection of 7 has long outlived its delay when it is lost: it
-    // is
-    // replaced at once. What follows are 1, 2 and 4 seconds again, not 8 and 16.
+    // After the attempts at 0, 1 and 3 it waits 1, 2 and 4 seconds. The connection of second 7 lives for a minute: its
+    // delay has passed when it is lost, so the next attempt is made at once, at 67. It fails, and the delays are 1, 2
+    // and 4 seconds again, not 8 and 16.
     expect(seconds).toEqual([0, 1, 3, 7, 67, 68, 70, 74])
   }))

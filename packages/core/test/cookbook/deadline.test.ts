@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
 
-it.scoped("ends an attempt that hangs, and makes another one", () =>
+it.scoped("ends an attempt that hangs, and makes the next attempt", () =>
   Effect.gen(function*() {
     const server = yield* TestConnector.make({ script: [TestConnector.hang, TestConnector.succeed()] })
     const feed = yield* PersistentConnection.make({

@@ -12,7 +12,7 @@ import * as TestClock from "effect/TestClock"
 
 class Refused extends Data.TaggedError("Refused")<{}> {}
 
-it.scoped("fails all waiters when it gives up", () =>
+it.scoped("fails all waiting callers when it gives up", () =>
   Effect.gen(function*() {
     const server = yield* TestConnector.make({ script: [TestConnector.fail(new Refused())] })
     const feed = yield* PersistentConnection.make({

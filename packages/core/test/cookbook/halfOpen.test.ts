@@ -6,7 +6,7 @@ import * as TestConnector from "@persistent-connection/core/testing/TestConnecto
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/TestClock"
 
-it.scoped("notices that the peer is gone although the transport does not", () =>
+it.scoped("detects a dead peer that the transport does not detect", () =>
   Effect.gen(function*() {
     const server = yield* TestConnector.make()
     const feed = yield* PersistentConnection.make({
@@ -25,7 +25,7 @@ it.scoped("notices that the peer is gone although the transport does not", () =>
     expect(yield* server.opened).toBe(1)
 
     yield* server.fallSilent()
-    // At most one interval until the next probe, and the time of two probes
+    // At most one interval until the next probe, plus the timeouts of two probes
     yield* TestClock.adjust("30 seconds")
     expect(yield* server.opened).toBe(2)
     expect(yield* server.released).toBe(1)

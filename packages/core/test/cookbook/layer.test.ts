@@ -44,7 +44,7 @@ const invoice = (symbol: string, amount: number) =>
 
 // The test
 
-it.effect("writes the invoice although the connection is lost meanwhile", () =>
+it.effect("writes the invoice even if the connection is lost in between", () =>
   Effect.gen(function*() {
     const server = yield* TestConnector.make<Feed, FeedError>({
       connection: (line) => ({ price: () => line.number === 1 ? Effect.never : Effect.succeed(4) })

@@ -7,7 +7,7 @@ import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
 
-it.effect("finishes what is under way, and releases the connection exactly once", () =>
+it.effect("lets running uses finish, and releases the connection exactly once", () =>
   Effect.gen(function*() {
     const server = yield* TestConnector.make()
     const application = yield* Scope.make()

@@ -3,7 +3,7 @@ import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as ThunderingHerd from "@persistent-connection/core/testing/ThunderingHerd"
 import * as Effect from "effect/Effect"
 
-// What production runs with: `make({ serverName, address, connector, ...RetryPolicy.production })`
+// The options under test, as in `make({ serverName, address, connector, ...RetryPolicy.production })`
 const options = RetryPolicy.production
 
 it.effect("does not let 200 clients come back together when the server restarts", () =>

@@ -11,17 +11,29 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
-import { ask, askNow, begin, type Life, on, pass, refuse, Refused, Server, settle, sleep } from "../support/Life.js"
+import {
+  ask,
+  askNow,
+  type Fixture,
+  makeFixture,
+  on,
+  pass,
+  refuse,
+  Refused,
+  Server,
+  settle,
+  sleep
+} from "../support/Fixture.js"
 import { phases } from "../support/Phases.js"
 import { it } from "../support/virtualTime.js"
 
-/** The connection is lost while the `Connected` handler still runs: it is dead, and the loop does not know it yet. */
+/** The connection is lost while the `Connected` handler still runs, so the loop has not noticed the loss yet. */
 const deadButCurrent = (options: { readonly lasts: number }) =>
   Effect.gen(function*() {
-    const life = yield* begin({ onEvent: on("Connected", () => sleep(options.lasts)) })
+    const fixture = yield* makeFixture({ onEvent: on("Connected", () => sleep(options.lasts)) })
     yield* pass(1)
-    life.server.line.drop()
-    return life
+    fixture.server.line.drop()
+    return fixture
   })
 
 describe("closeWhenCurrentConnectionIsClosed with a dead connection that the loop does not know yet", () => {
@@ -37,10 +49,10 @@ describe("closeWhenCurrentConnectionIsClosed with a dead connection that the loo
     }))
 })
 
-describe("becoming current, and ceasing to be", () => {
-  it.scoped("A1: a connection is current, and every waiter answered, before its Connected handler ends", () =>
+describe("the current connection", () => {
+  it.scoped("A1: a connection becomes current and all waiting callers get it before its Connected handler ends", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin({ onEvent: on("Connected", () => Effect.never) })
+      const { server, service } = yield* makeFixture({ onEvent: on("Connected", () => Effect.never) })
       server.connect = () => sleep(1)
       const waiters = [
         yield* ask(service.connected),
@@ -54,32 +66,32 @@ describe("becoming current, and ceasing to be", () => {
       expect(yield* service.currentConnection).toEqual(Option.some(server.line))
     }))
 
-  it.scoped("A1: the Connected handler finds it current in its first turn, and everyone who asks is answered", () =>
+  it.scoped("A1: it is already current in the first turn of the Connected handler, and callers get it", () =>
     Effect.gen(function*() {
       const found: Array<unknown> = []
-      const life: Life = yield* begin({
+      const fixture: Fixture = yield* makeFixture({
         onEvent: on("Connected", () =>
           Effect.gen(function*() {
-            found.push(yield* life.service.connected)
-            found.push(yield* Effect.orDie(life.service.connectedOrFailedToConnect))
-            found.push(Option.getOrUndefined(yield* life.service.currentConnection))
+            found.push(yield* fixture.service.connected)
+            found.push(yield* Effect.orDie(fixture.service.connectedOrFailedToConnect))
+            found.push(Option.getOrUndefined(yield* fixture.service.currentConnection))
           }))
       })
       yield* settle
-      expect(found).toEqual([life.server.line, life.server.line, life.server.line])
+      expect(found).toEqual([fixture.server.line, fixture.server.line, fixture.server.line])
     }))
 
-  it.scoped("A1: `state` says so too, in the first turn of the Connected handler", () =>
+  it.scoped("A1: `state` is already Connected in the first turn of the Connected handler", () =>
     Effect.gen(function*() {
       const found: Array<string> = []
-      const life: Life = yield* begin({
+      const fixture: Fixture = yield* makeFixture({
         onEvent: (event) =>
-          Effect.map(life.service.state.get, ({ _tag }) => {
+          Effect.map(fixture.service.state.get, ({ _tag }) => {
             found.push(`${event._tag}: ${_tag}`)
           })
       })
       yield* settle
-      life.server.line.drop()
+      fixture.server.line.drop()
       yield* settle
       expect(found).toEqual([
         "AttemptingToConnect: Connecting",
@@ -89,10 +101,10 @@ describe("becoming current, and ceasing to be", () => {
       ])
     }))
 
-  it.scoped("A1: waiters are answered before subscribers get Connected from the bus", () =>
+  it.scoped("A1: waiting callers get the connection before bus subscribers get Connected", () =>
     Effect.gen(function*() {
       const order: Array<string> = []
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.connect = () => sleep(1)
       const queue = yield* service.subscribe
       yield* ask(Effect.forever(Effect.map(Queue.take(queue), ({ _tag }) => order.push(_tag))))
@@ -101,61 +113,61 @@ describe("becoming current, and ceasing to be", () => {
       expect(order).toEqual(["AttemptingToConnect", "ObtainedAddress", "answered", "Connected"])
     }))
 
-  it.scoped("A2: it stays current until the Connected handler has ended, and is no longer at Disconnected", () =>
+  it.scoped("A2: it stays current until the Connected handler has ended, and is not current at Disconnected", () =>
     Effect.gen(function*() {
       const atDisconnected: Array<boolean> = []
-      const life: Life = yield* begin({
+      const fixture: Fixture = yield* makeFixture({
         onEvent: (event) =>
           event._tag === "Connected"
             ? sleep(5)
             : event._tag === "Disconnected"
-            ? Effect.map(life.service.currentConnection, (current) => atDisconnected.push(Option.isSome(current)))
+            ? Effect.map(fixture.service.currentConnection, (current) => atDisconnected.push(Option.isSome(current)))
             : Effect.void
       })
       yield* settle
-      const { line } = life.server
+      const { line } = fixture.server
       line.drop()
       yield* pass(4)
-      expect(yield* life.service.currentConnection).toEqual(Option.some(line))
+      expect(yield* fixture.service.currentConnection).toEqual(Option.some(line))
       expect(atDisconnected).toEqual([])
       yield* pass(1)
-      expect(yield* life.service.currentConnection).toEqual(Option.none())
+      expect(yield* fixture.service.currentConnection).toEqual(Option.none())
       expect(atDisconnected).toEqual([false])
     }))
 
-  it.scoped("A2: the same while closing", () =>
+  it.scoped("A2: the same holds during a close", () =>
     Effect.gen(function*() {
       const atDisconnected: Array<boolean> = []
-      const life: Life = yield* begin({
+      const fixture: Fixture = yield* makeFixture({
         onEvent: (event) =>
           event._tag === "Connected"
             ? sleep(5)
             : event._tag === "Disconnected"
-            ? Effect.map(life.service.currentConnection, (current) => atDisconnected.push(Option.isSome(current)))
+            ? Effect.map(fixture.service.currentConnection, (current) => atDisconnected.push(Option.isSome(current)))
             : Effect.void
       })
       yield* settle
-      yield* life.service.close
+      yield* fixture.service.close
       yield* pass(4)
-      expect(yield* life.service.currentConnection).toEqual(Option.some(life.server.line))
+      expect(yield* fixture.service.currentConnection).toEqual(Option.some(fixture.server.line))
       yield* pass(1)
-      expect(yield* life.service.currentConnection).toEqual(Option.none())
+      expect(yield* fixture.service.currentConnection).toEqual(Option.none())
       expect(atDisconnected).toEqual([false])
     }))
 })
 
 describe("connected", () => {
-  it.scoped("A3: answers with the current connection, at once", () =>
+  it.scoped("A3: returns the current connection at once", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       expect(yield* service.connected).toBe(server.line)
       expect(yield* service.connected).toBe(server.lines[0])
     }))
 
-  it.scoped("A3: waits for the next one, through failures and backoffs", () =>
+  it.scoped("A3: waits for the next connection through failures and backoffs", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.refuse("no")
       const waiter = yield* ask(service.connected)
       yield* pass(25)
@@ -165,9 +177,9 @@ describe("connected", () => {
       expect(waiter.answer).toBe(server.line)
     }))
 
-  it.scoped("A3: answers all who wait, however many, with the same connection", () =>
+  it.scoped("A3: all waiting callers get the same connection", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.connect = () => sleep(1)
       const waiters = yield* Effect.all(Array.from({ length: 1_000 }, () => ask(service.connected)))
       yield* pass(1)
@@ -175,10 +187,10 @@ describe("connected", () => {
     }))
 
   for (const phase of phases) {
-    it.scoped(`A3, D3: never answers once closed ${phase.name}, neither waiting callers nor later ones`, () =>
+    it.scoped(`A3, D3: suspends forever after a close ${phase.name}, for waiting and later callers`, () =>
       Effect.gen(function*() {
         const { server, service } = yield* phase.reach()
-        // Whoever finds a connection that is still good gets it, of course: so let it be known to be dead.
+        // A working connection would be returned, so it is made known to be dead.
         if (phase.isConnected) server.line.isLost = true
         const early = yield* ask(service.connected)
         yield* ask(service.close)
@@ -190,9 +202,9 @@ describe("connected", () => {
       }))
   }
 
-  it.scoped("D3: never answers from the moment close is called, though the connection is not closed yet", () =>
+  it.scoped("D3: suspends forever from the call of close, even before the connection is closed", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.release = () => sleep(60)
       yield* settle
       const closing = yield* ask(Effect.zipRight(service.close, Effect.succeed("closed")))
@@ -205,7 +217,7 @@ describe("connected", () => {
       expect([closing, sameTurn, later].map(({ isWaiting }) => isWaiting)).toEqual([false, true, true])
     }))
 
-  it.scoped("A4: does not hand out a connection that is known to be closed, and waits for the next", () =>
+  it.scoped("A4: does not return a connection that is known to be closed, and waits for the next", () =>
     Effect.gen(function*() {
       const { server, service } = yield* deadButCurrent({ lasts: 20 })
       const waiter = yield* askNow(service.connected)
@@ -214,22 +226,22 @@ describe("connected", () => {
       expect(waiter.answer).toBe(server.lines[1])
     }))
 
-  it.scoped("A4: a connection that is dead on arrival is handed to nobody", () =>
+  it.scoped("A4: a connection that is lost at once is never returned", () =>
     Effect.gen(function*() {
-      const { diary, server, service } = yield* begin()
+      const { eventLog, server, service } = yield* makeFixture()
       server.connect = ({ generation }, line) =>
         Effect.sync(() => {
           if (generation === 1) line.drop()
         })
       const waiter = yield* ask(service.connected)
       yield* pass(9)
-      expect(diary.slice(-2)).toEqual(["0 Connected 1", "0 Disconnected 1"])
+      expect(eventLog.slice(-2)).toEqual(["0 Connected 1", "0 Disconnected 1"])
       expect(waiter.isWaiting).toBe(true)
       yield* pass(1)
       expect(waiter.answer).toBe(server.lines[1])
     }))
 
-  it.scoped("A4: without `isClosed` a connection counts as open until `closed` has ended", () =>
+  it.scoped("A4: without `isClosed`, a connection counts as open until `closed` has ended", () =>
     Effect.gen(function*() {
       const ended = yield* Deferred.make<void>()
       const service = yield* PersistentConnection.make({
@@ -250,14 +262,14 @@ describe("connected", () => {
       expect((yield* askNow(service.connected)).isWaiting).toBe(true)
     }))
 
-  it.scoped("A4: a connection that is lost while its Connected handler runs is handed to nobody, without `isClosed` either", () =>
+  it.scoped("A4: a connection that is lost during its Connected handler is not returned any more, also without `isClosed`", () =>
     Effect.gen(function*() {
       const { connect, closed } = new Server(() => 0).connector
-      const life = yield* begin({
+      const fixture = yield* makeFixture({
         connector: Connector.make({ connect, closed }),
         onEvent: (event) => event._tag === "Connected" && event.generation === 1 ? sleep(10) : Effect.void
       })
-      const { service } = life
+      const { service } = fixture
       yield* settle
       const line = yield* service.connected
       yield* pass(2)
@@ -271,7 +283,7 @@ describe("connected", () => {
       ]
       const refused = yield* askNow(PersistentConnection.use(service, Effect.succeed, { whenDisconnected: "fail" }))
       expect(refused.exit?._tag).toBe("Failure")
-      // A2: but it stays the current one.
+      // A2: it stays the current connection.
       expect(yield* service.currentConnection).toEqual(Option.some(line))
       yield* pass(7)
       expect(waiters.every(({ isWaiting }) => isWaiting)).toBe(true)
@@ -279,7 +291,7 @@ describe("connected", () => {
       expect(waiters.map(({ answer }) => answer?.isLost)).toEqual([false, false, false, false])
     }))
 
-  it.scoped("A4: an `isClosed` that throws has not said that the connection is closed", () =>
+  it.scoped("A4: if `isClosed` throws, the connection counts as open", () =>
     Effect.gen(function*() {
       const service = yield* PersistentConnection.make({
         serverName: "test",
@@ -299,32 +311,32 @@ describe("connected", () => {
       expect((yield* askNow(service.close)).isWaiting).toBe(false)
     }))
 
-  it.scoped("D3: waits quietly while the current connection is dead and not yet replaced", () =>
+  it.scoped("D3: waits without spinning while the current connection is dead and not yet replaced", () =>
     Effect.gen(function*() {
       let questions = 0
-      const life = yield* deadButCurrent({ lasts: 1_000 })
-      const { line } = life.server
+      const fixture = yield* deadButCurrent({ lasts: 1_000 })
+      const { line } = fixture.server
       Object.defineProperty(line, "isLost", { get: () => ++questions > 0 })
-      const waiter = yield* askNow(life.service.connected)
+      const waiter = yield* askNow(fixture.service.connected)
       yield* pass(900)
       expect(waiter.isWaiting).toBe(true)
       expect(questions).toBeLessThan(10)
       yield* pass(100)
-      expect(waiter.answer).toBe(life.server.lines[1])
+      expect(waiter.answer).toBe(fixture.server.lines[1])
     }))
 })
 
 describe("connectedOrFailedToConnect", () => {
-  it.scoped("A5: answers at once with the current connection", () =>
+  it.scoped("A5: returns the current connection at once", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       expect(yield* service.connectedOrFailedToConnect).toBe(server.line)
     }))
 
-  it.scoped("A5: answers with the result of the next attempt to end: a failure, a success", () =>
+  it.scoped("A5: returns the result of the next attempt that ends: a failure or a success", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.connect = () => Effect.zipRight(sleep(5), refuse("no"))
       const early = yield* ask(service.connectedOrFailedToConnect)
       yield* pass(5)
@@ -337,28 +349,28 @@ describe("connectedOrFailedToConnect", () => {
       expect(inBackoff.answer).toBe(server.line)
     }))
 
-  it.scoped("A5: a failure that is not reported again is still a result", () =>
+  it.scoped("A5: a repeated failure without an event is still a result", () =>
     Effect.gen(function*() {
-      const { diary, server, service } = yield* begin()
+      const { eventLog, server, service } = yield* makeFixture()
       server.refuse("no")
       yield* pass(5)
       const waiter = yield* ask(service.connectedOrFailedToConnect)
       yield* pass(5)
       expect(waiter.failure).toBe("no")
-      expect(diary.filter((entry) => entry.includes("FailedToConnect"))).toHaveLength(1)
+      expect(eventLog.filter((entry) => entry.includes("FailedToConnect"))).toHaveLength(1)
     }))
 
-  it.scoped("A5: a failure is answered before its handler ends", () =>
+  it.scoped("A5: returns a failure before its handler ends", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin({ onEvent: on("FailedToConnect", () => Effect.never) })
+      const { server, service } = yield* makeFixture({ onEvent: on("FailedToConnect", () => Effect.never) })
       server.refuse("no")
       const waiter = yield* askNow(service.connectedOrFailedToConnect)
       expect(waiter.failure).toBe("no")
     }))
 
-  it.scoped("A5, D5: a failed look-up, a defect and a timeout are results, too", () =>
+  it.scoped("A5, D5: a failed look-up, a defect and a timeout are results too", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.lookUp = () => refuse("who?")
       expect((yield* askNow(service.connectedOrFailedToConnect)).failure).toBe("who?")
       server.lookUp = () => Effect.die(new Error("bug"))
@@ -371,7 +383,7 @@ describe("connectedOrFailedToConnect", () => {
       expect(third.error).toBeInstanceOf(Cause.TimeoutException)
     }))
 
-  it.scoped("A5: a connection known to be closed is no answer; the next attempt is", () =>
+  it.scoped("A5: does not return a connection that is known to be closed, but the result of the next attempt", () =>
     Effect.gen(function*() {
       const { server, service } = yield* deadButCurrent({ lasts: 20 })
       server.refuse("no")
@@ -381,7 +393,7 @@ describe("connectedOrFailedToConnect", () => {
       expect(waiter.failure).toBe("no")
     }))
 
-  it.scoped("A5, X4: fails at once if told not to reconnect while the current connection is known to be closed", () =>
+  it.scoped("A5, X4: fails at once after closeWhenCurrentConnectionIsClosed if the current connection is known to be closed", () =>
     Effect.gen(function*() {
       const { service } = yield* deadButCurrent({ lasts: 20 })
       yield* service.closeWhenCurrentConnectionIsClosed
@@ -391,7 +403,7 @@ describe("connectedOrFailedToConnect", () => {
     }))
 
   for (const phase of phases) {
-    it.scoped(`A5: fails as soon as closed ${phase.name}, for waiting callers and later ones`, () =>
+    it.scoped(`A5: fails at once after a close ${phase.name}, for waiting and later callers`, () =>
       Effect.gen(function*() {
         const { server, service } = yield* phase.reach()
         if (phase.isConnected) server.line.isLost = true
@@ -408,7 +420,7 @@ describe("connectedOrFailedToConnect", () => {
         }
       }))
 
-    it.scoped(`A5, X5: fails with the error of an abort ${phase.name}, for waiting callers and later ones`, () =>
+    it.scoped(`A5, X5: fails with the error of an abort ${phase.name}, for waiting and later callers`, () =>
       Effect.gen(function*() {
         const { server, service } = yield* phase.reach()
         if (phase.isConnected) server.line.isLost = true
@@ -420,9 +432,9 @@ describe("connectedOrFailedToConnect", () => {
       }))
   }
 
-  it.scoped("A5, X5: an abort does not take away a connection that is still good", () =>
+  it.scoped("A5, X5: after an abort it still returns a working connection", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       yield* server.abort(new Refused({ text: "enough" }))
       expect(yield* service.connectedOrFailedToConnect).toBe(server.line)
@@ -431,9 +443,9 @@ describe("connectedOrFailedToConnect", () => {
       expect((yield* askNow(service.connectedOrFailedToConnect)).failure).toBe("enough")
     }))
 
-  it.scoped("A5: fails while a close is still under way", () =>
+  it.scoped("A5: fails during a close", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.release = () => sleep(60)
       yield* settle
       const closing = yield* ask(service.close)
@@ -445,9 +457,9 @@ describe("connectedOrFailedToConnect", () => {
 })
 
 describe("currentConnection", () => {
-  it.scoped("A6: is the connection if there is one now, without waiting", () =>
+  it.scoped("A6: returns the connection, if there is one, without waiting", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.connect = () => sleep(1)
       expect(yield* service.currentConnection).toEqual(Option.none())
       yield* settle
@@ -459,7 +471,7 @@ describe("currentConnection", () => {
       expect(yield* service.currentConnection).toEqual(Option.none())
     }))
 
-  it.scoped("A6: may be one that is known to be closed", () =>
+  it.scoped("A6: may return a connection that is known to be closed", () =>
     Effect.gen(function*() {
       const { server, service } = yield* deadButCurrent({ lasts: 20 })
       yield* settle
@@ -469,9 +481,9 @@ describe("currentConnection", () => {
 })
 
 describe("connectedOrClosed", () => {
-  it.scoped("A7: answers as `connected` does", () =>
+  it.scoped("A7: returns the same connections as `connected`", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.connect = ({ number }) => number === 1 ? refuse("no") : Effect.void
       const waiter = yield* askNow(service.connectedOrClosed)
       expect(waiter.isWaiting).toBe(true)
@@ -480,9 +492,9 @@ describe("connectedOrClosed", () => {
       expect(yield* service.connectedOrClosed).toBe(server.line)
     }))
 
-  it.scoped("A7: answers `closed` once closing has finished, and not before", () =>
+  it.scoped("A7: fails with ConnectionClosed when closing has finished, not before", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.release = () => sleep(60)
       yield* settle
       yield* ask(service.close)
@@ -494,7 +506,7 @@ describe("connectedOrClosed", () => {
     }))
 
   for (const phase of phases) {
-    it.scoped(`A7: answers "closed" when closed ${phase.name}, for waiting callers and later ones`, () =>
+    it.scoped(`A7: fails with ConnectionClosed after a close ${phase.name}, for waiting and later callers`, () =>
       Effect.gen(function*() {
         const { server, service } = yield* phase.reach()
         if (phase.isConnected) server.line.isLost = true
@@ -506,28 +518,28 @@ describe("connectedOrClosed", () => {
       }))
   }
 
-  it.scoped("A7: the error says why: closed by the owner, aborted, or given up", () =>
+  it.scoped("A7: the error has the reason: closed by the owner, aborted, or given up", () =>
     Effect.gen(function*() {
-      const byOwner = yield* begin()
+      const byOwner = yield* makeFixture()
       yield* byOwner.service.close
       expect((yield* Effect.flip(byOwner.service.connectedOrClosed)).message).toBe(
         "The persistent connection to \"test\" is closed: its owner closed it"
       )
 
-      const aborted = yield* begin()
+      const aborted = yield* makeFixture()
       aborted.server.refuse("no")
       yield* settle
       yield* aborted.server.abort(new Refused({ text: "enough" }))
       yield* settle
-      const abortion = yield* Effect.flip(aborted.service.connectedOrClosed)
-      expect(abortion.reason).toEqual({ _tag: "Aborted", cause: Cause.fail(new Refused({ text: "enough" })) })
-      expect(abortion.message).toContain("enough")
+      const abortError = yield* Effect.flip(aborted.service.connectedOrClosed)
+      expect(abortError.reason).toEqual({ _tag: "Aborted", cause: Cause.fail(new Refused({ text: "enough" })) })
+      expect(abortError.message).toContain("enough")
 
-      const gaveUp = yield* begin({ retry: Schedule.recurs(0) })
+      const gaveUp = yield* makeFixture({ retry: Schedule.recurs(0) })
       gaveUp.server.refuse("no")
       yield* settle
-      const surrender = yield* Effect.flip(gaveUp.service.connectedOrClosed)
-      expect(surrender.reason).toEqual({ _tag: "GaveUp", cause: Cause.fail(new Refused({ text: "no" })) })
-      expect(surrender.message).toContain("no")
+      const giveUpError = yield* Effect.flip(gaveUp.service.connectedOrClosed)
+      expect(giveUpError.reason).toEqual({ _tag: "GaveUp", cause: Cause.fail(new Refused({ text: "no" })) })
+      expect(giveUpError.message).toContain("no")
     }))
 })

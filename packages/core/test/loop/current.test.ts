@@ -1,4 +1,4 @@
-/** `current`: the current connection in a `SubscriptionRef`. */
+/** Tests of `current`, the current connection as a `SubscriptionRef`. */
 import { loopOf } from "#internal/loop/service.js"
 import { describe, expect } from "@effect/vitest"
 import * as State from "@persistent-connection/core/ConnectionState"
@@ -9,11 +9,11 @@ import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import * as Subscribable from "effect/Subscribable"
 import * as SubscriptionRef from "effect/SubscriptionRef"
-import { ask, askNow, begin, type Life, on, pass, settle, sleep, turns } from "../support/Life.js"
+import { ask, askNow, type Fixture, makeFixture, on, pass, settle, sleep, turns } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
-/** The numbers of the connections that somebody sees who follows `current`; 0 for none. */
-const follow = ({ service }: Life) =>
+/** The numbers of the connections that a subscriber of `current` receives; 0 for none. */
+const follow = ({ service }: Fixture) =>
   Effect.gen(function*() {
     const seen: Array<number> = []
     yield* askNow(Stream.runForEach(
@@ -24,50 +24,50 @@ const follow = ({ service }: Life) =>
   })
 
 describe("current", () => {
-  it.scoped("is a SubscriptionRef, of which only the read side is offered", () =>
+  it.scoped("is a read-only SubscriptionRef", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       expect(Predicate.hasProperty(service.current, SubscriptionRef.SubscriptionRefTypeId)).toBe(true)
       expect(Subscribable.isSubscribable(service.current)).toBe(true)
-      // @ts-expect-error It is not for users to set.
+      // @ts-expect-error Users cannot set it.
       expect(SubscriptionRef.set<Option.Option<unknown>>(service.current, Option.none())).toBeDefined()
     }))
 
-  it.scoped("gives the present connection first, and then each change, once", () =>
+  it.scoped("first emits the present connection, then each change once", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      const early = yield* follow(life)
+      const fixture = yield* makeFixture()
+      const early = yield* follow(fixture)
       yield* pass(10)
-      const late = yield* follow(life)
-      life.server.line.drop()
+      const late = yield* follow(fixture)
+      fixture.server.line.drop()
       yield* settle
-      yield* life.service.close
+      yield* fixture.service.close
       yield* settle
       expect([early, late]).toEqual([[0, 1, 0, 2, 0], [1, 0, 2, 0]])
-      expect(yield* life.service.current.get).toEqual(Option.none())
+      expect(yield* fixture.service.current.get).toEqual(Option.none())
     }))
 
-  it.scoped("follows a connection that is replaced directly with the next one", () =>
+  it.scoped("emits the next connection directly when a connection is replaced", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       yield* settle
-      const seen = yield* follow(life)
-      yield* PersistentConnection.refresh(life.service)
+      const seen = yield* follow(fixture)
+      yield* PersistentConnection.refresh(fixture.service)
       yield* settle
       expect(seen).toEqual([1, 2])
     }))
 
-  it.scoped("A1, A2: is set before the Connected handler begins, and none before the Disconnected handler does", () =>
+  it.scoped("A1, A2: is set before the Connected handler begins, and none before the Disconnected handler begins", () =>
     Effect.gen(function*() {
-      const told: Array<string> = []
-      const life: Life = yield* begin({
+      const seen: Array<string> = []
+      const fixture: Fixture = yield* makeFixture({
         onEvent: ({ _tag }) =>
-          Effect.flatMap(life.service.current.get, (line) => {
-            told.push(`${_tag} ${Option.getOrUndefined(line)?.number ?? "none"}`)
+          Effect.flatMap(fixture.service.current.get, (line) => {
+            seen.push(`${_tag} ${Option.getOrUndefined(line)?.number ?? "none"}`)
             return _tag === "Connected" ? sleep(5) : Effect.void
           })
       })
-      const { server, service } = life
+      const { server, service } = fixture
       expect(yield* service.current.get).toEqual(Option.none())
       yield* pass(1)
       server.line.drop()
@@ -75,7 +75,7 @@ describe("current", () => {
       expect(yield* service.current.get).toEqual(Option.some(server.line))
       yield* pass(1)
       yield* service.close
-      expect(told.slice(0, 4)).toEqual([
+      expect(seen.slice(0, 4)).toEqual([
         "AttemptingToConnect none",
         "ObtainedAddress none",
         "Connected 1",
@@ -83,9 +83,9 @@ describe("current", () => {
       ])
     }))
 
-  it.scoped("is set in the same turn as the state, whatever happens", () =>
+  it.scoped("always changes in the same turn as the state", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       const seen = new Set<string>()
       const compare = Effect.zipWith(service.current.get, service.state.get, (current, state) => {
         seen.add(state._tag)
@@ -105,36 +105,36 @@ describe("current", () => {
       expect([...seen].sort()).toEqual(["Closed", "Closing", "Connected", "Connecting", "Waiting"])
     }))
 
-  it.scoped("reaches also somebody who is just subscribing", () =>
+  it.scoped("emits a change also to a fiber that is just subscribing", () =>
     Effect.gen(function*() {
       for (let steps = 15; steps < 40; steps++) {
         for (let later = 0; later < 8; later++) {
-          const life = yield* begin()
+          const fixture = yield* makeFixture()
           yield* settle
           const seen: Array<boolean> = []
           const following = Stream.runForEach(
-            life.service.current.changes,
+            fixture.service.current.changes,
             (line) => Effect.sync(() => seen.push(Option.isSome(line)))
           )
           yield* ask(Effect.withMaxOpsBeforeYield(following, steps))
           yield* turns(later)
-          life.server.line.drop()
+          fixture.server.line.drop()
           yield* settle
           expect(seen.at(-1), `with ${steps} steps a turn, ${later} turns later`).toBe(false)
         }
       }
     }))
 
-  it.scoped("D7a: a handler that follows it is let go", () =>
+  it.scoped("D7a: the loop does not wait for a handler that follows it", () =>
     Effect.gen(function*() {
-      const life: Life = yield* begin({
+      const fixture: Fixture = yield* makeFixture({
         onEvent: on("Connected", () =>
-          life.service.current.changes.pipe(Stream.filter(Option.isNone), Stream.take(1), Stream.runDrain))
+          fixture.service.current.changes.pipe(Stream.filter(Option.isNone), Stream.take(1), Stream.runDrain))
       })
       yield* pass(10)
-      life.server.line.drop()
+      fixture.server.line.drop()
       yield* settle
-      expect(life.diary.slice(2)).toEqual([
+      expect(fixture.eventLog.slice(2)).toEqual([
         "0 Connected 1",
         "10 Disconnected 1",
         "10 AttemptingToConnect",
@@ -143,9 +143,9 @@ describe("current", () => {
       ])
     }))
 
-  it.scoped("is made only when somebody asks for it, and is the same for everybody", () =>
+  it.scoped("is created on first use, and shared by all users", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* pass(10)
       yield* Effect.scoped(Stream.runHead(service.state.changes))
       const ref = () => Reflect.get(loopOf(service).status, "ref") as unknown

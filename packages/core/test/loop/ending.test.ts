@@ -11,9 +11,9 @@ import {
   ask,
   askNow,
   type Attempt,
-  begin,
+  type Fixture,
   inScope,
-  type Life,
+  makeFixture,
   on,
   pass,
   refuse,
@@ -21,26 +21,26 @@ import {
   settle,
   sleep,
   stateTag
-} from "../support/Life.js"
+} from "../support/Fixture.js"
 import { phases } from "../support/Phases.js"
 import { it } from "../support/virtualTime.js"
 
-const enough = (text = "enough") => new Refused({ text })
-const abort = ({ server }: Life, text?: string) => server.abort(enough(text))
-/** Every connection that there has been has been released once, and there is none now. */
-const expectAllReleased = ({ server, service }: Life) =>
+const abortError = (text = "enough") => new Refused({ text })
+const abort = ({ server }: Fixture, text?: string) => server.abort(abortError(text))
+/** Every connection has been released once, and there is no current one. */
+const expectAllReleased = ({ server, service }: Fixture) =>
   Effect.map(service.currentConnection, (current) => {
     expect(current).toEqual(Option.none())
     expect(server.lines.map(({ released }) => released)).toEqual(server.lines.map(() => 1))
   })
 
-/** Nothing is attempted any more, and nothing reported, however long one waits. */
-const expectQuiet = ({ diary, server }: Life) =>
+/** No further attempt and no further event follows, even after a long time. */
+const expectQuiet = ({ eventLog, server }: Fixture) =>
   Effect.gen(function*() {
-    const events = [...diary]
+    const events = [...eventLog]
     const { attempts: { length }, connects } = server
     yield* pass(1_000)
-    expect(diary).toEqual(events)
+    expect(eventLog).toEqual(events)
     expect(server.attempts.length).toBe(length)
     expect(server.connects).toBe(connects)
   })
@@ -49,22 +49,22 @@ describe("close", () => {
   for (const phase of phases) {
     it.scoped(`X1: close ${phase.name} closes the connection, and stops all further attempts`, () =>
       Effect.gen(function*() {
-        const life = yield* phase.reach()
-        const { server, service } = life
-        const before = life.diary.length
+        const fixture = yield* phase.reach()
+        const { server, service } = fixture
+        const before = fixture.eventLog.length
         const closing = yield* askNow(service.close)
         expect(closing.isWaiting).toBe(false)
         expect(yield* service.isClosed).toBe(true)
         expect(server.lines.every(({ released }) => released === 1)).toBe(true)
         if (!phase.isConnected || !phase.isInHandler) {
-          yield* expectAllReleased(life)
-          expect(yield* stateTag(life)).toBe("Closed")
-          expect(life.diary.length - before).toBe(phase.isConnected ? 1 : 0)
+          yield* expectAllReleased(fixture)
+          expect(yield* stateTag(fixture)).toBe("Closed")
+          expect(fixture.eventLog.length - before).toBe(phase.isConnected ? 1 : 0)
         }
-        yield* expectQuiet(life)
+        yield* expectQuiet(fixture)
       }))
 
-    it.scoped(`X1: close ${phase.name} can be called any number of times, from anywhere`, () =>
+    it.scoped(`X1: close ${phase.name} can be called several times and from several fibers`, () =>
       Effect.gen(function*() {
         const { service } = yield* phase.reach()
         const finished = yield* ask(service.closeFinished)
@@ -76,69 +76,69 @@ describe("close", () => {
 
     it.scoped(`X4: closeWhenCurrentConnectionIsClosed ${phase.name}`, () =>
       Effect.gen(function*() {
-        const life = yield* phase.reach()
-        const { diary, server, service } = life
+        const fixture = yield* phase.reach()
+        const { eventLog, server, service } = fixture
         yield* service.closeWhenCurrentConnectionIsClosed
         yield* settle
         if (phase.isConnected) {
           expect(yield* service.isClosed).toBe(false)
           expect(yield* service.currentConnection).toEqual(Option.some(server.line))
-          expect(diary.filter((entry) => entry.includes("Disconnected"))).toEqual([])
+          expect(eventLog.filter((entry) => entry.includes("Disconnected"))).toEqual([])
         } else {
-          expect(yield* stateTag(life)).toBe("Closed")
+          expect(yield* stateTag(fixture)).toBe("Closed")
           expect((yield* askNow(service.closeFinished)).isWaiting).toBe(false)
-          yield* expectAllReleased(life)
+          yield* expectAllReleased(fixture)
         }
-        yield* expectQuiet(life)
+        yield* expectQuiet(fixture)
       }))
 
-    it.scoped(`X5: an abort ${phase.name} does the same, and its error is what everybody gets`, () =>
+    it.scoped(`X5: an abort ${phase.name} does the same, and all callers get its error`, () =>
       Effect.gen(function*() {
-        const life = yield* phase.reach()
-        const { server, service } = life
-        yield* abort(life)
+        const fixture = yield* phase.reach()
+        const { server, service } = fixture
+        yield* abort(fixture)
         yield* settle
-        expect(yield* stateTag(life)).toBe(phase.isConnected ? "Connected" : "Closed")
+        expect(yield* stateTag(fixture)).toBe(phase.isConnected ? "Connected" : "Closed")
         if (phase.isConnected) server.line.isLost = true
         expect((yield* askNow(service.connectedOrFailedToConnect)).failure).toBe("enough")
-        yield* expectQuiet(life)
+        yield* expectQuiet(fixture)
       }))
 
-    it.scoped(`D10: close and abort ${phase.name}, in any order, end in closed, with the error of the first abort`, () =>
+    it.scoped(`D10: close and abort ${phase.name}, in any order, end in Closed with the error of the first abort`, () =>
       Effect.gen(function*() {
-        type Step = (life: Life) => Effect.Effect<unknown>
+        type Step = (fixture: Fixture) => Effect.Effect<unknown>
         const close: Step = ({ service }) => ask(service.close)
-        const one: Step = (life) => abort(life, "one")
-        const two: Step = (life) => abort(life, "two")
+        const one: Step = (fixture) => abort(fixture, "one")
+        const two: Step = (fixture) => abort(fixture, "two")
         const orders = [[close, one], [one, close], [one, close, two], [close, one, two], [one, two, close]]
         for (const turns of [Effect.void, settle]) {
           for (const order of orders) {
-            const life = yield* phase.reach()
-            for (const step of order) yield* Effect.zipRight(step(life), turns)
+            const fixture = yield* phase.reach()
+            for (const step of order) yield* Effect.zipRight(step(fixture), turns)
             yield* settle
-            expect((yield* askNow(life.service.closeFinished)).isWaiting).toBe(false)
-            expect((yield* askNow(life.service.connectedOrFailedToConnect)).failure).toBe("one")
-            const { reason } = (yield* askNow(life.service.connectedOrClosed)).error!
-            expect(reason).toEqual({ _tag: "Aborted", cause: Cause.fail(enough("one")) })
-            yield* expectQuiet(life)
+            expect((yield* askNow(fixture.service.closeFinished)).isWaiting).toBe(false)
+            expect((yield* askNow(fixture.service.connectedOrFailedToConnect)).failure).toBe("one")
+            const { reason } = (yield* askNow(fixture.service.connectedOrClosed)).error!
+            expect(reason).toEqual({ _tag: "Aborted", cause: Cause.fail(abortError("one")) })
+            yield* expectQuiet(fixture)
           }
         }
       }))
   }
 
-  it.scoped("X1: close before the first turn prevents every attempt, and no event follows", () =>
+  it.scoped("X1: close before the first turn prevents all attempts and events", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      yield* life.service.close
-      expect(yield* stateTag(life)).toBe("Closed")
-      yield* expectQuiet(life)
-      expect(life.diary).toEqual([])
-      expect(life.server.attempts).toEqual([])
+      const fixture = yield* makeFixture()
+      yield* fixture.service.close
+      expect(yield* stateTag(fixture)).toBe("Closed")
+      yield* expectQuiet(fixture)
+      expect(fixture.eventLog).toEqual([])
+      expect(fixture.server.attempts).toEqual([])
     }))
 
   it.scoped("X1: isClosed is true from the moment of the first call", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.release = () => sleep(5)
       yield* settle
       expect(yield* service.isClosed).toBe(false)
@@ -150,9 +150,9 @@ describe("close", () => {
       expect(closing.unsafePoll()).not.toBe(null)
     }))
 
-  it.scoped("X1: when it completes the last connection has been closed; later calls wait for the first", () =>
+  it.scoped("X1: when it completes, the last connection has been closed; later calls wait for the first", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.release = () => sleep(60)
       yield* settle
       const first = yield* askNow(service.close)
@@ -166,34 +166,34 @@ describe("close", () => {
 
   it.scoped("X1: closeFinished waits without starting a close", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      const finished = yield* ask(life.service.closeFinished)
+      const fixture = yield* makeFixture()
+      const finished = yield* ask(fixture.service.closeFinished)
       yield* pass(100)
       expect(finished.isWaiting).toBe(true)
-      expect(yield* stateTag(life)).toBe("Connected")
-      yield* life.service.close
+      expect(yield* stateTag(fixture)).toBe("Connected")
+      yield* fixture.service.close
       yield* settle
       expect(finished.isWaiting).toBe(false)
     }))
 
-  it.scoped("X1: interrupting who called close does not cancel the closing", () =>
+  it.scoped("X1: interrupting the caller of close does not cancel the close", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      life.server.release = () => sleep(60)
+      const fixture = yield* makeFixture()
+      fixture.server.release = () => sleep(60)
       yield* settle
-      const closing = yield* askNow(life.service.close)
+      const closing = yield* askNow(fixture.service.close)
       yield* pass(30)
       yield* Fiber.interrupt(closing.fiber)
-      const other = yield* askNow(life.service.closeFinished)
+      const other = yield* askNow(fixture.service.closeFinished)
       yield* pass(30)
       expect(other.isWaiting).toBe(false)
-      yield* expectAllReleased(life)
-      expect(yield* stateTag(life)).toBe("Closed")
+      yield* expectAllReleased(fixture)
+      expect(yield* stateTag(fixture)).toBe("Closed")
     }))
 
-  it.scoped("X2: close ends the wait of a backoff at once", () =>
+  it.scoped("X2: close ends a backoff at once", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin({ retry: Schedule.spaced("1 hour") })
+      const { server, service } = yield* makeFixture({ retry: Schedule.spaced("1 hour") })
       server.refuse("no")
       yield* pass(60)
       expect((yield* askNow(service.close)).isWaiting).toBe(false)
@@ -201,34 +201,34 @@ describe("close", () => {
 
   it.scoped("X3: close while connected closes the connection, and Disconnected is still reported", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      const { diary, server, service } = life
+      const fixture = yield* makeFixture()
+      const { eventLog, server, service } = fixture
       yield* pass(5)
       yield* service.close
       yield* settle
       expect(server.line.released).toBe(1)
-      expect(diary.at(-1)).toBe("5 Disconnected 1")
-      yield* expectQuiet(life)
+      expect(eventLog.at(-1)).toBe("5 Disconnected 1")
+      yield* expectQuiet(fixture)
     }))
 
   it.scoped("X3: the Disconnected of a close comes after the Connected handler", () =>
     Effect.gen(function*() {
-      const { diary, server, service } = yield* begin({ onEvent: on("Connected", () => sleep(50)) })
+      const { eventLog, server, service } = yield* makeFixture({ onEvent: on("Connected", () => sleep(50)) })
       yield* pass(5)
       yield* service.close
       expect(server.line.released).toBe(1)
       yield* pass(44)
-      expect(diary.at(-1)).toBe("0 Connected 1")
+      expect(eventLog.at(-1)).toBe("0 Connected 1")
       yield* pass(1)
-      expect(diary.at(-1)).toBe("50 Disconnected 1")
+      expect(eventLog.at(-1)).toBe("50 Disconnected 1")
     }))
 })
 
 describe("closeWhenCurrentConnectionIsClosed", () => {
-  it.scoped("X4: while connected nothing happens until the connection ends, then Disconnected, then closed", () =>
+  it.scoped("X4: while connected, nothing happens until the connection ends; then Disconnected, then Closed", () =>
     Effect.gen(function*() {
-      const life = yield* begin({ onEvent: on("Disconnected", () => sleep(5)) })
-      const { diary, server, service } = life
+      const fixture = yield* makeFixture({ onEvent: on("Disconnected", () => sleep(5)) })
+      const { eventLog, server, service } = fixture
       yield* pass(5)
       const finished = yield* ask(service.closeFinished)
       yield* service.closeWhenCurrentConnectionIsClosed
@@ -239,11 +239,11 @@ describe("closeWhenCurrentConnectionIsClosed", () => {
 
       server.line.drop()
       yield* settle
-      expect(diary.at(-1)).toBe("100 Disconnected 1")
+      expect(eventLog.at(-1)).toBe("100 Disconnected 1")
       expect([yield* service.isClosed, finished.isWaiting]).toEqual([false, true])
       yield* pass(5)
       expect([yield* service.isClosed, finished.isWaiting]).toEqual([true, false])
-      yield* expectQuiet(life)
+      yield* expectQuiet(fixture)
       expect(server.connects).toBe(1)
     }))
 
@@ -251,17 +251,17 @@ describe("closeWhenCurrentConnectionIsClosed", () => {
     Effect.gen(function*() {
       let asked = 0
       const retry = Schedule.forever.pipe(Schedule.mapEffect(() => Effect.sync(() => asked++)))
-      const life = yield* begin({ retry })
+      const fixture = yield* makeFixture({ retry })
       yield* settle
-      yield* life.service.closeWhenCurrentConnectionIsClosed
-      life.server.line.drop()
+      yield* fixture.service.closeWhenCurrentConnectionIsClosed
+      fixture.server.line.drop()
       yield* settle
-      expect([asked, yield* stateTag(life)]).toEqual([0, "Closed"])
+      expect([asked, yield* stateTag(fixture)]).toEqual([0, "Closed"])
     }))
 
-  it.scoped("X4: who waits is told that there will be no other connection", () =>
+  it.scoped("X4: waiting callers fail, because no other connection will follow", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       yield* service.closeWhenCurrentConnectionIsClosed
       server.line.isLost = true
@@ -276,177 +276,177 @@ describe("closeWhenCurrentConnectionIsClosed", () => {
       expect(connected.isWaiting).toBe(true)
     }))
 
-  it.scoped("X4: called by the Connected handler it ends with that connection", () =>
+  it.scoped("X4: if the Connected handler calls it, that connection is the last one", () =>
     Effect.gen(function*() {
-      const life: Life = yield* begin({
-        onEvent: on("Connected", () => life.service.closeWhenCurrentConnectionIsClosed)
+      const fixture: Fixture = yield* makeFixture({
+        onEvent: on("Connected", () => fixture.service.closeWhenCurrentConnectionIsClosed)
       })
       yield* pass(20)
-      life.server.line.drop()
+      fixture.server.line.drop()
       yield* settle
-      expect(yield* stateTag(life)).toBe("Closed")
-      expect(life.server.connects).toBe(1)
+      expect(yield* stateTag(fixture)).toBe("Closed")
+      expect(fixture.server.connects).toBe(1)
     }))
 })
 
 describe("abort", () => {
-  it.scoped("X5: a connect that aborts is the last one, and whoever waits gets its error", () =>
+  it.scoped("X5: a connect that aborts is the last one, and waiting callers get its error", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      const { diary, server, service } = life
-      server.connect = (attempt) => Effect.zipRight(Effect.ignore(attempt.abort(enough())), refuse("unheard"))
+      const fixture = yield* makeFixture()
+      const { eventLog, server, service } = fixture
+      server.connect = (attempt) => Effect.zipRight(Effect.ignore(attempt.abort(abortError())), refuse("unheard"))
       const waiter = yield* ask(service.connectedOrFailedToConnect)
       const connected = yield* ask(service.connected)
       yield* settle
-      expect(waiter.error).toEqual(enough())
-      expect((yield* askNow(service.connectedOrFailedToConnect)).error).toEqual(enough())
+      expect(waiter.error).toEqual(abortError())
+      expect((yield* askNow(service.connectedOrFailedToConnect)).error).toEqual(abortError())
       expect(connected.isWaiting).toBe(true)
-      expect(yield* stateTag(life)).toBe("Closed")
-      expect(diary).toEqual(["0 AttemptingToConnect", "0 ObtainedAddress a"])
-      yield* expectQuiet(life)
+      expect(yield* stateTag(fixture)).toBe("Closed")
+      expect(eventLog).toEqual(["0 AttemptingToConnect", "0 ObtainedAddress a"])
+      yield* expectQuiet(fixture)
     }))
 
-  it.scoped("X5: so is a look-up that aborts", () =>
+  it.scoped("X5: a look-up that aborts is the last one too", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      life.server.lookUp = (attempt) => Effect.as(Effect.ignore(attempt.abort(enough())), "a")
-      const waiter = yield* askNow(life.service.connectedOrFailedToConnect)
-      expect(waiter.error).toEqual(enough())
-      expect(life.server.connects).toBe(0)
-      expect(yield* stateTag(life)).toBe("Closed")
+      const fixture = yield* makeFixture()
+      fixture.server.lookUp = (attempt) => Effect.as(Effect.ignore(attempt.abort(abortError())), "a")
+      const waiter = yield* askNow(fixture.service.connectedOrFailedToConnect)
+      expect(waiter.error).toEqual(abortError())
+      expect(fixture.server.connects).toBe(0)
+      expect(yield* stateTag(fixture)).toBe("Closed")
     }))
 
   it.scoped("X5: an abort while connected waits for the end of the connection, its Disconnected and the handler", () =>
     Effect.gen(function*() {
-      const life = yield* begin({ onEvent: on("Disconnected", () => sleep(5)) })
-      const { diary, server, service } = life
+      const fixture = yield* makeFixture({ onEvent: on("Disconnected", () => sleep(5)) })
+      const { eventLog, server, service } = fixture
       yield* settle
-      yield* abort(life)
+      yield* abort(fixture)
       yield* pass(100)
       expect(yield* service.connected).toBe(server.line)
       server.line.drop()
       yield* pass(4)
-      expect(diary.at(-1)).toBe("100 Disconnected 1")
+      expect(eventLog.at(-1)).toBe("100 Disconnected 1")
       expect(yield* service.isClosed).toBe(false)
       yield* pass(1)
-      expect(yield* stateTag(life)).toBe("Closed")
-      yield* expectQuiet(life)
+      expect(yield* stateTag(fixture)).toBe("Closed")
+      yield* expectQuiet(fixture)
     }))
 
   it.scoped("X5: only the first abort counts", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      const { server, service } = life
+      const fixture = yield* makeFixture()
+      const { server, service } = fixture
       server.refuse("no")
       yield* settle
-      yield* abort(life, "one")
-      yield* abort(life, "two")
+      yield* abort(fixture, "one")
+      yield* abort(fixture, "two")
       yield* settle
-      yield* abort(life, "three")
+      yield* abort(fixture, "three")
       expect((yield* askNow(service.connectedOrFailedToConnect)).failure).toBe("one")
     }))
 
-  it.scoped("X5: only the first of all aborts and closeWhenCurrentConnectionIsClosed counts, also while connected", () =>
+  it.scoped("X5: only the first of all calls of abort and closeWhenCurrentConnectionIsClosed counts, also while connected", () =>
     Effect.gen(function*() {
-      const told = yield* begin()
-      const aborted = yield* begin()
+      const last = yield* makeFixture()
+      const aborted = yield* makeFixture()
       yield* settle
-      yield* told.service.closeWhenCurrentConnectionIsClosed
-      yield* abort(told)
+      yield* last.service.closeWhenCurrentConnectionIsClosed
+      yield* abort(last)
       yield* abort(aborted)
       yield* aborted.service.closeWhenCurrentConnectionIsClosed
-      for (const { server } of [told, aborted]) server.line.drop()
+      for (const { server } of [last, aborted]) server.line.drop()
       yield* settle
-      expect((yield* askNow(told.service.connectedOrFailedToConnect)).error).toBeInstanceOf(ConnectionClosed)
+      expect((yield* askNow(last.service.connectedOrFailedToConnect)).error).toBeInstanceOf(ConnectionClosed)
       expect((yield* askNow(aborted.service.connectedOrFailedToConnect)).failure).toBe("enough")
     }))
 
-  it.scoped("X5: closeWhenCurrentConnectionIsClosed counts also after a close: a later abort changes nothing", () =>
+  it.scoped("X5: after a close and closeWhenCurrentConnectionIsClosed, a later abort changes nothing", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      const { service } = life
+      const fixture = yield* makeFixture()
+      const { service } = fixture
       yield* settle
       yield* service.close
       yield* service.closeWhenCurrentConnectionIsClosed
-      yield* abort(life)
+      yield* abort(fixture)
       expect((yield* askNow(service.connectedOrFailedToConnect)).error).toBeInstanceOf(ConnectionClosed)
       expect(yield* service.state.get).toMatchObject({ _tag: "Closed", reason: { _tag: "ClosedByOwner" } })
     }))
 
-  it.scoped("X5: any number of closes do not count: a later abort replaces the `closed` error", () =>
+  it.scoped("X5: after several closes, an abort still replaces the `closed` error", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       yield* settle
-      yield* life.service.close
-      yield* life.service.close
-      yield* abort(life)
-      expect((yield* askNow(life.service.connectedOrFailedToConnect)).failure).toBe("enough")
+      yield* fixture.service.close
+      yield* fixture.service.close
+      yield* abort(fixture)
+      expect((yield* askNow(fixture.service.connectedOrFailedToConnect)).failure).toBe("enough")
     }))
 
-  it.scoped("X5: one that comes after a close still replaces the `closed` error", () =>
+  it.scoped("X5: an abort after a close replaces the `closed` error", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      const { service } = life
+      const fixture = yield* makeFixture()
+      const { service } = fixture
       yield* settle
       yield* service.close
       expect((yield* askNow(service.connectedOrFailedToConnect)).error).toBeInstanceOf(ConnectionClosed)
-      yield* abort(life, "late")
-      yield* abort(life, "later")
+      yield* abort(fixture, "late")
+      yield* abort(fixture, "later")
       expect((yield* askNow(service.connectedOrFailedToConnect)).failure).toBe("late")
       expect(yield* service.state.get).toMatchObject({
         _tag: "Closed",
-        reason: { _tag: "Aborted", cause: Cause.fail(enough("late")) }
+        reason: { _tag: "Aborted", cause: Cause.fail(abortError("late")) }
       })
     }))
 
   for (const place of ["lookUp", "connect"] as const) {
-    it.scoped(`X5: a ${place} that aborts and never ends is interrupted, and closed at once`, () =>
+    it.scoped(`X5: a ${place} that aborts and never ends is interrupted, and the close follows at once`, () =>
       Effect.gen(function*() {
         let isInterrupted = false
-        const life = yield* begin()
-        life.server[place] = ({ abort }: Attempt) =>
-          Effect.zipRight(Effect.ignore(abort(enough())), Effect.never).pipe(
+        const fixture = yield* makeFixture()
+        fixture.server[place] = ({ abort }: Attempt) =>
+          Effect.zipRight(Effect.ignore(abort(abortError())), Effect.never).pipe(
             Effect.onInterrupt(() => Effect.sync(() => isInterrupted = true))
           )
-        const waiter = yield* askNow(life.service.connectedOrFailedToConnect)
-        expect([waiter.failure, isInterrupted, yield* stateTag(life)]).toEqual(["enough", true, "Closed"])
-        yield* expectAllReleased(life)
-        yield* expectQuiet(life)
+        const waiter = yield* askNow(fixture.service.connectedOrFailedToConnect)
+        expect([waiter.failure, isInterrupted, yield* stateTag(fixture)]).toEqual(["enough", true, "Closed"])
+        yield* expectAllReleased(fixture)
+        yield* expectQuiet(fixture)
       }))
   }
 
-  it.scoped("X5: nobody waits for a connect that aborts, never ends and cannot be interrupted, but for closeTimeout", () =>
+  it.scoped("X5: closing waits only for closeTimeout for an uninterruptible connect that aborts and never ends", () =>
     Effect.gen(function*() {
-      const [life] = yield* inScope(begin({ closeTimeout: "5 seconds" }))
-      life.server.isStubborn = true
-      life.server.connect = ({ abort }) => Effect.zipRight(Effect.ignore(abort(enough())), Effect.never)
-      const waiter = yield* askNow(life.service.connectedOrFailedToConnect)
-      const finished = yield* ask(life.service.closeFinished)
+      const [fixture] = yield* inScope(makeFixture({ closeTimeout: "5 seconds" }))
+      fixture.server.isUninterruptible = true
+      fixture.server.connect = ({ abort }) => Effect.zipRight(Effect.ignore(abort(abortError())), Effect.never)
+      const waiter = yield* askNow(fixture.service.connectedOrFailedToConnect)
+      const finished = yield* ask(fixture.service.closeFinished)
       yield* pass(4)
-      expect([waiter.failure, finished.isWaiting, yield* stateTag(life)]).toEqual(["enough", true, "Closing"])
+      expect([waiter.failure, finished.isWaiting, yield* stateTag(fixture)]).toEqual(["enough", true, "Closing"])
       yield* pass(1)
-      expect([finished.isWaiting, yield* stateTag(life)]).toEqual([false, "Closed"])
+      expect([finished.isWaiting, yield* stateTag(fixture)]).toEqual([false, "Closed"])
     }))
 
-  it.scoped("X5: an attempt that is over can still abort the persistent connection", () =>
+  it.scoped("X5: an attempt that has ended can still abort the persistent connection", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      life.server.refuse("no")
+      const fixture = yield* makeFixture()
+      fixture.server.refuse("no")
       yield* settle
-      const first = life.server.attempt!
+      const first = fixture.server.attempt!
       yield* pass(100)
-      expect(life.server.attempt).not.toBe(first)
-      yield* Effect.ignore(first.abort(enough()))
+      expect(fixture.server.attempt).not.toBe(first)
+      yield* Effect.ignore(first.abort(abortError()))
       yield* settle
-      expect(yield* stateTag(life)).toBe("Closed")
+      expect(yield* stateTag(fixture)).toBe("Closed")
     }))
 })
 
-describe("the other side", () => {
-  it.scoped("X6: no close is generated because the other side closed", () =>
+describe("a close by the peer", () => {
+  it.scoped("X6: no close is sent in response to a close by the peer", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      const { server, service } = life
+      const fixture = yield* makeFixture()
+      const { server, service } = fixture
       const finished = yield* askNow(service.closeFinished)
       for (let losses = 1; losses <= 5; losses++) {
         yield* pass(10)
@@ -456,177 +456,177 @@ describe("the other side", () => {
       }
       yield* pass(10)
       expect(server.lines).toHaveLength(6)
-      expect(yield* stateTag(life)).toBe("Connected")
+      expect(yield* stateTag(fixture)).toBe("Connected")
     }))
 })
 
-describe("an attempt under way", () => {
-  const endings: ReadonlyArray<readonly [string, string, (life: Life) => Effect.Effect<unknown>]> = [
+describe("a running attempt", () => {
+  const endings: ReadonlyArray<readonly [string, string, (fixture: Fixture) => Effect.Effect<unknown>]> = [
     ["D1", "close", ({ service }) => Effect.forkDaemon(service.close)],
     ["D2", "closeWhenCurrentConnectionIsClosed", ({ service }) => service.closeWhenCurrentConnectionIsClosed],
-    ["D2", "abort", (life) => abort(life)]
+    ["D2", "abort", (fixture) => abort(fixture)]
   ]
 
   for (const [rule, name, end] of endings) {
-    it.scoped(`${rule}: ${name} interrupts a look-up, and nothing follows`, () =>
+    it.scoped(`${rule}: ${name} interrupts a look-up, and no event follows`, () =>
       Effect.gen(function*() {
         let interrupted = 0
-        const life = yield* begin()
-        life.server.lookUp = () => Effect.never.pipe(Effect.onInterrupt(() => Effect.sync(() => interrupted++)))
+        const fixture = yield* makeFixture()
+        fixture.server.lookUp = () => Effect.never.pipe(Effect.onInterrupt(() => Effect.sync(() => interrupted++)))
         yield* settle
-        yield* end(life)
+        yield* end(fixture)
         yield* settle
         expect(interrupted).toBe(1)
-        expect(yield* stateTag(life)).toBe("Closed")
-        expect(life.diary).toEqual(["0 AttemptingToConnect"])
-        yield* expectQuiet(life)
+        expect(yield* stateTag(fixture)).toBe("Closed")
+        expect(fixture.eventLog).toEqual(["0 AttemptingToConnect"])
+        yield* expectQuiet(fixture)
       }))
 
-    it.scoped(`${rule}: ${name} interrupts a connect, and what it had acquired is released`, () =>
+    it.scoped(`${rule}: ${name} interrupts a connect, and its resources are released`, () =>
       Effect.gen(function*() {
         let held = 0
-        const life = yield* begin()
-        life.server.connect = () =>
+        const fixture = yield* makeFixture()
+        fixture.server.connect = () =>
           Effect.acquireRelease(Effect.sync(() => held++), () => Effect.sync(() => held--)).pipe(
             Effect.zipRight(Effect.never)
           )
         yield* settle
         expect(held).toBe(1)
-        yield* end(life)
+        yield* end(fixture)
         yield* settle
         expect(held).toBe(0)
-        expect(life.diary).toEqual(["0 AttemptingToConnect", "0 ObtainedAddress a"])
-        yield* expectQuiet(life)
+        expect(fixture.eventLog).toEqual(["0 AttemptingToConnect", "0 ObtainedAddress a"])
+        yield* expectQuiet(fixture)
       }))
 
-    it.scoped(`${rule}: ${name} does not tear the ObtainedAddress handler, and what would follow it does not happen`, () =>
+    it.scoped(`${rule}: ${name} does not interrupt the ObtainedAddress handler, but the attempt does not go on after it`, () =>
       Effect.gen(function*() {
         let ended = 0
-        const life = yield* begin({
+        const fixture = yield* makeFixture({
           onEvent: on("ObtainedAddress", () => Effect.zipRight(sleep(10), Effect.sync(() => ended++)))
         })
         yield* pass(5)
-        yield* end(life)
+        yield* end(fixture)
         yield* settle
-        expect(yield* stateTag(life)).toBe("Closed")
+        expect(yield* stateTag(fixture)).toBe("Closed")
         expect(ended).toBe(0)
         yield* pass(5)
         expect(ended).toBe(1)
-        expect(life.server.connects).toBe(0)
-        yield* expectQuiet(life)
+        expect(fixture.server.connects).toBe(0)
+        yield* expectQuiet(fixture)
       }))
 
-    it.scoped(`${rule}: ${name} waits for an attempt that cannot be interrupted, and releases what comes of it`, () =>
+    it.scoped(`${rule}: ${name} waits for an uninterruptible attempt, and releases its connection`, () =>
       Effect.gen(function*() {
-        const life = yield* begin()
-        const { diary, server, service } = life
+        const fixture = yield* makeFixture()
+        const { eventLog, server, service } = fixture
         const waiters = [
           yield* ask(service.connected),
           yield* ask(service.connectedOrClosed),
           yield* ask(service.connectedOrFailedToConnect)
         ]
-        server.isStubborn = true
+        server.isUninterruptible = true
         server.connect = () => sleep(10)
         yield* pass(5)
-        yield* end(life)
+        yield* end(fixture)
         const finished = yield* askNow(service.closeFinished)
         yield* pass(4)
         expect(finished.isWaiting).toBe(true)
         yield* pass(1)
         expect([finished.isWaiting, server.opened]).toEqual([false, 1])
-        yield* expectAllReleased(life)
-        // D2: nobody is ever handed a connection that was established only to be closed.
+        yield* expectAllReleased(fixture)
+        // D2: no caller gets a connection from such an attempt.
         expect(waiters.map(({ answer }) => answer)).toEqual([undefined, undefined, undefined])
-        expect(diary).toEqual(["0 AttemptingToConnect", "0 ObtainedAddress a"])
-        yield* expectQuiet(life)
+        expect(eventLog).toEqual(["0 AttemptingToConnect", "0 ObtainedAddress a"])
+        yield* expectQuiet(fixture)
       }))
 
-    it.scoped(`${rule}: ${name} called in the turn in which a connect succeeds, but before it does, leaves no connection`, () =>
+    it.scoped(`${rule}: ${name} in the turn of a successful connect, but before it succeeds, leaves no connection`, () =>
       Effect.gen(function*() {
-        const life = yield* begin()
-        const { server, service } = life
+        const fixture = yield* makeFixture()
+        const { server, service } = fixture
         const waiter = yield* ask(service.connectedOrFailedToConnect)
-        server.connect = () => name === "close" ? service.close : end(life)
+        server.connect = () => name === "close" ? service.close : end(fixture)
         yield* settle
         yield* pass(1)
         expect(waiter.answer).toBeUndefined()
         expect(waiter.exit).toBeDefined()
-        expect(yield* stateTag(life)).toBe("Closed")
-        yield* expectAllReleased(life)
-        expect(life.diary).toEqual(["0 AttemptingToConnect", "0 ObtainedAddress a"])
+        expect(yield* stateTag(fixture)).toBe("Closed")
+        yield* expectAllReleased(fixture)
+        expect(fixture.eventLog).toEqual(["0 AttemptingToConnect", "0 ObtainedAddress a"])
       }))
   }
 
-  it.scoped("X3: a close in the turn in which a connect succeeds, but after it, closes an established connection", () =>
+  it.scoped("X3: a close in the turn of a successful connect, but after it, closes an established connection", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      const { diary, server, service } = life
+      const fixture = yield* makeFixture()
+      const { eventLog, server, service } = fixture
       const waiter = yield* ask(service.connectedOrFailedToConnect)
       server.connect = () => Effect.forkDaemon(service.close)
       yield* settle
       expect(waiter.answer).toBe(server.line)
-      yield* expectAllReleased(life)
-      expect(diary.slice(2)).toEqual(["0 Connected 1", "0 Disconnected 1"])
+      yield* expectAllReleased(fixture)
+      expect(eventLog.slice(2)).toEqual(["0 Connected 1", "0 Disconnected 1"])
     }))
 
-  it.scoped("D1: close from inside an uninterruptible attempt does not wait for it", () =>
+  it.scoped("D1: a close from inside an uninterruptible attempt does not wait for the attempt", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       let closedAfter: number | undefined
-      life.server.isStubborn = true
-      life.server.connect = () =>
+      fixture.server.isUninterruptible = true
+      fixture.server.connect = () =>
         Effect.gen(function*() {
-          yield* life.service.close
-          closedAfter = life.server.released
+          yield* fixture.service.close
+          closedAfter = fixture.server.released
           yield* sleep(10)
         })
       yield* settle
       expect(closedAfter).toBe(0)
-      const outside = yield* askNow(life.service.close)
+      const outside = yield* askNow(fixture.service.close)
       yield* pass(9)
       expect(outside.isWaiting).toBe(true)
       yield* pass(1)
-      expect([outside.isWaiting, life.server.opened]).toEqual([false, 1])
-      yield* expectAllReleased(life)
+      expect([outside.isWaiting, fixture.server.opened]).toEqual([false, 1])
+      yield* expectAllReleased(fixture)
     }))
 })
 
-describe("what the original got wrong", () => {
-  it.scoped("D10: a connection whose closing throws does not keep close from completing, and it is reported", () =>
+describe("bugs of the original", () => {
+  it.scoped("D10: an exception during the close of a connection is reported, and close completes", () =>
     Effect.gen(function*() {
       const reported: Array<string> = []
       const logger = Logger.make<unknown, void>(({ cause, message }) => {
         reported.push(`${String(message)} ${Cause.pretty(cause)}`)
       })
-      const life = yield* begin({ serverName: "brittle" }).pipe(Effect.provide(Logger.add(logger)))
-      life.server.release = () => Effect.die(new Error("stuck"))
+      const fixture = yield* makeFixture({ serverName: "brittle" }).pipe(Effect.provide(Logger.add(logger)))
+      fixture.server.release = () => Effect.die(new Error("stuck"))
       yield* settle
-      const closing = yield* askNow(life.service.close)
+      const closing = yield* askNow(fixture.service.close)
       expect(closing.isWaiting).toBe(false)
       expect(reported).toHaveLength(1)
       expect(reported[0]).toContain("brittle")
       expect(reported[0]).toContain("stuck")
-      expect(life.diary.at(-1)).toBe("0 Disconnected 1")
+      expect(fixture.eventLog.at(-1)).toBe("0 Disconnected 1")
     }))
 
-  it.scoped("D10: nothing that user code throws stops the loop: look-up, connect, closed, finalizer, handler, delay", () =>
+  it.scoped("D10: an exception of user code does not stop the loop: look-up, connect, closed, finalizer, handler, policy", () =>
     Effect.gen(function*() {
       const boom = () => {
         throw new Error("boom")
       }
-      const life = yield* begin({
+      const fixture = yield* makeFixture({
         onEvent: boom,
         addressEquivalence: boom,
         retry: Schedule.makeWithState<void, unknown, unknown>(undefined, boom)
       })
-      const { diary, server } = life
+      const { eventLog, server } = fixture
       server.release = boom
       server.closed = (line) => Effect.zipRight(line.lost, Effect.sync(boom))
       server.connect = ({ generation, number }) => number === 1 ? boom() : generation === 1 ? Effect.void : Effect.never
       yield* pass(15)
       server.line.drop()
       yield* pass(10)
-      expect(diary.map((entry) => entry.slice(entry.indexOf(" ") + 1))).toEqual([
+      expect(eventLog.map((entry) => entry.slice(entry.indexOf(" ") + 1))).toEqual([
         "AttemptingToConnect",
         "ObtainedAddress a",
         "FailedToConnect boom!",
@@ -638,23 +638,23 @@ describe("what the original got wrong", () => {
         "FailedToConnect boom!"
       ])
       yield* pass(10)
-      expect((yield* askNow(life.service.close)).isWaiting).toBe(false)
+      expect((yield* askNow(fixture.service.close)).isWaiting).toBe(false)
     }))
 
-  it.scoped("D10: a close and an abort in one turn with the success of a connect end in closed", () =>
+  it.scoped("D10: a close and an abort in the same turn as a successful connect end in Closed", () =>
     Effect.gen(function*() {
       for (const order of ["close first", "abort first"]) {
-        const life = yield* begin()
+        const fixture = yield* makeFixture()
         const gate = yield* Deferred.make<void>()
-        life.server.connect = () => Deferred.await(gate)
+        fixture.server.connect = () => Deferred.await(gate)
         yield* settle
         yield* Deferred.succeed(gate, undefined)
-        if (order === "close first") yield* ask(life.service.close)
-        yield* abort(life)
-        if (order === "abort first") yield* ask(life.service.close)
+        if (order === "close first") yield* ask(fixture.service.close)
+        yield* abort(fixture)
+        if (order === "abort first") yield* ask(fixture.service.close)
         yield* settle
-        expect(yield* stateTag(life)).toBe("Closed")
-        yield* expectAllReleased(life)
+        expect(yield* stateTag(fixture)).toBe("Closed")
+        yield* expectAllReleased(fixture)
       }
     }))
 })

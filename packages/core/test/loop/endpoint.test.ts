@@ -65,7 +65,7 @@ describe("the endpoint of an address", () => {
     it(`is ${JSON.stringify(expected)}: ${String(address)}`, () => expect(endpoint(address)).toEqual(expected))
   }
 
-  it("is looked for in whatever an address is", () => {
+  it("is an object for any kind of address", () => {
     FastCheck.assert(FastCheck.property(
       FastCheck.anything({ withBigInt: true, withDate: true, withMap: true, withSet: true }),
       (address) => {

@@ -19,18 +19,18 @@ import { expectTypeOf } from "vitest"
 import {
   ask,
   askNow,
-  begin,
   describe as describeEvent,
   type Event,
-  type Life,
+  type Fixture,
   Line,
+  makeFixture,
   on,
   pass,
   refuse,
   type Refused,
   settle,
   sleep
-} from "../support/Life.js"
+} from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
 type BusEvent = ConnectionEvent.ConnectionEvent<Line, Refused, void>
@@ -40,8 +40,8 @@ const tags = ["AttemptingToConnect", "ObtainedAddress", "FailedToConnect", "Conn
 const takeAll = (queue: Queue.Dequeue<BusEvent>) =>
   Effect.map(Queue.takeAll(queue), (events) => Chunk.toReadonlyArray(events).map(describeEvent))
 
-/** A life that goes through all five events: refused at 0, connected at 10, lost at 15 and connected again at 20. */
-const everything = ({ server }: Life) =>
+/** A server that leads to all five events: refused at 0, connected at 10, lost at 15 and connected again at 20. */
+const everything = ({ server }: Fixture) =>
   Effect.gen(function*() {
     server.refuse("no")
     yield* pass(5)
@@ -51,7 +51,7 @@ const everything = ({ server }: Life) =>
     yield* pass(10)
   })
 
-const wholeDiary = [
+const allEvents = [
   "0 AttemptingToConnect",
   "0 ObtainedAddress a",
   "0 FailedToConnect no",
@@ -66,24 +66,24 @@ describe("the handler", () => {
   it.scoped("E1: an event is on the bus before the handler is called", () =>
     Effect.gen(function*() {
       const sizes: Array<string> = []
-      const life: Life = yield* begin({
+      const fixture: Fixture = yield* makeFixture({
         onEvent: (event) =>
           Effect.sync(() => {
             sizes.push(`${event._tag} ${Option.getOrThrow(queue.unsafeSize())}`)
           })
       })
-      const queue = yield* life.service.subscribe
+      const queue = yield* fixture.service.subscribe
       yield* settle
       expect(sizes).toEqual(["AttemptingToConnect 1", "ObtainedAddress 2", "Connected 3"])
     }))
 
-  it.scoped("E1: publishing never waits for a subscriber, who loses the oldest events", () =>
+  it.scoped("E1: publishing never waits for a subscriber; a slow subscriber loses the oldest events", () =>
     Effect.gen(function*() {
-      const life = yield* begin({ attemptTimeout: Duration.infinity })
-      const queue = yield* life.service.subscribe
-      life.server.connect = ({ number }) => refuse(`no ${number}`)
+      const fixture = yield* makeFixture({ attemptTimeout: Duration.infinity })
+      const queue = yield* fixture.service.subscribe
+      fixture.server.connect = ({ number }) => refuse(`no ${number}`)
       yield* pass(1_000)
-      expect(life.server.attempts).toHaveLength(101)
+      expect(fixture.server.attempts).toHaveLength(101)
       const events = yield* takeAll(queue)
       expect(events).toHaveLength(64)
       expect(events.at(-1)).toBe("FailedToConnect no 101")
@@ -92,10 +92,10 @@ describe("the handler", () => {
 
   const stuckIn = (tag: Event["_tag"]) =>
     Effect.gen(function*() {
-      const life = yield* begin({ onEvent: on(tag, () => sleep(100)) })
+      const fixture = yield* makeFixture({ onEvent: on(tag, () => sleep(100)) })
       yield* pass(50)
-      expect(life.diary.at(-1)).toContain(tag)
-      return life
+      expect(fixture.eventLog.at(-1)).toContain(tag)
+      return fixture
     })
 
   it.scoped("E1: no look-up before the AttemptingToConnect handler ends", () =>
@@ -115,9 +115,9 @@ describe("the handler", () => {
       expect(server.connects).toBe(1)
     }))
 
-  it.scoped("E1: no other attempt before the FailedToConnect handler ends", () =>
+  it.scoped("E1: no next attempt before the FailedToConnect handler ends", () =>
     Effect.gen(function*() {
-      const { server } = yield* begin({ onEvent: on("FailedToConnect", () => sleep(100)) })
+      const { server } = yield* makeFixture({ onEvent: on("FailedToConnect", () => sleep(100)) })
       server.refuse("no")
       yield* pass(99)
       expect(server.attempts).toEqual([0])
@@ -125,15 +125,15 @@ describe("the handler", () => {
       expect(server.attempts).toEqual([0, 100])
     }))
 
-  it.scoped("E1: no Disconnected before the Connected handler ends, even if the connection is lost meanwhile", () =>
+  it.scoped("E1: no Disconnected before the Connected handler ends, even if the connection is lost during it", () =>
     Effect.gen(function*() {
-      const { diary, server } = yield* begin({ onEvent: on("Connected", () => sleep(100)) })
+      const { eventLog, server } = yield* makeFixture({ onEvent: on("Connected", () => sleep(100)) })
       yield* pass(5)
       server.line.drop()
       yield* pass(94)
-      expect(diary.at(-1)).toBe("0 Connected 1")
+      expect(eventLog.at(-1)).toBe("0 Connected 1")
       yield* pass(1)
-      expect(diary.slice(3)).toEqual([
+      expect(eventLog.slice(3)).toEqual([
         "100 Disconnected 1",
         "100 AttemptingToConnect",
         "100 ObtainedAddress a",
@@ -141,75 +141,75 @@ describe("the handler", () => {
       ])
     }))
 
-  it.scoped("E1: no Disconnected before the Connected handler ends, even if the owner closes meanwhile", () =>
+  it.scoped("E1: no Disconnected before the Connected handler ends, even if the owner closes during it", () =>
     Effect.gen(function*() {
-      const { diary, service } = yield* begin({ onEvent: on("Connected", () => sleep(100)) })
+      const { eventLog, service } = yield* makeFixture({ onEvent: on("Connected", () => sleep(100)) })
       yield* pass(5)
       yield* service.close
-      expect(diary.at(-1)).toBe("0 Connected 1")
+      expect(eventLog.at(-1)).toBe("0 Connected 1")
       yield* pass(94)
-      expect(diary.at(-1)).toBe("0 Connected 1")
+      expect(eventLog.at(-1)).toBe("0 Connected 1")
       yield* pass(1)
-      expect(diary.at(-1)).toBe("100 Disconnected 1")
+      expect(eventLog.at(-1)).toBe("100 Disconnected 1")
     }))
 
-  it.scoped("D7a: a Connected handler that itself closes is let go: Disconnected may come before it ends", () =>
+  it.scoped("D7a: the loop does not wait for a Connected handler that calls close: Disconnected may come before it ends", () =>
     Effect.gen(function*() {
-      const told: Array<string> = []
-      const life: Life = yield* begin({
+      const seen: Array<string> = []
+      const fixture: Fixture = yield* makeFixture({
         onEvent: (event) =>
           Effect.gen(function*() {
             if (event._tag === "Connected") {
-              yield* life.service.close
-              told.push("closed")
+              yield* fixture.service.close
+              seen.push("closed")
               yield* sleep(5)
             }
-            told.push(event._tag)
+            seen.push(event._tag)
           })
       })
       yield* pass(10)
-      expect(told).toEqual(["AttemptingToConnect", "ObtainedAddress", "Disconnected", "closed", "Connected"])
-      expect(life.diary.at(-1)).toBe("0 Disconnected 1")
+      expect(seen).toEqual(["AttemptingToConnect", "ObtainedAddress", "Disconnected", "closed", "Connected"])
+      expect(fixture.eventLog.at(-1)).toBe("0 Disconnected 1")
     }))
 
-  it.scoped("D7a: a Connected handler that waits for closeFinished is let go, and is answered when closing has finished", () =>
+  it.scoped("D7a: the loop does not wait for a Connected handler that awaits closeFinished, which completes when closing has finished", () =>
     Effect.gen(function*() {
-      const told: Array<string> = []
-      const life: Life = yield* begin({
+      const seen: Array<string> = []
+      const fixture: Fixture = yield* makeFixture({
         onEvent: (event) =>
           Effect.gen(function*() {
             if (event._tag === "Connected") {
               yield* sleep(5)
-              yield* life.service.closeFinished
-              told.push(`closed at ${(yield* Clock.currentTimeMillis) / 1_000}`)
+              yield* fixture.service.closeFinished
+              seen.push(`closed at ${(yield* Clock.currentTimeMillis) / 1_000}`)
               yield* sleep(5)
             }
-            told.push(event._tag)
+            seen.push(event._tag)
           })
       })
       yield* settle
-      life.server.release = () => sleep(6)
-      yield* Effect.fork(life.service.close)
+      fixture.server.release = () => sleep(6)
+      yield* Effect.fork(fixture.service.close)
       yield* pass(20)
-      expect(told).toEqual(["AttemptingToConnect", "ObtainedAddress", "Disconnected", "closed at 6", "Connected"])
+      expect(seen).toEqual(["AttemptingToConnect", "ObtainedAddress", "Disconnected", "closed at 6", "Connected"])
     }))
 
   it.scoped("E1: no new cycle before the Disconnected handler ends", () =>
     Effect.gen(function*() {
-      const { diary, server } = yield* begin({ onEvent: on("Disconnected", () => sleep(100)) })
+      const { eventLog, server } = yield* makeFixture({ onEvent: on("Disconnected", () => sleep(100)) })
       yield* pass(20)
       server.line.drop()
       yield* pass(99)
-      expect(diary.at(-1)).toBe("20 Disconnected 1")
+      expect(eventLog.at(-1)).toBe("20 Disconnected 1")
       yield* pass(1)
-      expect(diary.slice(4)).toEqual(["120 AttemptingToConnect", "120 ObtainedAddress a", "120 Connected 2"])
+      expect(eventLog.slice(4)).toEqual(["120 AttemptingToConnect", "120 ObtainedAddress a", "120 Connected 2"])
     }))
 
   it.scoped("E1: handlers are called one after the other, in the order of the events", () =>
     Effect.gen(function*() {
       let running = 0
       let most = 0
-      const life = yield* begin({
+      const fixture = yield* makeFixture({
         onEvent: () =>
           Effect.acquireUseRelease(
             Effect.sync(() => {
@@ -219,8 +219,10 @@ describe("the handler", () => {
             () => Effect.sync(() => running--)
           )
       })
-      yield* everything(life)
-      expect(life.diary.map((entry) => entry.split(" ")[1])).toEqual(wholeDiary.map((entry) => entry.split(" ")[1]))
+      yield* everything(fixture)
+      expect(fixture.eventLog.map((entry) => entry.split(" ")[1])).toEqual(
+        allEvents.map((entry) => entry.split(" ")[1])
+      )
       expect(most).toBe(1)
     }))
 
@@ -236,17 +238,19 @@ describe("the handler", () => {
       ["interrupts itself", () => Effect.interrupt]
     ]
     for (const [does, handle] of handlers) {
-      it.scoped(`E4, D6: a ${tag} handler that ${does} does not stop the cycle`, () =>
+      it.scoped(`E4, D6: a handler of ${tag} that ${does} does not stop the cycle`, () =>
         Effect.gen(function*() {
-          const life = yield* begin({ onEvent: on(tag, handle) })
-          yield* everything(life)
+          const fixture = yield* makeFixture({ onEvent: on(tag, handle) })
+          yield* everything(fixture)
           yield* pass(5)
-          expect(life.diary.map((entry) => entry.split(" ")[1])).toEqual(wholeDiary.map((entry) => entry.split(" ")[1]))
+          expect(fixture.eventLog.map((entry) => entry.split(" ")[1])).toEqual(
+            allEvents.map((entry) => entry.split(" ")[1])
+          )
         }))
     }
   }
 
-  it.scoped("D6: a handler's defect is logged with the server's name and the event, and counted", () =>
+  it.scoped("D6: a defect of a handler is logged with the server name and the event, and counted", () =>
     Effect.gen(function*() {
       const logged: Array<Record<string, unknown>> = []
       const logger = Logger.make<unknown, void>(({ annotations, cause, logLevel, message }) => {
@@ -267,12 +271,12 @@ describe("the handler", () => {
       )
       const before = (yield* Metric.value(counter)).count
       let calls = 0
-      const life = yield* begin({
+      const fixture = yield* makeFixture({
         serverName: "leaky",
         onEvent: on("Connected", () => Effect.zipRight(sleep(calls++), Effect.die(new Error("bug"))))
       }).pipe(Effect.provide(Logger.add(logger)))
       yield* pass(10)
-      life.server.line.drop()
+      fixture.server.line.drop()
       yield* pass(10)
 
       expect(logged).toHaveLength(2)
@@ -288,14 +292,14 @@ describe("the handler", () => {
 describe("the bus", () => {
   it.scoped("E2: a new subscriber receives the most recent event, and then all later ones", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      const early = yield* life.service.subscribe
-      life.server.refuse("no")
+      const fixture = yield* makeFixture()
+      const early = yield* fixture.service.subscribe
+      fixture.server.refuse("no")
       yield* pass(5)
-      const late = yield* life.service.subscribe
-      life.server.accept()
+      const late = yield* fixture.service.subscribe
+      fixture.server.accept()
       yield* pass(5)
-      const later = yield* life.service.subscribe
+      const later = yield* fixture.service.subscribe
       expect(yield* takeAll(late)).toEqual(["FailedToConnect no", "Connected 1"])
       expect(yield* takeAll(later)).toEqual(["Connected 1"])
       expect(yield* takeAll(early)).toEqual([
@@ -306,21 +310,21 @@ describe("the bus", () => {
       ])
     }))
 
-  it.scoped("E2: the first subscriber, if it is late, receives the most recent event once", () =>
+  it.scoped("E2: a late first subscriber receives the most recent event once", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       yield* pass(5)
-      expect(yield* takeAll(yield* life.service.subscribe)).toEqual(["Connected 1"])
-      expect(yield* takeAll(yield* life.service.subscribe)).toEqual(["Connected 1"])
-      const stream = yield* askNow(Stream.runCollect(Stream.take(life.service.events, 2)))
-      life.server.line.drop()
+      expect(yield* takeAll(yield* fixture.service.subscribe)).toEqual(["Connected 1"])
+      expect(yield* takeAll(yield* fixture.service.subscribe)).toEqual(["Connected 1"])
+      const stream = yield* askNow(Stream.runCollect(Stream.take(fixture.service.events, 2)))
+      fixture.server.line.drop()
       yield* settle
       expect([...stream.answer!].map(describeEvent)).toEqual(["Connected 1", "Disconnected 1"])
     }))
 
-  it.scoped("E2: a subscriber receives nothing if there has been no event", () =>
+  it.scoped("E2: a subscriber receives nothing before the first event", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       const queue = yield* service.subscribe
       yield* service.close
       yield* settle
@@ -328,16 +332,16 @@ describe("the bus", () => {
       expect([...(yield* Stream.runCollect(service.events))]).toEqual([])
     }))
 
-  it.scoped("E2: the stream ends after the last event, however slowly it is read", () =>
+  it.scoped("E2: the stream ends after the last event, also with a slow consumer", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      const { service } = life
+      const fixture = yield* makeFixture()
+      const { service } = fixture
       const collect = (delay: number) =>
         service.events.pipe(Stream.tap(() => sleep(delay)), Stream.map(describeEvent), Stream.runCollect)
       const fast = yield* ask(collect(0))
       const slow = yield* ask(collect(7))
       yield* pass(5)
-      life.server.line.drop()
+      fixture.server.line.drop()
       yield* settle
       yield* service.close
       yield* settle
@@ -347,9 +351,9 @@ describe("the bus", () => {
       expect([...slow.answer!]).toEqual(all)
     }))
 
-  it.scoped("E2: the stream ends when a connection is closed, with its Disconnected", () =>
+  it.scoped("E2: after a close the stream ends with Disconnected", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       const events = yield* askNow(Stream.runCollect(Stream.map(service.events, describeEvent)))
       yield* service.close
@@ -357,9 +361,9 @@ describe("the bus", () => {
       expect([...events.answer!]).toEqual(["Connected 1", "Disconnected 1"])
     }))
 
-  it.scoped("E2: a stream that is run after closing holds the last event, and ends", () =>
+  it.scoped("E2: a stream that runs after the close emits the last event and ends", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       yield* service.close
       yield* settle
@@ -370,7 +374,7 @@ describe("the bus", () => {
 
   it.scoped("E2: a subscription lasts as long as its scope", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       const scope = yield* Scope.make()
       const queue = yield* Scope.extend(service.subscribe, scope)
       yield* settle
@@ -383,7 +387,7 @@ describe("the bus", () => {
 
   it.scoped("E3: the address is not part of an event on the bus, nor of its type", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       const queue = yield* service.subscribe
       yield* settle
       const events = yield* Queue.takeAll(queue)
@@ -395,37 +399,37 @@ describe("the bus", () => {
       expectTypeOf(queue).toEqualTypeOf<Queue.Dequeue<BusEvent>>()
     }))
 
-  it.scoped("E4: a subscriber that fails harms nobody else", () =>
+  it.scoped("E4: a subscriber that fails affects no other subscriber", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      const { service } = life
+      const fixture = yield* makeFixture()
+      const { service } = fixture
       yield* ask(Stream.runForEach(service.events, () => Effect.die(new Error("bug"))))
       yield* ask(Stream.runForEach(service.events, () => Effect.interrupt))
       const hung = yield* ask(Stream.runForEach(service.events, () => Effect.never))
       const other = yield* ask(Stream.runCollect(Stream.map(Stream.take(service.events, 8), describeEvent)))
-      yield* everything(life)
-      expect(life.diary).toEqual(wholeDiary)
+      yield* everything(fixture)
+      expect(fixture.eventLog).toEqual(allEvents)
       expect([...other.answer!]).toEqual(
-        wholeDiary.map((entry) => entry.slice(entry.indexOf(" ") + 1).replace(" a", ""))
+        allEvents.map((entry) => entry.slice(entry.indexOf(" ") + 1).replace(" a", ""))
       )
       expect(hung.isWaiting).toBe(true)
       yield* Fiber.interrupt(hung.fiber)
     }))
 
-  it.scoped("E4: a subscriber that shuts its queue down harms neither the loop nor others", () =>
+  it.scoped("E4: a subscriber that shuts down its queue affects neither the loop nor other subscribers", () =>
     Effect.gen(function*() {
-      const { diary, server, service } = yield* begin()
+      const { eventLog, server, service } = yield* makeFixture()
       const queue = yield* service.subscribe
       const other = yield* service.subscribe
       yield* settle
       yield* Queue.shutdown(queue)
       server.line.drop()
       yield* pass(10)
-      expect(diary.at(-1)).toBe("10 Connected 2")
+      expect(eventLog.at(-1)).toBe("10 Connected 2")
       expect((yield* takeAll(other)).at(-1)).toBe("Connected 2")
     }))
 
-  it.effect("E5: FailedToConnect is an error, all others are information", () =>
+  it.effect("E5: FailedToConnect has log level ERROR, all others INFO", () =>
     Effect.sync(() => {
       const line = new Line(1, "a")
       const levels = [

@@ -15,7 +15,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import { expectTypeOf } from "vitest"
-import { askNow, pass, settle, sleep } from "../support/Life.js"
+import { askNow, pass, settle, sleep } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
 class FeedError extends Data.TaggedError("FeedError")<{ readonly status: number }> {}
@@ -29,11 +29,11 @@ class Prices extends Context.Tag("app/Prices")<
   PersistentConnection.PersistentConnection<PriceFeed, FeedError>
 >() {}
 
-/** What the parts of the persistent connection need from their surroundings. */
+/** The services that the parts of the persistent connection require. */
 class Catalog extends Context.Tag("app/Catalog")<Catalog, { readonly lookUp: Effect.Effect<string, FeedError> }>() {}
 class Network extends Context.Tag("app/Network")<Network, { opened: number; closed: number }>() {}
-class Diary extends Context.Tag("app/Diary")<Diary, Array<string>>() {}
-class Patience extends Context.Tag("app/Patience")<Patience, { asked: number }>() {}
+class EventLog extends Context.Tag("app/EventLog")<EventLog, Array<string>>() {}
+class RetryCounter extends Context.Tag("app/RetryCounter")<RetryCounter, { asked: number }>() {}
 
 const connector = Connector.make({
   connect: (host: string) =>
@@ -56,36 +56,36 @@ const PricesLive = PersistentConnection.layer(Prices, {
   connector,
   retry: RetryPolicy.fixed("10 seconds").pipe(
     Schedule.tapInput((_: Cause.Cause<FeedError | Cause.TimeoutException>) =>
-      Effect.map(Patience, (patience) => {
-        patience.asked++
+      Effect.map(RetryCounter, (retryCounter) => {
+        retryCounter.asked++
       })
     )
   ),
-  onEvent: (event) => Effect.map(Diary, (diary) => diary.push(event._tag))
+  onEvent: (event) => Effect.map(EventLog, (eventLog) => eventLog.push(event._tag))
 })
 
 const surroundings = () => {
   const network = { opened: 0, closed: 0 }
-  const diary: Array<string> = []
-  const patience = { asked: 0 }
+  const eventLog: Array<string> = []
+  const retryCounter = { asked: 0 }
   const catalog = { failures: 0 }
   const layer = Layer.mergeAll(
     Layer.succeed(Network, network),
-    Layer.succeed(Diary, diary),
-    Layer.succeed(Patience, patience),
+    Layer.succeed(EventLog, eventLog),
+    Layer.succeed(RetryCounter, retryCounter),
     Layer.succeed(Catalog, {
       lookUp: Effect.suspend(() =>
         catalog.failures-- > 0 ? Effect.fail(new FeedError({ status: 503 })) : Effect.succeed("a.example.com")
       )
     })
   )
-  return { network, diary, patience, catalog, layer }
+  return { network, eventLog, retryCounter, catalog, layer }
 }
 
 describe("the layer", () => {
-  it.effect("D8: makes it, and closes it when the layer's scope closes", () =>
+  it.effect("D8: makes a persistent connection, and closes it with the scope of the layer", () =>
     Effect.gen(function*() {
-      const { diary, layer, network } = surroundings()
+      const { eventLog, layer, network } = surroundings()
       const service = yield* Effect.gen(function*() {
         const prices = yield* Prices
         const feed = yield* prices.connected
@@ -94,14 +94,14 @@ describe("the layer", () => {
         return prices
       }).pipe(Effect.provide(Layer.provide(PricesLive, layer)))
       expect(network).toEqual({ opened: 1, closed: 1 })
-      expect(diary).toEqual(["AttemptingToConnect", "ObtainedAddress", "Connected", "Disconnected"])
+      expect(eventLog).toEqual(["AttemptingToConnect", "ObtainedAddress", "Connected", "Disconnected"])
       expect(yield* service.isClosed).toBe(true)
       expect((yield* askNow(service.connectedOrClosed)).error).toBeInstanceOf(ConnectionClosed)
     }))
 
-  it.effect("C1: is built at once, though the server is not there", () =>
+  it.effect("C1: is built at once, even if the server is down", () =>
     Effect.gen(function*() {
-      const { catalog, layer, patience } = surroundings()
+      const { catalog, layer, retryCounter } = surroundings()
       catalog.failures = 2
       yield* Effect.gen(function*() {
         const prices = yield* Prices
@@ -110,11 +110,11 @@ describe("the layer", () => {
         expect(feed.isWaiting).toBe(true)
         yield* pass(20)
         expect(feed.isWaiting).toBe(false)
-        expect(patience.asked).toBe(2)
+        expect(retryCounter.asked).toBe(2)
       }).pipe(Effect.provide(Layer.provide(PricesLive, layer)))
     }))
 
-  it.effect("D8: is memoised: all users share one connection, which closes once", () =>
+  it.effect("D8: is memoised: all users share one persistent connection, which closes once", () =>
     Effect.gen(function*() {
       class Quotes extends Context.Tag("app/Quotes")<Quotes, PriceFeed>() {}
       class Charts extends Context.Tag("app/Charts")<Charts, PriceFeed>() {}
@@ -142,7 +142,7 @@ describe("the layer", () => {
       expect(network).toEqual({ opened: 2, closed: 2 })
     }))
 
-  it.effect("D8: it outlives a use of it, and closes before what it needs is gone", () =>
+  it.effect("D8: it outlives its uses, and closes before the services that it needs", () =>
     Effect.gen(function*() {
       const order: Array<string> = []
       const { layer } = surroundings()
@@ -173,7 +173,7 @@ describe("the layer", () => {
       expect(order).toEqual(["connection closed", "network gone"])
     }))
 
-  withTestClock.effect("D8: a ManagedRuntime closes it when it is disposed of", () =>
+  withTestClock.effect("D8: disposing of a ManagedRuntime closes it", () =>
     Effect.gen(function*() {
       const { layer, network } = surroundings()
       const runtime = ManagedRuntime.make(Layer.provide(PricesLive, layer))
@@ -183,7 +183,7 @@ describe("the layer", () => {
       expect(network).toEqual({ opened: 1, closed: 1 })
     }))
 
-  it.effect("D8: built where nothing can be interrupted, it can be closed all the same", () =>
+  it.effect("D8: it can be closed even if it was built in an uninterruptible region", () =>
     Effect.gen(function*() {
       for (const place of ["the look-up", "connect", "closed", "the backoff", "the handler"]) {
         const { layer } = surroundings()
@@ -211,7 +211,7 @@ describe("the layer", () => {
       }
     }))
 
-  it.effect("D8: a build that is interrupted leaves nothing behind", () =>
+  it.effect("D8: an interrupted build leaves nothing behind", () =>
     Effect.gen(function*() {
       const { layer, network } = surroundings()
       const slow = Layer.scopedDiscard(Effect.zipRight(sleep(10), Effect.void)).pipe(
@@ -225,7 +225,7 @@ describe("the layer", () => {
       expect(network).toEqual({ opened: 1, closed: 1 })
     }))
 
-  it.effect("what is made in a span does not run in it, which ends long before", () =>
+  it.effect("a persistent connection that is made in a span does not run in that span", () =>
     Effect.gen(function*() {
       const spans: Array<string> = []
       const note = Effect.flatMap(Effect.option(Effect.currentSpan), (span) =>
@@ -243,9 +243,9 @@ describe("the layer", () => {
       expect(new Set(spans)).toEqual(new Set(["none"]))
     }))
 
-  it.effect("E3: its types are inferred from what it is made of", () =>
+  it.effect("E3: its types are inferred from its options", () =>
     Effect.sync(() => {
-      expectTypeOf(PricesLive).toEqualTypeOf<Layer.Layer<Prices, never, Catalog | Network | Diary | Patience>>()
+      expectTypeOf(PricesLive).toEqualTypeOf<Layer.Layer<Prices, never, Catalog | Network | EventLog | RetryCounter>>()
       const program = Effect.flatMap(Prices, (prices) => prices.connectedOrFailedToConnect)
       expectTypeOf(program).toEqualTypeOf<
         Effect.Effect<PriceFeed, FeedError | Cause.TimeoutException | ConnectionClosed<FeedError>, Prices>
@@ -307,8 +307,8 @@ describe("the layer", () => {
       expect([host, network]).toEqual(["a.example.com", { opened: 1, closed: 1 }])
     }))
 
-  it("what the policy and the handler need is required, and can be provided one by one", () => {
-    const needs = Effect.zipRight(Diary, Patience)
+  it("the services of the policy and the handler are required, and can be provided separately", () => {
+    const needs = Effect.zipRight(EventLog, RetryCounter)
     const make = PersistentConnection.make({
       serverName: "prices",
       address: Effect.succeed("a"),
@@ -320,12 +320,12 @@ describe("the layer", () => {
       Effect.Effect<
         PersistentConnection.PersistentConnection<PriceFeed>,
         never,
-        Network | Diary | Patience | Scope.Scope
+        Network | EventLog | RetryCounter | Scope.Scope
       >
     >()
     const provided = make.pipe(
-      Effect.provideService(Diary, []),
-      Effect.provideService(Patience, { asked: 0 }),
+      Effect.provideService(EventLog, []),
+      Effect.provideService(RetryCounter, { asked: 0 }),
       Effect.provideService(Network, { opened: 0, closed: 0 })
     )
     expectTypeOf<Effect.Effect.Context<typeof provided>>().toEqualTypeOf<Scope.Scope>()

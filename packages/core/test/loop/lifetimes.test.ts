@@ -9,11 +9,11 @@ import * as Supervisor from "effect/Supervisor"
 import {
   ask,
   askNow,
-  begin,
   describeCause,
+  type Fixture,
   hasEnded,
   inScope,
-  type Life,
+  makeFixture,
   on,
   type Options,
   pass,
@@ -21,14 +21,14 @@ import {
   Refused,
   settle,
   sleep
-} from "../support/Life.js"
+} from "../support/Fixture.js"
 import { phases } from "../support/Phases.js"
 import { it } from "../support/virtualTime.js"
 
-/** A life whose connections each hold one thing, and how many are held now. */
-const holding = (options: Options = {}) =>
+/** A fixture whose connections each hold one resource, and the number of held resources. */
+const makeHoldingFixture = (options: Options = {}) =>
   Effect.gen(function*() {
-    const life = yield* begin(options)
+    const fixture = yield* makeFixture(options)
     const things = { held: 0, taken: 0 }
     const hold = Effect.acquireRelease(
       Effect.sync(() => {
@@ -37,13 +37,13 @@ const holding = (options: Options = {}) =>
       }),
       () => Effect.sync(() => things.held--)
     )
-    return { ...life, things, hold }
+    return { ...fixture, things, hold }
   })
 
 describe("the scope of a connection", () => {
   it.scoped("D4: is closed once when the connection is lost", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(10)
       const { line } = server
       expect(line.released).toBe(0)
@@ -55,9 +55,9 @@ describe("the scope of a connection", () => {
       expect(server.lines.map(({ released }) => released)).toEqual([1, 1])
     }))
 
-  it.scoped("D4: is closed once by a close, and not again when the connection ends because of it", () =>
+  it.scoped("D4: is closed once by a close, and not again when the connection then ends", () =>
     Effect.gen(function*() {
-      const [{ server, service }, scope] = yield* inScope(begin())
+      const [{ server, service }, scope] = yield* inScope(makeFixture())
       server.release = (line) => Effect.sync(() => line.drop())
       yield* settle
       yield* service.close
@@ -66,9 +66,9 @@ describe("the scope of a connection", () => {
       expect(server.line.released).toBe(1)
     }))
 
-  it.scoped("D4: is closed when the attempt fails, dies, interrupts itself or takes too long", () =>
+  it.scoped("D4: is closed when the attempt fails, dies, interrupts itself or times out", () =>
     Effect.gen(function*() {
-      const { hold, server, things } = yield* holding()
+      const { hold, server, things } = yield* makeHoldingFixture()
       const ends = [refuse("no"), Effect.die("bug"), Effect.interrupt, Effect.never, Effect.failCause(Cause.empty)]
       let next = 0
       server.connect = () => Effect.zipRight(hold, ends[next++ % ends.length]!)
@@ -80,10 +80,10 @@ describe("the scope of a connection", () => {
       expect(things.held).toBe(0)
     }))
 
-  it.scoped("D4: is told how the connection ended", () =>
+  it.scoped("D4: is closed with the exit of the connection", () =>
     Effect.gen(function*() {
       const exits: Array<string> = []
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.connect = () =>
         Effect.addFinalizer((exit) =>
           Effect.sync(() => exits.push(Exit.isSuccess(exit) ? "success" : describeCause(exit.cause)))
@@ -98,9 +98,9 @@ describe("the scope of a connection", () => {
       expect(exits).toEqual(["success", "reset", "success"])
     }))
 
-  it.scoped("D4: each connection has its own: what one holds is released without the next one's", () =>
+  it.scoped("D4: each connection has its own scope: its resources are released separately", () =>
     Effect.gen(function*() {
-      const { hold, server, things } = yield* holding()
+      const { hold, server, things } = yield* makeHoldingFixture()
       server.connect = () => hold
       for (let connection = 1; connection <= 5; connection++) {
         yield* pass(10)
@@ -120,12 +120,12 @@ describe("the scope of a connection", () => {
   for (const [does, finalizer] of finalizers) {
     it.scoped(`D4: a finalizer that ${does} never delays the next attempt after a loss`, () =>
       Effect.gen(function*() {
-        const [{ diary, server }] = yield* inScope(begin())
+        const [{ eventLog, server }] = yield* inScope(makeFixture())
         server.release = () => finalizer
         yield* pass(20)
         server.line.drop()
         yield* settle
-        expect(diary.slice(3)).toEqual([
+        expect(eventLog.slice(3)).toEqual([
           "20 Disconnected 1",
           "20 AttemptingToConnect",
           "20 ObtainedAddress a",
@@ -135,7 +135,7 @@ describe("the scope of a connection", () => {
 
     it.scoped(`D4: a finalizer that ${does} after a loss never delays a close`, () =>
       Effect.gen(function*() {
-        const [{ server, service }] = yield* inScope(begin())
+        const [{ server, service }] = yield* inScope(makeFixture())
         server.release = ({ number }) => number === 1 ? finalizer : Effect.void
         yield* pass(20)
         server.line.drop()
@@ -147,27 +147,27 @@ describe("the scope of a connection", () => {
 
     it.scoped(`D4: a finalizer that ${does} never delays the next attempt after a failure`, () =>
       Effect.gen(function*() {
-        const [{ diary, server }] = yield* inScope(begin())
+        const [{ eventLog, server }] = yield* inScope(makeFixture())
         server.connect = ({ number }) =>
           number === 1 ? Effect.zipRight(Effect.addFinalizer(() => finalizer), refuse("no")) : Effect.void
         yield* pass(10)
-        expect(diary.slice(2)).toEqual(["0 FailedToConnect no", "10 Connected 1"])
+        expect(eventLog.slice(2)).toEqual(["0 FailedToConnect no", "10 Connected 1"])
       }))
 
-    it.scoped(`D4: a finalizer of the look-up that ${does} delays the loop no longer than the deadline`, () =>
+    it.scoped(`D4: a finalizer of the look-up that ${does} delays the loop at most until the deadline`, () =>
       Effect.gen(function*() {
-        const [{ server }] = yield* inScope(begin())
+        const [{ server }] = yield* inScope(makeFixture())
         server.lookUp = ({ number }) => number === 1 ? Effect.ensuring(refuse("who?"), finalizer) : Effect.succeed("a")
         yield* pass(30)
         expect(server.lines).toHaveLength(1)
       }))
   }
 
-  it.scoped("D4: `closed` is interrupted when nobody needs to know any more", () =>
+  it.scoped("D4: `closed` is interrupted when its result is not needed any more", () =>
     Effect.gen(function*() {
       let watching = 0
-      const life = yield* begin()
-      life.server.closed = (line) =>
+      const fixture = yield* makeFixture()
+      fixture.server.closed = (line) =>
         Effect.acquireUseRelease(
           Effect.sync(() => watching++),
           () => line.lost,
@@ -175,7 +175,7 @@ describe("the scope of a connection", () => {
         )
       yield* settle
       expect(watching).toBe(1)
-      yield* life.service.close
+      yield* fixture.service.close
       yield* settle
       expect(watching).toBe(0)
     }))
@@ -183,7 +183,7 @@ describe("the scope of a connection", () => {
   it.scoped("D5: a `closed` that fails or dies is a loss with that cause", () =>
     Effect.gen(function*() {
       const seen: Array<string> = []
-      const { diary, server, service } = yield* begin({
+      const { eventLog, server, service } = yield* makeFixture({
         onEvent: (event) =>
           Effect.sync(() => {
             if (event._tag === "Disconnected") seen.push(describeCause(event.cause))
@@ -200,9 +200,9 @@ describe("the scope of a connection", () => {
       yield* pass(110)
       expect(seen).toHaveLength(5)
       expect([seen[0], seen[1], seen[3], seen[4]]).toEqual(["reset", "bug!", "nothing", "both"])
-      // An interruption from within is not one of whoever gets it.
+      // Code that interrupts itself does not interrupt its callers.
       expect(seen[2]).not.toBe("interrupted")
-      expect(diary.at(-1)).toBe("100 Connected 6")
+      expect(eventLog.at(-1)).toBe("100 Connected 6")
       const { lastCause } = yield* service.state.get
       expect(lastCause._tag === "Some" && [...Cause.failures(lastCause.value)]).toEqual([new Refused({ text: "both" })])
       expect(lastCause._tag === "Some" && [...Cause.defects(lastCause.value)]).toEqual([new Error("too")])
@@ -210,7 +210,7 @@ describe("the scope of a connection", () => {
 
   it.scoped("D5: the failure of an attempt is a cause: typed errors stay typed, defects stay defects", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       const asked = askNow(Effect.sandbox(service.connectedOrFailedToConnect))
       server.connect = () => refuse("no")
       const typed = (yield* asked).error!
@@ -225,11 +225,11 @@ describe("the scope of a connection", () => {
 
 describe("leaving the scope", () => {
   for (const phase of phases) {
-    it.scoped(`D8: leaving it ${phase.name} closes everything, and nothing runs any more`, () =>
+    it.scoped(`D8: leaving it ${phase.name} closes everything, and no fiber is left`, () =>
       Effect.gen(function*() {
         const supervisor = yield* Supervisor.track
-        const [life, scope] = yield* inScope(Effect.supervised(phase.reach(), supervisor))
-        const { server, service } = life
+        const [fixture, scope] = yield* inScope(Effect.supervised(phase.reach(), supervisor))
+        const { server, service } = fixture
         expect((yield* supervisor.value).length).toBeGreaterThan(0)
         const leaving = yield* askNow(Scope.close(scope, Exit.void))
         expect(leaving.isWaiting).toBe(false)
@@ -238,28 +238,28 @@ describe("leaving the scope", () => {
         expect(yield* service.isClosed).toBe(true)
         expect((yield* askNow(service.close)).isWaiting).toBe(false)
         expect(server.lines.map(({ released }) => released)).toEqual(server.lines.map(() => 1))
-        const events = [...life.diary]
+        const events = [...fixture.eventLog]
         yield* pass(1_000)
-        expect(life.diary).toEqual(events)
+        expect(fixture.eventLog).toEqual(events)
         expect((yield* supervisor.value).length, "fibers left").toBe(0)
       }))
   }
 
-  it.scoped("D8: leaving it before the first turn prevents every attempt", () =>
+  it.scoped("D8: leaving it before the first turn prevents all attempts", () =>
     Effect.gen(function*() {
       const supervisor = yield* Supervisor.track
-      const [life, scope] = yield* inScope(Effect.supervised(begin(), supervisor))
+      const [fixture, scope] = yield* inScope(Effect.supervised(makeFixture(), supervisor))
       yield* Scope.close(scope, Exit.void)
       yield* pass(100)
-      expect(life.diary).toEqual([])
-      expect(life.server.attempts).toEqual([])
+      expect(fixture.eventLog).toEqual([])
+      expect(fixture.server.attempts).toEqual([])
       expect((yield* supervisor.value).length, "fibers left").toBe(0)
     }))
 
-  it.scoped("D8: it interrupts a handler that is still running, and joins it", () =>
+  it.scoped("D8: it interrupts a running handler and waits for it", () =>
     Effect.gen(function*() {
       const log: Array<string> = []
-      const [, scope] = yield* inScope(begin({
+      const [, scope] = yield* inScope(makeFixture({
         onEvent: on("Connected", () =>
           Effect.onInterrupt(Effect.never, () => Effect.zipRight(sleep(5), Effect.sync(() => log.push("let go")))))
       }))
@@ -276,10 +276,10 @@ describe("leaving the scope", () => {
       expect([leaving.isWaiting, log]).toEqual([false, ["let go", "left"]])
     }))
 
-  it.scoped("D8: leaving interrupts also a handler that close has left running", () =>
+  it.scoped("D8: it also interrupts a handler that still runs after a close", () =>
     Effect.gen(function*() {
       let torn = 0
-      const [{ service }, scope] = yield* inScope(begin({
+      const [{ service }, scope] = yield* inScope(makeFixture({
         onEvent: on("ObtainedAddress", () => Effect.onInterrupt(Effect.never, () => Effect.sync(() => torn++)))
       }))
       yield* settle
@@ -293,19 +293,19 @@ describe("leaving the scope", () => {
   it.scoped("D8: the handler of the last Disconnected does not outlive the scope", () =>
     Effect.gen(function*() {
       const log: Array<string> = []
-      const [life, scope] = yield* inScope(begin({
+      const [fixture, scope] = yield* inScope(makeFixture({
         onEvent: on("Disconnected", () => Effect.zipRight(sleep(5), Effect.sync(() => log.push("too late"))))
       }))
       yield* settle
       expect(yield* hasEnded(scope)).toBe(true)
-      expect(life.diary.at(-1)).toContain("Disconnected")
+      expect(fixture.eventLog.at(-1)).toContain("Disconnected")
       yield* pass(100)
       expect(log).toEqual([])
     }))
 
-  it.scoped("D8: it joins a finalizer that takes its time, also one of a connection lost before", () =>
+  it.scoped("D8: it waits for a slow finalizer, also for one of a connection that was lost before", () =>
     Effect.gen(function*() {
-      const [{ server }, scope] = yield* inScope(begin())
+      const [{ server }, scope] = yield* inScope(makeFixture())
       server.release = ({ number }) => sleep(number === 1 ? 30 : 5)
       yield* pass(20)
       server.line.drop()
@@ -317,13 +317,13 @@ describe("leaving the scope", () => {
       expect([leaving.isWaiting, server.released]).toEqual([false, 2])
     }))
 
-  it.scoped("D8: it joins an attempt that cannot be interrupted, also one that was given up at its deadline", () =>
+  it.scoped("D8: it waits for an uninterruptible attempt, also for one whose deadline has passed", () =>
     Effect.gen(function*() {
-      const [{ server }, scope] = yield* inScope(begin())
-      server.isStubborn = true
+      const [{ server }, scope] = yield* inScope(makeFixture())
+      server.isUninterruptible = true
       server.connect = () => sleep(50)
       yield* pass(29)
-      server.isStubborn = false
+      server.isUninterruptible = false
       yield* pass(6)
       expect(server.connects).toBe(2)
       const leaving = yield* askNow(Scope.close(scope, Exit.void))
@@ -336,21 +336,24 @@ describe("leaving the scope", () => {
   const ways: ReadonlyArray<readonly [string, (leave: Effect.Effect<void>) => Effect.Effect<void>]> = [
     ["itself", (leave) => leave],
     ["itself, uninterruptibly", Effect.uninterruptible],
-    ["by a child", (leave) => Effect.flatMap(Effect.fork(leave), Fiber.join)],
-    ["by an uninterruptible child", (leave) => Effect.flatMap(Effect.fork(Effect.uninterruptible(leave)), Fiber.join)]
+    ["through a child", (leave) => Effect.flatMap(Effect.fork(leave), Fiber.join)],
+    [
+      "through an uninterruptible child",
+      (leave) => Effect.flatMap(Effect.fork(Effect.uninterruptible(leave)), Fiber.join)
+    ]
   ]
 
   for (
     const tag of ["AttemptingToConnect", "ObtainedAddress", "FailedToConnect", "Connected", "Disconnected"] as const
   ) {
     for (const [how, way] of ways) {
-      it.scoped(`D8: it can be left by the ${tag} handler ${how}`, () =>
+      it.scoped(`D8: the ${tag} handler can leave it ${how}`, () =>
         Effect.gen(function*() {
           const supervisor = yield* Supervisor.track
           const scope = yield* Scope.make()
           let calls = 0
           const leave = Effect.suspend(() => calls++ === 0 ? way(Scope.close(scope, Exit.void)) : Effect.void)
-          const { server } = yield* begin({ onEvent: on(tag, () => Effect.zipRight(sleep(1), leave)) }).pipe(
+          const { server } = yield* makeFixture({ onEvent: on(tag, () => Effect.zipRight(sleep(1), leave)) }).pipe(
             Effect.supervised(supervisor),
             Scope.extend(scope)
           )
@@ -367,13 +370,13 @@ describe("leaving the scope", () => {
 
   for (const place of ["look-up", "connect", "`closed`", "finalizer"]) {
     for (const [how, way] of ways) {
-      it.scoped(`D8: it can be left by a ${place} ${how}`, () =>
+      it.scoped(`D8: a ${place} can leave it ${how}`, () =>
         Effect.gen(function*() {
           const supervisor = yield* Supervisor.track
           const scope = yield* Scope.make()
           let calls = 0
           const leave = Effect.suspend(() => calls++ === 0 ? way(Scope.close(scope, Exit.void)) : Effect.void)
-          const { server } = yield* begin().pipe(Effect.supervised(supervisor), Scope.extend(scope))
+          const { server } = yield* makeFixture().pipe(Effect.supervised(supervisor), Scope.extend(scope))
           if (place === "look-up") server.lookUp = () => Effect.as(leave, "a")
           if (place === "connect") server.connect = () => Effect.zipRight(sleep(1), leave)
           if (place === "`closed`") server.closed = () => Effect.zipRight(sleep(1), leave)
@@ -389,16 +392,16 @@ describe("leaving the scope", () => {
   }
 })
 
-describe("a connection that is established too late", () => {
-  it.scoped("D4, D9: a connection that is established after the deadline is released, and handed to nobody", () =>
+describe("a connection that is established after the deadline", () => {
+  it.scoped("D4, D9: is released, and no caller gets it", () =>
     Effect.gen(function*() {
-      const { diary, server, service } = yield* begin()
-      server.isStubborn = true
+      const { eventLog, server, service } = yield* makeFixture()
+      server.isUninterruptible = true
       server.connect = ({ number }) => sleep(number === 1 ? 45 : 20)
       const waiter = yield* ask(service.connected)
       yield* pass(44)
       expect(server.opened).toBe(0)
-      expect(diary.at(-1)).toBe("30 FailedToConnect timeout")
+      expect(eventLog.at(-1)).toBe("30 FailedToConnect timeout")
       yield* pass(1)
       expect([server.opened, server.released]).toEqual([1, 1])
       expect(waiter.isWaiting).toBe(true)
@@ -407,21 +410,21 @@ describe("a connection that is established too late", () => {
       expect([server.opened, server.released]).toEqual([2, 1])
     }))
 
-  it.scoped("D9: the same if it is established in the ms of the deadline", () =>
+  it.scoped("D9: the same holds if it is established in the ms of the deadline", () =>
     Effect.gen(function*() {
-      const [{ diary, server, service }, scope] = yield* inScope(begin())
+      const [{ eventLog, server, service }, scope] = yield* inScope(makeFixture())
       server.connect = () => sleep(30)
       yield* pass(30)
       const connected = (yield* askNow(service.connected)).answer
       expect(server.lines.filter(({ released }) => released === 0)).toEqual(connected === undefined ? [] : [connected])
-      expect(diary.filter((entry) => entry.includes("Connected"))).toHaveLength(connected === undefined ? 0 : 1)
+      expect(eventLog.filter((entry) => entry.includes("Connected"))).toHaveLength(connected === undefined ? 0 : 1)
       expect(yield* hasEnded(scope)).toBe(true)
       expect(server.released).toBe(server.opened)
     }))
 })
 
-describe("interrupting callers that wait", () => {
-  const waits: ReadonlyArray<readonly [string, (life: Life) => Effect.Effect<unknown, unknown>]> = [
+describe("interrupting waiting callers", () => {
+  const waits: ReadonlyArray<readonly [string, (fixture: Fixture) => Effect.Effect<unknown, unknown>]> = [
     ["connected", ({ service }) => service.connected],
     ["connectedOrClosed", ({ service }) => service.connectedOrClosed],
     ["connectedOrFailedToConnect", ({ service }) => service.connectedOrFailedToConnect],
@@ -429,13 +432,13 @@ describe("interrupting callers that wait", () => {
   ]
 
   for (const [name, wait] of waits) {
-    it.scoped(`D8: interrupting a caller that waits for ${name} leaves nothing behind, and does not affect others`, () =>
+    it.scoped(`D8: interrupting a caller of ${name} leaves nothing behind, and does not affect others`, () =>
       Effect.gen(function*() {
-        const [life, scope] = yield* inScope(begin({ attemptTimeout: Duration.infinity }))
-        const { server, service } = life
+        const [fixture, scope] = yield* inScope(makeFixture({ attemptTimeout: Duration.infinity }))
+        const { server, service } = fixture
         server.connect = () => sleep(60)
-        const stays = yield* ask(wait(life))
-        const goes = yield* askNow(wait(life))
+        const stays = yield* ask(wait(fixture))
+        const goes = yield* askNow(wait(fixture))
         expect(Exit.isInterrupted(yield* Fiber.interrupt(goes.fiber))).toBe(true)
         yield* pass(59)
         expect(stays.isWaiting).toBe(true)
@@ -448,9 +451,9 @@ describe("interrupting callers that wait", () => {
       }))
   }
 
-  it.scoped("D8: closing goes on if the caller of close is interrupted, at any moment", () =>
+  it.scoped("D8: closing continues if the caller of close is interrupted, at any time", () =>
     Effect.gen(function*() {
-      const [{ server, service }, scope] = yield* inScope(begin())
+      const [{ server, service }, scope] = yield* inScope(makeFixture())
       server.release = () => sleep(10)
       yield* settle
       for (const moment of ["at once", "after a turn", "after 5 seconds"]) {

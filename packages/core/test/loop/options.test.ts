@@ -5,12 +5,12 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { begin, type Line, type Options, pass, type Refused, settle } from "../support/Life.js"
+import { type Line, makeFixture, type Options, pass, type Refused, settle } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
-/** What `make` has to say of an option. */
+/** The message with which `make` rejects an option. */
 const complaint = (options: Options) =>
-  Effect.map(Effect.exit(begin(options)), (exit) => {
+  Effect.map(Effect.exit(makeFixture(options)), (exit) => {
     expect(Exit.isFailure(exit) && Cause.isDie(exit.cause), "a defect").toBe(true)
     const defect = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
     expect(Cause.isIllegalArgumentException(defect)).toBe(true)
@@ -31,18 +31,18 @@ const nonsense: ReadonlyArray<readonly [Key, ReadonlyArray<unknown>]> = [
   ["errorEquivalence", [{}, 1, "same", null]]
 ]
 
-describe("an option that makes no sense", () => {
+describe("an invalid option", () => {
   for (const [option, values] of nonsense) {
     for (const value of values) {
       const shown = typeof value === "bigint" ? `${value}n` : Number.isNaN(value) ? "NaN" : JSON.stringify(value)
-      it.scoped(`C1: is a defect that names it: ${option} ${shown}`, () =>
+      it.scoped(`C1: is a defect that names the option: ${option} ${shown}`, () =>
         Effect.gen(function*() {
           expect(yield* complaint({ [option]: value } as Options)).toContain(option)
         }))
     }
   }
 
-  it.scoped("C1: also of those that only the types would catch, without showing what may be a secret", () =>
+  it.scoped("C1: also for values of a wrong type, without showing possible secrets", () =>
     Effect.gen(function*() {
       const connector = Connector.make({ connect: () => Effect.succeed({}), closed: () => Effect.never })
       const good = { serverName: "a", address: Effect.succeed("a"), connector, onEvent: () => Effect.void }
@@ -60,23 +60,23 @@ describe("an option that makes no sense", () => {
       expect(() => Connector.make({ closed: () => Effect.never } as never)).toThrow("connect must be a function")
     }))
 
-  it.scoped("C1: starts nothing", () =>
+  it.scoped("C1: starts no attempt", () =>
     Effect.gen(function*() {
       const attempts: Array<number> = []
-      yield* Effect.exit(begin({ serverName: "" }, ({ server }) => {
+      yield* Effect.exit(makeFixture({ serverName: "" }, ({ server }) => {
         server.lookUp = ({ number }) => Effect.sync(() => `${attempts.push(number)}`)
       }))
       yield* pass(100)
       expect(attempts).toEqual([])
     }))
 
-  it.scoped("C1: also a window of `reconnectJitter` that has no end, in which no attempt would ever be made", () =>
+  it.scoped("C1: also an infinite `reconnectJitter`, with which no attempt would ever be made", () =>
     Effect.gen(function*() {
       expect(yield* complaint({ reconnectJitter: Duration.infinity })).toContain("reconnectJitter")
     }))
 })
 
-describe("an option that makes sense", () => {
+describe("a valid option", () => {
   const sense: ReadonlyArray<Options> = [
     { serverName: "a" },
     { attemptTimeout: Duration.infinity },
@@ -95,9 +95,9 @@ describe("an option that makes sense", () => {
   ]
 
   for (const options of sense) {
-    it.scoped(`C1: is taken: ${JSON.stringify(options, (_, value) => value ?? "undefined")}`, () =>
+    it.scoped(`C1: is accepted: ${JSON.stringify(options, (_, value) => value ?? "undefined")}`, () =>
       Effect.gen(function*() {
-        const { service } = yield* begin(options)
+        const { service } = yield* makeFixture(options)
         yield* settle
         expect(yield* service.connected).toBeDefined()
       }))

@@ -12,12 +12,12 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { begin, type Life, type Line, refuse, Refused, sleep } from "../support/Life.js"
+import { type Fixture, type Line, makeFixture, refuse, Refused, sleep } from "../support/Fixture.js"
 import { cases, seed, turn } from "../support/proof.js"
 import { type AnyState, documented, transitions } from "./transitions.js"
 
 describe("a random history", () => {
-  /** Runs one in which everything happens by chance, and returns what was seen of it. */
+  /** Runs a random history, and returns the observed events, states and results. */
   const live = (number: number) => {
     const clock = new VirtualClock()
     const random = Effect.runSync(
@@ -29,14 +29,14 @@ describe("a random history", () => {
     const pick = <A>(...options: ReadonlyArray<A>): A => options[Math.floor(chance() * options.length)]!
     const atOnce = <A, E>(effect: Effect.Effect<A, E>): A => {
       const exit = clock.run(effect).unsafePoll()
-      if (exit === null || Exit.isFailure(exit)) throw new Error("It should have answered at once")
+      if (exit === null || Exit.isFailure(exit)) throw new Error("It did not complete at once")
       return exit.value
     }
 
-    /** What cannot be interrupted must end by itself. */
-    const outcome = (isStubborn = false) =>
+    /** An uninterruptible effect must end by itself. */
+    const outcome = (isUninterruptible = false) =>
       Effect.suspend(() => {
-        const hang = isStubborn ? Effect.sleep(50_000) : Effect.never
+        const hang = isUninterruptible ? Effect.sleep(50_000) : Effect.never
         return pick<Effect.Effect<void, Refused>>(
           Effect.void,
           Effect.void,
@@ -47,8 +47,8 @@ describe("a random history", () => {
         )
       })
     const scope = atOnce(Scope.make())
-    const life: Life = atOnce(
-      begin({
+    const fixture: Fixture = atOnce(
+      makeFixture({
         retry: often(0.3)
           ? Schedule.intersect(RetryPolicy.fixed("2 seconds"), Schedule.recurs(3))
           : RetryPolicy.fixed(pick("100 millis", "1 seconds", "5 seconds")),
@@ -64,13 +64,13 @@ describe("a random history", () => {
         Scope.extend(scope)
       )
     )
-    const { server, service } = life
+    const { server, service } = fixture
     server.lookUp = () =>
       Effect.suspend(() => {
-        server.isStubborn = often(0.2)
+        server.isUninterruptible = often(0.2)
         return Effect.zipRight(upTo(1), Effect.as(outcome(), pick("a", "b")))
       })
-    server.connect = () => Effect.zipRight(upTo(2), outcome(server.isStubborn))
+    server.connect = () => Effect.zipRight(upTo(2), outcome(server.isUninterruptible))
     server.closed = (line) =>
       Effect.raceFirst(line.lost, Effect.zipRight(sleep(0.5), Effect.zipRight(upTo(10), outcome())))
     server.release = () => pick<Effect.Effect<unknown>>(Effect.void, upTo(1), Effect.die("bug"))
@@ -102,7 +102,7 @@ describe("a random history", () => {
       }
       claim("isClosed", isClosed === (state._tag === "Closing" || state._tag === "Closed"))
       claim("currentConnection", current === Option.getOrUndefined(State.connection(state)))
-      claim("the last state seen", states.at(-1) === state)
+      claim("the last observed state", states.at(-1) === state)
       claim("since", state.since <= clock.now)
       claim("generation", state.generation === server.lines.filter((line) => everCurrent.has(line)).length)
       if (state._tag === "Connecting") {
@@ -126,23 +126,23 @@ describe("a random history", () => {
     }
     const leaving = clock.run(Scope.close(scope, Exit.void))
     clock.advanceTo(clock.now + 100_000)
-    return { life, states, contradictions, hasLeft: leaving.unsafePoll() !== null }
+    return { fixture, states, contradictions, hasLeft: leaving.unsafePoll() !== null }
   }
 
-  it("C1 to X6: the states take documented ways and are true, and the events come in order", async () => {
+  it("C1 to X6: all state transitions are documented, the states are correct, and the events are in order", async () => {
     const total = cases(30, 3_000)
     for (let number = seed; number < seed + total; number++, await turn()) {
-      const { contradictions, hasLeft, life: { diary, server }, states } = live(number)
+      const { contradictions, hasLeft, fixture: { eventLog, server }, states } = live(number)
       for (const transition of transitions(states)) expect(documented).toContain(transition)
       expect(contradictions, `history ${number}`).toEqual([])
       expect(hasLeft, `the scope of history ${number} has closed`).toBe(true)
       expect(states.at(-1)?._tag).toBe("Closed")
       expect(server.lines.map(({ released }) => released)).toEqual(server.lines.map(() => 1))
-      expectGrammar(diary.map((entry) => entry.split(" ")[1]!))
+      expectGrammar(eventLog.map((entry) => entry.split(" ")[1]!))
     }
   })
 
-  /** What the events look like: cycles, of which the last may break off anywhere (C2, C4, C5, E1, X3). */
+  /** The grammar of the events: cycles, of which the last one may end anywhere (C2, C4, C5, E1, X3). */
   const expectGrammar = (events: ReadonlyArray<string>) => {
     const letters = events.map((event) =>
       ({

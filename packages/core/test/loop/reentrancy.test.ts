@@ -8,27 +8,27 @@ import * as Supervisor from "effect/Supervisor"
 import {
   type Asked,
   askNow,
-  begin,
   type Event,
+  type Fixture,
   hasEnded,
   inScope,
-  type Life,
+  makeFixture,
   type Options,
   pass,
   refuse,
   Refused,
   sleep,
   stateTag
-} from "../support/Life.js"
+} from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
-/** What an operation is called for. */
+/** The kind of an operation. */
 type Kind = "look" | "wait" | "await the end" | "end" | "close"
 
 interface Operation {
   readonly name: string
   readonly kind: Kind
-  readonly run: (life: Life) => Effect.Effect<unknown, unknown, Scope.Scope>
+  readonly run: (fixture: Fixture) => Effect.Effect<unknown, unknown, Scope.Scope>
 }
 
 const operations: ReadonlyArray<Operation> = [
@@ -49,29 +49,29 @@ const operations: ReadonlyArray<Operation> = [
   { name: "abort", kind: "end", run: ({ server }) => server.abort(new Refused({ text: "enough" })) }
 ]
 
-/** Where an operation is awaited: once, as soon as there is an attempt to abort if that is what it does. */
+/** A place where an operation is awaited once. An abort waits until there is an attempt to abort. */
 interface Place {
   readonly name: string
-  readonly onEvent?: (act: Effect.Effect<void>, event: Event) => Effect.Effect<unknown>
-  readonly prepare?: (life: Life, act: Effect.Effect<void>) => void
-  /** What it takes to get there once connected. */
-  readonly reach?: (life: Life) => Effect.Effect<unknown>
+  readonly onEvent?: (call: Effect.Effect<void>, event: Event) => Effect.Effect<unknown>
+  readonly prepare?: (fixture: Fixture, call: Effect.Effect<void>) => void
+  /** The steps that reach the place after the connection is established. */
+  readonly reach?: (fixture: Fixture) => Effect.Effect<unknown>
   readonly closes?: true
 }
 
-const drop = ({ server }: Life) => Effect.sync(() => server.line.drop())
+const drop = ({ server }: Fixture) => Effect.sync(() => server.line.drop())
 
 const inHandler = (tag: Event["_tag"]): Place => ({
   name: `the ${tag} handler`,
-  onEvent: (act, event) => event._tag === tag ? act : Effect.void,
+  onEvent: (call, event) => event._tag === tag ? call : Effect.void,
   prepare: ({ server }) => {
     if (tag !== "FailedToConnect") return
     server.connect = ({ number }) => number === 1 ? refuse("no") : Effect.void
   },
-  reach: (life) => tag === "Disconnected" || tag === "AttemptingToConnect" ? drop(life) : Effect.void
+  reach: (fixture) => tag === "Disconnected" || tag === "AttemptingToConnect" ? drop(fixture) : Effect.void
 })
 
-const joined = (act: Effect.Effect<void>) => Effect.flatMap(Effect.fork(act), Fiber.join)
+const joined = (call: Effect.Effect<void>) => Effect.flatMap(Effect.fork(call), Fiber.join)
 
 const places: ReadonlyArray<Place> = [
   inHandler("AttemptingToConnect"),
@@ -81,86 +81,86 @@ const places: ReadonlyArray<Place> = [
   inHandler("Disconnected"),
   {
     name: "a child that the AttemptingToConnect handler waits for",
-    onEvent: (act, event) => event._tag === "AttemptingToConnect" ? joined(act) : Effect.void,
+    onEvent: (call, event) => event._tag === "AttemptingToConnect" ? joined(call) : Effect.void,
     reach: drop
   },
   {
     name: "a child that the Connected handler waits for",
-    onEvent: (act, event) => event._tag === "Connected" ? joined(act) : Effect.void
+    onEvent: (call, event) => event._tag === "Connected" ? joined(call) : Effect.void
   },
   {
-    name: "a fiber that the Connected handler leaves behind",
-    onEvent: (act, event) => event._tag === "Connected" ? Effect.forkDaemon(act) : Effect.void
+    name: "a fiber that the Connected handler leaves running",
+    onEvent: (call, event) => event._tag === "Connected" ? Effect.forkDaemon(call) : Effect.void
   },
   {
     name: "the look-up",
-    prepare: ({ server }, act) => {
-      server.lookUp = () => Effect.as(act, "a")
+    prepare: ({ server }, call) => {
+      server.lookUp = () => Effect.as(call, "a")
     }
   },
   {
     name: "connect",
-    prepare: ({ server }, act) => {
-      server.connect = () => act
+    prepare: ({ server }, call) => {
+      server.connect = () => call
     }
   },
   {
     name: "an uninterruptible connect",
-    prepare: ({ server }, act) => {
-      server.connect = () => Effect.uninterruptible(act)
+    prepare: ({ server }, call) => {
+      server.connect = () => Effect.uninterruptible(call)
     }
   },
   {
     name: "a child that connect waits for",
-    prepare: ({ server }, act) => {
-      server.connect = () => joined(act)
+    prepare: ({ server }, call) => {
+      server.connect = () => joined(call)
     }
   },
   {
     name: "a child that an uninterruptible connect waits for",
-    prepare: ({ server }, act) => {
-      server.connect = () => Effect.uninterruptible(joined(act))
+    prepare: ({ server }, call) => {
+      server.connect = () => Effect.uninterruptible(joined(call))
     }
   },
   {
     name: "a fiber that connect forks into the connection's scope",
-    prepare: ({ server }, act) => {
-      server.connect = () => Effect.forkScoped(act)
+    prepare: ({ server }, call) => {
+      server.connect = () => Effect.forkScoped(call)
     }
   },
   {
     name: "closed, after the loss",
-    prepare: ({ server }, act) => {
-      server.closed = (line) => Effect.zipRight(line.lost, act)
+    prepare: ({ server }, call) => {
+      server.closed = (line) => Effect.zipRight(line.lost, call)
     },
     reach: drop
   },
   {
     name: "a finalizer on loss",
-    prepare: ({ server }, act) => {
-      server.release = () => act
+    prepare: ({ server }, call) => {
+      server.release = () => call
     },
     reach: drop
   },
   {
     name: "a child that a finalizer on loss waits for",
-    prepare: ({ server }, act) => {
-      server.release = () => joined(act)
+    prepare: ({ server }, call) => {
+      server.release = () => joined(call)
     },
     reach: drop
   },
   {
     name: "a finalizer on close",
-    prepare: ({ server }, act) => {
-      server.release = () => act
+    prepare: ({ server }, call) => {
+      server.release = () => call
     },
     reach: ({ service }) => Effect.forkDaemon(service.close),
     closes: true
   },
   {
     name: "a child that a finalizer on close waits for",
-    prepare: ({ server }, act) => {
-      server.release = () => joined(act)
+    prepare: ({ server }, call) => {
+      server.release = () => joined(call)
     },
     reach: ({ service }) => Effect.forkDaemon(service.close),
     closes: true
@@ -172,7 +172,7 @@ const moments = [
   { name: "a second later", before: sleep(1) }
 ]
 
-/** A call of an operation from within, and what became of it. */
+/** A call of an operation from inside, and its result. */
 class Call {
   fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined
   exit: Exit.Exit<unknown, unknown> | undefined
@@ -180,23 +180,23 @@ class Call {
 
   constructor(private readonly operation: Operation, private readonly before: Effect.Effect<void>) {}
 
-  /** The operation, awaited the first time that this runs; a failure is no matter, a defect is one of the place's. */
-  act(life: Life): Effect.Effect<void> {
+  /** Awaits the operation on the first run. Ignores a failure; a defect becomes a defect of the place. */
+  call(fixture: Fixture): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (this.fiber !== undefined) return Effect.void
-      if (this.operation.name === "abort" && life.server.attempt === undefined) return Effect.void
+      if (this.operation.name === "abort" && fixture.server.attempt === undefined) return Effect.void
       return Effect.withFiberRuntime((fiber) => {
         this.fiber = fiber
-        return Effect.zipRight(this.before, this.measured(life))
+        return Effect.zipRight(this.before, this.measured(fixture))
       })
     })
   }
 
-  private measured(life: Life): Effect.Effect<void> {
+  private measured(fixture: Fixture): Effect.Effect<void> {
     return Effect.flatMap(Effect.clock, (clock) => {
       const begunAt = clock.unsafeCurrentTimeMillis()
-      return Effect.scoped(this.operation.run(life)).pipe(
-        // What would spin for ever must be stopped when the test ends, also where nothing can be interrupted.
+      return Effect.scoped(this.operation.run(fixture)).pipe(
+        // Stops a loop that would spin forever when the test ends, also in an uninterruptible region.
         Effect.interruptible,
         Effect.onExit((exit) =>
           Effect.sync(() => {
@@ -210,9 +210,9 @@ class Call {
   }
 }
 
-const isUp = ({ service }: Life) => Effect.map(service.currentConnection, Option.exists((line) => !line.isLost))
+const isUp = ({ service }: Fixture) => Effect.map(service.currentConnection, Option.exists((line) => !line.isLost))
 
-/** What an operation awaited from outside does, going on or closed. */
+/** Checks the result of an operation awaited from outside, while running and once closed. */
 const expectFromOutside = (operation: Operation, asked: Asked<unknown, unknown>, isClosed: boolean) => {
   switch (operation.name) {
     case "connected":
@@ -233,48 +233,48 @@ const check = (place: Place, operation: Operation, before: Effect.Effect<void>) 
     yield* Effect.addFinalizer(() => call.fiber === undefined ? Effect.void : Fiber.interruptFork(call.fiber))
     const supervisor = yield* Supervisor.track
     const options: Options = {
-      onEvent: (event) => place.onEvent?.(Effect.suspend(() => call.act(life)), event) ?? Effect.void
+      onEvent: (event) => place.onEvent?.(Effect.suspend(() => call.call(fixture)), event) ?? Effect.void
     }
-    const [life, scope]: readonly [Life, Scope.CloseableScope] = yield* inScope(
-      Effect.supervised(begin(options, (life) => place.prepare?.(life, call.act(life))), supervisor)
+    const [fixture, scope]: readonly [Fixture, Scope.CloseableScope] = yield* inScope(
+      Effect.supervised(makeFixture(options, (fixture) => place.prepare?.(fixture, call.call(fixture))), supervisor)
     )
 
-    // Gets there, and gives it a minute.
+    // Reaches the place, and waits for a minute.
     yield* pass(5)
-    if (place.reach !== undefined && call.fiber === undefined) yield* place.reach(life)
+    if (place.reach !== undefined && call.fiber === undefined) yield* place.reach(fixture)
     yield* pass(60)
-    expect(call.fiber, "it has been called").toBeDefined()
+    expect(call.fiber, "the operation was called").toBeDefined()
     if (operation.kind === "look" || operation.kind === "end") {
       expect(call.exit?._tag).toBe("Success")
       expect(call.tookTime).toBe(false)
     }
 
-    // The loop goes on, or is closed.
+    // The loop continues, or is closed.
     const isClosed = place.closes === true || operation.kind === "close" || operation.kind === "end"
     if (isClosed) {
-      if (yield* isUp(life)) yield* drop(life)
+      if (yield* isUp(fixture)) yield* drop(fixture)
       yield* pass(60)
-      expect(yield* stateTag(life)).toBe("Closed")
-      expect(yield* isUp(life)).toBe(false)
+      expect(yield* stateTag(fixture)).toBe("Closed")
+      expect(yield* isUp(fixture)).toBe(false)
     } else {
-      expect(yield* isUp(life), "the loop goes on").toBe(true)
-      const { number } = life.server.line
-      yield* drop(life)
+      expect(yield* isUp(fixture), "the loop continues").toBe(true)
+      const { number } = fixture.server.line
+      yield* drop(fixture)
       yield* pass(60)
-      expect(yield* isUp(life), "and on").toBe(true)
-      expect(life.server.line.number).toBe(number + 1)
+      expect(yield* isUp(fixture), "the loop continues after another loss").toBe(true)
+      expect(fixture.server.line.number).toBe(number + 1)
     }
 
-    // So it does for who is outside.
-    const asked = yield* askNow(Effect.scoped(operation.run(life)))
+    // The same holds for callers outside.
+    const asked = yield* askNow(Effect.scoped(operation.run(fixture)))
     expectFromOutside(operation, asked, isClosed)
 
-    // Leaving ends everything.
+    // Leaving the scope ends everything.
     expect(yield* hasEnded(scope), "the scope has been left").toBe(true)
-    expect(yield* stateTag(life)).toBe("Closed")
+    expect(yield* stateTag(fixture)).toBe("Closed")
     expect((yield* supervisor.value).length, "fibers left").toBe(0)
     expect(call.exit, "the call has ended").toBeDefined()
-    expect(life.server.lines.map(({ released }) => released)).toEqual(life.server.lines.map(() => 1))
+    expect(fixture.server.lines.map(({ released }) => released)).toEqual(fixture.server.lines.map(() => 1))
   })
 
 for (const place of places) {
@@ -282,7 +282,7 @@ for (const place of places) {
     for (const operation of operations) {
       for (const moment of moments) {
         it.scoped(
-          `D7: ${operation.name}, awaited ${moment.name} in ${place.name}, deadlocks nobody`,
+          `D7: ${operation.name}, awaited ${moment.name} in ${place.name}, does not deadlock`,
           () => check(place, operation, moment.before)
         )
       }

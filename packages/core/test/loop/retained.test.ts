@@ -1,4 +1,4 @@
-/** What follows a persistent connection keeps none of what has been: its memory is flat. */
+/** Long-running subscribers of a persistent connection do not retain past events, states or connections. */
 import { VirtualClock } from "#internal/testing/virtualClock.js"
 import { describe, expect, it } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
@@ -14,12 +14,12 @@ import { collectGarbage } from "../support/size.js"
 
 type Service = PersistentConnection.PersistentConnection<object, Refused>
 
-/** Each follows for as long as the persistent connection lives. */
+/** Subscribers that run as long as the persistent connection. */
 const followers: Readonly<Record<string, (service: Service) => Effect.Effect<unknown, unknown, Scope.Scope>>> = {
   "the events": ({ events }) => Stream.runDrain(events),
   "a subscription to the events": ({ subscribe }) =>
     Effect.flatMap(subscribe, (queue) => Effect.forever(Queue.take(queue))),
-  "a subscription from which nobody takes": ({ subscribe }) => Effect.zipRight(subscribe, Effect.never),
+  "a subscription without a consumer": ({ subscribe }) => Effect.zipRight(subscribe, Effect.never),
   "the states": ({ state }) => Stream.runDrain(state.changes),
   "the current connection": ({ current }) => Stream.runDrain(current.changes),
   "a stream": (service) => Stream.runDrain(PersistentConnection.stream(service, () => Stream.never)),
@@ -28,9 +28,9 @@ const followers: Readonly<Record<string, (service: Service) => Effect.Effect<unk
       subscribe: () => Effect.succeed(Stream.never),
       cursor: (element: never) => element
     })),
-  "what is done for each connection": (service) => PersistentConnection.forEachConnection(service, () => Effect.never),
-  "those who wait for a connection": (service) => Effect.forever(Effect.zipRight(service.connected, Effect.sleep(50))),
-  "those who use it": (service) =>
+  "forEachConnection": (service) => PersistentConnection.forEachConnection(service, () => Effect.never),
+  "repeated calls of `connected`": (service) => Effect.forever(Effect.zipRight(service.connected, Effect.sleep(50))),
+  "repeated uses": (service) =>
     PersistentConnection.use(service, () => Effect.never).pipe(
       Effect.catchTag("ConnectionLost", () => Effect.void),
       Effect.forever
@@ -38,10 +38,10 @@ const followers: Readonly<Record<string, (service: Service) => Effect.Effect<unk
 }
 
 const attempts = 120
-/** The bus keeps the last 64 for a subscriber that does not take them; otherwise a few may be still under way. */
+/** The bus keeps the last 64 events for a subscriber that does not take them. Otherwise only a few may be in flight. */
 const most = 70
 
-describe("follows for long without keeping what has been", () => {
+describe("the past is not retained by", () => {
   for (const [name, follow] of Object.entries(followers)) {
     it(name, async () => {
       const clock = new VirtualClock()
@@ -56,7 +56,7 @@ describe("follows for long without keeping what has been", () => {
       const make = PersistentConnection.make({
         serverName: "test",
         address: Effect.void,
-        // Every second attempt fails, and every connection is lost, each with a failure of its own.
+        // Every second attempt fails, and every connection is lost, each with a different failure.
         connector: Connector.make({
           connect: (_: void, { number }) =>
             Effect.suspend(() => {
@@ -70,12 +70,12 @@ describe("follows for long without keeping what has been", () => {
         retry: RetryPolicy.fixed(1_000)
       })
       const made = clock.run(Scope.extend(make, scope)).unsafePoll()
-      if (made === null || Exit.isFailure(made)) throw new Error("It was not made at once")
+      if (made === null || Exit.isFailure(made)) throw new Error("make did not complete at once")
       const following = clock.run(Effect.scoped(follow(made.value)))
       for (let second = 1; connections.length < attempts; second++) clock.advanceTo(second * 1_000)
       expect(following.unsafePoll()).toBeNull()
 
-      // A WeakRef keeps what it has been asked for, or was made of, until the end of the turn.
+      // A WeakRef retains its target until the end of the turn in which it was created or read.
       await new Promise((resolve) => setImmediate(resolve))
       collectGarbage()
       const isKept = (ref: WeakRef<object>) => ref.deref() !== undefined

@@ -1,4 +1,4 @@
-/** C1: making a persistent connection returns at once, also where `Effect.runSync` makes it. */
+/** C1: `make` returns at once, also with `Effect.runSync`. */
 import { describe, expect, it } from "@effect/vitest"
 import * as ConnectionMap from "@persistent-connection/core/ConnectionMap"
 import * as Connector from "@persistent-connection/core/Connector"
@@ -11,7 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 
-/** A server that refuses the first attempts: if they were all made inside `runSync`, that would return after them. */
+/** A server that refuses the first attempts. `runSync` must not run all of them before it returns. */
 const refusing = (refusals: number) => {
   const server = { attempts: 0, released: 0 }
   const options = {
@@ -36,7 +36,7 @@ const policies = {
 
 describe("C1: Effect.runSync of make", () => {
   for (const [name, retry] of Object.entries(policies)) {
-    it(`returns before any attempt, with ${name}, and the attempts go on in the background`, async () => {
+    it(`returns before any attempt, with ${name}, and the attempts run in the background`, async () => {
       const { options, server } = refusing(retry === undefined ? 0 : 200)
       const scope = Effect.runSync(Scope.make())
       const service = Effect.runSync(Scope.extend(PersistentConnection.make({ ...options, retry }), scope))
@@ -49,7 +49,7 @@ describe("C1: Effect.runSync of make", () => {
     })
   }
 
-  it("returns also where a layer makes it, and where a map does", async () => {
+  it("also returns at once for a layer and for a map", async () => {
     class Prices extends Context.Tag("app/Prices")<
       Prices,
       PersistentConnection.PersistentConnection<{ readonly address: string }, string>

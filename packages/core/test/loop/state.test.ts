@@ -11,23 +11,34 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
-import { ask, begin, type Life, on, pass, refuse, Refused, settle, sleep, stateOf } from "../support/Life.js"
+import {
+  ask,
+  type Fixture,
+  makeFixture,
+  on,
+  pass,
+  refuse,
+  Refused,
+  settle,
+  sleep,
+  stateOf
+} from "../support/Fixture.js"
 import { phases } from "../support/Phases.js"
 import { it } from "../support/virtualTime.js"
 import { type AnyState, documented, transitions } from "./transitions.js"
 
-/** Every transition that the tests of this file have seen. */
+/** All transitions that the tests of this file have observed. */
 const seen = new Set<string>()
 
-/** Watches every state, from the very first one on. */
-const watch = ({ service }: Life) =>
+/** Records every state, from the first one. */
+const watch = ({ service }: Fixture) =>
   Effect.gen(function*() {
     const states: Array<AnyState> = []
     yield* ask(Stream.runForEach(service.state.changes, (state) =>
       Effect.sync(() => {
         states.push(state)
       })))
-    // Subscribes before the first turn of the loop, which is what is forked next.
+    // Subscribes before the first turn of the loop.
     yield* Effect.yieldNow()
     return states
   })
@@ -39,7 +50,7 @@ const record = (states: ReadonlyArray<AnyState>) => {
   }
 }
 
-/** As `record`, for who began to watch in the middle. */
+/** Like `record`, for an observer that started later. */
 const recordFrom = (states: ReadonlyArray<AnyState>) => {
   for (const transition of transitions(states).slice(1)) {
     seen.add(transition)
@@ -49,28 +60,28 @@ const recordFrom = (states: ReadonlyArray<AnyState>) => {
 
 const tags = (states: ReadonlyArray<AnyState>) => states.map(({ _tag }) => _tag)
 
-/** Without its repetitions. */
+/** The phases without repetitions. */
 const course = (states: ReadonlyArray<AnyState>) =>
   tags(states).filter((tag, index, all) => index === 0 || tag !== all[index - 1])
 
 describe("the table of transitions", () => {
-  it("X1: is found in the documentation", () => {
+  it("X1: is in the documentation", () => {
     expect(documented.length).toBeGreaterThanOrEqual(13)
     expect(new Set(documented).size).toBe(documented.length)
     expect(documented).toContain("* → Connecting")
   })
 
-  it.scoped("C1, A1, A2: a life with failures, a success, a loss and a close walks through it", () =>
+  it.scoped("C1, A1, A2: failures, a success, a loss and a close follow the table", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      const states = yield* watch(life)
-      life.server.refuse("no")
+      const fixture = yield* makeFixture()
+      const states = yield* watch(fixture)
+      fixture.server.refuse("no")
       yield* pass(15)
-      life.server.accept()
+      fixture.server.accept()
       yield* pass(10)
-      life.server.line.drop()
+      fixture.server.line.drop()
       yield* pass(10)
-      yield* life.service.close
+      yield* fixture.service.close
       yield* settle
       expect(course(states)).toEqual([
         "Connecting",
@@ -90,19 +101,19 @@ describe("the table of transitions", () => {
 
   for (const phase of phases) {
     for (const end of ["close", "closeWhenCurrentConnectionIsClosed", "abort", "close, then abort"] as const) {
-      it.scoped(`X1, X4, X5: ${end} ${phase.name} takes a documented way to Closed`, () =>
+      it.scoped(`X1, X4, X5: ${end} ${phase.name} leads to Closed by documented transitions`, () =>
         Effect.gen(function*() {
-          const life = yield* phase.reach()
-          const states = yield* watch(life)
-          const abort = life.server.abort(new Refused({ text: "enough" }))
+          const fixture = yield* phase.reach()
+          const states = yield* watch(fixture)
+          const abort = fixture.server.abort(new Refused({ text: "enough" }))
           if (end === "abort") yield* abort
-          else if (end === "close, then abort") yield* Effect.zip(ask(life.service.close), abort)
-          else yield* ask(life.service[end])
+          else if (end === "close, then abort") yield* Effect.zip(ask(fixture.service.close), abort)
+          else yield* ask(fixture.service[end])
           yield* settle
           if (phase.isConnected && phase.isInHandler) return recordFrom(states)
-          if (phase.isConnected && (yield* stateOf(life))._tag === "Connected") life.server.line.drop()
+          if (phase.isConnected && (yield* stateOf(fixture))._tag === "Connected") fixture.server.line.drop()
           yield* settle
-          if (end === "close, then abort") yield* life.server.abort(new Refused({ text: "again" }))
+          if (end === "close, then abort") yield* fixture.server.abort(new Refused({ text: "again" }))
           yield* settle
           expect(tags(states).at(-1)).toBe("Closed")
           recordFrom(states)
@@ -110,22 +121,22 @@ describe("the table of transitions", () => {
     }
   }
 
-  it.scoped("X5: the first abort after a close replaces the reason, while closing and once closed", () =>
+  it.scoped("X5: the first abort after a close replaces the reason, during closing and afterwards", () =>
     Effect.gen(function*() {
       for (const when of ["Closing", "Closed"]) {
-        const life = yield* begin()
-        life.server.release = () => sleep(10)
+        const fixture = yield* makeFixture()
+        fixture.server.release = () => sleep(10)
         yield* settle
-        const states = yield* watch(life)
-        yield* ask(life.service.close)
+        const states = yield* watch(fixture)
+        yield* ask(fixture.service.close)
         yield* pass(when === "Closing" ? 5 : 15)
-        expect(yield* stateOf(life)).toMatchObject({ _tag: when, reason: { _tag: "ClosedByOwner" } })
-        yield* life.server.abort(new Refused({ text: "late" }))
+        expect(yield* stateOf(fixture)).toMatchObject({ _tag: when, reason: { _tag: "ClosedByOwner" } })
+        yield* fixture.server.abort(new Refused({ text: "late" }))
         const reason = { _tag: "Aborted", cause: Cause.fail(new Refused({ text: "late" })) }
-        expect(yield* stateOf(life)).toMatchObject({ _tag: when, reason })
-        yield* life.server.abort(new Refused({ text: "later" }))
+        expect(yield* stateOf(fixture)).toMatchObject({ _tag: when, reason })
+        yield* fixture.server.abort(new Refused({ text: "later" }))
         yield* pass(20)
-        expect(yield* stateOf(life)).toMatchObject({ _tag: "Closed", reason })
+        expect(yield* stateOf(fixture)).toMatchObject({ _tag: "Closed", reason })
         recordFrom(states)
       }
     }))
@@ -133,7 +144,7 @@ describe("the table of transitions", () => {
 
 it.scoped("a persistent connection is known by its type id, and prints its name and its state", () =>
   Effect.gen(function*() {
-    const { service } = yield* begin({ serverName: "prices" })
+    const { service } = yield* makeFixture({ serverName: "prices" })
     yield* settle
     expect(service[TypeId]).toBe(TypeId)
     expect(JSON.parse(JSON.stringify(service))).toMatchObject({
@@ -146,11 +157,11 @@ it.scoped("a persistent connection is known by its type id, and prints its name 
 describe("the fields", () => {
   it.scoped("D9: an attempt, its number, its address and its deadline", () =>
     Effect.gen(function*() {
-      const life = yield* begin({ onEvent: on("ObtainedAddress", () => sleep(1)) })
-      const { server } = life
+      const fixture = yield* makeFixture({ onEvent: on("ObtainedAddress", () => sleep(1)) })
+      const { server } = fixture
       server.lookUp = ({ number }) => Effect.as(sleep(2), `address ${number}`)
       server.connect = ({ number }) => number < 3 ? Effect.zipRight(sleep(3), refuse(`no ${number}`)) : sleep(3)
-      expect(yield* stateOf(life)).toMatchObject({
+      expect(yield* stateOf(fixture)).toMatchObject({
         _tag: "Connecting",
         since: 0,
         generation: 0,
@@ -160,20 +171,20 @@ describe("the fields", () => {
         deadline: Option.none()
       })
       yield* settle
-      expect(yield* stateOf(life)).toMatchObject({ _tag: "Connecting", attempt: 1, deadline: Option.some(30_000) })
-      // In the handler the time stands still.
+      expect(yield* stateOf(fixture)).toMatchObject({ _tag: "Connecting", attempt: 1, deadline: Option.some(30_000) })
+      // The deadline does not run during the handler.
       yield* pass(2)
-      expect(yield* stateOf(life)).toMatchObject({
+      expect(yield* stateOf(fixture)).toMatchObject({
         _tag: "Connecting",
         attempt: 1,
         address: Option.some("address 1"),
         deadline: Option.none()
       })
       yield* pass(1)
-      expect(yield* stateOf(life)).toMatchObject({ _tag: "Connecting", since: 0, deadline: Option.some(31_000) })
+      expect(yield* stateOf(fixture)).toMatchObject({ _tag: "Connecting", since: 0, deadline: Option.some(31_000) })
       yield* pass(3)
       const no1 = Option.some(Cause.fail(new Refused({ text: "no 1" })))
-      expect(yield* stateOf(life)).toEqual(State.Waiting({
+      expect(yield* stateOf(fixture)).toEqual(State.Waiting({
         since: 6_000,
         generation: 0,
         attempt: 1,
@@ -183,7 +194,7 @@ describe("the fields", () => {
       }))
       // The second look-up:
       yield* pass(4)
-      expect(yield* stateOf(life)).toEqual(State.Connecting({
+      expect(yield* stateOf(fixture)).toEqual(State.Connecting({
         since: 10_000,
         generation: 0,
         attempt: 2,
@@ -192,7 +203,7 @@ describe("the fields", () => {
         deadline: Option.some(40_000)
       }))
       yield* pass(2)
-      expect(yield* stateOf(life)).toMatchObject({ attempt: 2, since: 10_000, address: Option.some("address 2") })
+      expect(yield* stateOf(fixture)).toMatchObject({ attempt: 2, since: 10_000, address: Option.some("address 2") })
       yield* pass(14)
       const connected = State.Connected({
         since: 26_000,
@@ -203,36 +214,36 @@ describe("the fields", () => {
         connection: server.line,
         isLast: false
       })
-      expect(yield* stateOf(life)).toEqual(connected)
+      expect(yield* stateOf(fixture)).toEqual(connected)
       yield* pass(100)
-      expect(yield* stateOf(life)).toEqual(connected)
+      expect(yield* stateOf(fixture)).toEqual(connected)
     }))
 
-  it.scoped("D9: no deadline without one, nor while `untimed` runs", () =>
+  it.scoped("D9: no deadline if it is infinite, or while `untimed` runs", () =>
     Effect.gen(function*() {
-      const unlimited = yield* begin({ attemptTimeout: Duration.infinity })
+      const unlimited = yield* makeFixture({ attemptTimeout: Duration.infinity })
       unlimited.server.connect = () => Effect.never
-      const life = yield* begin({ attemptTimeout: "20 seconds", retry: RetryPolicy.fixed("1 hour") })
-      life.server.connect = ({ untimed }) =>
+      const fixture = yield* makeFixture({ attemptTimeout: "20 seconds", retry: RetryPolicy.fixed("1 hour") })
+      fixture.server.connect = ({ untimed }) =>
         Effect.zipRight(sleep(5), untimed(sleep(10))).pipe(Effect.andThen(Effect.never))
       yield* settle
       expect(yield* stateOf(unlimited)).toMatchObject({ _tag: "Connecting", deadline: Option.none() })
-      expect(yield* stateOf(life)).toMatchObject({ _tag: "Connecting", deadline: Option.some(20_000) })
+      expect(yield* stateOf(fixture)).toMatchObject({ _tag: "Connecting", deadline: Option.some(20_000) })
       yield* pass(5)
-      expect(yield* stateOf(life)).toMatchObject({ _tag: "Connecting", deadline: Option.none() })
+      expect(yield* stateOf(fixture)).toMatchObject({ _tag: "Connecting", deadline: Option.none() })
       yield* pass(10)
-      expect(yield* stateOf(life)).toMatchObject({ _tag: "Connecting", deadline: Option.some(30_000) })
+      expect(yield* stateOf(fixture)).toMatchObject({ _tag: "Connecting", deadline: Option.some(30_000) })
       yield* pass(15)
-      expect(yield* stateOf(life)).toMatchObject({ _tag: "Waiting", since: 30_000 })
+      expect(yield* stateOf(fixture)).toMatchObject({ _tag: "Waiting", since: 30_000 })
     }))
 
-  it.scoped("T2: when the next attempt is due after a loss, and why it was lost", () =>
+  it.scoped("T2: the time of the next attempt and the cause of the loss", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       yield* pass(4)
-      life.server.line.drop()
+      fixture.server.line.drop()
       yield* settle
-      expect(yield* stateOf(life)).toMatchObject({
+      expect(yield* stateOf(fixture)).toMatchObject({
         _tag: "Waiting",
         since: 4_000,
         generation: 1,
@@ -241,37 +252,37 @@ describe("the fields", () => {
         nextAttemptAt: Option.some(10_000)
       })
       yield* pass(6)
-      expect(yield* stateOf(life)).toMatchObject({ _tag: "Connected", since: 10_000, generation: 2 })
-      life.server.line.drop(Exit.fail(new Refused({ text: "reset" })))
+      expect(yield* stateOf(fixture)).toMatchObject({ _tag: "Connected", since: 10_000, generation: 2 })
+      fixture.server.line.drop(Exit.fail(new Refused({ text: "reset" })))
       yield* settle
       const lastCause = Option.some(Cause.fail(new Refused({ text: "reset" })))
-      expect(yield* stateOf(life)).toMatchObject({ _tag: "Waiting", generation: 2, lastCause })
+      expect(yield* stateOf(fixture)).toMatchObject({ _tag: "Waiting", generation: 2, lastCause })
       yield* pass(10)
-      expect(yield* stateOf(life)).toMatchObject({ _tag: "Connected", generation: 3, lastCause })
+      expect(yield* stateOf(fixture)).toMatchObject({ _tag: "Connected", generation: 3, lastCause })
     }))
 
-  it.scoped("T2: with `reconnectJitter` as well, to the ms", () =>
+  it.scoped("T2: the time of the next attempt includes `reconnectJitter`, exact to the ms", () =>
     Effect.gen(function*() {
-      const life = yield* begin({ reconnectJitter: "1 minute" }).pipe(Effect.withRandom(Random.make("state")))
+      const fixture = yield* makeFixture({ reconnectJitter: "1 minute" }).pipe(Effect.withRandom(Random.make("state")))
       yield* pass(20)
-      life.server.line.drop()
+      fixture.server.line.drop()
       yield* settle
-      const state = yield* stateOf(life)
+      const state = yield* stateOf(fixture)
       const at = state._tag === "Waiting" ? Option.getOrThrow(state.nextAttemptAt) : 0
       expect(at).toBeGreaterThan(20_000)
       yield* pass(60)
-      expect(life.server.attempts[1]! * 1_000).toBeCloseTo(at, -0.5)
+      expect(fixture.server.attempts[1]! * 1_000).toBeCloseTo(at, -0.5)
     }))
 
-  it.scoped("A2: a new cycle begins at 1 attempt again, and says so while its handler runs", () =>
+  it.scoped("A2: a new cycle starts at attempt 1, already during its handler", () =>
     Effect.gen(function*() {
-      const life = yield* begin({ onEvent: on("AttemptingToConnect", () => sleep(5)) })
-      life.server.connect = ({ generation, number }) => generation === 1 && number < 3 ? refuse("no") : Effect.void
+      const fixture = yield* makeFixture({ onEvent: on("AttemptingToConnect", () => sleep(5)) })
+      fixture.server.connect = ({ generation, number }) => generation === 1 && number < 3 ? refuse("no") : Effect.void
       yield* pass(30)
-      expect(yield* stateOf(life)).toMatchObject({ _tag: "Connected", attempt: 3 })
-      life.server.line.drop()
+      expect(yield* stateOf(fixture)).toMatchObject({ _tag: "Connected", attempt: 3 })
+      fixture.server.line.drop()
       yield* pass(5)
-      expect(yield* stateOf(life)).toMatchObject({
+      expect(yield* stateOf(fixture)).toMatchObject({
         _tag: "Connecting",
         since: 35_000,
         attempt: 1,
@@ -280,20 +291,24 @@ describe("the fields", () => {
       })
     }))
 
-  it.scoped("X4, X5: a connection that will be the last says so, and then that no attempt is due", () =>
+  it.scoped("X4, X5: `isLast` is true for the last connection; afterwards there is no `nextAttemptAt`", () =>
     Effect.gen(function*() {
       for (const end of ["closeWhenCurrentConnectionIsClosed", "abort"] as const) {
-        const life = yield* begin({ onEvent: on("Disconnected", () => sleep(5)) })
+        const fixture = yield* makeFixture({ onEvent: on("Disconnected", () => sleep(5)) })
         yield* settle
         yield* end === "abort"
-          ? life.server.abort(new Refused({ text: "enough" }))
-          : life.service.closeWhenCurrentConnectionIsClosed
-        expect(yield* stateOf(life)).toMatchObject({ _tag: "Connected", isLast: true, connection: life.server.line })
-        life.server.line.drop()
+          ? fixture.server.abort(new Refused({ text: "enough" }))
+          : fixture.service.closeWhenCurrentConnectionIsClosed
+        expect(yield* stateOf(fixture)).toMatchObject({
+          _tag: "Connected",
+          isLast: true,
+          connection: fixture.server.line
+        })
+        fixture.server.line.drop()
         yield* settle
-        expect(yield* stateOf(life)).toMatchObject({ _tag: "Waiting", nextAttemptAt: Option.none() })
+        expect(yield* stateOf(fixture)).toMatchObject({ _tag: "Waiting", nextAttemptAt: Option.none() })
         yield* pass(5)
-        expect(yield* stateOf(life)).toMatchObject({
+        expect(yield* stateOf(fixture)).toMatchObject({
           _tag: "Closed",
           reason: end === "abort"
             ? { _tag: "Aborted", cause: Cause.fail(new Refused({ text: "enough" })) }
@@ -302,104 +317,104 @@ describe("the fields", () => {
       }
     }))
 
-  it.scoped("D11: after giving up no attempt is due, and the cause is the reason", () =>
+  it.scoped("D11: after giving up there is no `nextAttemptAt`, and the reason has the cause", () =>
     Effect.gen(function*() {
-      const life = yield* begin({ retry: Schedule.recurs(0), onEvent: on("FailedToConnect", () => sleep(5)) })
-      life.server.refuse("no")
+      const fixture = yield* makeFixture({ retry: Schedule.recurs(0), onEvent: on("FailedToConnect", () => sleep(5)) })
+      fixture.server.refuse("no")
       yield* settle
       const cause = Cause.fail(new Refused({ text: "no" }))
-      expect(yield* stateOf(life)).toMatchObject({
+      expect(yield* stateOf(fixture)).toMatchObject({
         _tag: "Waiting",
         nextAttemptAt: Option.none(),
         lastCause: Option.some(cause)
       })
       yield* pass(5)
-      expect(yield* stateOf(life)).toMatchObject({ _tag: "Closed", since: 5_000, reason: { _tag: "GaveUp", cause } })
+      expect(yield* stateOf(fixture)).toMatchObject({ _tag: "Closed", since: 5_000, reason: { _tag: "GaveUp", cause } })
     }))
 
-  it.scoped("X3: closing holds on to the connection until it has been closed", () =>
+  it.scoped("X3: the state Closing has the connection until it has been closed", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      life.server.release = () => sleep(10)
+      const fixture = yield* makeFixture()
+      fixture.server.release = () => sleep(10)
       yield* pass(5)
-      yield* ask(life.service.close)
+      yield* ask(fixture.service.close)
       yield* pass(5)
-      expect(yield* stateOf(life)).toMatchObject({
+      expect(yield* stateOf(fixture)).toMatchObject({
         _tag: "Closing",
         since: 5_000,
         generation: 1,
-        connection: Option.some(life.server.line),
+        connection: Option.some(fixture.server.line),
         reason: { _tag: "ClosedByOwner" }
       })
       yield* pass(5)
-      expect(yield* stateOf(life)).toMatchObject({ _tag: "Closed", since: 15_000, generation: 1 })
+      expect(yield* stateOf(fixture)).toMatchObject({ _tag: "Closed", since: 15_000, generation: 1 })
     }))
 
-  it.scoped("X1: `state` changes in the turn in which `close` is called, as `isClosed` does", () =>
+  it.scoped("X1: `state` and `isClosed` change in the turn of the call of `close`", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      life.server.release = () => sleep(10)
-      // Read, so that it is there to lag behind.
-      expect((yield* stateOf(life))._tag).toBe("Connecting")
+      const fixture = yield* makeFixture()
+      fixture.server.release = () => sleep(10)
+      // Reads `state.changes` first, so that it exists and could lag behind.
+      expect((yield* stateOf(fixture))._tag).toBe("Connecting")
       yield* settle
-      yield* Effect.fork(life.service.close)
-      while (!(yield* life.service.isClosed)) yield* Effect.yieldNow()
-      expect((yield* stateOf(life))._tag).toBe("Closing")
+      yield* Effect.fork(fixture.service.close)
+      while (!(yield* fixture.service.isClosed)) yield* Effect.yieldNow()
+      expect((yield* stateOf(fixture))._tag).toBe("Closing")
       yield* pass(10)
     }))
 
-  it.scoped("X4: `state` says that the connection is the last one as soon as that has been asked for", () =>
+  it.scoped("X4: `isLast` is true from the call of closeWhenCurrentConnectionIsClosed", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      yield* stateOf(life)
+      const fixture = yield* makeFixture()
+      yield* stateOf(fixture)
       yield* settle
-      yield* life.service.closeWhenCurrentConnectionIsClosed
-      expect(yield* stateOf(life)).toMatchObject({ _tag: "Connected", isLast: true })
+      yield* fixture.service.closeWhenCurrentConnectionIsClosed
+      expect(yield* stateOf(fixture)).toMatchObject({ _tag: "Connected", isLast: true })
     }))
 
   it.scoped("X1: `state` is Closed as soon as a close has completed", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      yield* stateOf(life)
+      const fixture = yield* makeFixture()
+      yield* stateOf(fixture)
       yield* settle
-      yield* life.service.close
-      expect((yield* stateOf(life))._tag).toBe("Closed")
+      yield* fixture.service.close
+      expect((yield* stateOf(fixture))._tag).toBe("Closed")
     }))
 
-  it.scoped("A6: `connection` reads the current connection from any state", () =>
+  it.scoped("A6: `connection` returns the current connection of any state", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      life.server.release = () => sleep(10)
-      const current = () => Effect.map(stateOf(life), State.connection)
+      const fixture = yield* makeFixture()
+      fixture.server.release = () => sleep(10)
+      const current = () => Effect.map(stateOf(fixture), State.connection)
       expect(yield* current()).toEqual(Option.none())
       yield* settle
-      expect(yield* current()).toEqual(Option.some(life.server.line))
-      yield* ask(life.service.close)
+      expect(yield* current()).toEqual(Option.some(fixture.server.line))
+      yield* ask(fixture.service.close)
       yield* pass(5)
-      expect(yield* current()).toEqual(Option.some(life.server.line))
+      expect(yield* current()).toEqual(Option.some(fixture.server.line))
       yield* pass(5)
       expect(yield* current()).toEqual(Option.none())
     }))
 
-  it.scoped("A1, A2: `current` changes in the turn in which the state does, and shows what `currentConnection` gives", () =>
+  it.scoped("A1, A2: `current` changes in the same turn as the state, and equals `currentConnection`", () =>
     Effect.gen(function*() {
       const seen: Array<unknown> = []
       const numberOf = Option.map((line: { readonly number: number }) => line.number)
-      const life: Life = yield* begin({
+      const fixture: Fixture = yield* makeFixture({
         onEvent: () => Effect.map(current.get, (line) => seen.push(Option.getOrNull(numberOf(line))))
       })
-      const { current, currentConnection } = life.service
+      const { current, currentConnection } = fixture.service
       const followed: Array<unknown> = []
       yield* ask(Stream.runForEach(current.changes, (line) =>
         Effect.sync(() => {
           followed.push(Option.getOrNull(numberOf(line)))
         })))
       yield* settle
-      life.server.line.drop()
+      fixture.server.line.drop()
       yield* pass(10)
-      yield* refresh(life.service)
+      yield* refresh(fixture.service)
       expect(yield* current.get).toEqual(yield* currentConnection)
-      yield* life.service.close
+      yield* fixture.service.close
       expect(yield* current.get).toEqual(Option.none())
       yield* settle
       // AttemptingToConnect, ObtainedAddress, Connected, Disconnected, and so on.
@@ -407,7 +422,7 @@ describe("the fields", () => {
       expect(followed).toEqual([null, 1, null, 2, 3, null])
     }))
 
-  it.scoped("A1, A2: `current` shows also connections that are `undefined`", () =>
+  it.scoped("A1, A2: `current` works with connections that are `undefined`", () =>
     Effect.gen(function*() {
       const { close, current } = yield* make({
         serverName: "void",
@@ -422,7 +437,7 @@ describe("the fields", () => {
 })
 
 describe("`changes`", () => {
-  const collect = ({ service }: Life, into: Array<AnyState>, delay: number) =>
+  const collect = ({ service }: Fixture, into: Array<AnyState>, delay: number) =>
     Stream.runForEach(service.state.changes, (state) =>
       Effect.zipRight(
         sleep(delay),
@@ -431,7 +446,7 @@ describe("`changes`", () => {
         })
       ))
 
-  const loseEvery10Seconds = ({ server }: Life, losses: number) =>
+  const loseEvery10Seconds = ({ server }: Fixture, losses: number) =>
     Effect.gen(function*() {
       for (let loss = 0; loss < losses; loss++) {
         yield* pass(10)
@@ -440,15 +455,15 @@ describe("`changes`", () => {
       }
     })
 
-  it.scoped("E1: begin with the present state, and keep up to 64 for a slow consumer", () =>
+  it.scoped("E1: start with the present state, and buffer up to 64 states for a slow consumer", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       yield* settle
       const slow: Array<AnyState> = []
       const fast: Array<AnyState> = []
-      yield* ask(collect(life, fast, 0))
-      yield* ask(collect(life, slow, 100))
-      yield* loseEvery10Seconds(life, 5)
+      yield* ask(collect(fixture, fast, 0))
+      yield* ask(collect(fixture, slow, 100))
+      yield* loseEvery10Seconds(fixture, 5)
       expect(fast.length).toBeGreaterThan(20)
       expect(fast.length).toBeLessThan(64)
       expect(fast[0]?._tag).toBe("Connected")
@@ -456,46 +471,46 @@ describe("`changes`", () => {
       expect(slow).toEqual(fast)
     }))
 
-  it.scoped("E1: never make the loop wait for a consumer; one that is too slow loses the oldest", () =>
+  it.scoped("E1: never make the loop wait; a slow consumer loses the oldest states", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       yield* settle
       const slow: Array<AnyState> = []
       const fast: Array<AnyState> = []
-      yield* ask(collect(life, fast, 0))
-      yield* ask(collect(life, slow, 1_000))
-      yield* loseEvery10Seconds(life, 30)
-      expect(life.server.lines).toHaveLength(31)
+      yield* ask(collect(fixture, fast, 0))
+      yield* ask(collect(fixture, slow, 1_000))
+      yield* loseEvery10Seconds(fixture, 30)
+      expect(fixture.server.lines).toHaveLength(31)
       yield* pass(1_000 * fast.length)
       expect(slow.length).toBeLessThan(fast.length)
       expect(slow.slice(-64)).toEqual(fast.slice(-64))
     }))
 
-  it.scoped("A2: a subscriber that comes in the middle of a transition misses no state, and gets none twice or out of order", () =>
+  it.scoped("A2: a subscriber that starts during a transition gets every state once and in order", () =>
     Effect.gen(function*() {
-      // A consumer that yields between any two of its steps subscribes in the middle of everything.
+      // A consumer that yields between all its steps subscribes at every possible moment.
       for (let steps = 15; steps < 60; steps += 4) {
-        const life = yield* begin()
+        const fixture = yield* makeFixture()
         yield* settle
         const states: Array<AnyState> = []
-        yield* Stream.runForEach(life.service.state.changes, (state) => Effect.sync(() => states.push(state))).pipe(
+        yield* Stream.runForEach(fixture.service.state.changes, (state) => Effect.sync(() => states.push(state))).pipe(
           Effect.withMaxOpsBeforeYield(steps),
           Effect.fork
         )
         for (let turn = 0; turn < steps % 7; turn++) yield* Effect.yieldNow()
-        life.server.line.drop()
+        fixture.server.line.drop()
         yield* pass(10)
-        yield* life.service.close
+        yield* fixture.service.close
         yield* settle
         recordFrom(states)
         expect(tags(states).at(-1)).toBe("Closed")
-        expect((yield* stateOf(life))._tag).toBe("Closed")
+        expect((yield* stateOf(fixture))._tag).toBe("Closed")
       }
     }))
 })
 
-describe("all in all", () => {
-  it("C1 to X6: every transition that is documented has been seen", () => {
+describe("all tests together", () => {
+  it("C1 to X6: every documented transition has been observed", () => {
     expect([...seen].sort()).toEqual([...documented].sort())
   })
 })

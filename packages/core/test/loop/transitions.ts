@@ -1,6 +1,6 @@
 import type { ConnectionState } from "@persistent-connection/core/ConnectionState"
 import { readFileSync } from "node:fs"
-import type { Line, Refused } from "../support/Life.js"
+import type { Line, Refused } from "../support/Fixture.js"
 
 export type AnyState = ConnectionState<Line, Refused>
 
@@ -10,6 +10,6 @@ export const documented: ReadonlyArray<string> = [
     .matchAll(/^ \* \| `([*\w]+)` +\| `(\w+)` +\|/gm)
 ].map(([, from, to]) => `${from} → ${to}`)
 
-/** The transitions of a history, from its first state on. */
+/** The transitions of a history, starting with its first state. */
 export const transitions = (states: ReadonlyArray<AnyState>): ReadonlyArray<string> =>
   states.map((state, index) => `${states[index - 1]?._tag ?? "*"} → ${state._tag}`)

@@ -1,4 +1,4 @@
-/** T5: times are measured by the clock's monotonic time. A wall clock that is set delays or hastens nothing. */
+/** T5: times are measured in the clock's monotonic time. Changes of the wall clock have no effect. */
 import { describe, expect } from "@effect/vitest"
 import * as ConnectionMap from "@persistent-connection/core/ConnectionMap"
 import * as Connector from "@persistent-connection/core/Connector"
@@ -14,8 +14,8 @@ import { captureLog } from "../support/captureLog.js"
 import {
   ask,
   askNow,
-  begin,
   type Line,
+  makeFixture,
   on,
   type Options,
   pass,
@@ -24,22 +24,22 @@ import {
   settle,
   sleep,
   stateTag
-} from "../support/Life.js"
-import { partedClock } from "../support/partedClock.js"
+} from "../support/Fixture.js"
+import { settableClock } from "../support/settableClock.js"
 import { it } from "../support/virtualTime.js"
 
 const hour = 3_600
 
-/** The clock of a test, and a life by it. */
-const byTheClock = (options?: Options, prepare?: Parameters<typeof begin>[1]) =>
+/** A clock whose wall time can be set, and a fixture that uses it. */
+const makeSettableFixture = (options?: Options, prepare?: Parameters<typeof makeFixture>[1]) =>
   Effect.gen(function*() {
-    const { clock, set } = yield* partedClock
-    return { clock, set, life: yield* Effect.withClock(begin(options, prepare), clock) }
+    const { clock, set } = yield* settableClock
+    return { clock, set, fixture: yield* Effect.withClock(makeFixture(options, prepare), clock) }
   })
 
 for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
-  describe(`T5: a wall clock that is set ${how} an hour`, () => {
-    /** The clock is set after some seconds; nothing happens until a moment, and then it does. */
+  describe(`T5: a wall clock that is set ${how} by an hour`, () => {
+    /** Sets the wall clock after some seconds, and checks that the event happens at the expected moment. */
     const happensAt = (
       name: string,
       { at, setAfter }: { readonly setAfter: number; readonly at: number },
@@ -49,7 +49,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
         Scope.Scope
       >
     ) =>
-      it.scoped(`delays or hastens nothing: ${name}`, () =>
+      it.scoped(`does not change ${name}`, () =>
         Effect.gen(function*() {
           const { hasHappened, set } = yield* stage
           yield* pass(setAfter)
@@ -61,32 +61,32 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
         }))
 
     happensAt(
-      "the next attempt after a failure",
+      "the time of the next attempt after a failure",
       { setAfter: 3, at: 10 },
       Effect.gen(function*() {
-        const { set, life: { server } } = yield* byTheClock({}, ({ server }) => server.refuse("no"))
+        const { set, fixture: { server } } = yield* makeSettableFixture({}, ({ server }) => server.refuse("no"))
         return { set, hasHappened: () => server.attempts.length > 1 }
       })
     )
 
     happensAt(
-      "the next attempt after the loss of a connection that was established before (T2)",
+      "the time of the next attempt after the loss of an older connection (T2)",
       { setAfter: 3, at: 10 },
       Effect.gen(function*() {
-        const { set, life: { server } } = yield* byTheClock({}, ({ server }) => {
+        const { set, fixture: { server } } = yield* makeSettableFixture({}, ({ server }) => {
           server.closed = () => sleep(5)
         })
         return { set, hasHappened: () => server.attempts.length > 1 }
       })
     )
 
-    // It lives a little longer than 5 s, and is a success, or a little shorter.
+    // One connection lives slightly longer than 5 s and is a success; another lives slightly shorter.
     const uptime = seconds < 0 ? 6 : 4
     happensAt(
-      "the uptime with which a connection counts as a success (D14)",
+      "the uptime after which a connection counts as a success (D14)",
       { setAfter: 22, at: uptime > 5 ? 40 : 60 },
       Effect.gen(function*() {
-        const { set, life: { server } } = yield* byTheClock({
+        const { set, fixture: { server } } = yield* makeSettableFixture({
           retry: RetryPolicy.exponential({ base: "20 seconds", maxDelay: "1 hour", jitter: "none" })
         }, ({ server }) => {
           server.connect = ({ generation, number }) => generation + number === 2 ? refuse("no") : Effect.void
@@ -97,13 +97,13 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
     )
 
     happensAt(
-      "giving up",
+      "the time of giving up",
       { setAfter: 25, at: 60 },
       Effect.gen(function*() {
-        const { set, life } = yield* byTheClock({
+        const { set, fixture } = yield* makeSettableFixture({
           retry: RetryPolicy.giveUpAfter(RetryPolicy.fixed("10 seconds"), "1 minute")
         }, ({ server }) => server.refuse("no"))
-        return { set, hasHappened: () => Effect.runSync(life.service.isClosed) }
+        return { set, hasHappened: () => Effect.runSync(fixture.service.isClosed) }
       })
     )
 
@@ -111,10 +111,10 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the deadline of an attempt (D9)",
       { setAfter: 7, at: 30 },
       Effect.gen(function*() {
-        const { set, life } = yield* byTheClock({}, ({ server }) => {
+        const { set, fixture } = yield* makeSettableFixture({}, ({ server }) => {
           server.connect = () => Effect.never
         })
-        return { set, hasHappened: () => life.diary.at(-1)!.endsWith("FailedToConnect timeout") }
+        return { set, hasHappened: () => fixture.eventLog.at(-1)!.endsWith("FailedToConnect timeout") }
       })
     )
 
@@ -122,23 +122,25 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the warning of a slow handler",
       { setAfter: 3, at: 10 },
       Effect.gen(function*() {
-        const { heard, said } = captureLog()
-        const { set } = yield* heard(byTheClock({ onEvent: on("Connected", () => Effect.never) }, ({ server }) => {
-          server.closed = () => Effect.void
-        }))
-        return { set, hasHappened: () => said().some((line) => line.includes("held up the loop")) }
+        const { captured, messages } = captureLog()
+        const { set } = yield* captured(
+          makeSettableFixture({ onEvent: on("Connected", () => Effect.never) }, ({ server }) => {
+            server.closed = () => Effect.void
+          })
+        )
+        return { set, hasHappened: () => messages().some((line) => line.includes("held up the loop")) }
       })
     )
 
     happensAt(
-      "the time for which closing waits for a finalizer",
+      "the time that closing waits for a finalizer",
       { setAfter: 3, at: 5 },
       Effect.gen(function*() {
-        const { set, life } = yield* byTheClock({ closeTimeout: "5 seconds" }, ({ server }) => {
+        const { set, fixture } = yield* makeSettableFixture({ closeTimeout: "5 seconds" }, ({ server }) => {
           server.release = () => Effect.never
         })
         yield* settle
-        const closing = yield* ask(life.service.close)
+        const closing = yield* ask(fixture.service.close)
         return { set, hasHappened: () => !closing.isWaiting }
       })
     )
@@ -147,7 +149,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the drain time of closeGracefully",
       { setAfter: 3, at: 20 },
       Effect.gen(function*() {
-        const { set, life: { service } } = yield* byTheClock()
+        const { set, fixture: { service } } = yield* makeSettableFixture()
         yield* settle
         yield* askNow(PersistentConnection.use(service, () => Effect.never))
         const closing = yield* ask(PersistentConnection.closeGracefully(service, "20 seconds"))
@@ -159,7 +161,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the drain time of a connection that has been replaced",
       { setAfter: 3, at: 30 },
       Effect.gen(function*() {
-        const { set, life: { server, service } } = yield* byTheClock()
+        const { set, fixture: { server, service } } = yield* makeSettableFixture()
         yield* settle
         yield* askNow(PersistentConnection.use(service, () => Effect.never))
         yield* PersistentConnection.refresh(service)
@@ -171,7 +173,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the age at which a connection is refreshed",
       { setAfter: 10, at: 600 },
       Effect.gen(function*() {
-        const { clock, set, life: { server, service } } = yield* byTheClock()
+        const { clock, set, fixture: { server, service } } = yield* makeSettableFixture()
         yield* settle
         const age = PersistentConnection.maxAge("10 minutes", { jitter: 0 })
         yield* ask(Effect.withClock(PersistentConnection.refreshWhen(service, age), clock))
@@ -183,7 +185,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       "the drainTimeout of a stream (S1)",
       { setAfter: 60.5, at: 61 },
       Effect.gen(function*() {
-        const { clock, set, life: { service } } = yield* byTheClock({}, ({ server }) => {
+        const { clock, set, fixture: { service } } = yield* makeSettableFixture({}, ({ server }) => {
           server.closed = ({ number }) => number === 1 ? sleep(60) : Effect.never
         })
         const begun: Array<number> = []
@@ -197,7 +199,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
     )
 
     const checked = Effect.gen(function*() {
-      const { clock, set } = yield* partedClock
+      const { clock, set } = yield* settableClock
       const pings: Array<number> = []
       const connector = Connector.healthCheck(new Server(() => 0).connector, {
         probe: (line: Line) => Effect.zipRight(Effect.sync(() => pings.push(line.number)), Effect.never),
@@ -208,7 +210,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
         serverName: "checked",
         address: Effect.succeed("a"),
         connector
-        // Chance draws the whole interval.
+        // The random draw is the whole interval.
       }).pipe(Effect.withClock(clock), Effect.withRandom({ ...Random.make("any"), next: Effect.succeed(0) }))
       const line = yield* service.connected
       return { set, pings, isLost: () => connector.isClosed!(line) }
@@ -227,10 +229,10 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
     )
 
     happensAt(
-      "the time for which a ConnectionMap keeps an idle connection",
+      "the idle time of a ConnectionMap",
       { setAfter: 20, at: 60 },
       Effect.gen(function*() {
-        const { clock, set } = yield* partedClock
+        const { clock, set } = yield* settableClock
         const { devices, options } = makeDevices()
         const map = yield* Effect.withClock(ConnectionMap.make({ options, idleTimeToLive: "1 minute" }), clock)
         yield* Effect.scoped(connected(map, "a"))
@@ -238,13 +240,13 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
       })
     )
 
-    it.scoped("is shown in the times that people read, of what happens from then on", () =>
+    it.scoped("is used for timestamps from then on", () =>
       Effect.gen(function*() {
-        const { set, life } = yield* byTheClock({ attemptTimeout: "20 seconds" })
-        const { server, service } = life
+        const { set, fixture } = yield* makeSettableFixture({ attemptTimeout: "20 seconds" })
+        const { server, service } = fixture
         yield* pass(3)
         set(seconds)
-        expect(yield* service.state.get, "what has happened before stays").toMatchObject({ since: 0 })
+        expect(yield* service.state.get, "earlier timestamps do not change").toMatchObject({ since: 0 })
         server.line.drop()
         yield* settle
         expect(yield* service.state.get).toMatchObject({
@@ -254,7 +256,7 @@ for (const [how, seconds] of [["back", -hour], ["forward", hour]] as const) {
         })
         server.connect = () => Effect.never
         yield* pass(7)
-        expect(yield* stateTag(life)).toBe("Connecting")
+        expect(yield* stateTag(fixture)).toBe("Connecting")
         expect(yield* service.state.get).toMatchObject({
           since: (10 + seconds) * 1_000,
           deadline: Option.some((30 + seconds) * 1_000)

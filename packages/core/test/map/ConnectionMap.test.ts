@@ -6,12 +6,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import { Machine } from "../connector/Ward.js"
+import { SuspendableClock } from "../connector/PingServer.js"
 import { objectsReachableFrom } from "../support/size.js"
 import { it, pass, settle } from "../support/virtualTime.js"
 import { connected, makeDevices } from "./devices.js"
 
-it.scoped("a connection is made on first use, and shared", () =>
+it.scoped("a connection is made on first use and then shared", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     const map = yield* ConnectionMap.make({ options })
@@ -37,7 +37,7 @@ it.scoped("concurrent first users of a key get the same connection", () =>
     expect(devices.opened).toEqual(["a"])
   }))
 
-it.scoped("it is released with its last user's scope, and made anew for the next user", () =>
+it.scoped("a connection is released with the scope of its last user, and the next user gets a new one", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     const map = yield* ConnectionMap.make({ options })
@@ -53,7 +53,7 @@ it.scoped("it is released with its last user's scope, and made anew for the next
     expect(devices.opened).toEqual(["a", "a"])
   }))
 
-it.scoped("it is kept while it idles, and used again, and released when it has idled for long enough", () =>
+it.scoped("an idle connection is kept and reused, and released after idleTimeToLive", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     const map = yield* ConnectionMap.make({ options, idleTimeToLive: "1 minute" })
@@ -67,7 +67,7 @@ it.scoped("it is kept while it idles, and used again, and released when it has i
     expect(yield* Effect.scoped(connected(map, "a"))).not.toBe(first)
   }))
 
-it.scoped("an invalidated connection is made anew for the next user, and stays with those that have it", () =>
+it.scoped("after invalidate the next user gets a new connection; current users keep the old one", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     const map = yield* ConnectionMap.make({ options, idleTimeToLive: "1 minute" })
@@ -79,10 +79,10 @@ it.scoped("an invalidated connection is made anew for the next user, and stays w
     yield* Scope.close(scope, Exit.void)
     expect(devices.released).toEqual(["a"])
     expect(yield* ConnectionMap.keys(map)).toEqual(["a"])
-    yield* ConnectionMap.invalidate(map, "nobody")
+    yield* ConnectionMap.invalidate(map, "unknown")
   }))
 
-it.effect("leaving the scope closes all of them, also those that idle", () =>
+it.effect("leaving the scope closes all connections, also idle ones", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     const scope = yield* Scope.make()
@@ -93,7 +93,7 @@ it.effect("leaving the scope closes all of them, also those that idle", () =>
     expect(devices.released.sort()).toEqual(["a", "b"])
   }))
 
-it.effect("leaving the scope closes all of them together, also those used in that same scope", () =>
+it.effect("leaving the scope closes all connections together, also those used in the same scope", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     devices.closeTakes = 1_000
@@ -106,7 +106,7 @@ it.effect("leaving the scope closes all of them together, also those used in tha
     expect(devices.released.sort()).toEqual(["a", "b", "c"])
   }))
 
-it.effect("parallel finalizers close connections together that are made in a scope without a map", () =>
+it.effect("without a map, a scope with parallel finalizers closes its connections together", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     devices.closeTakes = 1_000
@@ -118,7 +118,7 @@ it.effect("parallel finalizers close connections together that are made in a sco
     expect(devices.released.sort()).toEqual(["a", "b", "c"])
   }))
 
-it.scoped("no more attempts are under way at once than allowed, and the wait for a permit does not count as time of the attempt", () =>
+it.scoped("maxConcurrentConnects limits the concurrent attempts, and the wait for a permit does not count against the deadline", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     devices.takes = 20_000
@@ -130,11 +130,11 @@ it.scoped("no more attempts are under way at once than allowed, and the wait for
     yield* pass(61)
     expect((yield* Fiber.join(all)).map(({ host }) => host)).toEqual(["a", "b", "c", "d", "e", "f"])
     expect(devices.most).toBe(2)
-    // Two and two in the order in which they asked; of two that end at the same time either may be the first.
+    // Two at a time, in order. Of two that end at the same time, either may be the first.
     expect([0, 2, 4].map((from) => devices.opened.slice(from, from + 2).sort().join(""))).toEqual(["ab", "cd", "ef"])
   }))
 
-it.scoped("permits go to the longest waiter, and a waiter that leaves takes none", () =>
+it.scoped("a permit goes to the longest waiter, and an interrupted waiter takes none", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     devices.takes = 10_000
@@ -147,7 +147,7 @@ it.scoped("permits go to the longest waiter, and a waiter that leaves takes none
       yield* pass(0.001)
     }
     const leave = (key: string) => Scope.close(scopes.get(key)!, Exit.void)
-    // One that waits, and one that connects.
+    // One waits for a permit, one connects.
     yield* leave("c")
     yield* pass(15)
     expect(devices.opened).toEqual(["a"])
@@ -164,7 +164,7 @@ it.scoped("permits go to the longest waiter, and a waiter that leaves takes none
     expect(devices.most).toBe(1)
   }))
 
-it.scoped("each idles for its own time, whatever happens to the others", () =>
+it.scoped("each connection has its own idle time", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     const map = yield* ConnectionMap.make({ options, idleTimeToLive: "1 minute" })
@@ -184,9 +184,9 @@ it.scoped("each idles for its own time, whatever happens to the others", () =>
     expect(devices.released).toContain("d")
   }))
 
-it.scoped("nothing is left behind of what has idled: no timer, and no entry of keys that nobody uses", () =>
+it.scoped("after the idle time neither a timer nor an entry is left", () =>
   Effect.gen(function*() {
-    const clock = new Machine(yield* Effect.clock)
+    const clock = new SuspendableClock(yield* Effect.clock)
     const { devices, options } = makeDevices()
     const map = yield* Effect.withClock(ConnectionMap.make({ options, idleTimeToLive: "1 minute" }), clock)
     expect(clock.sleepers).toBe(0)
@@ -204,9 +204,9 @@ it.scoped("nothing is left behind of what has idled: no timer, and no entry of k
     expect(objectsReachableFrom(map)).toBeLessThan(before + 20)
   }))
 
-it.scoped("one that is used again while it idles is not closed, and no timer is left behind for it", () =>
+it.scoped("an idle connection that is used again is not closed, and leaves no timer", () =>
   Effect.gen(function*() {
-    const clock = new Machine(yield* Effect.clock)
+    const clock = new SuspendableClock(yield* Effect.clock)
     const { devices, options } = makeDevices()
     const map = yield* Effect.withClock(ConnectionMap.make({ options, idleTimeToLive: "1 minute" }), clock)
     const scope = yield* Scope.make()
@@ -223,9 +223,9 @@ it.scoped("one that is used again while it idles is not closed, and no timer is 
     expect([devices.released, clock.sleepers]).toEqual([["a"], 0])
   }))
 
-it.scoped("leaving the scope ends the timer of those that idle", () =>
+it.scoped("leaving the scope ends the idle timer", () =>
   Effect.gen(function*() {
-    const clock = new Machine(yield* Effect.clock)
+    const clock = new SuspendableClock(yield* Effect.clock)
     const { options } = makeDevices()
     const scope = yield* Scope.make()
     const map = yield* ConnectionMap.make({ options, idleTimeToLive: "1 minute" }).pipe(
@@ -239,7 +239,7 @@ it.scoped("leaving the scope ends the timer of those that idle", () =>
     expect(clock.sleepers).toBe(0)
   }))
 
-it.scoped("invalidate waits for the end of the old connection; a new one does not", () =>
+it.scoped("invalidate waits for the close of the old connection; a new connection does not", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     const map = yield* ConnectionMap.make({
@@ -312,7 +312,7 @@ it.scoped("the scope can be left from a connection that is being closed, and fro
 
 it.scoped("a user that outlives the scope of the map leaves nothing behind, and no timer", () =>
   Effect.gen(function*() {
-    const clock = new Machine(yield* Effect.clock)
+    const clock = new SuspendableClock(yield* Effect.clock)
     const { devices, options } = makeDevices()
     const scope = yield* Scope.make()
     const map = yield* ConnectionMap.make({ options, idleTimeToLive: "1 minute" }).pipe(
@@ -340,7 +340,7 @@ it.scoped("those that idle for no time that can be measured are closed one after
 
 it.scoped("with an endless idle time they stay until the map is left", () =>
   Effect.gen(function*() {
-    const clock = new Machine(yield* Effect.clock)
+    const clock = new SuspendableClock(yield* Effect.clock)
     const { devices, options } = makeDevices()
     const scope = yield* Scope.make()
     const map = yield* ConnectionMap.make({ options, idleTimeToLive: Infinity }).pipe(
@@ -354,7 +354,7 @@ it.scoped("with an endless idle time they stay until the map is left", () =>
     expect(devices.released).toEqual(["a"])
   }))
 
-it.effect("after the scope of the map has been left it gives closed connections, and opens nothing", () =>
+it.effect("after its scope was left, the map returns closed connections and opens none", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     const map = yield* Effect.scoped(ConnectionMap.make({ options }))
@@ -367,7 +367,7 @@ it.effect("after the scope of the map has been left it gives closed connections,
     expect(yield* ConnectionMap.keys(map)).toEqual([])
   }))
 
-it.scoped("options that make no sense are a defect that names the option, of the map or of the key", () =>
+it.scoped("invalid options are a defect that names the option, of the map or of the key", () =>
   Effect.gen(function*() {
     const { options } = makeDevices()
     const bad = yield* Effect.exit(ConnectionMap.make({ options, maxConcurrentConnects: 0 }))

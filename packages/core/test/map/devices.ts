@@ -3,7 +3,7 @@ import * as Connector from "@persistent-connection/core/Connector"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Effect from "effect/Effect"
 
-/** Devices that answer to their name, and what happened to them. */
+/** A connector for devices that records which hosts were opened and released. */
 export const makeDevices = () => {
   const opened: Array<string> = []
   const released: Array<string> = []
@@ -37,6 +37,6 @@ export const makeDevices = () => {
   return { devices, options }
 }
 
-/** A connection of a map, for as long as the scope is open. */
+/** Gets the connection of a key from a map and waits until it is connected. */
 export const connected = <K, C, E>(map: ConnectionMap.ConnectionMap<K, C, E>, key: K) =>
   Effect.flatMap(ConnectionMap.get(map, key), (connection) => connection.connected)

@@ -8,7 +8,7 @@ import { connected, makeDevices } from "./devices.js"
 
 const total = cases(500, 10_000)
 
-it.live(`a map of ${total} keys connects them all, and releases them all`, () =>
+it.live(`a map of ${total} keys connects and releases them all`, () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     const scope = yield* Scope.make()

@@ -1,7 +1,7 @@
 /**
- * The rules as a program: what has to happen, without fibers, in virtual time. It is told what the real thing is told,
- * and says what the real thing has to say. In a `spread` scenario no two things happen in the same ms unless one
- * follows from the other, so it does everything at once, in whatever order.
+ * An executable model of the rules, without fibers, in virtual time. It gets the same commands as the real
+ * implementation and predicts its results. In a `spread` scenario two actions happen in the same ms only if one causes
+ * the other, so their order does not matter here.
  */
 import { VirtualClock } from "#internal/testing/virtualClock.js"
 import {
@@ -19,16 +19,16 @@ import {
 import * as words from "./words.js"
 import type { EventWords, StateWords } from "./words.js"
 
-/** Who asks: what cannot be kept waiting by what it keeps waiting itself (D7). */
-interface Asker {
+/** The caller of an op. A caller must not wait for code that waits for the caller (D7). */
+interface Caller {
   readonly kind: "user" | "handler" | "step" | "finalizer"
-  /** Nothing that it would do next will happen. */
+  /** True once the caller was interrupted: it takes no further steps. */
   isGone: boolean
 }
 
 /**
- * - `changed`: a connection has been established, or there will be no other;
- * - `results`: an attempt has ended, or there will be no other;
+ * - `changed`: a connection was established, or no further connection will follow;
+ * - `results`: an attempt has ended, or no further attempt will follow;
  * - `finished`: closing has finished.
  */
 type Signal = "changed" | "results" | "finished"
@@ -36,7 +36,7 @@ type Signal = "changed" | "results" | "finished"
 interface Waiter {
   readonly id: string
   readonly signal: Signal
-  readonly asker: Asker
+  readonly caller: Caller
   readonly proceed: (value: string) => void
 }
 
@@ -44,35 +44,35 @@ interface Connection {
   readonly number: number
   readonly script: Connect
   lost: string | undefined
-  /** The loop knows that it is lost. */
+  /** True once the loop has noticed the loss. */
   isGone: boolean
   onLoss: () => void
 }
 
-interface StepCall extends Asker {
+interface StepCall extends Caller {
   readonly script: Step
   connection: Connection | undefined
   hasEnded: boolean
   onEnd: (result: string) => void
 }
 
-interface HandlerCall extends Asker {
-  /** The loop goes on: it has ended, or it has been let go, since it waits for the loop (D7a). */
+interface HandlerCall extends Caller {
+  /** Called when the loop continues: the handler has ended, or the loop does not wait for it any more (D7a). */
   onSettled: () => void
 }
 
-/** How an op ends; an answer that is a defect is one of who asked. */
+/** Receives the result of an op. A result that is a defect becomes a defect of the caller. */
 type Done = (answer: string) => void
 
 const nothing = () => {}
-const user: Asker = { kind: "user", isGone: false }
+const user: Caller = { kind: "user", isGone: false }
 
 export class Model {
   readonly events: Array<EventWords & { readonly at: number }> = []
-  /** By what was asked: when, and what. */
+  /** The time and the result of each op, by its id. */
   readonly answers = new Map<string, string>()
   readonly calls: Array<string> = []
-  /** What has been logged. */
+  /** The number of logged failures. */
   readonly reports = { handler: 0, finalizer: 0, retry: 0 }
   failures = 0
 
@@ -84,12 +84,12 @@ export class Model {
   private lastCause: string | undefined
   private deadlineAt: number | undefined
   private nextAttemptAt: number | undefined
-  /** Why there will be no other connection, unless `close` is the reason. */
+  /** The reason why no further connection will follow; undefined after a plain `close`. */
   private ending: string | undefined
-  /** It was aborted, or told not to reconnect: only the first time counts (X5). */
+  /** True after the first abort or `closeWhen`. Only the first one counts (X5). */
   private isDecided = false
   private hasFinished = false
-  /** What the answer to leaving is an answer to. */
+  /** The id of the op that left the scope. */
   private leaving: string | undefined
 
   private cycle: { address?: string; cause?: string } = {}
@@ -102,9 +102,9 @@ export class Model {
   private newest: Connection | undefined
   private canAbort = false
 
-  /** What is due to happen in the cycle is called off by a new leg. */
+  /** The number of the current leg of the cycle. A new leg cancels the pending steps of the previous one. */
   private leg = 0
-  /** Releases, and steps that cannot be interrupted: who leaves waits for them. */
+  /** The number of running releases and uninterruptible steps. Leaving the scope waits for them. */
   private busy = 0
   private counts = { lookUps: 0, connects: 0, handlings: 0 }
   private readonly handlers = new Set<HandlerCall>()
@@ -162,7 +162,7 @@ export class Model {
     this.onFreed()
   }
 
-  /** Whoever leaves waits for everything that cannot be interrupted. */
+  /** Leaving the scope waits for everything that is uninterruptible. */
   private onFreed(): void {
     if (this.leaving !== undefined && this.tag === "Closed" && this.busy === 0) this.answer(this.leaving, words.done)
   }
@@ -205,7 +205,7 @@ export class Model {
     })
   }
 
-  /** A look-up or a connect, in the time that is left. */
+  /** Runs a look-up or a connect within the remaining time. */
   private take(
     script: Step,
     what: string,
@@ -297,7 +297,7 @@ export class Model {
     }
     if (this.ending !== undefined) return then(undefined)
     this.decide(cause, (nextAttemptAt) => {
-      // D11: a success whose delay has passed does not take the first delay away.
+      // D11: the loss of a long-lived connection whose delay has passed consumes no delay.
       if (isSuccess && nextAttemptAt !== undefined && nextAttemptAt <= this.now) this.turn = 0
       then(nextAttemptAt)
     })
@@ -308,7 +308,7 @@ export class Model {
     this.cycle.cause = cause
     this.letGoOfStep(nothing)
     this.failures++
-    // A deadline that has passed is shown until the policy has decided.
+    // A deadline that has passed stays visible until the policy has decided.
     if (cause !== words.timeout) this.deadlineAt = undefined
     this.decide(cause, (nextAttemptAt) => {
       this.nextAttemptAt = nextAttemptAt
@@ -321,7 +321,7 @@ export class Model {
     })
   }
 
-  /** When the next attempt is due, measured from the beginning of the last (T1, T2). */
+  /** Determines the time of the next attempt, from the beginning of the last one (T1, T2). */
   private decide(cause: string, then: (nextAttemptAt: number | undefined) => void): void {
     const { policyTakes, retry } = this.scenario
     const { leg } = this
@@ -381,7 +381,7 @@ export class Model {
     this.release(session, () => {
       const end = () => {
         this.session = undefined
-        // A loss that has not been reported yet is one.
+        // A loss that was not reported yet is still reported as a loss.
         this.finish(words.disconnected(this.generation, session.isGone ? session.lost! : words.clean))
       }
       this.notifyFinished()
@@ -401,7 +401,7 @@ export class Model {
     this.notify("finished")
   }
 
-  /** There will be no other connection (X4, X5): the first to say so is heard. */
+  /** No further connection will follow (X4, X5). Only the first call counts. */
   private end(reason: string): void {
     if (this.isDecided) return
     this.isDecided = true
@@ -440,7 +440,7 @@ export class Model {
 
   // Handlers -------------------------------------------------------------------------------------------------------
 
-  /** What comes after an event comes after its handler (E1). */
+  /** Emits an event, and continues after its handler (E1). */
   private report(event: EventWords, then: () => void): void {
     const { leg } = this
     this.emit(event)
@@ -469,16 +469,16 @@ export class Model {
     this.letGoOfHandler(handler)
   }
 
-  private letGoOfHandler(handler: Asker): void {
+  private letGoOfHandler(handler: Caller): void {
     const { handler: last } = this
     if (last === undefined || last !== handler) return
     this.handler = undefined
     last.onSettled()
   }
 
-  private handle(script: Handling, id: string, asker: Asker, then: () => void): void {
-    this.walk(script, id, asker, (died) => {
-      if (died !== undefined || script.dies) this.reports[asker.kind === "handler" ? "handler" : "finalizer"]++
+  private handle(script: Handling, id: string, caller: Caller, then: () => void): void {
+    this.walk(script, id, caller, (died) => {
+      if (died !== undefined || script.dies) this.reports[caller.kind === "handler" ? "handler" : "finalizer"]++
       then()
     })
   }
@@ -486,38 +486,41 @@ export class Model {
   private walk(
     { does, forks, pauses, takes }: Call,
     id: string,
-    asker: Asker,
+    caller: Caller,
     then: (died?: string) => void,
     isEndless = false
   ): void {
     const rest: Done = (answer) => {
-      if (asker.isGone) return
+      if (caller.isGone) return
       if (answer.startsWith(words.die(""))) return then(answer)
-      if (!isEndless) this.sleep(takes, asker, () => then())
+      if (!isEndless) this.sleep(takes, caller, () => then())
     }
-    this.sleep(pauses, asker, () => does === undefined ? rest("") : this.perform(does, id, asker, rest, forks))
+    this.sleep(pauses, caller, () => does === undefined ? rest("") : this.perform(does, id, caller, rest, forks))
   }
 
-  private sleep(ticks: number, sleeper: Asker, then: () => void): void {
+  private sleep(ticks: number, sleeper: Caller, then: () => void): void {
     if (ticks === 0) then()
     else this.after(toMillis(ticks), () => sleeper.isGone || then())
   }
 
   // Ops ------------------------------------------------------------------------------------------------------------
 
-  /** D7c: an attempt that waits for its own connection in its own fiber dies; in a child it meets its deadline. */
-  private perform(op: Op, id: string, asker: Asker, then: Done, isInChild = false): void {
+  /**
+   * D7c: an attempt that waits for its own connection in its own fiber dies. In a child fiber it runs into its
+   * deadline.
+   */
+  private perform(op: Op, id: string, caller: Caller, then: Done, isInChild = false): void {
     const done: Done = (answer) => {
-      if (asker.isGone) return
+      if (caller.isGone) return
       this.answer(id, answer)
       then(answer)
     }
     const wait = (signal: Signal, proceed: (value: string) => void) => {
-      this.waiters = [...this.waiters, { id, signal, asker, proceed }]
-      this.letGoOfHandler(asker)
+      this.waiters = [...this.waiters, { id, signal, caller, proceed }]
+      this.letGoOfHandler(caller)
     }
-    const waitsForItself = asker === this.step && !isInChild
-    const isPart = asker.kind === "step" || asker.kind === "finalizer"
+    const waitsForItself = caller === this.step && !isInChild
+    const isPart = caller.kind === "step" || caller.kind === "finalizer"
     switch (op) {
       case "connected": {
         const evaluate = () => {
@@ -546,7 +549,7 @@ export class Model {
       case "closeFinished": {
         const hadFinished = this.hasFinished
         if (op === "close") this.beginClosing()
-        if (!hadFinished) this.letGoOfHandler(asker)
+        if (!hadFinished) this.letGoOfHandler(caller)
         const evaluate = () => {
           if (this.hasFinished || (this.isClosing && isPart)) return done(words.done)
           if (!this.isClosing && waitsForItself) return done(words.itself)
@@ -577,15 +580,15 @@ export class Model {
     for (const waiter of this.dequeue((waiter) => waiter.signal === signal)) waiter.proceed(value)
   }
 
-  /** The first answer counts: who has been interrupted does not hear another. */
+  /** Records a result. Only the first one counts, because an interrupted caller gets no other. */
   private answer(id: string, answer: string): void {
     if (!this.answers.has(id)) this.answers.set(id, `${this.now} ${answer}`)
   }
 
-  /** Nothing that they would do next will happen. */
-  private dismiss(asker: Asker): void {
-    asker.isGone = true
-    for (const { id } of this.dequeue((waiter) => waiter.asker === asker)) this.answer(id, words.interrupted)
+  /** Interrupts a caller: it takes no further steps. */
+  private dismiss(caller: Caller): void {
+    caller.isGone = true
+    for (const { id } of this.dequeue((waiter) => waiter.caller === caller)) this.answer(id, words.interrupted)
   }
 
   private dequeue(which: (waiter: Waiter) => boolean): ReadonlyArray<Waiter> {

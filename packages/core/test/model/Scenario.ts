@@ -1,23 +1,23 @@
-/**
- * What user code does in one run, call by call, and what users do meanwhile; as data, and at random.
- */
+/** The behaviour of user code in one run, call by call, and the actions of users, as data with random generators. */
 import * as FastCheck from "effect/FastCheck"
 
-/** Times in scripts are in ticks, of this many ms. */
+/** The length of a tick in ms. All times in scripts are in ticks. */
 export const tick = 1_000_000
 
-/** A policy that died for ever would be retried every 10 s, which is often in a tick. From then on it says 1. */
+/**
+ * The maximum number of defects of a policy. A policy that always dies would be retried every 10 s, which is often
+ * within a tick. After the maximum it returns a delay of 1.
+ */
 export const mostDeaths = 2
 
 export const toMillis = (ticks: number): number => Math.round(ticks * tick)
 
-/** The deadline of an attempt ends between two ticks. */
+/** The deadline of an attempt, between two ticks. */
 export const deadlineOf = ({ attemptTimeout }: Scenario): number => attemptTimeout * tick + tick / 2
 
 /**
- * The same, in a way in which no two things happen in the same ms unless one follows from the other: what the rules say
- * is certain then. All times but 0 are spread, and nobody performs an op, and no connection is lost, in the ms in which
- * it begins.
+ * Shifts all times except 0 so that two actions happen in the same ms only if one causes the other. Then the rules
+ * determine the result. Also, no op runs and no connection is lost in the ms of its own start.
  */
 export const spread = (scenario: Scenario): Scenario => {
   let times = 0
@@ -33,7 +33,7 @@ export const spread = (scenario: Scenario): Scenario => {
     lookUps: scenario.lookUps.map(call),
     connects: scenario.connects.map((connect) => ({
       ...call(connect),
-      // Whether a waiter gets a connection that was dead on arrival is open, unless the connector knows.
+      // Without `isClosed`, the rules do not determine whether a waiting caller gets a connection that is lost at once.
       opensFirst: connect.opensFirst && scenario.knowsDeath,
       life: connect.life === undefined ? undefined : later(connect.life),
       release: call(connect.release)
@@ -43,7 +43,7 @@ export const spread = (scenario: Scenario): Scenario => {
   }
 }
 
-/** What is done with the persistent connection, its attempt or its newest connection. */
+/** An op on the persistent connection, its attempt or its newest connection. */
 export type Op =
   | "connected"
   | "connectedOrClosed"
@@ -54,7 +54,7 @@ export type Op =
   | "abort"
   | "lose"
 
-/** What else is done with it: the model does not know of it, but no rule is broken by it. */
+/** Further ops. The model does not cover them, but they must not break an invariant. */
 export type Extra = "use" | "refresh" | "reconnectNow" | "reconnectAndRefresh" | "probe" | "drop" | "closeGracefully"
 
 export const extras: ReadonlyArray<Extra> = [
@@ -67,11 +67,11 @@ export const extras: ReadonlyArray<Extra> = [
   "closeGracefully"
 ]
 
-/** A call of user code: in a while it performs an op and waits for its answer, and then takes its time. */
+/** A call of user code: it pauses, performs an op and waits for the result, and then takes further time. */
 export interface Call {
   readonly pauses: number
   readonly does: Op | undefined
-  /** The op is performed by a fiber that it forks for that, and joins. */
+  /** True if a forked fiber performs the op, and the call joins it. */
   readonly forks: boolean
   readonly takes: number
 }
@@ -81,7 +81,7 @@ export interface Handling extends Call {
 }
 
 export interface Step extends Call {
-  /** How it ends: with a value, an error, a defect, an interruption of its own, or not at all. */
+  /** The end of the step: a value, an error, a defect, an interruption by itself, or no end. */
   readonly ends: "succeed" | "fail" | "die" | "interrupt" | "never"
   /** The address or the error. */
   readonly text: string
@@ -89,9 +89,9 @@ export interface Step extends Call {
 }
 
 export interface Connect extends Step {
-  /** The connection is acquired before the op, not at the end. */
+  /** True if the connection is acquired before the op instead of at the end. */
   readonly opensFirst: boolean
-  /** How long the connection lives after it has been acquired. */
+  /** The lifetime of the connection after its acquisition. */
   readonly life: number | undefined
   readonly loss: Loss
   readonly release: Handling
@@ -100,25 +100,27 @@ export interface Connect extends Step {
 export type Loss = "clean" | "fail" | "die" | "interrupt"
 
 export interface Scenario {
-  /** One entry a call, and from the beginning again; as for connects and handlers. */
+  /** One entry per call, repeated cyclically. The same holds for connects and handlers. */
   readonly lookUps: ReadonlyArray<Step>
   readonly connects: ReadonlyArray<Connect>
   readonly handlers: ReadonlyArray<Handling>
-  /** The delays of the retry policy, of which the last repeats; its end, or a step that dies, up to `mostDeaths` times. */
+  /**
+   * The results of the retry policy: delays (the last one repeats), the end, or a defect (at most `mostDeaths` times).
+   */
   readonly retry: ReadonlyArray<number | "end" | "die">
-  /** How long the retry policy takes to say so. */
+  /** The time that the retry policy takes to decide. */
   readonly policyTakes: number
   /** May be infinite. */
   readonly attemptTimeout: number
   readonly minUptime: number
-  /** Does the connector tell at once that a connection is dead? */
+  /** True if the connector has `isClosed`. */
   readonly knowsDeath: boolean
 }
 
 export type Command =
   | { readonly type: "advance"; readonly ticks: number }
   | { readonly type: "op"; readonly op: Op }
-  /** Interrupts the op of a user that was called so many ops ago. */
+  /** Interrupts the op of a user that was called this many ops ago. */
   | { readonly type: "interrupt"; readonly ago: number }
   | { readonly type: "subscribe" }
   | { readonly type: "leave" }
@@ -135,7 +137,7 @@ const waitingOps = ["connected", "connectedOrClosed", "connectedOrFailedToConnec
 
 export const anOp = FastCheck.constantFrom<Op>(...waitingOps, "close", "closeWhen", "abort", "lose")
 
-/** Mostly harmless: a run in which everything closes at once shows little. */
+/** Mostly harmless ops, because a run that closes at once shows little. */
 const does = FastCheck.oneof(
   { weight: 15, arbitrary: FastCheck.constant(undefined) },
   { weight: 4, arbitrary: FastCheck.constantFrom<Op>(...waitingOps, "lose") },
@@ -161,13 +163,14 @@ const step = {
   isUninterruptible: weighted([5, false], [1, true])
 }
 
-/** What ends the attempt that does it, or waits for its end. */
+/** Ops that end the attempt that calls them, or wait for its end. */
 export const ends: ReadonlyArray<Op | undefined> = ["close", "closeFinished", "closeWhen", "abort"]
 
 const fair = <A extends Step>(step: A): A => {
-  // What never ends and cannot be interrupted would rightly keep closing from ending.
+  // An uninterruptible step that never ends would correctly block the close forever.
   if (step.ends === "never") return { ...step, isUninterruptible: false }
-  // How far an attempt gets in the ms in which it ends itself is open, or in which its child is answered as it ends.
+  // The rules do not determine the progress of an attempt in the ms in which it ends itself, or in which its child gets
+  // a result.
   const mayEnd = ends.includes(step.does) || step.forks
   return mayEnd && !step.isUninterruptible ? { ...step, takes: Math.max(step.takes, 1) } : step
 }
@@ -184,7 +187,7 @@ const connect: FastCheck.Arbitrary<Connect> = FastCheck.record({
   release: handling
 }).map(fair)
 
-/** Begins and ends with a delay, so that time goes on. */
+/** Starts and ends with a delay, so that time advances. */
 const retry = FastCheck.tuple(
   FastCheck.integer({ min: 1, max: 5 }),
   FastCheck.array(

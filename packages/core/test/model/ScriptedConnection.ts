@@ -1,6 +1,4 @@
-/**
- * A connection that is lost when it is told to be.
- */
+/** A connection that is lost on command. */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Exit from "effect/Exit"
@@ -11,9 +9,9 @@ import { ScriptedDefect } from "./words.js"
 
 export class ScriptedConnection {
   lostAt = Infinity
-  /** It may count as lost, although it is not. */
-  isDoubted = false
-  /** How many times it was released; it is released when `isReleased`. */
+  /** True if the connection may count as lost although it is open. */
+  mayBeLost = false
+  /** The number of releases. `isReleased` is set at the end of a release. */
   releases = 0
   isReleased = false
   private readonly end = Deferred.unsafeMake<void, Refused>(FiberId.none)

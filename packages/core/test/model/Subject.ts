@@ -1,7 +1,4 @@
-/**
- * The real thing in a world of its own: it does what a scenario says, and everything that is seen of it is written
- * down.
- */
+/** The real implementation in a simulated world. Runs a scenario and records everything observable. */
 import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
 import * as State from "@persistent-connection/core/ConnectionState"
 import * as Connector from "@persistent-connection/core/Connector"
@@ -49,29 +46,29 @@ export type Callback =
   | "isClosed"
   | "addressEquivalence"
 
-/** How a call goes wrong: where a function cannot do so, it throws. */
+/** The fault of a call. A function that does not return an effect always throws. */
 export type Fault = "throw" | "die" | "interrupt" | "never"
 
 export interface Options {
-  /** Are the streams of events and states observed as well? They cost as much as all the rest. Default: true. */
+  /** True to observe the streams of events and states too. They cost as much as all the rest. Default: true. */
   readonly streams?: boolean | undefined
-  /** When a handler is warned of, in ticks. Default: never. */
+  /** The time after which a slow handler is logged, in ticks. Default: never. */
   readonly slowHandlerThreshold?: number | undefined
-  /** How long closing waits for a finalizer, in ticks. Default: as long as it takes. */
+  /** The time that closing waits for a finalizer, in ticks. Default: no limit. */
   readonly closeTimeout?: number | undefined
-  /** What goes wrong with which call of which function; calls are numbered from 0 over all functions. */
+  /** The fault of a call. Calls are numbered from 0 over all functions. */
   readonly inject?: ((callback: Callback, call: number) => Fault | undefined) | undefined
 }
 
-/** A connect under way. */
+/** A running connect. */
 interface Connecting {
   readonly number: number
   readonly isUninterruptible: boolean
-  /** When the deadline of its attempt is over, unless a handler has held it up. */
+  /** The deadline of its attempt, without the time of handlers. */
   readonly deadline: number
 }
 
-/** An op that somebody waits for. */
+/** An op with a waiting caller. */
 export interface Asked {
   readonly op: Op | Extra | "leave"
   readonly by: "user" | "handler" | "step" | "finalizer"
@@ -79,10 +76,10 @@ export interface Asked {
 
 export class Subject {
   readonly service: Service
-  /** As the handler was told of them. */
+  /** The events as the handler got them. */
   readonly events: Array<words.EventWords & { readonly at: number }> = []
   readonly bus: Array<string> = []
-  /** From the stream of events, which has an end. */
+  /** The events of the stream, including its end. */
   readonly streamed: Array<string> = []
   readonly states: Array<State.ConnectionState<ScriptedConnection, Refused>> = []
   /** Look-ups and connects. */
@@ -90,12 +87,12 @@ export class Subject {
   readonly answers = new Map<string, string>()
   readonly asked = new Map<string, Asked>()
   readonly connections: Array<ScriptedConnection> = []
-  /** The calls of user code under way, by what they are. */
+  /** The running calls of user code, with their ids. */
   readonly running = new Map<symbol, string>()
   readonly violations: Array<string> = []
   callbacks = 0
   leftAt = Infinity
-  /** A connection may have been followed by another one without a moment between them. */
+  /** True if a connection may have been replaced directly by another one. */
   isReplaced = false
   attempt: Attempt | undefined
 
@@ -113,7 +110,7 @@ export class Subject {
 
   constructor(readonly world: World, readonly scenario: Scenario, private readonly options: Options = {}) {
     const made = world.runUndisturbed(world.watched(Scope.extend(this.make, this.scope))).unsafePoll()
-    if (made === null || Exit.isFailure(made)) throw new Error("It was not made at once", { cause: made })
+    if (made === null || Exit.isFailure(made)) throw new Error("make did not complete at once", { cause: made })
     this.service = made.value
     this.pump(this.service.subscribe, this.bus)
     if (options.streams === false) return
@@ -148,13 +145,13 @@ export class Subject {
     })
   }
 
-  /** Interrupts the user who waits for the answer of this op, or else, of those who wait, the one who asked first. */
+  /** Interrupts the caller of the given op; by default the first waiting caller. */
   interrupt(id = [...this.asking.keys()].find((id) => !this.answers.has(id))): void {
     const fiber = this.asking.get(id ?? "")
     fiber?.unsafeInterruptAsFork(fiber.id())
   }
 
-  act(does: Op | Extra | "leave" | "interrupt", id: string): void {
+  doAction(does: Op | Extra | "leave" | "interrupt", id: string): void {
     if (does === "leave") this.leave(id)
     else if (does === "interrupt") this.interrupt()
     else this.ask(does, id)
@@ -174,8 +171,8 @@ export class Subject {
     )
   }
 
-  /** What must be so at every moment. */
-  look(): void {
+  /** Checks the invariants of every moment. */
+  checkNow(): void {
     const { state } = this
     const isClosing = state._tag === "Closing" || state._tag === "Closed"
     if (this.sawClosing && !isClosing) this.violation(`${state._tag} after closing`)
@@ -194,26 +191,26 @@ export class Subject {
 
   private perform(op: Op | Extra, id: string, by: Asked["by"]): Effect.Effect<unknown, unknown> {
     return Effect.suspend(() => {
-      this.look()
+      this.checkNow()
       const isLate = this.sawClosing
       this.asked.set(id, { op, by })
-      return Effect.onExit(this.deed(op), (exit) =>
+      return Effect.onExit(this.effectOf(op), (exit) =>
         Effect.sync(() => {
           this.answered(id, exit)
           if (!Exit.isSuccess(exit)) return
-          if (exit.value instanceof ScriptedConnection) this.handedOut(op, exit.value, isLate)
+          if (exit.value instanceof ScriptedConnection) this.checkReturned(op, exit.value, isLate)
           if (by === "user" && (op === "close" || op === "closeFinished" || op === "closeGracefully")) {
-            this.hasClosed(op)
+            this.checkClosed(op)
           }
         }))
     })
   }
 
-  private deed(op: Op | Extra): Effect.Effect<unknown, unknown> {
+  private effectOf(op: Op | Extra): Effect.Effect<unknown, unknown> {
     switch (op) {
       case "use":
         return PersistentConnection.use(this.service, (connection) => {
-          if (connection.isReleased) this.violation(`${connection} is used after it was released`)
+          if (connection.isReleased) this.violation(`${connection} was used after its release`)
           return Effect.as(sleep(2), words.done)
         })
       case "refresh":
@@ -260,21 +257,24 @@ export class Subject {
     this.answers.set(id, `${this.world.now} ${words.ofAnswer(exit)}`)
   }
 
-  /** A3, A4, D3. The answers of one turn may be late by the rest of that turn, except those of `connected`. */
-  private handedOut(op: Op | Extra, connection: ScriptedConnection, isLate: boolean): void {
-    this.look()
+  /**
+   * Checks A3, A4 and D3 for a returned connection. Results may be delayed by the rest of their turn, except those of
+   * `connected`.
+   */
+  private checkReturned(op: Op | Extra, connection: ScriptedConnection, isLate: boolean): void {
+    this.checkNow()
     if (isLate) this.violation(`${op} answered, after closing, with ${connection}`)
     if (op === "connectedOrFailedToConnect" || this.world.isPreemptive) return
     if (this.sawClosing) this.violation(`${op} answered while closing, with ${connection}`)
     if (connection.isLost && this.scenario.knowsDeath) this.violation(`${op} answered with the dead ${connection}`)
   }
 
-  /** X1 */
-  private hasClosed(op: Op | Extra): void {
-    this.look()
-    if (!this.sawClosing) this.violation(`${op} has finished before closing began`)
+  /** Checks X1 for a completed close. */
+  private checkClosed(op: Op | Extra): void {
+    this.checkNow()
+    if (!this.sawClosing) this.violation(`${op} finished before the close began`)
     for (const connection of this.closing) {
-      if (!connection.isReleased) this.violation(`${op} has finished before ${connection} was released`)
+      if (!connection.isReleased) this.violation(`${op} finished before the release of ${connection}`)
     }
   }
 
@@ -294,8 +294,8 @@ export class Subject {
           try {
             return this.call("closed", `closed ${connection.number}`, () => connection.closed)
           } finally {
-            // What goes wrong here is a loss of which the connection does not know.
-            connection.isDoubted ||= this.faults > faults
+            // A fault here is a loss that the connection object does not know.
+            connection.mayBeLost ||= this.faults > faults
           }
         },
         isClosed: knowsDeath
@@ -337,7 +337,7 @@ export class Subject {
     this.begin(`${id} to ${address}`, attempt)
     return Effect.ensuring(
       this.call("connect", id, () => {
-        this.overlap(connecting)
+        this.checkOverlap(connecting)
         const open = this.open(script, number)
         return script.opensFirst
           ? Effect.flatMap(open, (connection) => this.walk(script, id, Effect.succeed(connection)))
@@ -347,8 +347,10 @@ export class Subject {
     )
   }
 
-  /** Never two connects at once, except for one that is too late, or not wanted any more, but cannot be interrupted. */
-  private overlap(connecting: Connecting): void {
+  /**
+   * Checks that connects do not overlap, except with an uninterruptible one that is too late or not needed any more.
+   */
+  private checkOverlap(connecting: Connecting): void {
     for (const { deadline, isUninterruptible, number } of this.connecting) {
       const isLate = deadline <= this.world.now || (this.isReplaced && isUninterruptible)
       if (!isLate) this.violation(`connect ${connecting.number} overlaps with connect ${number}`)
@@ -356,9 +358,9 @@ export class Subject {
     this.connecting.add(connecting)
   }
 
-  /** No attempt after closing has begun (X1), and its context is right (C7). */
+  /** Checks that no attempt begins after a close (X1), and records its context (C7). */
   private begin(what: string, { failedAttempts, generation, lastCause, number, previousAddress }: Attempt): void {
-    this.look()
+    this.checkNow()
     if (this.sawClosing) this.violation(`${what} after closing`)
     const cause = Option.match(lastCause, { onNone: () => "nothing", onSome: words.ofCause })
     const address = Option.getOrElse(previousAddress, () => "nowhere")
@@ -379,7 +381,7 @@ export class Subject {
     return Effect.acquireRelease(acquire, (connection) =>
       Effect.suspend(() => {
         connection.releases++
-        this.look()
+        this.checkNow()
         if (connection.releases > 1) this.violation(`${connection} was released again`)
         const id = `finalizer ${number}`
         return this.call("finalizer", id, () => this.handling(release, id, "finalizer"))
@@ -391,7 +393,7 @@ export class Subject {
   private handle(event: ConnectionEvent<ScriptedConnection, Refused, string>): Effect.Effect<unknown> {
     const number = this.handlings++
     this.events.push({ at: this.world.now, ...words.ofEvent(event) })
-    if (!this.world.isPreemptive) this.told(event)
+    if (!this.world.isPreemptive) this.checkEvent(event)
     return this.call(
       "handler",
       `handler ${number}`,
@@ -399,8 +401,8 @@ export class Subject {
     )
   }
 
-  /** What is the case when an event is reported (A1, A2). */
-  private told(event: ConnectionEvent<ScriptedConnection, Refused, string>): void {
+  /** Checks the state at each event (A1, A2). */
+  private checkEvent(event: ConnectionEvent<ScriptedConnection, Refused, string>): void {
     const { state } = this
     const current = Option.getOrUndefined(State.connection(state))
     const isTrue = {
@@ -415,21 +417,21 @@ export class Subject {
 
   private handling(script: Handling, id: string, by: Asked["by"]): Effect.Effect<void> {
     return Effect.zipRight(
-      this.deedOf(script, id, by),
+      this.callOf(script, id, by),
       script.dies ? Effect.die(new ScriptedDefect(id)) : Effect.void
     )
   }
 
   private walk<A, R>(script: Step, id: string, value: Effect.Effect<A, never, R>): Effect.Effect<A, Refused, R> {
     const { ends, isUninterruptible, text } = script
-    const walk = Effect.zipRight(this.deedOf(script, id, "step"), Effect.suspend(() => endings[ends](value, text)))
+    const walk = Effect.zipRight(this.callOf(script, id, "step"), Effect.suspend(() => endings[ends](value, text)))
     return isUninterruptible ? Effect.uninterruptible(walk) : walk
   }
 
-  private deedOf({ does, forks, pauses, takes }: Call, id: string, by: Asked["by"]): Effect.Effect<void> {
-    const deed = does === undefined ? Effect.void : Effect.ignore(this.perform(does, id, by))
+  private callOf({ does, forks, pauses, takes }: Call, id: string, by: Asked["by"]): Effect.Effect<void> {
+    const effect = does === undefined ? Effect.void : Effect.ignore(this.perform(does, id, by))
     return sleep(pauses).pipe(
-      Effect.zipRight(forks ? Effect.flatMap(Effect.fork(deed), Fiber.join) : deed),
+      Effect.zipRight(forks ? Effect.flatMap(Effect.fork(effect), Fiber.join) : effect),
       Effect.zipRight(sleep(takes))
     )
   }
@@ -452,7 +454,7 @@ export class Subject {
     })
   }
 
-  /** A call of user code: where it is, and what goes wrong with it. */
+  /** Runs a call of user code, registers it as running, and injects its fault. */
   private call<A, E, R>(callback: Callback, id: string, body: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     const fault = this.fault(callback)
     const key = Symbol(id)

@@ -1,6 +1,6 @@
 /**
- * A world for one run: virtual time, a scheduler that can be told which of the ready tasks comes next and where a fiber
- * is preempted, and a census of what the persistent connection keeps going.
+ * The simulated environment of one run: virtual time, a scheduler with control over the next task and over preemptions,
+ * and a tracker of the fibers, timers and sleeps of the persistent connection.
  */
 import { VirtualClock } from "#internal/testing/virtualClock.js"
 import * as Cause from "effect/Cause"
@@ -21,20 +21,23 @@ import * as Scheduler from "effect/Scheduler"
 import * as Supervisor from "effect/Supervisor"
 
 export interface Options {
-  /** Which of so many ready tasks comes next. Default: the first, as with effect's own scheduler. */
+  /** Picks the next of the ready tasks. Default: the first, like effect's own scheduler. */
   readonly pick?: ((ready: number) => number) | undefined
-  /** Asked before every op, by its number from 0: must the fiber yield here? Default: after effect's 2048 ops. */
+  /**
+   * Called before every op, with its number from 0. Returns true if the fiber must yield here. Default: after effect's
+   * 2048 ops.
+   */
   readonly preempts?: ((op: number) => boolean) | undefined
   /** Called before every task, with its number from 0. */
   readonly beforeTask?: ((task: number) => void) | undefined
 }
 
-/** So many ops in one flush are a fiber that never waits. */
+/** More ops than this in one flush mean that a fiber never waits. */
 const tooManyOps = 1_000_000
 
 /**
- * Has the fiber made others that it is about to start? If a race of effect 3.22 is preempted there, and interrupted, it
- * waits for ever for those that have never started.
+ * True if the fiber has created child fibers and not started them yet. If a race of effect 3.22 is preempted and
+ * interrupted at this point, it waits forever for the unstarted children.
  */
 const isStartingRace = (fiber: AnyFiber): boolean => {
   const { _children } = fiber as unknown as { readonly _children: ReadonlySet<Unstarted> | null }
@@ -52,13 +55,13 @@ interface Unstarted {
   readonly _stack: ReadonlyArray<unknown>
 }
 
-/** So many ops has a yield itself. A fiber that is preempted in them as well might not get on. */
+/** The number of ops of a yield itself. A fiber that is also preempted within them might make no progress. */
 const opsOfYield = 20
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
-/** Knows the fibers that are alive, and how those that have failed did. */
-class Census extends Supervisor.AbstractSupervisor<void> {
+/** Tracks the running fibers, and the causes of failed fibers. */
+class FiberTracker extends Supervisor.AbstractSupervisor<void> {
   readonly value = Effect.void
   readonly alive = new Set<AnyFiber>()
   readonly failures: Array<{ readonly fiber: AnyFiber; readonly cause: Cause.Cause<unknown> }> = []
@@ -84,22 +87,22 @@ export interface LogEntry {
 }
 
 export class World {
-  /** What has been logged as a warning or worse. */
+  /** The log lines of level WARN or higher. */
   readonly log: Array<LogEntry> = []
-  /** How many tasks and ops there have been. */
+  /** The number of tasks and ops so far. */
   tasks = 0
   ops = 0
-  /** How many timers there are, the sleeps of fibers included. */
+  /** The number of running timers, including the sleeps of fibers. */
   timers = 0
 
   private readonly time = new VirtualClock()
-  private readonly census = new Census()
+  private readonly tracker = new FiberTracker()
   private readonly sleeps = new Set<() => void>()
   private readonly ready: Array<() => void> = []
   private readonly roots = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
   private isCollecting = false
   private isUndisturbed = true
-  /** How many ops a fiber that was preempted has before it can be preempted again. */
+  /** The number of ops before a preempted fiber can be preempted again. */
   private readonly yielding = new WeakMap<AnyFiber, number>()
   private readonly runtime: Runtime.Runtime<never>
 
@@ -126,7 +129,7 @@ export class World {
     this.isUndisturbed = false
   }
 
-  /** Can a fiber be preempted between any two ops, so that not even an answer and its receipt are one? */
+  /** True if fibers can be preempted between any two ops. Then even a result and its receipt are not atomic. */
   get isPreemptive(): boolean {
     return this.options.preempts !== undefined
   }
@@ -135,24 +138,24 @@ export class World {
     return this.time.now
   }
 
-  /** The fibers alive of those that what is `watched` has started. */
+  /** The running fibers that a `watched` effect has started. */
   get fibers(): ReadonlySet<AnyFiber> {
-    return this.census.alive
+    return this.tracker.alive
   }
 
-  /** How those of them have ended that failed. */
-  get failures(): Census["failures"] {
-    return this.census.failures
+  /** The failures of these fibers. */
+  get failures(): FiberTracker["failures"] {
+    return this.tracker.failures
   }
 
-  /** How many fibers are asleep. */
+  /** The number of sleeping fibers. */
   get sleepers(): number {
     return this.sleeps.size
   }
 
-  /** Everything that this effect starts is counted. */
+  /** Tracks all fibers that this effect starts. */
   readonly watched = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.supervised(effect, this.census)
+    Effect.supervised(effect, this.tracker)
 
   /** Forks an effect, which runs up to its first suspension at once. */
   readonly run = <A, E>(effect: Effect.Effect<A, E>): Fiber.RuntimeFiber<A, E> => {
@@ -162,13 +165,13 @@ export class World {
     return fiber
   }
 
-  /** Interrupts those who wait for ever, who would keep this world for ever. */
+  /** Interrupts fibers that wait forever, which would retain this object. */
   end(): void {
     for (const fiber of this.roots) fiber.unsafeInterruptAsFork(fiber.id())
     this.flush()
   }
 
-  /** As `run`, and the fiber is not preempted before it is suspended. */
+  /** Like `run`, but the fiber is not preempted before its first suspension. */
   runUndisturbed<A, E>(effect: Effect.Effect<A, E>): Fiber.RuntimeFiber<A, E> {
     this.isUndisturbed = true
     const fiber = this.run(effect)
@@ -176,7 +179,7 @@ export class World {
     return fiber
   }
 
-  /** Calls a function in so many ms. */
+  /** Calls a function after this many ms. Returns a function that cancels. */
   after(millis: number, task: () => void): () => void {
     let isOver = false
     const end = () => {
@@ -190,7 +193,7 @@ export class World {
         task()
         return this.flush()
       }
-      // Everything that is due in this ms is ready before any of it runs.
+      // Collects all tasks of this ms before any of them runs.
       this.ready.push(task)
       if (this.isCollecting) return
       this.isCollecting = true
@@ -205,17 +208,19 @@ export class World {
     }
   }
 
-  /** Calls a function before anything else that is ready. */
+  /** Calls a function before all ready tasks. */
   next(task: () => void): void {
     this.ready.unshift(task)
   }
 
-  /** Runs everything until it waits. */
+  /** Runs all fibers until they wait. */
   flush(): void {
     const { beforeTask, pick } = this.options
     const limit = this.ops + tooManyOps
     while (this.ready.length > 0) {
-      if (this.ops > limit) throw new Error(`At ${this.now} ms there is no end to the work: something never waits`)
+      if (this.ops > limit) {
+        throw new Error(`At ${this.now} ms the program runs in an endless loop`)
+      }
       const task = this.tasks++
       beforeTask?.(task)
       const [run] = this.ready.splice(pick === undefined ? 0 : pick(this.ready.length), 1)
@@ -223,7 +228,7 @@ export class World {
     }
   }
 
-  /** Moves time on by so many ms, and everything that is due until then. */
+  /** Advances the time by this many ms, and runs everything due until then. */
   advance(millis: number): void {
     this.flush()
     this.time.advanceTo(this.now + millis)
@@ -262,7 +267,7 @@ export class World {
         cancel()
       })
     if (!this.isPreemptive) return Effect.async<void>((resume) => end(begin(() => resume(Effect.void))))
-    // An `Effect.async` that is preempted after its beginning, and interrupted, never hears of it.
+    // An `Effect.async` that is preempted after its start and then interrupted never runs its finalizer.
     return Effect.suspend(() => {
       const awake = Deferred.unsafeMake<void>(FiberId.none)
       return Effect.acquireUseRelease(

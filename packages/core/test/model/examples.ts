@@ -1,8 +1,6 @@
-/**
- * Examples of whole histories, in which everything happens that can happen; to be disturbed at every moment.
- */
-import type { Play } from "./play.js"
+/** Example histories that cover all kinds of transitions. The proofs disturb them at every step. */
 import type { Connect, Handling, Scenario, Step } from "./Scenario.js"
+import type { TestCase } from "./testCase.js"
 
 export const handling: Handling = { pauses: 0, does: undefined, forks: false, takes: 0, dies: false }
 
@@ -18,7 +16,7 @@ export const step: Step = {
 
 export const connect: Connect = { ...step, opensFirst: false, life: undefined, loss: "clean", release: handling }
 
-/** Look-ups and connects succeed after 1 tick each, and the first retry comes 1 tick after the attempt began. */
+/** Look-ups and connects succeed after 1 tick each. The first retry follows 1 tick after the start of the attempt. */
 export const plain: Scenario = {
   lookUps: [step],
   connects: [connect],
@@ -40,7 +38,7 @@ const waiters = [
 
 const slowRelease: Handling = { ...handling, takes: 1 }
 
-export const examples: Readonly<Record<string, Play>> = {
+export const examples: Readonly<Record<string, TestCase>> = {
   "it fails, connects, loses the connection and connects again": {
     scenario: {
       ...plain,
@@ -53,7 +51,7 @@ export const examples: Readonly<Record<string, Play>> = {
       handlers: [handling, handling, handling, { ...handling, takes: 1 }],
       policyTakes: 1
     },
-    acts: waiters,
+    actions: waiters,
     until: 12
   },
   "it misses the deadline, cannot be interrupted, and succeeds too late": {
@@ -65,7 +63,7 @@ export const examples: Readonly<Record<string, Play>> = {
       ],
       attemptTimeout: 2
     },
-    acts: waiters,
+    actions: waiters,
     until: 8
   },
   "handlers and finalizers ask for the connection themselves": {
@@ -79,7 +77,7 @@ export const examples: Readonly<Record<string, Play>> = {
         { ...handling, dies: true }
       ]
     },
-    acts: waiters,
+    actions: waiters,
     until: 8
   },
   "the connection is replaced while it is used": {
@@ -88,7 +86,7 @@ export const examples: Readonly<Record<string, Play>> = {
       connects: [{ ...connect, ends: "fail" }, { ...connect, release: slowRelease }],
       handlers: [handling, { ...handling, takes: 1 }]
     },
-    acts: [
+    actions: [
       ...waiters,
       { at: 7, does: "use" },
       { at: 7, does: "refresh" },

@@ -1,20 +1,25 @@
 import { describe, expect, it } from "@effect/vitest"
 import { connect, handling, plain, step } from "./examples.js"
-import { perform, type Play } from "./play.js"
 import { tick } from "./Scenario.js"
 import { type Callback, type Fault, Subject } from "./Subject.js"
+import { perform, type TestCase } from "./testCase.js"
 import { World } from "./World.js"
 
-/** Every function of user code is called, most of them several times, and in the end it is connected, for good. */
-const life: Play = {
+/** Calls every function of user code, most of them several times, and ends with a stable connection. */
+const history: TestCase = {
   scenario: {
     ...plain,
-    connects: [{ ...connect, ends: "fail" }, { ...connect, life: 1, loss: "fail" }, { ...connect, life: 3 }, connect],
+    connects: [
+      { ...connect, ends: "fail" },
+      { ...connect, life: 1, loss: "fail" },
+      { ...connect, life: 3 },
+      connect
+    ],
     handlers: [handling, { ...handling, takes: 1 }],
     lookUps: [step, { ...step, text: "b" }, { ...step, takes: 0 }],
     attemptTimeout: 3
   },
-  acts: [
+  actions: [
     { at: 0, does: "connected" },
     { at: 2, does: "connectedOrFailedToConnect" },
     { at: 5, does: "connectedOrClosed" },
@@ -34,10 +39,10 @@ const callbacks: ReadonlyArray<Callback> = [
   "addressEquivalence"
 ]
 
-/** What each of the calls, numbered from 0, is a call of. */
-const calls = (play: Play): ReadonlyArray<Callback> => {
+/** The functions of all calls, in order. */
+const calls = (testCase: TestCase): ReadonlyArray<Callback> => {
   const calls: Array<Callback> = []
-  perform(play, {
+  perform(testCase, {
     streams: false,
     inject: (callback) => {
       calls.push(callback)
@@ -47,16 +52,16 @@ const calls = (play: Play): ReadonlyArray<Callback> => {
   return calls
 }
 
-/** Runs the play with a fault in one call, and tells what was so before its scope was left. */
-const performWith = (play: Play, callback: Callback, call: number, fault: Fault) => {
+/** Runs the test case with a fault in one call. Returns the state before the scope was left. */
+const performWith = (testCase: TestCase, callback: Callback, call: number, fault: Fault) => {
   let subject: Subject
   const before = { state: "", connections: 0 }
   try {
-    perform({ ...play, acts: [...play.acts] }, {
+    perform({ ...testCase, actions: [...testCase.actions] }, {
       streams: false,
       onReady: (ready) => {
         subject = ready
-        ready.world.after(play.until * tick - 1, () => {
+        ready.world.after(testCase.until * tick - 1, () => {
           before.state = ready.state._tag
           before.connections = ready.connections.length
         })
@@ -73,21 +78,21 @@ const performWith = (play: Play, callback: Callback, call: number, fault: Fault)
   return { ...before, log: subject!.world.log.map(({ message }) => message) }
 }
 
-describe("user code that goes wrong", () => {
-  const all = calls(life)
+describe("faults in user code", () => {
+  const all = calls(history)
   const callsOf = (callback: Callback) => all.flatMap((each, call) => each === callback ? [call] : [])
 
-  it("is all called in the life that is tested", () => {
+  it("the tested history calls every function", () => {
     expect(new Set(all)).toEqual(new Set(callbacks))
     expect(all.filter((callback) => callback === "isClosed")).not.toEqual([])
   })
 
   describe.each(callbacks)("%s", (callback) => {
     it.each<Fault>(["throw", "die", "interrupt"])(
-      "by a %s, whenever, breaks no rule, and it goes on",
+      "a fault of kind %s in any call breaks no invariant, and the loop continues",
       (fault) => {
         for (const call of callsOf(callback)) {
-          const { connections, log, state } = performWith(life, callback, call, fault)
+          const { connections, log, state } = performWith(history, callback, call, fault)
           expect(state).toBe("Connected")
           expect(connections).toBeGreaterThanOrEqual(2)
           expect(log).toEqual(reports(callback, fault))
@@ -97,19 +102,21 @@ describe("user code that goes wrong", () => {
   })
 
   it.each<Callback>(["lookUp", "connect"])(
-    "by a %s that never ends is cut off by the deadline",
+    "a %s that never ends makes the attempt time out",
     (callback) => {
-      for (const call of callsOf(callback)) expect(performWith(life, callback, call, "never").state).toBe("Connected")
+      for (const call of callsOf(callback)) {
+        expect(performWith(history, callback, call, "never").state).toBe("Connected")
+      }
     }
   )
 
-  it("by a finalizer that never ends holds up neither the next connection nor, for longer than allowed, leaving", () => {
+  it("a finalizer that never ends delays neither the next connection nor, beyond closeTimeout, leaving the scope", () => {
     const world = new World()
-    const subject = new Subject(world, life.scenario, {
+    const subject = new Subject(world, history.scenario, {
       closeTimeout: 3,
       inject: (callback) => callback === "finalizer" ? "never" : undefined
     })
-    world.advance(life.until * tick)
+    world.advance(history.until * tick)
     expect(subject.state._tag).toBe("Connected")
     expect(subject.connections.length).toBeGreaterThan(2)
     subject.leave("leave")
@@ -126,7 +133,7 @@ describe("user code that goes wrong", () => {
   })
 })
 
-/** What is logged of a fault: what nobody else would hear of. */
+/** The expected log lines of a fault. Only faults that no caller gets are logged. */
 const reports = (callback: Callback, fault: Fault): ReadonlyArray<unknown> => {
   switch (callback) {
     case "handler":

@@ -5,82 +5,82 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { cases, isLong, turn } from "../support/proof.js"
 import { examples } from "./examples.js"
-import { type Act, type Options, perform, type Play } from "./play.js"
 import type { Subject } from "./Subject.js"
+import { type Options, perform, type TestCase, type UserAction } from "./testCase.js"
 import { World } from "./World.js"
 
-/** Each at every step; the second one in the turn after it. */
-const disturbances: ReadonlyArray<ReadonlyArray<Act["does"]>> = [
+/** Each disturbance is tried at every step. Its second action follows in the next turn. */
+const disturbances: ReadonlyArray<ReadonlyArray<UserAction["does"]>> = [
   ["close"],
   ["leave"],
   ["abort"],
   ["closeWhen"],
   ["lose"],
   ["interrupt"],
-  // Whoever closes may give up waiting, and the closing goes on.
+  // The caller of close is interrupted, and closing continues.
   ["close", "interrupt"],
   ["leave", "close"],
   ["abort", "leave"],
   ["refresh", "closeGracefully"]
 ]
 
-/** Runs the play once, and tells how many steps it has. */
-const count = (play: Play, steps: "tasks" | "ops"): number => perform(play, { streams: false }).world[steps]
+/** Runs the test case once, and returns its number of steps. */
+const count = (testCase: TestCase, steps: "tasks" | "ops"): number => perform(testCase, { streams: false }).world[steps]
 
-const disturb = (subject: Subject, acts: ReadonlyArray<Act["does"]>) => {
-  const [first, ...others] = acts
+const disturb = (subject: Subject, actions: ReadonlyArray<UserAction["does"]>) => {
+  const [first, ...others] = actions
   if (first === undefined) return
-  subject.act(first, `${first} between`)
+  subject.doAction(first, `${first} between`)
   subject.world.after(0, () => disturb(subject, others))
 }
 
-/** Throws an error that says at which step what was wrong. */
-const performWith = (play: Play, step: number, options: Options) => {
+/** Throws an error that names the step and the broken invariant. */
+const performWith = (testCase: TestCase, step: number, options: Options) => {
   try {
-    perform(play, { streams: false, ...options })
+    perform(testCase, { streams: false, ...options })
   } catch (error) {
     throw new Error(`at step ${step}`, { cause: error })
   }
 }
 
-describe.each(Object.entries(examples))("while %s", (_, play) => {
-  it.each(disturbances.map((acts) => [acts] as const))(
-    "no rule is broken by %j before any task",
-    async (acts) => {
-      const total = count(play, "tasks")
+describe.each(Object.entries(examples))("while %s", (_, testCase) => {
+  it.each(disturbances.map((actions) => [actions] as const))(
+    "%j before any task breaks no invariant",
+    async (actions) => {
+      const total = count(testCase, "tasks")
       expect(total).toBeGreaterThan(40)
-      // In the short form at other tasks for every disturbance.
+      // The short form tries different tasks for each disturbance.
       const stride = isLong ? 1 : 8
-      for (let step = disturbances.indexOf(acts) % stride; step < total; step += stride, await turn()) {
+      for (let step = disturbances.indexOf(actions) % stride; step < total; step += stride, await turn()) {
         let subject: Subject
-        performWith(play, step, {
+        performWith(testCase, step, {
           onReady: (ready) => {
             subject = ready
           },
           beforeTask: (task) => {
-            if (task === step) disturb(subject, acts)
+            if (task === step) disturb(subject, actions)
           }
         })
       }
     }
   )
 
-  it.each(disturbances.map((acts) => [acts] as const))(
-    "no rule is broken by %j between two ops of a fiber",
-    async (acts) => {
-      const total = count(play, "ops")
+  it.each(disturbances.map((actions) => [actions] as const))(
+    "%j between two ops of a fiber breaks no invariant",
+    async (actions) => {
+      const total = count(testCase, "ops")
       expect(total).toBeGreaterThan(1_000)
-      // Not at every op, but at others for every disturbance.
+      // Not at every op, but at different ops for each disturbance.
       const stride = Math.max(1, Math.floor(total / cases(4, 250)))
-      for (let step = disturbances.indexOf(acts) % stride; step < total; step += stride, await turn()) {
+      for (let step = disturbances.indexOf(actions) % stride; step < total; step += stride, await turn()) {
         let subject: Subject
-        performWith(play, step, {
+        performWith(testCase, step, {
           onReady: (ready) => {
             subject = ready
           },
           preempts: (op) => {
             if (op !== step) return false
-            subject.world.next(() => disturb(subject, acts))
+            subject.world.next(() => disturb(subject, actions))
             return true
           }
         })
@@ -89,7 +89,7 @@ describe.each(Object.entries(examples))("while %s", (_, play) => {
   )
 })
 
-describe("while it is made", () => {
+describe("during make", () => {
   it("an interruption between two ops leaves nothing behind", async () => {
     const make = (interruptAt: number) => {
       let fiber: Fiber.RuntimeFiber<unknown> | undefined

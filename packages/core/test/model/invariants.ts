@@ -1,23 +1,20 @@
-/**
- * What has to be so at the end of every run, whatever has happened in it. (`Subject.look` says what has to be so at
- * every moment.)
- */
+/** The invariants at the end of every run. (`Subject.checkNow` checks the invariants of every moment.) */
 import type { ConnectionState } from "@persistent-connection/core/ConnectionState"
 import * as Option from "effect/Option"
 import type { Subject } from "./Subject.js"
 import * as words from "./words.js"
 import { ofReason } from "./words.js"
 
-/** What is wrong, in words; nothing if all is well. */
+/** The broken invariants as texts; empty if there are none. */
 export const check = (
   { bus, events, hasLeft, isReplaced, states, violations, world }: Subject
 ): ReadonlyArray<string> => {
-  const told = events.map(({ onBus }) => onBus)
+  const reported = events.map(({ onBus }) => onBus)
   return [
     ...violations,
     ...grammar(bus, isReplaced),
-    // A fiber that is preempted before its first turn, and interrupted then, has none.
-    ...same("the handler", told, world.isPreemptive && hasLeft ? common(bus, told) : bus),
+    // A fiber that is interrupted before its first turn does not run, so the handler may miss events.
+    ...same("the handler", reported, world.isPreemptive && hasLeft ? common(bus, reported) : bus),
     ...transitions(states, isReplaced),
     ...world.failures.filter(({ cause }) => !words.isScripted(cause)).map(({ cause }) =>
       `a fiber has failed: ${words.ofCause(cause)}`
@@ -28,11 +25,11 @@ export const check = (
 
 const ends: ReadonlyArray<string> = ["closeWhen", "abort"]
 
-/** What has to be so when everything that can happen now has happened. */
+/** The invariants when everything that is due has run. */
 export const checkQuiet = (subject: Subject): ReadonlyArray<string> => {
   const { answers, asked, running, scenario, state, world } = subject
   const pending = [...asked].filter(([id]) => !answers.has(id))
-  const isOpen = state._tag === "Connected" && !state.connection.isLost && !state.connection.isDoubted
+  const isOpen = state._tag === "Connected" && !state.connection.isLost && !state.connection.mayBeLost
   const isClosing = state._tag === "Closing" || state._tag === "Closed"
   const wrong = pending.filter(([_, { by, op }]) => {
     if (by !== "user") return false
@@ -49,25 +46,25 @@ export const checkQuiet = (subject: Subject): ReadonlyArray<string> => {
         return state._tag === "Closed"
     }
   }).map(([id, { op }]) => `${op} of ${id} waits in ${state._tag}`)
-  // A finalizer that waits for closing to finish may do so for ever.
+  // A finalizer that awaits the end of closing may wait forever.
   if ([...asked].some(([id, { op }]) => op === "close" && answers.get(id)?.endsWith(words.done)) && !isClosing) {
     wrong.push(`${state._tag} after closing`)
   }
   const isEnding = isClosing || (state._tag === "Connected" && state.isLast) ||
     (state._tag === "Waiting" && Option.isNone(state.nextAttemptAt))
   if ([...asked].some(([id, { op }]) => ends.includes(op) && answers.get(id)?.endsWith(words.done)) && !isEnding) {
-    wrong.push(`${state._tag}, where there is to be no other connection`)
+    wrong.push(`${state._tag}, although no further connection may follow`)
   }
   const waiting = new Set(pending.filter(([_, { op }]) => op !== "closeFinished").map(([id]) => id))
-  // D7c: an attempt without a deadline that waits for its own connection in a child does so until closing.
+  // D7c: an attempt without a deadline that waits for its own connection in a child waits until closing.
   const isAttemptWaiting = scenario.attemptTimeout === Infinity && pending.some(([_, { by }]) => by === "step")
   const isWaitingForUserCode = world.timers > 0 || isAttemptWaiting ||
     [...running.values()].some((id) => !waiting.has(id))
-  if (!isOpen && state._tag !== "Closed" && !isWaitingForUserCode) wrong.push(`${state._tag}, and nothing goes on`)
+  if (!isOpen && state._tag !== "Closed" && !isWaitingForUserCode) wrong.push(`${state._tag}, and nothing is running`)
   return wrong
 }
 
-/** What has to be so once the scope has been left, and everything that was still to come has come. */
+/** The invariants after the scope was left and everything has ended. */
 export const checkLeft = (subject: Subject): ReadonlyArray<string> => {
   const { connections, hasStreams, service, state, streamed, world } = subject
   const wrong: Array<string> = [...check(subject), ...endReported(subject)]
@@ -79,16 +76,16 @@ export const checkLeft = (subject: Subject): ReadonlyArray<string> => {
   for (const connection of connections) {
     if (connection.releases !== 1) wrong.push(`${connection} was released ${connection.releases} times`)
   }
-  // A stream subscribes in a turn of its own, and may have missed what came before.
+  // A stream subscribes in a later turn, so it may have missed earlier events.
   const events = [...subject.bus, "end"]
   if (hasStreams) wrong.push(...same("the stream", streamed, events.slice(-Math.max(streamed.length, 2))))
   if (subject.bus.at(-1)?.startsWith("Connected") === true) wrong.push("no Disconnected after leaving")
   wrong.push(...unanswered(subject))
-  if (service.toString() === "") wrong.push("has no words for itself")
+  if (service.toString() === "") wrong.push("toString returns an empty text")
   return wrong
 }
 
-/** The end is logged if its owner does not know of it. An abort is none if it comes after that. */
+/** The end is logged unless the owner caused it. An abort after the end is not logged. */
 const endReported = ({ state, world }: Subject): ReadonlyArray<string> => {
   const reports = world.log.filter(({ message }) => isEndReport(message)).length
   const reason = "reason" in state ? state.reason._tag : undefined
@@ -96,14 +93,14 @@ const endReported = ({ state, world }: Subject): ReadonlyArray<string> => {
   return isRight ? [] : [`${reports} reports of the end, of which the reason is ${reason}`]
 }
 
-/** `connected` never answers once closed (A3); everything else does. */
+/** Pending ops. Once closed, only `connected` may stay pending (A3). */
 const unanswered = ({ answers, asked, world }: Subject): ReadonlyArray<string> =>
   [...asked].filter(([id, { by, op }]) =>
     !answers.has(id) && (by === "user" ? op !== "connected" : !world.isPreemptive)
   )
     .map(([id, { op }]) => `${op} of ${id} has no answer`)
 
-/** As many of the elements as there are, in their order, also among the others. */
+/** The elements that also occur in `others`, in order. */
 const common = (elements: ReadonlyArray<string>, others: ReadonlyArray<string>): ReadonlyArray<string> => {
   let found = 0
   return elements.filter((element) => element === others[found] && ++found > 0)
@@ -120,7 +117,7 @@ const same = (what: string, seen: ReadonlyArray<string>, expected: ReadonlyArray
 
 type Name = "AttemptingToConnect" | "ObtainedAddress" | "FailedToConnect" | "Connected" | "Disconnected"
 
-/** Which event may follow which: `Attempting (Obtained | Failed)* Connected Disconnected`, and again. */
+/** The permitted order of events: repetitions of `Attempting (Obtained | Failed)* Connected Disconnected`. */
 const followers: Readonly<Record<Name | "", ReadonlyArray<Name>>> = {
   "": ["AttemptingToConnect"],
   AttemptingToConnect: ["ObtainedAddress", "FailedToConnect"],
@@ -135,7 +132,7 @@ const grammar = (events: ReadonlyArray<string>, isReplaced: boolean): ReadonlyAr
   let previous: Name | "" = ""
   let generation = 0
   let attempt = 0
-  let told = { address: "", cause: "" }
+  let reported = { address: "", cause: "" }
   for (const event of events) {
     const [name, number, ...rest] = event.split(" ") as [Name, string, ...ReadonlyArray<string>]
     const succeeds = isReplaced && previous === "Connected" && name === "Connected"
@@ -148,13 +145,13 @@ const grammar = (events: ReadonlyArray<string>, isReplaced: boolean): ReadonlyAr
     } else {
       if (name === "AttemptingToConnect") {
         generation++
-        told = { address: "", cause: "" }
+        reported = { address: "", cause: "" }
       }
       if (Number(number) !== generation) wrong.push(`${event} in generation ${generation}`)
     }
     if (name === "FailedToConnect") {
-      if (told.cause === rest.join(" ")) wrong.push(`${event} has been reported before`)
-      told.cause = rest.join(" ")
+      if (reported.cause === rest.join(" ")) wrong.push(`${event} has been reported before`)
+      reported.cause = rest.join(" ")
     }
     previous = name
   }
@@ -187,20 +184,22 @@ const transition = (from: State, to: State, isReplaced: boolean): string | undef
   if (!legal[from._tag].includes(to._tag)) return "not in the table"
   if (to.since < from.since) return "since earlier"
   if (isReplaced && from._tag === "Connected" && to._tag === "Connected" && to.generation === from.generation + 1) {
-    return from.connection === to.connection || from.isLast ? "replaced by itself, or after the last one" : undefined
+    return from.connection === to.connection || from.isLast
+      ? "replaced by itself or after the last connection"
+      : undefined
   }
-  if (from._tag === to._tag && to.since !== from.since) return "the same phase, since another time"
+  if (from._tag === to._tag && to.since !== from.since) return "the same phase with a different `since`"
   const isNew = from._tag === "Connecting" && to._tag === "Connected"
   if (to.generation !== from.generation + (isNew ? 1 : 0)) return `generation ${from.generation} → ${to.generation}`
   if (from._tag === "Connected" && to._tag === "Connected") {
-    if (from.isLast || !to.isLast) return "more than becoming the last"
+    if (from.isLast || !to.isLast) return "a change other than to `isLast`"
     if (from.connection !== to.connection) return "another connection"
   }
   if (from._tag === "Connected" && from.isLast && to._tag === "Waiting" && to.nextAttemptAt._tag === "Some") {
     return "another attempt after the last connection"
   }
   if (from._tag === "Waiting" && from.nextAttemptAt._tag === "None" && to._tag === "Connecting") {
-    return "an attempt where there was to be none"
+    return "an attempt without `nextAttemptAt`"
   }
   if (to._tag === "Closed" && from._tag === "Closing" && ofReason(from.reason) !== ofReason(to.reason)) {
     return "another reason"

@@ -14,15 +14,15 @@ import { tick } from "./Scenario.js"
 import { World } from "./World.js"
 
 interface Options {
-  /** An attempt leads to a connection, which lives for half a tick. */
+  /** True if attempts succeed. Each connection lives for half a tick. */
   readonly succeeds: boolean
-  /** There are a deadline, a handler, and a user who waits for each result and subscribes for a moment. */
+  /** True to add a deadline, a handler, and a user that waits for results and subscribes briefly. */
   readonly isBusy: boolean
-  /** Somebody follows the events, the states and the current connection for as long as it lives. */
+  /** True to add permanent subscribers of the events, the states and the current connection. */
   readonly isFollowed?: true
 }
 
-/** Makes a persistent connection that tries to connect once a tick. */
+/** Makes a persistent connection with one attempt per tick. */
 const start = ({ isBusy, isFollowed, succeeds }: Options) => {
   const world = new World()
   const count = { opened: 0, released: 0, events: 0, results: 0, followed: 0 }
@@ -46,7 +46,7 @@ const start = ({ isBusy, isFollowed, succeeds }: Options) => {
     }),
     scope
   ))).unsafePoll()
-  if (made === null || Exit.isFailure(made)) throw new Error("It was not made at once")
+  if (made === null || Exit.isFailure(made)) throw new Error("make did not complete at once")
   const service = made.value
   const result = Effect.map(Effect.exit(service.connectedOrFailedToConnect), () => count.results++)
   const user = Effect.zipRight(Effect.scoped(service.subscribe), Effect.zipRight(result, Effect.sleep(9.75 * tick)))
@@ -61,24 +61,27 @@ const start = ({ isBusy, isFollowed, succeeds }: Options) => {
     world.run(Effect.scoped(Effect.zipRight(subscribe, Effect.never)))
   }
   const measure = () => {
-    // What has been counted here is not what the persistent connection keeps.
+    // Drops the failures recorded by the test, which the persistent connection does not retain.
     world.failures.length = 0
     return { fibers: world.fibers.size, sleepers: world.sleepers, timers: world.timers }
   }
   return { world, count, service, scope, measure }
 }
 
-describe("what it keeps does not grow", () => {
+describe("memory, fibers and timers do not grow", () => {
   it.each(
     [
       [cases(3_000, 100_000), "attempts that fail", { succeeds: false, isBusy: false }],
-      [cases(1_000, 100_000), "attempts that fail, followed by subscribers that stay", {
+      [cases(1_000, 100_000), "attempts that fail, with permanent subscribers", {
         succeeds: false,
         isBusy: false,
         isFollowed: true
       }],
-      [cases(300, 3_000), "attempts that fail, with all that belongs to them", { succeeds: false, isBusy: true }],
-      [cases(1_000, 10_000), "connections that are lost, with all that belongs to them", {
+      [cases(300, 3_000), "attempts that fail, with a deadline, a handler and users", {
+        succeeds: false,
+        isBusy: true
+      }],
+      [cases(1_000, 10_000), "connections that are lost, with a deadline, a handler and users", {
         succeeds: true,
         isBusy: true
       }]
@@ -93,7 +96,7 @@ describe("what it keeps does not grow", () => {
     const began = performance.now()
     await attempt(total * 0.9)
     const seconds = (performance.now() - began) / 1_000
-    // oxlint-disable-next-line no-console -- For whoever reads the output. Nothing is asserted about real time.
+    // oxlint-disable-next-line no-console -- Information for the reader of the output. Nothing is asserted about real time.
     console.log(`${Math.round(total * 0.9 / seconds).toLocaleString("en")} a second of ${total} ${what}`)
     const after = { ...measure(), objects: objectsReachableFrom(service), heap: heapUsed() }
 

@@ -1,6 +1,4 @@
-/**
- * Tells the model and the real thing the same, and compares what they say.
- */
+/** Runs the model and the real implementation with the same commands, and compares their results. */
 import * as Effect from "effect/Effect"
 import { isDeepStrictEqual } from "node:util"
 import { check, checkLeft, checkQuiet } from "./invariants.js"
@@ -10,10 +8,10 @@ import { Subject } from "./Subject.js"
 import * as words from "./words.js"
 import { type Options, World } from "./World.js"
 
-/** So long after the end of the commands, everything that could happen has happened. */
+/** After this time everything has ended. */
 const longAfter = 100 * tick
 
-/** Throws an error that says where they differ, or what rule is broken. */
+/** Throws an error that names the difference or the broken invariant. */
 export const run = (
   original: Scenario,
   commands: ReadonlyArray<Command>,
@@ -28,8 +26,8 @@ export const run = (
   const subscribers: Array<{ readonly from: number; readonly seen: ReadonlyArray<string> }> = []
   world.flush()
   const compare = (when: string) => {
-    const expected = saidBy(model, subject)
-    const got = saidBySubject(model, subject)
+    const expected = modelResults(model, subject)
+    const got = subjectResults(model, subject)
     for (const [what, value] of Object.entries(expected)) {
       differ(`${when}: ${what}`, value, got[what as keyof typeof got])
     }
@@ -49,7 +47,7 @@ export const run = (
   }
   for (const [index, command] of commands.entries()) {
     const id = `op ${index}`
-    // Every command has a ms of its own.
+    // Each command runs in a separate ms.
     model.advance(1)
     world.advance(1)
     switch (command.type) {
@@ -92,7 +90,7 @@ export const run = (
 
 type Answers = ReadonlyMap<string, string>
 
-const saidBy = (model: Model, subject: Subject) => ({
+const modelResults = (model: Model, subject: Subject) => ({
   events: model.events.map(({ at, toHandler }) => `${at} ${toHandler}`),
   calls: model.calls,
   answers: answersOf(model.answers, subject.answers, subject),
@@ -101,15 +99,15 @@ const saidBy = (model: Model, subject: Subject) => ({
   reports: reportsOf(model.reports, subject)
 })
 
-/** How far the last handlers get before they are interrupted is open. */
+/** The rules do not determine the progress of the last handlers before their interruption. */
 const reportsOf = (reports: Model["reports"], { hasLeft }: Subject) => ({
   ...reports,
   handler: hasLeft ? undefined : reports.handler
 })
 
 /**
- * It is open whether user code inside that is interrupted gets its answer in the same ms, or does not even get as far
- * as to ask; and whether a waiter gets a connection that has been lost before, or in the same ms.
+ * Filters out results that the rules do not determine: the last call of interrupted user code, and a connection that
+ * was lost in the same ms or before.
  */
 const answersOf = (answers: Answers, others: Answers, { answers: got, asked, connections, leftAt }: Subject) => {
   const isOpen = (id: string, answer: string): boolean => {
@@ -126,7 +124,7 @@ const answersOf = (answers: Answers, others: Answers, { answers: got, asked, con
   return Object.fromEntries([...answers].sort().filter(([id, answer]) => !isOpen(id, answer)))
 }
 
-const saidBySubject = (model: Model, subject: Subject): ReturnType<typeof saidBy> => {
+const subjectResults = (model: Model, subject: Subject): ReturnType<typeof modelResults> => {
   const { attempt, calls, events, state, world } = subject
   const reports = (text: string) => world.log.filter(({ message }) => message.startsWith(text)).length
   return {
@@ -145,7 +143,7 @@ const saidBySubject = (model: Model, subject: Subject): ReturnType<typeof saidBy
 
 const differ = (where: string, expected: unknown, got: unknown) => {
   if (isDeepStrictEqual(expected, got)) return
-  throw new Error(`${where}\n  the model says ${show(expected)}\n  the real thing ${show(got)}`)
+  throw new Error(`${where}\n  model           ${show(expected)}\n  implementation  ${show(got)}`)
 }
 
 const show = (value: unknown): string => JSON.stringify(value, null, 1).replaceAll(/\n\s*/g, "\n    ")

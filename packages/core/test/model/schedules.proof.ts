@@ -1,12 +1,12 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
 import { assertProperty, cases } from "../support/proof.js"
-import { type Act, perform, type Play, shuffled } from "./play.js"
 import { races } from "./races.js"
 import { anOp, extras, scenario } from "./Scenario.js"
 import type { Fault, Subject } from "./Subject.js"
+import { perform, shuffled, type TestCase, type UserAction } from "./testCase.js"
 
-const acts: FastCheck.Arbitrary<ReadonlyArray<Act>> = FastCheck.array(
+const actions: FastCheck.Arbitrary<ReadonlyArray<UserAction>> = FastCheck.array(
   FastCheck.record({
     at: FastCheck.nat({ max: 12 }),
     does: FastCheck.oneof(
@@ -22,16 +22,16 @@ const acts: FastCheck.Arbitrary<ReadonlyArray<Act>> = FastCheck.array(
   { maxLength: 8 }
 )
 
-const plays: FastCheck.Arbitrary<Play> = FastCheck.record({ scenario, acts, until: FastCheck.constant(14) })
+const testCases: FastCheck.Arbitrary<TestCase> = FastCheck.record({ scenario, actions, until: FastCheck.constant(14) })
 
 const order = FastCheck.record({
   seed: FastCheck.noShrink(FastCheck.integer()),
   preemption: FastCheck.constantFrom(0, 0.02, 0.2),
-  // Mostly not, as they cost as much as all the rest.
+  // Rarely true, because the streams cost as much as all the rest.
   streams: FastCheck.nat({ max: 3 }).map((n) => n === 3)
 })
 
-/** What goes wrong, by the number of the call. */
+/** Faults by the number of the call. */
 const faults = FastCheck.dictionary(
   FastCheck.nat({ max: 30 }).map(String),
   FastCheck.constantFrom<Fault>("throw", "die", "interrupt"),
@@ -39,29 +39,31 @@ const faults = FastCheck.dictionary(
 )
 
 const noRuleIsBroken = (
-  plays: FastCheck.Arbitrary<Play>,
+  testCases: FastCheck.Arbitrary<TestCase>,
   faults: FastCheck.Arbitrary<Readonly<Record<string, Fault>>>,
   total: number
 ) =>
   assertProperty(
-    FastCheck.property(plays, faults, order, (play, faults, { preemption, seed, streams }) => {
-      perform(play, { ...shuffled(seed, preemption), streams, inject: (_, call) => faults[call] })
+    FastCheck.property(testCases, faults, order, (testCase, faults, { preemption, seed, streams }) => {
+      perform(testCase, { ...shuffled(seed, preemption), streams, inject: (_, call) => faults[call] })
     }),
     total
   )
 
-describe("in whatever order things happen that happen at the same time, no rule is broken", () => {
-  for (const [name, plays] of Object.entries(races)) {
-    it(`by ${name}`, () => noRuleIsBroken(FastCheck.constantFrom(...plays), FastCheck.constant({}), cases(40, 1_500)))
+describe("in every order of simultaneous actions, no invariant is broken", () => {
+  for (const [name, testCases] of Object.entries(races)) {
+    it(`with ${name}`, () =>
+      noRuleIsBroken(FastCheck.constantFrom(...testCases), FastCheck.constant({}), cases(40, 1_500)))
   }
 
-  it("by whatever users and their code do", () => noRuleIsBroken(plays, faults, cases(150, 6_000)))
+  it("with random actions of users and random faults of their code", () =>
+    noRuleIsBroken(testCases, faults, cases(150, 6_000)))
 
-  it("and the same order leads to the same history", async () => {
+  it("the same order leads to the same history", async () => {
     const history = ({ answers, bus, calls, events }: Subject) => ({ answers: [...answers], bus, calls, events })
     await assertProperty(
-      FastCheck.property(plays, order, (play, { preemption, seed }) => {
-        const [first, second] = [1, 2].map(() => perform(play, { ...shuffled(seed, preemption), streams: false }))
+      FastCheck.property(testCases, order, (testCase, { preemption, seed }) => {
+        const [first, second] = [1, 2].map(() => perform(testCase, { ...shuffled(seed, preemption), streams: false }))
         expect(history(first!)).toEqual(history(second!))
       }),
       cases(10, 300)

@@ -1,5 +1,6 @@
 /**
- * What the model and the real thing say, in the same words, so that they can be compared.
+ * Texts for results, events and states. The model and the implementation use the same texts, so that they can be
+ * compared.
  */
 import type { ClosedReason } from "@persistent-connection/core/ConnectionError"
 import { ConnectionClosed } from "@persistent-connection/core/ConnectionError"
@@ -11,14 +12,14 @@ import * as Option from "effect/Option"
 import { Refused } from "../support/refused.js"
 import type { ScriptedConnection } from "./ScriptedConnection.js"
 
-/** A defect of a script. */
+/** A scripted defect. */
 export class ScriptedDefect extends Error {}
 
 export const fail = (text: string) => `fail ${text}`
 export const die = (text: string) => `die ${text}`
 export const timeout = "timeout"
 export const itself = die("waits for itself")
-export const fromWithin = die("interrupted from within")
+export const fromWithin = die("interrupted itself")
 export const done = "done"
 export const clean = "clean"
 export const interrupted = "interrupted"
@@ -27,7 +28,7 @@ export const aborted = (error: string) => `aborted, ${error}`
 export const gaveUp = (cause: string) => `gave up, ${cause}`
 export const connection = (number: number) => `connection ${number}`
 
-/** One cause has one word: in a script nothing fails twice. */
+/** The text of a cause. A scripted cause has only one failure. */
 export const ofCause = (cause: Cause.Cause<unknown>): string => {
   for (const error of Cause.failures(cause)) {
     if (error instanceof Refused) return fail(error.text)
@@ -45,7 +46,10 @@ export const ofCause = (cause: Cause.Cause<unknown>): string => {
   return Cause.isEmpty(cause) ? clean : interrupted
 }
 
-/** Has only user code failed, or been told that it waits for itself, or for what is closed? */
+/**
+ * True if the cause has only scripted failures, or errors for a call that waits for itself or for a closed persistent
+ * connection.
+ */
 export const isScripted = (cause: Cause.Cause<unknown>): boolean =>
   [...Cause.failures(cause), ...Cause.defects(cause)].every((error) =>
     error instanceof Refused || error instanceof ScriptedDefect || error instanceof ConnectionClosed ||
@@ -66,7 +70,7 @@ export const ofReason = (reason: ClosedReason<unknown>): string => {
 export const ofAnswer = (exit: Exit.Exit<unknown, unknown>): string =>
   Exit.match(exit, { onFailure: ofCause, onSuccess: (value) => value === undefined ? done : String(value) })
 
-/** What an event says on the bus, and to the handler. */
+/** The texts of an event on the bus and for the handler. */
 export interface EventWords {
   readonly onBus: string
   readonly toHandler: string
@@ -108,7 +112,7 @@ export interface StateWords {
   readonly attempt: number
   readonly address: string | undefined
   readonly lastCause: string | undefined
-  /** The connection, the deadline, the time of the next attempt, the reason: what the phase has to say itself. */
+  /** The fields of the phase: the connection, the deadline, the time of the next attempt, or the reason. */
   readonly details: ReadonlyArray<string | number | boolean | undefined>
 }
 

@@ -1,26 +1,26 @@
 /**
- * The moments in the life of a persistent connection at which somebody may come and end it, or ask for something: one
- * for every place in which the loop can wait.
+ * The phases of a persistent connection in which a test ends it or calls an operation: one for each place where the
+ * loop can wait.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { begin, type Event, type Life, type Options, pass, refuse, settle } from "./Life.js"
+import { type Event, type Fixture, makeFixture, type Options, pass, refuse, settle } from "./Fixture.js"
 
 export interface Phase {
   readonly name: string
-  /** There is a current connection. */
+  /** True if there is a current connection. */
   readonly isConnected: boolean
-  /** A handler is running that never ends. */
+  /** True if a handler is running that never ends. */
   readonly isInHandler: boolean
-  /** Begins a life, and lets it get there. */
-  readonly reach: (options?: Options) => Effect.Effect<Life, never, Scope.Scope>
+  /** Makes a fixture and runs it until it reaches the phase. */
+  readonly reach: (options?: Options) => Effect.Effect<Fixture, never, Scope.Scope>
 }
 
 interface Script {
   /** The event whose handler never ends. */
   readonly stuckIn?: Event["_tag"]
-  readonly prepare?: (life: Life) => void
-  readonly then?: (life: Life) => Effect.Effect<unknown>
+  readonly prepare?: (fixture: Fixture) => void
+  readonly then?: (fixture: Fixture) => Effect.Effect<unknown>
 }
 
 const phase = (name: string, isConnected: boolean, { prepare, stuckIn, then }: Script): Phase => ({
@@ -32,31 +32,31 @@ const phase = (name: string, isConnected: boolean, { prepare, stuckIn, then }: S
       let isStuck = false
       const onEvent = (event: Event) =>
         Effect.suspend(() => event._tag === stuckIn && isStuck ? Effect.never : options.onEvent?.(event) ?? Effect.void)
-      const life = yield* begin({ ...options, onEvent })
-      // An attempt has been made before, so that there is something to abort.
-      life.server.lookUp = () => refuse("not yet")
+      const fixture = yield* makeFixture({ ...options, onEvent })
+      // One attempt was made before, so that a test can abort.
+      fixture.server.lookUp = () => refuse("not yet")
       yield* settle
-      life.server.lookUp = () => Effect.succeed("a")
-      prepare?.(life)
+      fixture.server.lookUp = () => Effect.succeed("a")
+      prepare?.(fixture)
       isStuck = true
-      yield* then?.(life) ?? pass(10)
-      return life
+      yield* then?.(fixture) ?? pass(10)
+      return fixture
     })
 })
 
-const refused = ({ server }: Life) => server.refuse("no")
+const refused = ({ server }: Fixture) => server.refuse("no")
 
-const lose = (life: Life) =>
+const lose = (fixture: Fixture) =>
   Effect.gen(function*() {
     yield* pass(10)
-    life.server.line.drop()
+    fixture.server.line.drop()
     yield* settle
   })
 
 export const phases: ReadonlyArray<Phase> = [
   phase("in the AttemptingToConnect handler", false, {
     stuckIn: "AttemptingToConnect",
-    then: (life) => Effect.zipRight(lose(life), pass(10))
+    then: (fixture) => Effect.zipRight(lose(fixture), pass(10))
   }),
   phase("during the look-up", false, {
     prepare: ({ server }) => {
@@ -72,7 +72,7 @@ export const phases: ReadonlyArray<Phase> = [
   phase("in the FailedToConnect handler", false, { stuckIn: "FailedToConnect", prepare: refused }),
   phase("in a backoff", false, { prepare: refused }),
   phase("in the Connected handler", true, { stuckIn: "Connected" }),
-  phase("in the Connected handler, with the connection lost", true, { stuckIn: "Connected", then: lose }),
+  phase("in the Connected handler after the loss of the connection", true, { stuckIn: "Connected", then: lose }),
   phase("while connected", true, {}),
   phase("in the Disconnected handler", false, { stuckIn: "Disconnected", then: lose }),
   phase("in the backoff after a loss", false, { then: lose })

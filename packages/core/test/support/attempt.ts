@@ -2,7 +2,7 @@ import type * as Connector from "@persistent-connection/core/Connector"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 
-/** What a connect is given, where a test calls it without a persistent connection around it. */
+/** The attempt for a connect that a test calls without a persistent connection. */
 export const makeAttempt = (parts: Partial<Connector.Attempt<string>> = {}): Connector.Attempt<string> => ({
   serverName: "test",
   owner: {},

@@ -10,7 +10,7 @@ interface Line {
   readonly cause: Cause.Cause<unknown>
 }
 
-/** A logger that writes down what it is told, for effects that are to be heard, and what it has written. */
+/** A logger that records its lines. `captured` applies it to an effect, and `messages` returns the recorded lines. */
 export const captureLog = () => {
   const lines: Array<Line> = []
   const logger = Logger.make<unknown, void>(({ annotations, cause, logLevel, message }) => {
@@ -23,7 +23,7 @@ export const captureLog = () => {
   })
   return {
     lines,
-    said: () => lines.map(({ level, message }) => `${level} ${message}`),
-    heard: Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+    messages: () => lines.map(({ level, message }) => `${level} ${message}`),
+    captured: Effect.provide(Logger.replace(Logger.defaultLogger, logger))
   }
 }

@@ -1,5 +1,5 @@
 import { beforeEach } from "@effect/vitest"
 import { turn } from "./proof.js"
 
-// A file of tests that never wait would keep its worker from reporting.
+// Yields to the event loop before each test: tests in virtual time never do, and their worker could not report.
 beforeEach(turn)

@@ -1,10 +1,8 @@
-/**
- * How much something keeps alive.
- */
+/** Measures how much memory a value retains. */
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 
-/** How many objects can be reached from a value, by their properties and as elements of collections. */
+/** The number of objects that are reachable from a value through properties and elements of collections. */
 export const objectsReachableFrom = (root: object): number => {
   const seen = new Set<object>([root])
   const queue = [root]
@@ -27,7 +25,7 @@ export const objectsReachableFrom = (root: object): number => {
 setFlagsFromString("--expose-gc")
 export const collectGarbage = runInNewContext("gc") as () => void
 
-/** The bytes in use after collecting garbage. */
+/** The heap size in bytes after a garbage collection. */
 export const heapUsed = (): number => {
   collectGarbage()
   collectGarbage()

@@ -1,6 +1,4 @@
-/**
- * Tests in virtual time. A test costs what happens in it, and time moves only when the test says so.
- */
+/** Tests in virtual time. A test is as fast as its work, and only `pass` advances the time. */
 import { VirtualClock } from "#internal/testing/virtualClock.js"
 import { it as inRealTime } from "@effect/vitest"
 import * as Cause from "effect/Cause"
@@ -13,11 +11,12 @@ import * as Logger from "effect/Logger"
 import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
 
-/** Closing the scope of a test may take this long, in ms of virtual time. */
+/** The limit for closing the scope of a test, in ms of virtual time. */
 const longestClose = Duration.toMillis("2 hours")
 
 /**
- * A test may take this long, in ms of real time: a vitest timeout would not stop it, since a test never waits for real.
+ * The limit for a test, in ms of real time. A timeout of vitest has no effect, because a test never yields to the event
+ * loop.
  */
 const longestTest = 50_000
 
@@ -26,11 +25,11 @@ interface Passing {
   readonly resume: () => void
 }
 
-/** A clock that `pass` moves. */
+/** A clock that `pass` advances. */
 class TestTime extends VirtualClock {
   private readonly passing = new Set<Passing>()
 
-  /** Waits until this much time has passed, and all that is due by then has happened. */
+  /** Waits until this much time has passed and everything due until then has run. */
   pass(millis: number): Effect.Effect<void> {
     return Effect.async<void>((resume) => {
       const passing = { until: this.now + millis, resume: () => resume(Effect.void) }
@@ -39,7 +38,7 @@ class TestTime extends VirtualClock {
     })
   }
 
-  /** Runs a test to its end, and throws what it fails with. Closing its scope takes the time that it takes. */
+  /** Runs a test to its end, and throws its failure. The time advances by itself while its scope closes. */
   runTest(test: Effect.Effect<unknown, unknown, Scope.Scope>): void {
     const began = performance.now()
     let limit = 0
@@ -49,7 +48,11 @@ class TestTime extends VirtualClock {
     const fiber = this.run(Effect.scoped(Effect.ensuring(test, close)), silent)
     this.flush()
     while (fiber.unsafePoll() === null && (this.passNext() || this.advanceToNext(limit))) {
-      if (performance.now() - began > longestTest) throw new Error(`The test has come to ${this.now} ms, and goes on`)
+      if (performance.now() - began > longestTest) {
+        throw new Error(
+          `The test is still running after ${longestTest} ms of real time, at ${this.now} ms of virtual time`
+        )
+      }
       this.flush()
     }
     const exit = fiber.unsafePoll()
@@ -59,8 +62,8 @@ class TestTime extends VirtualClock {
       })
     }
     const problem = limit === 0
-      ? "The test waits for something that does not happen, or for time that it does not let pass"
-      : "The scope of the test never closes"
+      ? "The test waits forever: for an event that does not happen, or for time that does not pass"
+      : "The close of the scope of the test never ends"
     fiber.unsafeInterruptAsFork(fiber.id())
     this.flush()
     throw new Error(problem)
@@ -77,7 +80,7 @@ class TestTime extends VirtualClock {
   }
 }
 
-/** Nothing is logged, except to the loggers of a test. */
+/** Disables the default logger. */
 const silent = Effect.runSync(Effect.scoped(Layer.toRuntime(Logger.remove(Logger.defaultLogger))))
 
 type Test = (name: string, run: () => Effect.Effect<unknown, unknown, Scope.Scope>) => void
@@ -99,16 +102,16 @@ export const it: It = Object.assign((name: string, run: () => unknown) => inReal
   scoped: test
 })
 
-/** Lets time pass, in seconds, and all that is due by then happen. */
+/** Advances the time by this many seconds, and runs everything that is due until then. */
 export const pass = (seconds: number): Effect.Effect<void> =>
   Effect.clockWith((clock) =>
     clock instanceof TestTime ? clock.pass(seconds * 1_000) : TestClock.adjust(Duration.seconds(seconds))
   )
 
-/** Lets all that is due now happen. */
+/** Runs everything that is due now. */
 export const settle: Effect.Effect<void> = pass(0)
 
-/** Sleeps for this many seconds, in a fiber beside the test. */
+/** Sleeps for this many seconds, in a fiber other than that of the test. */
 export const sleep = (seconds: number): Effect.Effect<void> => Effect.sleep(Duration.seconds(seconds))
 
 /** The time, in seconds. */

@@ -1,6 +1,6 @@
 /**
- * What makes no sense as an option: values that are tried on every option of every public constructor and combinator, from
- * one table of these. It notices what is exported and is not in the table.
+ * Invalid options: tries many values on every option of every public constructor and combinator, from one table. Detects
+ * exports that are missing from the table.
  */
 import { describe, expect, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
@@ -17,7 +17,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 
-/** No message may show it. */
+/** A secret that no message may show. */
 export const secret = "hunter2"
 
 const throws = () => {
@@ -35,7 +35,7 @@ class Account {
   readonly password = secret
 }
 
-/** Values of all kinds. Each is right for a few options only. */
+/** Values of all kinds. Each one is valid for a few options only. */
 export const values: Record<string, unknown> = {
   "undefined": undefined,
   "null": null,
@@ -114,7 +114,7 @@ export const values: Record<string, unknown> = {
   "a revoked proxy": revoked.proxy
 }
 
-/** Which values an option takes, and examples of them. */
+/** The valid values of an option, with examples. */
 interface Kind {
   readonly takes: (value: unknown) => boolean
   readonly right: ReadonlyArray<unknown>
@@ -172,10 +172,10 @@ export const kinds = {
 
 type KindName = keyof typeof kinds
 
-/** A kind, by its name; with a question mark for an option that may be left out. */
+/** A kind, or its name. A question mark means that the option may be left out. */
 type Given = Kind | KindName | `${KindName}?`
 
-/** An option, the kind of its values, and a call with a value for it. */
+/** An option, the kind of its values, and a function that passes a value for it. */
 interface Row {
   readonly option: string
   readonly kind: Kind
@@ -202,7 +202,7 @@ const hasNoOption = (kindsOf: object, value: unknown): boolean =>
   typeof value === "object" && value !== null && [Object.prototype, null].includes(Object.getPrototypeOf(value)) &&
   Reflect.ownKeys(value).every((key) => !Object.hasOwn(kindsOf, key))
 
-/** What reading a value throws, as with a proxy, is no option. */
+/** A value that throws when it is read, such as a proxy, is wrong. */
 const isWrong = ({ kind }: Row) => (value: unknown): boolean => {
   try {
     return !kind.takes(value)
@@ -211,15 +211,12 @@ const isWrong = ({ kind }: Row) => (value: unknown): boolean => {
   }
 }
 
-/** A value that a function or combinator takes. */
+/** The rows for an argument of a function. */
 export const argument = (option: string, kind: Given, give: (value: never) => unknown): Rows => [
   { option, kind: kindOf(kind), give }
 ]
 
-/**
- * An object of options: each of them, with a kind for every one that its type has; and the object
- * itself.
- */
+/** The rows for an object of options: one row for each option of its type, and one for the object itself. */
 export const optionsOf = <O extends object>(
   kindsOf: { readonly [K in keyof O]-?: undefined extends O[K] ? Kind | `${KindName}?` : Kind | KindName },
   good: NoInfer<O>,
@@ -240,7 +237,7 @@ export const optionsOf = <O extends object>(
   }
 ]
 
-/** What a call throws, or an effect dies with; undefined if it is all right. */
+/** The exception of a call, or the defect of its effect; undefined if there is none. */
 const complaint = async (give: Row["give"], value: unknown): Promise<unknown> => {
   try {
     const given = give(value as never)
@@ -255,7 +252,7 @@ const complaint = async (give: Row["give"], value: unknown): Promise<unknown> =>
 
 const silent = Logger.remove(Logger.defaultLogger)
 
-/** What is wrong with what is said of a wrong value; undefined if that is all right. */
+/** The problem with the message for a wrong value; undefined if the message is good. */
 const mistake = async (
   give: Row["give"],
   option: string,
@@ -263,14 +260,14 @@ const mistake = async (
   value: unknown
 ): Promise<string | undefined> => {
   const error = await complaint(give, value)
-  if (!Cause.isIllegalArgumentException(error)) return `${name}: ${error === undefined ? "taken" : String(error)}`
+  if (!Cause.isIllegalArgumentException(error)) return `${name}: ${error === undefined ? "accepted" : String(error)}`
   const { message } = error
   const isClear = /^\S.* must be .+, but is /.test(message) && message.length < 300
   const isNamed = option === "" || `.${message}`.includes(`.${option} must be `)
   return isClear && isNamed && !message.includes(secret) ? undefined : `${name}: ${message}`
 }
 
-/** `table` has all that modules export, by its module's name and its own; `free` is what takes no options. */
+/** `table` has the rows of all exports, as `Module.name`. `free` lists the exports without options. */
 export const tryWrongOptions = (
   modules: Record<string, object>,
   table: Record<string, Rows>,
@@ -281,7 +278,7 @@ export const tryWrongOptions = (
       Object.keys(exports).map((name) => `${module}.${name}`)
     )
     const known = Object.entries(free).flatMap(([module, names]) => names.map((name) => `${module}.${name}`))
-    // A method of what a constructor gives has a # before its name.
+    // The name of a method of an instance follows a #.
     const listed = [...Object.keys(table).filter((name) => !name.includes("#")), ...known]
     expect(listed.sort()).toEqual(exported.sort())
   })
@@ -289,14 +286,14 @@ export const tryWrongOptions = (
   describe.each(Object.entries(table))("%s", (_, rows) => {
     const named = rows.map((row) => [row.option || "its options", row] as const)
 
-    it.each(named)("%s: is refused if it makes no sense", async (_, row) => {
+    it.each(named)("%s: rejects each invalid value of the list", async (_, row) => {
       const wrong = Object.entries(values).filter(([, value]) => isWrong(row)(value))
       expect(wrong.length).toBeGreaterThanOrEqual(35)
       const mistakes = await Promise.all(wrong.map(([name, value]) => mistake(row.give, row.option, name, value)))
       expect(mistakes.filter((mistake) => mistake !== undefined)).toEqual([])
     })
 
-    it.each(named)("%s: is refused whatever it is that makes no sense", async (_, row) => {
+    it.each(named)("%s: rejects random invalid values", async (_, row) => {
       await FastCheck.assert(
         FastCheck.asyncProperty(anything.filter(isWrong(row)), async (value) => {
           expect(await mistake(row.give, "", "it", value)).toBeUndefined()
@@ -305,7 +302,7 @@ export const tryWrongOptions = (
       )
     })
 
-    it.each(named)("%s: is taken if it makes sense", async (_, row) => {
+    it.each(named)("%s: accepts valid values", async (_, row) => {
       for (const value of row.kind.right) expect(await complaint(row.give, value)).toBeUndefined()
     })
   })

@@ -16,7 +16,7 @@ class Refused extends Data.TaggedError("Refused")<{ readonly status: number }> {
 
 const refuse = (status: number) => TestConnector.fail(new Refused({ status }))
 
-/** A persistent connection with that server: 10 seconds between attempts, and no deadline. */
+/** A persistent connection to the server: 10 seconds between attempts, and no deadline. */
 const connectTo = <Connection, E, Address>(server: TestConnector.TestConnector<Connection, E, Address>, to: Address) =>
   PersistentConnection.make({
     serverName: "test",
@@ -26,8 +26,8 @@ const connectTo = <Connection, E, Address>(server: TestConnector.TestConnector<C
     attemptTimeout: Infinity
   })
 
-/** The attempts in a few words: when each began, and what has become of it. */
-const diary = <Connection, E, Address>(server: TestConnector.TestConnector<Connection, E, Address>) =>
+/** One text for each attempt: its start and its outcome. */
+const outcomes = <Connection, E, Address>(server: TestConnector.TestConnector<Connection, E, Address>) =>
   Effect.map(
     server.attempts,
     (attempts) =>
@@ -36,7 +36,7 @@ const diary = <Connection, E, Address>(server: TestConnector.TestConnector<Conne
       )
   )
 
-/** The message of the defect with which it dies. */
+/** The message of the defect of an effect. */
 const mistake = <A, E>(effect: Effect.Effect<A, E>) =>
   Effect.map(Effect.exit(effect), (exit) =>
     Exit.isFailure(exit)
@@ -47,7 +47,7 @@ const stateOf = <Connection, E>(connection: PersistentConnection.PersistentConne
   Effect.map(connection.state.get, (state) => state._tag)
 
 describe("the script", () => {
-  it.scoped("without one, every attempt succeeds", () =>
+  it.scoped("without a script, every attempt succeeds", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make()
       const connection = yield* connectTo(server, "a")
@@ -57,7 +57,7 @@ describe("the script", () => {
       expect(yield* connection.connected).toMatchObject({ number: 2, address: "a" })
     }))
 
-  it.scoped("is played in order, and the last answer repeats", () =>
+  it.scoped("is followed in order, and the last answer repeats", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make({ script: [refuse(1), TestConnector.die("a bug"), refuse(2)] })
       yield* connectTo(server, "a")
@@ -70,20 +70,20 @@ describe("the script", () => {
       ])
     }))
 
-  it.scoped("onNextAttempt comes before what is left of it", () =>
+  it.scoped("onNextAttempt takes priority over the rest of the script", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make({ script: [refuse(1), refuse(2), TestConnector.succeed()] })
       yield* connectTo(server, "a")
       yield* pass(0)
       yield* server.onNextAttempt(refuse(7), refuse(8))
       yield* pass(40)
-      const said = (yield* server.attempts).map(({ outcome }) =>
+      const results = (yield* server.attempts).map(({ outcome }) =>
         outcome._tag === "Failed" ? Cause.squash(outcome.cause) : outcome._tag
       )
-      expect(said).toEqual([...[1, 7, 8, 2].map((status) => new Refused({ status })), "Succeeded"])
+      expect(results).toEqual([...[1, 7, 8, 2].map((status) => new Refused({ status })), "Succeeded"])
     }))
 
-  it.scoped("always replaces it, and what was laid up", () =>
+  it.scoped("always replaces the script and the answers of onNextAttempt", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make({ script: [refuse(1), refuse(2)] })
       const connection = yield* connectTo(server, "a")
@@ -94,10 +94,10 @@ describe("the script", () => {
       yield* connection.connected
       yield* server.lose()
       yield* pass(10)
-      expect(yield* diary(server)).toEqual(["0 Failed 0", "10 Succeeded 10", "20 Succeeded 20"])
+      expect(yield* outcomes(server)).toEqual(["0 Failed 0", "10 Succeeded 10", "20 Succeeded 20"])
     }))
 
-  it.scoped("fails with a cause as it is", () =>
+  it.scoped("fails with the exact cause", () =>
     Effect.gen(function*() {
       const cause = Cause.parallel(Cause.fail(new Refused({ status: 1 })), Cause.die("a bug"))
       const server = yield* TestConnector.make({ script: [TestConnector.failCause(cause)] })
@@ -105,7 +105,7 @@ describe("the script", () => {
       expect(yield* Effect.exit(connection.connectedOrFailedToConnect)).toEqual(Exit.failCause(cause))
     }))
 
-  it.scoped("decides by the address and by what the connector is told", () =>
+  it.scoped("can decide by the address and the attempt", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make({
         script: [
@@ -123,7 +123,7 @@ describe("the script", () => {
       ])
     }))
 
-  it.scoped("takes its time", () =>
+  it.scoped("can delay an answer", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make({
         script: [
@@ -133,10 +133,10 @@ describe("the script", () => {
       })
       yield* connectTo(server, "a")
       yield* pass(20)
-      expect(yield* diary(server)).toEqual(["0 Failed 3", "10 Succeeded 13"])
+      expect(yield* outcomes(server)).toEqual(["0 Failed 3", "10 Succeeded 13"])
     }))
 
-  it.scoped("takes the connection away again, in what order ever it is said", () =>
+  it.scoped("can lose the connection later, in any order of the combinators", () =>
     Effect.gen(function*() {
       const cause = Cause.fail(new Refused({ status: 1 }))
       const server = yield* TestConnector.make({
@@ -180,7 +180,7 @@ describe("the script", () => {
       ])
     }))
 
-  it.scoped("does not take away what has been released", () =>
+  it.scoped("does not lose a released connection", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make({
         script: [TestConnector.succeed().pipe(TestConnector.thenLose({ after: "1 minute" }))]
@@ -192,19 +192,19 @@ describe("the script", () => {
       yield* pass(55)
       expect(yield* stateOf(connection)).toBe("Connected")
       yield* pass(5)
-      expect(yield* diary(server)).toEqual(["0 Succeeded 0", "10 Succeeded 10", "70 Succeeded 70"])
+      expect(yield* outcomes(server)).toEqual(["0 Succeeded 0", "10 Succeeded 10", "70 Succeeded 70"])
     }))
 
-  it.scoped("aborts", () =>
+  it.scoped("can abort", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make({ script: [TestConnector.abort(new Refused({ status: 403 }))] })
       const connection = yield* connectTo(server, "a")
       expect(yield* Effect.flip(connection.connectedOrFailedToConnect)).toEqual(new Refused({ status: 403 }))
       yield* connection.closeFinished
-      expect(yield* diary(server)).toEqual(["0 Failed 0"])
+      expect(yield* outcomes(server)).toEqual(["0 Failed 0"])
     }))
 
-  it("has no negative times", () => {
+  it("rejects negative times", () => {
     const { delayed, succeed, thenLose } = TestConnector
     expect(() => delayed(succeed(), -1)).toThrow("delay must be a duration of 0 or more, but is -1")
     expect(() => thenLose(succeed(), { after: -1 })).toThrow("after must be a duration of 0 or more, but is -1")
@@ -212,19 +212,19 @@ describe("the script", () => {
 })
 
 describe("answer", () => {
-  it.scoped("holds a connection in connecting, and lets it go on", () =>
+  it.scoped("ends an attempt that hangs", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make({ script: [TestConnector.hang] })
       const connection = yield* connectTo(server, "a")
       yield* pass(100_000)
       expect(yield* stateOf(connection)).toBe("Connecting")
-      expect(yield* diary(server)).toEqual(["0 UnderWay"])
+      expect(yield* outcomes(server)).toEqual(["0 UnderWay"])
       yield* server.answer(TestConnector.succeed())
       yield* connection.connected
-      expect(yield* diary(server)).toEqual(["0 Succeeded 100000"])
+      expect(yield* outcomes(server)).toEqual(["0 Succeeded 100000"])
     }))
 
-  it.scoped("overrules what an attempt was about to do, and only that one", () =>
+  it.scoped("overrules the scripted answer of the running attempt only", () =>
     Effect.gen(function*() {
       const later = TestConnector.succeed().pipe(
         TestConnector.delayed("1 minute"),
@@ -238,10 +238,10 @@ describe("answer", () => {
       expect(yield* stateOf(connection)).toBe("Connected")
       yield* server.lose()
       yield* pass(10)
-      expect(yield* diary(server)).toEqual(["0 Succeeded 1", "10 UnderWay"])
+      expect(yield* outcomes(server)).toEqual(["0 Succeeded 1", "10 UnderWay"])
     }))
 
-  it.scoped("may take its time too, and be overruled", () =>
+  it.scoped("may be delayed and overruled too", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make<Refused>({ script: [TestConnector.hang] })
       yield* connectTo(server, "a")
@@ -250,13 +250,13 @@ describe("answer", () => {
       yield* pass(0.5)
       yield* server.answer(TestConnector.hang)
       yield* pass(5)
-      expect(yield* diary(server)).toEqual(["0 UnderWay"])
+      expect(yield* outcomes(server)).toEqual(["0 UnderWay"])
       yield* server.answer(refuse(1))
       yield* pass(0)
-      expect(yield* diary(server)).toEqual(["0 Failed 6.5"])
+      expect(yield* outcomes(server)).toEqual(["0 Failed 6.5"])
     }))
 
-  it.scoped("answers all that are under way", () =>
+  it.scoped("answers all running attempts", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make({ script: [TestConnector.hang] })
       yield* connectTo(server, "a")
@@ -267,10 +267,10 @@ describe("answer", () => {
       expect(yield* server.open).toMatchObject([{ address: "a" }, { address: "b" }])
     }))
 
-  it.scoped("is a mistake when nobody waits for it", () =>
+  it.scoped("is a defect if no attempt is running", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make()
-      const message = "There is no attempt under way that could be answered"
+      const message = "There is no attempt under way to answer"
       expect(yield* mistake(server.answer(TestConnector.succeed()))).toBe(message)
       const connection = yield* connectTo(server, "a")
       yield* connection.connected
@@ -279,7 +279,7 @@ describe("answer", () => {
 })
 
 describe("losing a connection", () => {
-  it.scoped("without an error, and with one", () =>
+  it.scoped("is possible with and without an error", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make<Refused>()
       const connection = yield* connectTo(server, "a")
@@ -293,7 +293,7 @@ describe("losing a connection", () => {
       expect((yield* connection.state.get).lastCause).toEqual(Option.some(cause))
     }))
 
-  it.scoped("is known at once, before anybody has been told", () =>
+  it.scoped("sets isClosed at once, before closed ends", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make()
       const line = yield* Effect.flatMap(connectTo(server, "a"), (connection) => connection.connected)
@@ -304,7 +304,7 @@ describe("losing a connection", () => {
       expect(yield* server.leaked).toEqual([line])
     }))
 
-  it.scoped("concerns all that are open, or the one that is given", () =>
+  it.scoped("affects all open connections, or the given one", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make()
       const first = yield* Effect.flatMap(connectTo(server, "a"), (connection) => connection.connected)
@@ -318,20 +318,20 @@ describe("losing a connection", () => {
       expect(yield* server.opened).toBe(5)
     }))
 
-  it.scoped("is a mistake when there is none", () =>
+  it.scoped("is a defect if there is no open connection", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make()
-      expect(yield* mistake(server.lose())).toBe("There is no open connection that could be lost")
-      expect(yield* mistake(server.fallSilent())).toBe("There is no open connection that could be silenced")
+      expect(yield* mistake(server.lose())).toBe("There is no open connection to lose")
+      expect(yield* mistake(server.fallSilent())).toBe("There is no open connection to silence")
       const connection = yield* connectTo(server, "a")
       const line = yield* connection.connected
       yield* connection.close
-      expect(yield* mistake(server.lose(Cause.empty, line))).toBe("There is no open connection that could be lost")
+      expect(yield* mistake(server.lose(Cause.empty, line))).toBe("There is no open connection to lose")
     }))
 })
 
 describe("a peer that falls silent", () => {
-  it.scoped("says nothing, and nothing says so", () =>
+  it.scoped("does not answer pings, and the connection looks open", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make()
       const connection = yield* connectTo(server, "a")
@@ -348,7 +348,7 @@ describe("a peer that falls silent", () => {
       expect(yield* server.open).toEqual([line])
     }))
 
-  it.scoped("may still be lost at last", () =>
+  it.scoped("can still be lost later", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make()
       const connection = yield* connectTo(server, "a")
@@ -357,10 +357,10 @@ describe("a peer that falls silent", () => {
       yield* pass(1_000)
       yield* server.lose()
       yield* pass(0)
-      expect(yield* diary(server)).toEqual(["0 Succeeded 0", "1000 Succeeded 1000"])
+      expect(yield* outcomes(server)).toEqual(["0 Succeeded 0", "1000 Succeeded 1000"])
     }))
 
-  it.scoped("does not concern the next connection", () =>
+  it.scoped("does not affect the next connection", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make()
       const connection = yield* connectTo(server, "a")
@@ -371,8 +371,8 @@ describe("a peer that falls silent", () => {
     }))
 })
 
-describe("what a test may ask", () => {
-  it.scoped("what has been opened, is open, and has been released", () =>
+describe("the information for a test", () => {
+  it.scoped("the opened, open and released connections", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make()
       const count = Effect.all([server.opened, server.released, Effect.map(server.open, (all) => all.length)])
@@ -390,7 +390,7 @@ describe("what a test may ask", () => {
       expect(yield* server.leaked).toEqual([])
     }))
 
-  it.scoped("who has attempted, where, when, and to what end", () =>
+  it.scoped("the attempts, with server name, address, time and outcome", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make({ script: [refuse(1), TestConnector.succeed(), TestConnector.hang] })
       const connection = yield* connectTo(server, "a")
@@ -422,7 +422,7 @@ describe("what a test may ask", () => {
       ])
     }))
 
-  it.scoped("to be told of an attempt", () =>
+  it.scoped("a wait for a number of attempts", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make({ script: [refuse(1)] })
       const second = yield* Effect.fork(server.awaitAttempts(2))
@@ -434,7 +434,7 @@ describe("what a test may ask", () => {
       yield* Fiber.join(second)
     }))
 
-  it.scoped("what it was told long ago stays what it was", () =>
+  it.scoped("an earlier result does not change", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make()
       const before = yield* server.attempts
@@ -449,7 +449,7 @@ describe("connections", () => {
     readonly isThere: Effect.Effect<boolean>
   }
 
-  it.scoped("may be those of the test, and stand on the bare one", () =>
+  it.scoped("can be made by the test from the default connection", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make<Feed, never, string>({
         connection: ({ address, number, ping }) => ({
@@ -467,7 +467,7 @@ describe("connections", () => {
       expect(yield* Fiber.join(isThere)).toBe(false)
     }))
 
-  it.scoped("and their errors are known from what makes them", () =>
+  it.scoped("infer their types from the script and the constructor", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make({
         connection: (line) => ({ name: `feed ${line.number}` }),
@@ -487,7 +487,7 @@ describe("connections", () => {
     expect(TestConnector.make<Feed, Refused>({ script: [refuse(1)] })).toBeDefined()
   })
 
-  it.scoped("may be given one by one, and even twice", () =>
+  it.scoped("can be given in the script, even twice", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make<string>({
         connection: ({ number }) => `made ${number}`,
@@ -508,7 +508,7 @@ describe("connections", () => {
       expect(connected).toEqual(["given", "made 2", "given"])
     }))
 
-  it.scoped("that cannot be made are failed attempts", () =>
+  it.scoped("whose constructor throws are failed attempts", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make<string>({
         connection: () => {
@@ -517,19 +517,19 @@ describe("connections", () => {
       })
       yield* connectTo(server, "a")
       yield* pass(0)
-      expect(yield* diary(server)).toEqual(["0 Failed 0"])
+      expect(yield* outcomes(server)).toEqual(["0 Failed 0"])
       expect(yield* server.opened).toBe(0)
     }))
 
-  it.effect("of somebody else are not taken for one's own", () =>
+  it.effect("of another connector are rejected", () =>
     Effect.gen(function*() {
       const { connector } = yield* TestConnector.make<string>({ connection: () => "mine" })
-      expect(yield* mistake(connector.closed("theirs"))).toBe("The connection is not one of this connector's")
+      expect(yield* mistake(connector.closed("theirs"))).toBe("The connection does not belong to this connector")
     }))
 })
 
 describe("the connector", () => {
-  it.scoped("takes combinators like any other", () =>
+  it.scoped("works with combinators", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make({ script: [TestConnector.hang, TestConnector.succeed()] })
       const connection = yield* PersistentConnection.make({
@@ -544,10 +544,10 @@ describe("the connector", () => {
       })
       yield* pass(10)
       expect(yield* connection.connected).toEqual({ name: "a1" })
-      expect(yield* diary(server)).toEqual(["0 Interrupted 3", "10 Succeeded 10"])
+      expect(yield* outcomes(server)).toEqual(["0 Interrupted 3", "10 Succeeded 10"])
     }))
 
-  it.scopedLive("works with real time too", () =>
+  it.scopedLive("works in real time too", () =>
     Effect.gen(function*() {
       const server = yield* TestConnector.make({
         script: [
@@ -565,11 +565,11 @@ describe("the connector", () => {
         retry: RetryPolicy.fixed("1 millis")
       })
       yield* server.awaitAttempts(4)
-      expect((yield* diary(server)).map((entry) => entry.split(" ")[1]).slice(0, 3))
+      expect((yield* outcomes(server)).map((entry) => entry.split(" ")[1]).slice(0, 3))
         .toEqual(["Failed", "Succeeded", "Succeeded"])
     }))
 
-  it.effect("is one of its own for everyone who makes one", () =>
+  it.effect("is independent of other test connectors", () =>
     Effect.gen(function*() {
       const make = TestConnector.make()
       const one = yield* make

@@ -19,7 +19,7 @@ import { captureLog } from "../support/captureLog.js"
 
 class Refused extends Data.TaggedError("Refused")<{}> {}
 
-/** One small fleet. */
+/** A simulation with a few clients. */
 const simulate = <E = never, R = never>(scenario: ThunderingHerd.Scenario<E, R>) =>
   Effect.map(
     ThunderingHerd.simulate({ clients: 20, seeds: [1], ...scenario }),
@@ -38,20 +38,20 @@ const defect = <A, E>(effect: Effect.Effect<A, E>) =>
 beforeEach(() => registry.clear())
 
 describe("simulate", () => {
-  it.effect("T2: connections that have lived for long are all replaced at once", () =>
+  it.effect("T2: long-lived connections are all replaced at once", () =>
     Effect.gen(function*() {
       const { attempts, reconnects } = yield* simulate({})
       expect(attempts).toEqual(times(20, 0))
       expect(reconnects).toEqual(attempts)
     }))
 
-  it.effect("T2: those that have not wait for the rest of the delay", () =>
+  it.effect("T2: short-lived connections wait for the rest of the delay", () =>
     Effect.gen(function*() {
       const { attempts } = yield* simulate({ uptime: "4 seconds", retry: RetryPolicy.fixed("10 seconds") })
       expect(attempts).toEqual(times(20, 6_000))
     }))
 
-  it.effect("reconnectJitter spreads them over its window", () =>
+  it.effect("reconnectJitter spreads the attempts over its window", () =>
     Effect.gen(function*() {
       const { attempts } = yield* simulate({ reconnectJitter: "5 seconds" })
       expect(new Set(attempts).size).toBe(20)
@@ -61,7 +61,7 @@ describe("simulate", () => {
       expect(Math.max(...attempts)).toBeLessThanOrEqual(5_000)
     }))
 
-  it.effect("in an outage they retry until it is over", () =>
+  it.effect("clients retry until the end of an outage", () =>
     Effect.gen(function*() {
       const { attempts, reconnects } = yield* simulate({
         clients: 2,
@@ -87,7 +87,7 @@ describe("simulate", () => {
       expect(stable).toEqual(attempts)
     }))
 
-  it.effect("gives the same result each time, and different ones for different seeds", () =>
+  it.effect("returns the same result for the same seed, and different results for different seeds", () =>
     Effect.gen(function*() {
       const scenario = { clients: 5, reconnectJitter: "5 seconds", seeds: ["a", "b"] } as const
       const first = yield* ThunderingHerd.simulate(scenario)
@@ -96,7 +96,7 @@ describe("simulate", () => {
       expect(first.runs[0]!.attempts).not.toEqual(first.runs[1]!.attempts)
     }))
 
-  it.effect("one more client does not change what the others do", () =>
+  it.effect("an additional client does not change the attempts of the others", () =>
     Effect.gen(function*() {
       const { attempts: few } = yield* simulate({ clients: 3, reconnectJitter: "5 seconds" })
       const { attempts: more } = yield* simulate({ clients: 4, reconnectJitter: "5 seconds" })
@@ -105,18 +105,18 @@ describe("simulate", () => {
 
   it.effect("counts no reconnect for a client that gives up, and does not log it", () =>
     Effect.gen(function*() {
-      const { heard, lines } = captureLog()
-      const { attempts, reconnects } = yield* heard(simulate({
+      const { captured, lines } = captureLog()
+      const { attempts, reconnects } = yield* captured(simulate({
         outage: "1 hour",
         retry: RetryPolicy.fixed("10 seconds").pipe(Schedule.intersect(Schedule.recurs(2)))
       }))
       expect(lines).toEqual([])
-      // D11: the loss of a connection that lived for an hour takes none of the two retries.
+      // D11: the loss of a connection that lived for an hour uses none of the two retries.
       expect(attempts).toHaveLength(60)
       expect(reconnects).toEqual([])
     }))
 
-  it.effect("the policy gets the failure as its input, and the services that it needs", () =>
+  it.effect("the policy gets the failure as its input, and its services", () =>
     Effect.gen(function*() {
       class Inputs extends Context.Tag("Inputs")<Inputs, Array<unknown>>() {}
       const inputs: Array<unknown> = []
@@ -131,21 +131,21 @@ describe("simulate", () => {
       expect(inputs).toEqual([Cause.empty, Cause.fail(new Refused()), Cause.fail(new Refused())])
     }))
 
-  it.effect("takes no time of the clock, and leaves nothing behind", () =>
+  it.effect("takes no real time, and leaves no fiber and no timer", () =>
     Effect.gen(function*() {
       yield* simulate({ outage: "1 hour", retry: RetryPolicy.fixed("10 minutes") })
       expect(yield* Clock.currentTimeMillis).toBe(0)
       expect(yield* Inspect.all).toEqual([])
     }))
 
-  it.effect("200 clients with three seeds, which is the default", () =>
+  it.effect("the default is 200 clients with three seeds", () =>
     Effect.gen(function*() {
       const simulation = yield* ThunderingHerd.simulate({ reconnectJitter: "5 seconds" })
       expect(simulation.clients).toBe(200)
       expect(simulation.runs.map((run) => run.attempts.length)).toEqual([200, 200, 200])
     }))
 
-  it.effect("dies with a message that names the option if one makes no sense", () =>
+  it.effect("dies with a message that names the invalid option", () =>
     Effect.gen(function*() {
       expect(yield* defect(simulate({ clients: 0 }))).toBe("clients must be a whole number of 1 or more, but is 0")
       expect(yield* defect(ThunderingHerd.simulate(5 as never))).toBe(
@@ -164,7 +164,7 @@ describe("simulate", () => {
   it.effect("dies if the attempts never end", () =>
     Effect.gen(function*() {
       const endless = simulate({ clients: 1, outage: "1 second", retry: RetryPolicy.fixed(0) })
-      expect(yield* defect(endless)).toBe("At 3600000 ms there is no end to the work")
+      expect(yield* defect(endless)).toBe("At 3600000 ms the program runs in an endless loop")
       expect(yield* Inspect.all).toEqual([])
     }))
 })
@@ -174,11 +174,11 @@ describe("the production configuration", () => {
   const seeds = Arr.range(1, 10)
   const window = Duration.toMillis(RetryPolicy.production.reconnectJitter)
 
-  /** The peaks of 100 ms, one for each run. */
+  /** The peak within 100 ms of each run. */
   const peaks = ({ clients, runs }: ThunderingHerd.Simulation) =>
     runs.map((run) => ThunderingHerd.peak({ clients, runs: [run] }, "100 millis").attempts)
 
-  /** Clients that draw their moment uniformly, each with the source of randomness that it has in the simulation. */
+  /** Clients that draw their delay uniformly, with the same random generators as in the simulation. */
   const ideal: ThunderingHerd.Simulation = {
     clients,
     runs: seeds.map((seed) => {
@@ -189,24 +189,24 @@ describe("the production configuration", () => {
     })
   }
 
-  it.effect("spreads 200 clients that are cut off at once as evenly as uniform draws over the window", () =>
+  it.effect("spreads 200 clients after a common loss like uniform draws over the window", () =>
     Effect.gen(function*() {
       const kicked = yield* ThunderingHerd.simulate({ ...RetryPolicy.production, clients, seeds })
       expect(kicked.runs.map(({ reconnects }) => reconnects.length)).toEqual(seeds.map(() => clients))
       const idealPeak = Number.sumAll(peaks(ideal)) / seeds.length
-      // The mean is 4 attempts in 100 ms, and the fullest window has about three times as many.
+      // The mean is 4 attempts in 100 ms; the peak is about three times the mean.
       expect(idealPeak).toBeGreaterThan(9)
       expect(idealPeak).toBeLessThan(15)
       expect(Number.sumAll(peaks(kicked)) / seeds.length).toBeLessThanOrEqual(1.1 * idealPeak)
     }))
 
-  it.effect("… also when their connections had lived for 2 seconds only", () =>
+  it.effect("spreads them also if their connections lived only for 2 seconds", () =>
     Effect.gen(function*() {
       const young = yield* ThunderingHerd.simulate({ ...RetryPolicy.production, seeds: [1, 2], uptime: "2 seconds" })
       expect(Math.max(...peaks(young))).toBeLessThanOrEqual(1.1 * Math.max(...peaks(ideal)))
     }))
 
-  it.effect("lets no more than 10 % of them try within 100 ms while the server is away", () =>
+  it.effect("at most 10 % of the clients make an attempt within 100 ms during an outage", () =>
     Effect.gen(function*() {
       const outage = yield* ThunderingHerd.simulate({ ...RetryPolicy.production, seeds: [1, 2], outage: "1 minute" })
       // First and second attempts overlap.
@@ -224,7 +224,7 @@ describe("peak and check", () => {
     ]
   }
 
-  it("the fullest window, wherever it begins, over all runs", () => {
+  it("peak returns the window with the most attempts of all runs", () => {
     expect(ThunderingHerd.peak(simulation, 40)).toEqual({ seed: "b", from: 50, attempts: 2, share: 0.5 })
     expect(ThunderingHerd.peak(simulation, "100 millis")).toEqual({ seed: "b", from: 10, attempts: 3, share: 0.75 })
     expect(ThunderingHerd.peak(simulation, "1 second")).toEqual({ seed: "b", from: 10, attempts: 5, share: 1.25 })
@@ -242,7 +242,7 @@ describe("peak and check", () => {
       expect(stampede).toBeInstanceOf(ThunderingHerd.Stampede)
       expect(stampede).toMatchObject({ clients: 4, seed: "b", from: 10, attempts: 3, share: 0.75, atMost: 0.7 })
       expect(stampede.message).toBe(
-        "3 attempts of 4 clients (75 %) within 100ms, from 10 ms after the loss on, with the seed b; allowed are 70 %"
+        "3 attempts of 4 clients (75 %) within 100ms, starting 10 ms after the loss (seed b); the limit is 70 %"
       )
       expect(yield* defect(ThunderingHerd.check(simulation, { window: 100, atMost: NaN })))
         .toBe("atMost must be a number of 0 or more, but is NaN")
@@ -250,7 +250,7 @@ describe("peak and check", () => {
         .toBe("atMost must be a number of 0 or more, but is \"1\"")
     }))
 
-  it.effect("has a peak of 0 if nobody makes an attempt", () =>
+  it.effect("the peak is 0 if there is no attempt", () =>
     Effect.gen(function*() {
       const { simulation } = yield* simulate({ retry: Schedule.stop })
       expect(ThunderingHerd.peak(simulation, 100)).toEqual({ seed: 1, from: 0, attempts: 0, share: 0 })

@@ -5,15 +5,15 @@ import { fileURLToPath } from "node:url"
 const cookbook = fileURLToPath(new URL("../cookbook/", import.meta.url))
 const page = fileURLToPath(new URL("../../../../docs/testing.md", import.meta.url))
 
-/** A link to a file of the cookbook, and the block under it. */
+/** A link to a file of the cookbook, and the code block below it. */
 const recipe = /(\[`(\w+\.test\.ts)`\]\(\.\.\/packages\/core\/test\/cookbook\/\2\)\n\n```ts\n)(.*?)(```\n)/gs
 
-it("docs/testing.md shows the files of the cookbook as they are (`vitest -u` brings it up to date)", async () => {
+it("docs/testing.md shows the current files of the cookbook (`vitest -u` updates it)", async () => {
   const text = readFileSync(page, "utf8")
   const files = [...text.matchAll(recipe)].map((match) => match[2])
   expect(files).toHaveLength(10)
   expect([...files].sort()).toEqual(readdirSync(cookbook).sort())
-  // There is one other block of code: the scripted WebSocket, which belongs to another package.
+  // There is one other code block: the scripted WebSocket, which belongs to another package.
   expect(text.match(/^```\w/gm)).toHaveLength(11)
 
   const upToDate = text.replace(

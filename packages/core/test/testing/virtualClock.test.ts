@@ -12,14 +12,14 @@ import * as Fiber from "effect/Fiber"
 const now = Clock.currentTimeMillis
 
 describe("inVirtualTime", () => {
-  it("a year passes at one stroke, and nothing of it outside", () => {
+  it("a year passes at once, and the outer clock does not move", () => {
     const year = inVirtualTime(Effect.zipRight(Effect.sleep("365 days"), now))
     expect(Effect.runSync(year)).toBe(365 * 24 * 60 * 60 * 1_000)
     expect(Effect.runSync(Effect.zipRight(year, now))).toBeGreaterThan(1_000_000_000_000)
     expect(Effect.runSync(inVirtualTime(Effect.zipRight(Effect.sleep(7), Clock.currentTimeNanos)))).toBe(7_000_000n)
   })
 
-  it("who sleeps is woken in the order of the times, and at the same time in that of going to sleep", () => {
+  it("wakes sleeping fibers by due time, then in the order in which they went to sleep", () => {
     const log: Array<string> = []
     const sleeper = (millis: number, name: string) =>
       Effect.zipRight(Effect.sleep(millis), Effect.map(now, (now) => log.push(`${now} ${name}`)))
@@ -31,12 +31,12 @@ describe("inVirtualTime", () => {
     expect(log).toEqual(["0 e", "10 b", "10 d", "20 a", "20 c"])
   })
 
-  it("ends as the effect ends, whoever still sleeps", () => {
+  it("ends with the effect, even if other fibers still sleep", () => {
     const failing = Effect.zipRight(Effect.forkDaemon(Effect.sleep("1 hour")), Effect.fail("no"))
     expect(Effect.runSyncExit(inVirtualTime(failing))).toEqual(Exit.fail("no"))
   })
 
-  it("forgets who has been interrupted, and who would sleep for ever", () => {
+  it("does not wait for interrupted or infinite sleeps", () => {
     const program = Effect.gen(function*() {
       yield* Effect.fork(Effect.sleep(Duration.infinity))
       yield* Fiber.interrupt(yield* Effect.fork(Effect.sleep("2 hours")))
@@ -46,13 +46,13 @@ describe("inVirtualTime", () => {
     expect(Effect.runSync(inVirtualTime(program))).toBe(3_600_000)
   })
 
-  it("has the services of the outside", () => {
+  it("has the services of the caller", () => {
     class Name extends Context.Tag("Name")<Name, string>() {}
     expect(Effect.runSync(inVirtualTime(Effect.zipRight(Effect.sleep(1), Name)).pipe(Effect.provideService(Name, "x"))))
       .toBe("x")
   })
 
-  it("a fiber that has much to do is not taken for one that waits", () => {
+  it("a fiber that yields often does not count as waiting", () => {
     expect(
       Effect.runSync(
         inVirtualTime(Effect.iterate(0, { while: (n) => n < 100_000, body: (n) => Effect.succeed(n + 1) }))
@@ -61,15 +61,15 @@ describe("inVirtualTime", () => {
       .toBe(100_000)
   })
 
-  it("says so when it can never end, and releases what it has", () => {
+  it("dies with a message if the program can never end, and releases its resources", () => {
     let released = 0
     const scoped = <A>(effect: Effect.Effect<A>) =>
       Effect.scoped(Effect.zipRight(Effect.addFinalizer(() => Effect.sync(() => released++)), effect))
     const waiting = inVirtualTime(scoped(Effect.flatMap(Deferred.make<void>(), Deferred.await)))
-    expect(() => Effect.runSync(waiting)).toThrow("Everything waits for something that never comes")
+    expect(() => Effect.runSync(waiting)).toThrow("The program waits forever: no fiber can run, and no timer is left")
     const spinning = inVirtualTime(scoped(Effect.zipRight(Effect.sleep(5), Effect.forever(Effect.yieldNow()))))
     expect(Effect.runSyncExit(spinning)).toEqual(
-      Exit.die(new Cause.RuntimeException("At 5 ms there is no end to the work"))
+      Exit.die(new Cause.RuntimeException("At 5 ms the program runs in an endless loop"))
     )
     expect(released).toBe(2)
   })
@@ -83,7 +83,7 @@ const start = () => {
 }
 
 describe("VirtualClock", () => {
-  it("wakes sleepers in the order of their times, and at the same time in the order in which they went to sleep", () => {
+  it("wakes sleeping fibers by due time, then in the order in which they went to sleep", () => {
     const { clock, log, say } = start()
     for (const millis of [20, 10, 20, 10]) {
       const name = `${millis}.${log.length}`
@@ -97,7 +97,7 @@ describe("VirtualClock", () => {
     expect(log.slice(2)).toEqual(["20 20.0", "20 20.2"])
   })
 
-  it("runs everything until it waits before the next timer of the same ms", () => {
+  it("runs all fibers until they wait before the next timer of the same ms", () => {
     const { clock, log, say } = start()
     const child = Effect.yieldNow().pipe(Effect.andThen(say("child")), Effect.forkDaemon)
     clock.run(
@@ -108,7 +108,7 @@ describe("VirtualClock", () => {
     expect(log).toEqual(["5 child", "5 other", "5 slept"])
   })
 
-  it("does not run what it has started before it is told to, except the first turn", () => {
+  it("runs only the first turn of a fiber until the clock is flushed", () => {
     const { clock, log, say } = start()
     clock.run(Effect.andThen(say("first"), Effect.andThen(Effect.yieldNow(), say("second"))))
     expect(log).toEqual(["0 first"])
@@ -116,7 +116,7 @@ describe("VirtualClock", () => {
     expect(log).toEqual(["0 first", "0 second"])
   })
 
-  it("is the clock of what runs in it", () => {
+  it("is the clock of the fibers that it runs", () => {
     const { clock } = start()
     clock.advanceTo(7)
     const fiber = clock.run(Effect.all([Clock.currentTimeMillis, Clock.currentTimeNanos]))
@@ -132,7 +132,7 @@ describe("VirtualClock", () => {
     expect(log).toEqual([])
   })
 
-  it("stops when time cannot go on", () => {
+  it("throws on an endless loop", () => {
     const { clock } = start()
     clock.run(Effect.forever(Effect.sleep(0)))
     expect(() => clock.advanceTo(1)).toThrow("At 0 ms")

@@ -1,16 +1,16 @@
-/** A server that sends things to who has subscribed: on each connection, as often as one likes. */
+/** A server that sends elements to its subscribers. A connection can have several subscriptions. */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Mailbox from "effect/Mailbox"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { Line, Refused } from "../support/Life.js"
+import type { Line, Refused } from "../support/Fixture.js"
 
 export class Subscription<A> {
   isOver = false
   constructor(readonly line: Line, private readonly mailbox: Mailbox.Mailbox<A, Refused>) {}
 
-  /** How much has been sent and not been taken. */
+  /** The number of elements that have been sent and not taken. */
   get size(): number {
     const size = this.mailbox.unsafeSize()
     return size._tag === "Some" ? size.value : 0
@@ -28,10 +28,10 @@ export class Subscription<A> {
 export class Feed<A> {
   readonly subscriptions: Array<Subscription<A>> = []
 
-  /** The subscription made last. */
+  /** The latest subscription. */
   get last(): Subscription<A> {
     const last = this.subscriptions.at(-1)
-    if (last === undefined) throw new Error("Nobody has subscribed yet")
+    if (last === undefined) throw new Error("There is no subscription yet")
     return last
   }
 
@@ -51,10 +51,10 @@ export class Feed<A> {
   readonly stream = (line: Line): Stream.Stream<A, Refused> => Stream.unwrapScoped(this.subscribe(line))
 }
 
-/** A consumer, and what it has got so far. */
+/** A consumer and the elements that it has got. */
 export class Consumer<A> {
   readonly got: Array<A> = []
-  /** What it does with each element after it has got it. */
+  /** The work for each element, after it has been got. */
   work: (element: A) => Effect.Effect<unknown> = () => Effect.void
 
   readonly run = <E, R>(stream: Stream.Stream<A, E, R>): Effect.Effect<void, E, R> =>

@@ -1,4 +1,4 @@
-/** A server that talks on each of its connections, whether or not anybody listens: what it says waits in an inbox. */
+/** A server that sends messages on each connection. Unread messages wait in an inbox. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -6,7 +6,7 @@ import * as Mailbox from "effect/Mailbox"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { begin, type Life, type Line, type Options, type Refused } from "../support/Life.js"
+import { type Fixture, type Line, makeFixture, type Options, type Refused } from "../support/Fixture.js"
 
 /** The inboxes of all connections. Each is emptied when its connection is released. */
 export class Inboxes {
@@ -15,18 +15,18 @@ export class Inboxes {
   readonly open = (line: Line): Effect.Effect<void, never, Scope.Scope> =>
     Effect.map(Mailbox.make<string, Refused>(), (mailbox) => void this.mailboxes.set(line, mailbox))
 
-  /** The server says this on the connection. */
-  say(line: Line, ...words: ReadonlyArray<string>): void {
-    this.mailboxes.get(line)!.unsafeOfferAll(words)
+  /** Sends messages from the server. */
+  send(line: Line, ...messages: ReadonlyArray<string>): void {
+    this.mailboxes.get(line)!.unsafeOfferAll(messages)
   }
 
-  /** The connection ends, and with it what comes from it; what has been received can still be read. */
+  /** Ends the connection and its inbox. Messages that were received before can still be read. */
   end(line: Line, exit: Exit.Exit<void, Refused> = Exit.void): void {
     this.mailboxes.get(line)!.unsafeDone(exit)
     line.drop(exit)
   }
 
-  /** What the server says on a connection, word by word. */
+  /** The messages of a connection, one by one. */
   readonly stream = (line: Line): Stream.Stream<string, Refused> =>
     Stream.repeatEffectOption(
       Effect.mapError(
@@ -36,20 +36,20 @@ export class Inboxes {
     )
 }
 
-export interface TalkingLife extends Life {
+export interface InboxFixture extends Fixture {
   readonly inboxes: Inboxes
 }
 
-/** Begins a life with a server that talks, and says something on each new connection. */
-export const beginTalking = (
+/** Makes a fixture with inboxes. `greet` runs on each new connection. */
+export const makeInboxFixture = (
   options: Options = {},
   greet: (line: Line, inboxes: Inboxes) => void = () => {}
-): Effect.Effect<TalkingLife, never, Scope.Scope> => {
+): Effect.Effect<InboxFixture, never, Scope.Scope> => {
   const inboxes = new Inboxes()
   return Effect.map(
-    begin(options, ({ server }) => {
+    makeFixture(options, ({ server }) => {
       server.connect = (_, line) => Effect.map(inboxes.open(line), () => greet(line, inboxes))
     }),
-    (life) => ({ ...life, inboxes })
+    (fixture) => ({ ...fixture, inboxes })
   )
 }

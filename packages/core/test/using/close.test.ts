@@ -11,17 +11,17 @@ import * as Stream from "effect/Stream"
 import {
   type Asked,
   askNow,
-  begin,
   type Event,
+  type Fixture,
   hasEnded,
   inScope,
-  type Life,
+  makeFixture,
   pass,
   refuse,
   Refused,
   settle,
   sleep
-} from "../support/Life.js"
+} from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
 const { closeGracefully, forEachConnection, refresh, useRetrying, stream, use } = PersistentConnection
@@ -29,9 +29,9 @@ const { closeGracefully, forEachConnection, refresh, useRetrying, stream, use } 
 const errors = (...asked: ReadonlyArray<Asked<unknown, unknown>>) => asked.map(({ error }) => error)
 
 describe("closeGracefully", () => {
-  it.scoped("lets uses in flight finish, and then closes", () =>
+  it.scoped("lets running uses finish, and then closes", () =>
     Effect.gen(function*() {
-      const { diary, server, service } = yield* begin()
+      const { eventLog, server, service } = yield* makeFixture()
       yield* settle
       const short = yield* askNow(use(service, () => Effect.as(sleep(3), "short")))
       const long = yield* askNow(use(service, () => Effect.as(sleep(7), "long")))
@@ -43,12 +43,12 @@ describe("closeGracefully", () => {
       yield* pass(4)
       expect(long.answer).toBe("long")
       expect([closing.isWaiting, server.released]).toEqual([false, 1])
-      expect(diary.at(-1)).toBe("7 Disconnected 1")
+      expect(eventLog.at(-1)).toBe("7 Disconnected 1")
     }))
 
-  it.scoped("refuses new uses from the moment at which it is called", () =>
+  it.scoped("rejects new uses from the moment of the call", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       yield* askNow(use(service, () => sleep(5)))
       yield* askNow(closeGracefully(service, "1 minute"))
@@ -66,9 +66,9 @@ describe("closeGracefully", () => {
       yield* pass(5)
     }))
 
-  it.scoped("ends at once what is done for each connection", () =>
+  it.scoped("ends forEachConnection at once", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       yield* askNow(use(service, () => sleep(5)))
       const following = yield* askNow(forEachConnection(service, () => Effect.never))
@@ -77,9 +77,9 @@ describe("closeGracefully", () => {
       yield* pass(5)
     }))
 
-  it.scoped("interrupts what has not finished when the time is over", () =>
+  it.scoped("interrupts unfinished uses after the drain time", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       const asked = yield* askNow(use(service, () => Effect.never))
       const closing = yield* askNow(closeGracefully(service, "5 seconds"))
@@ -90,10 +90,10 @@ describe("closeGracefully", () => {
       expect([closing.isWaiting, server.released]).toEqual([false, 1])
     }))
 
-  it.scoped("closes at once if nothing is in flight, and if there is no connection", () =>
+  it.scoped("closes at once if no use is running, or if there is no connection", () =>
     Effect.gen(function*() {
-      const idle = yield* begin()
-      const unconnected = yield* begin({}, ({ server }) => server.refuse("no"))
+      const idle = yield* makeFixture()
+      const unconnected = yield* makeFixture({}, ({ server }) => server.refuse("no"))
       yield* settle
       const closings = [
         yield* askNow(closeGracefully(idle.service, "1 minute")),
@@ -103,10 +103,10 @@ describe("closeGracefully", () => {
       expect([idle.server.released, unconnected.server.attempts.length]).toEqual([1, 1])
     }))
 
-  it.scoped("with no time is a close, and with endless time waits for as long as it takes", () =>
+  it.scoped("with a drain of 0 it is a close; with an infinite drain it waits without a limit", () =>
     Effect.gen(function*() {
-      const none = yield* begin()
-      const endless = yield* begin()
+      const none = yield* makeFixture()
+      const endless = yield* makeFixture()
       yield* settle
       const first = yield* askNow(use(none.service, () => Effect.never))
       const second = yield* askNow(use(endless.service, () => sleep(100_000)))
@@ -119,15 +119,15 @@ describe("closeGracefully", () => {
       expect([closing.exit, second.exit]).toEqual([Exit.void, Exit.void])
     }))
 
-  it.scoped("throws at a time that makes no sense", () =>
+  it.scoped("throws for an invalid drain time", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       expect(() => closeGracefully(service, -1)).toThrow("drain must be a duration of 0 or more, but is -1")
     }))
 
-  it.scoped("is cut short by a close, which waits for the same end", () =>
+  it.scoped("a close ends the drain, and waits for the same end", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       const asked = yield* askNow(use(service, () => Effect.never))
       const gracefully = yield* askNow(closeGracefully(service, "1 hour"))
@@ -136,9 +136,9 @@ describe("closeGracefully", () => {
       expect(asked.error).toBeInstanceOf(ConnectionClosed)
     }))
 
-  it.scoped("takes the shorter time if called twice", () =>
+  it.scoped("uses the shorter drain time if called twice", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       yield* askNow(use(service, () => Effect.never))
       const first = yield* askNow(closeGracefully(service, "1 hour"))
@@ -152,9 +152,9 @@ describe("closeGracefully", () => {
       expect((yield* askNow(closeGracefully(service, "1 hour"))).exit).toEqual(Exit.void)
     }))
 
-  it.scoped("goes on if its caller is interrupted", () =>
+  it.scoped("continues if its caller is interrupted", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       yield* askNow(use(service, () => Effect.never))
       const closing = yield* askNow(closeGracefully(service, "5 seconds"))
@@ -164,9 +164,9 @@ describe("closeGracefully", () => {
       expect((yield* askNow(service.closeFinished)).exit).toEqual(Exit.void)
     }))
 
-  it.scoped("D8: is cut short when the scope is left, also in the same turn", () =>
+  it.scoped("D8: leaving the scope ends the drain, also in the same turn", () =>
     Effect.gen(function*() {
-      const [{ server, service }, scope] = yield* inScope(begin())
+      const [{ server, service }, scope] = yield* inScope(makeFixture())
       yield* settle
       const asked = yield* askNow(use(service, () => Effect.never))
       yield* askNow(closeGracefully(service, "1 hour"))
@@ -174,7 +174,7 @@ describe("closeGracefully", () => {
       expect(asked.error).toBeInstanceOf(ConnectionClosed)
       expect(server.released).toBe(1)
 
-      const [other, otherScope] = yield* inScope(begin())
+      const [other, otherScope] = yield* inScope(makeFixture())
       yield* settle
       yield* askNow(use(other.service, () => Effect.never))
       const both = Effect.zipRight(Effect.forkDaemon(closeGracefully(other.service, "1 hour")), Effect.yieldNow())
@@ -182,9 +182,9 @@ describe("closeGracefully", () => {
       expect(leaving.exit).toEqual(Exit.void)
     }))
 
-  it.scoped("a connection that is lost meanwhile ends its uses with the loss, and closing goes on at once", () =>
+  it.scoped("if the connection is lost, its uses fail with the loss, and closing continues at once", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       const asked = yield* askNow(use(service, () => Effect.never))
       const again = yield* askNow(useRetrying(service, () => Effect.never))
@@ -199,9 +199,9 @@ describe("closeGracefully", () => {
       expect([closing.exit, server.released, server.attempts.length]).toEqual([Exit.void, 1, 1])
     }))
 
-  it.scoped("a use in flight that fails keeps its own failure", () =>
+  it.scoped("a running use that fails keeps its own failure", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       const used = yield* askNow(use(service, () => Effect.zipRight(sleep(1), refuse("own"))))
       const retried = yield* askNow(useRetrying(service, () => Effect.zipRight(sleep(1), refuse("own"))))
@@ -210,9 +210,9 @@ describe("closeGracefully", () => {
       expect([used.failure, retried.failure]).toEqual(["own", "own"])
     }))
 
-  it.scoped("lets uses of a connection that has been replaced finish, too", () =>
+  it.scoped("lets uses of a replaced connection finish too", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       const onFirst = yield* askNow(use(service, () => Effect.as(sleep(10), "first")))
       yield* refresh(service)
@@ -225,9 +225,9 @@ describe("closeGracefully", () => {
       expect(server.lines.map(({ released }) => released)).toEqual([1, 1])
     }))
 
-  it.scoped("lets them finish even if there is no other connection any more", () =>
+  it.scoped("lets them finish even if there is no current connection", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       const asked = yield* askNow(use(service, () => Effect.as(sleep(10), "first")))
       yield* refresh(service)
@@ -240,11 +240,11 @@ describe("closeGracefully", () => {
       expect([asked.answer, closing.exit]).toEqual(["first", Exit.void])
     }))
 
-  it.scoped("closes the connection before a refresh that cannot be interrupted has ended, and then waits for that, too", () =>
+  it.scoped("closes the connection before an uninterruptible refresh has ended, and then waits for the refresh", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
-      server.isStubborn = true
+      server.isUninterruptible = true
       server.connect = () => sleep(20)
       const refreshing = yield* askNow(refresh(service))
       const asked = yield* askNow(use(service, () => Effect.never))
@@ -259,57 +259,58 @@ describe("closeGracefully", () => {
     }))
 
   describe("D7: from inside", () => {
-    /** Called in a place, it must neither wait for that place nor close it too early for others. */
+    /** A call inside a place must neither wait for that place nor end the drain too early for others. */
     const within = (
       name: string,
-      place: (life: Life, act: Effect.Effect<void>) => Effect.Effect<unknown, unknown, Scope.Scope>
+      place: (fixture: Fixture, call: Effect.Effect<void>) => Effect.Effect<unknown, unknown, Scope.Scope>
     ) =>
       it.scoped(name, () =>
         Effect.gen(function*() {
-          const life = yield* begin()
+          const fixture = yield* makeFixture()
           yield* settle
-          const other = yield* askNow(use(life.service, () => Effect.as(sleep(5), "done")))
-          const asked = yield* askNow(Effect.scoped(place(life, closeGracefully(life.service, Infinity))))
+          const other = yield* askNow(use(fixture.service, () => Effect.as(sleep(5), "done")))
+          const asked = yield* askNow(Effect.scoped(place(fixture, closeGracefully(fixture.service, Infinity))))
           yield* pass(4)
           expect(other.isWaiting).toBe(true)
           yield* pass(1)
           expect(other.answer).toBe("done")
           expect(asked.isWaiting).toBe(false)
-          expect(life.server.released).toBe(1)
+          expect(fixture.server.released).toBe(1)
         }))
 
-    within("a use, does not wait for it", ({ service }, act) => use(service, () => act))
+    within("a use: does not wait for it", ({ service }, call) => use(service, () => call))
     within(
-      "a use of a use, does not wait for either",
-      ({ service }, act) => use(service, () => use(service, () => act))
+      "a nested use: does not wait for either use",
+      ({ service }, call) => use(service, () => use(service, () => call))
     )
     within(
       "a fiber that a use waits for",
-      ({ service }, act) => use(service, () => Effect.flatMap(Effect.fork(act), Fiber.join))
+      ({ service }, call) => use(service, () => Effect.flatMap(Effect.fork(call), Fiber.join))
     )
     within(
       "several fibers that a use waits for",
-      ({ service }, act) =>
-        use(service, () => Effect.all([act, act, Effect.timeout(act, "1 hour")], { concurrency: "unbounded" }))
+      ({ service }, call) =>
+        use(service, () => Effect.all([call, call, Effect.timeout(call, "1 hour")], { concurrency: "unbounded" }))
     )
-    within("a use that cannot be interrupted", ({ service }, act) => use(service, () => Effect.uninterruptible(act)))
-    within("useRetrying", ({ service }, act) => useRetrying(service, () => act))
-    within("forEachConnection", ({ service }, act) => forEachConnection(service, () => act))
-    within("a stream", ({ service }, act) => Stream.runDrain(stream(service, () => Stream.fromEffect(act))))
+    within("an uninterruptible use", ({ service }, call) => use(service, () => Effect.uninterruptible(call)))
+    within("useRetrying", ({ service }, call) => useRetrying(service, () => call))
+    within("forEachConnection", ({ service }, call) => forEachConnection(service, () => call))
+    within("a stream", ({ service }, call) => Stream.runDrain(stream(service, () => Stream.fromEffect(call))))
     within(
       "the consumer of a stream",
-      ({ service }, act) => Stream.runForEach(stream(service, () => Stream.make(1)), () => act)
+      ({ service }, call) => Stream.runForEach(stream(service, () => Stream.make(1)), () => call)
     )
     within(
-      "a finalizer of what is done for a connection",
-      ({ service }, act) => Effect.raceFirst(forEachConnection(service, () => Effect.addFinalizer(() => act)), sleep(1))
+      "a finalizer of forEachConnection",
+      ({ service }, call) =>
+        Effect.raceFirst(forEachConnection(service, () => Effect.addFinalizer(() => call)), sleep(1))
     )
 
     for (const name of ["connected", "connectedOrClosed", "closeFinished"] as const) {
       for (const seconds of [0, 2]) {
-        it.scoped(`a use that waits for ${name}, from second ${seconds} on, does not keep it from ending`, () =>
+        it.scoped(`a use that waits for ${name} from second ${seconds} does not prevent its end`, () =>
           Effect.gen(function*() {
-            const { server, service } = yield* begin()
+            const { server, service } = yield* makeFixture()
             yield* settle
             const wait = Effect.zipRight(sleep(seconds), Effect.suspend(() => service[name]))
             const asked = yield* askNow(use(service, () => wait))
@@ -324,9 +325,9 @@ describe("closeGracefully", () => {
       }
     }
 
-    it.scoped("in a use, waits until closing has begun only, and lets that use finish", () =>
+    it.scoped("in a use, waits only until closing has begun, and lets that use finish", () =>
       Effect.gen(function*() {
-        const { server, service } = yield* begin()
+        const { server, service } = yield* makeFixture()
         yield* settle
         const asked = yield* askNow(use(service, () => Effect.zipRight(closeGracefully(service, Infinity), sleep(5))))
         const closing = yield* askNow(service.closeFinished)
@@ -336,9 +337,9 @@ describe("closeGracefully", () => {
         expect([asked.exit, closing.exit, server.released]).toEqual([Exit.void, Exit.void, 1])
       }))
 
-    it.scoped("a use on a connection that has been replaced, does not wait for it", () =>
+    it.scoped("a use on a replaced connection: does not wait for that use", () =>
       Effect.gen(function*() {
-        const { server, service } = yield* begin()
+        const { server, service } = yield* makeFixture()
         yield* settle
         const asked = yield* askNow(use(service, () => Effect.zipRight(sleep(3), closeGracefully(service, Infinity))))
         yield* refresh(service, { drain: Infinity })
@@ -347,17 +348,17 @@ describe("closeGracefully", () => {
         expect(server.lines.map(({ released }) => released)).toEqual([1, 1])
       }))
 
-    it.scoped("a handler, which closing does not wait for", () =>
+    it.scoped("a handler: does not wait for that handler", () =>
       Effect.gen(function*() {
-        const life: Life = yield* begin({
+        const fixture: Fixture = yield* makeFixture({
           onEvent: (event: Event) =>
             event._tag === "Connected"
-              ? use(life.service, () => closeGracefully(life.service, Infinity)).pipe(Effect.ignore)
+              ? use(fixture.service, () => closeGracefully(fixture.service, Infinity)).pipe(Effect.ignore)
               : Effect.void
         })
         yield* settle
-        expect((yield* askNow(life.service.closeFinished)).exit).toEqual(Exit.void)
-        expect(life.diary).toEqual([
+        expect((yield* askNow(fixture.service.closeFinished)).exit).toEqual(Exit.void)
+        expect(fixture.eventLog).toEqual([
           "0 AttemptingToConnect",
           "0 ObtainedAddress a",
           "0 Connected 1",
@@ -367,15 +368,15 @@ describe("closeGracefully", () => {
 
     it.scoped("the look-up, connect, and the release of a connection", () =>
       Effect.gen(function*() {
-        const act = (life: Life) => Effect.suspend(() => closeGracefully(life.service, Infinity))
-        const lookUp: Life = yield* begin({}, (life) => {
-          life.server.lookUp = () => Effect.as(act(life), "a")
+        const call = (fixture: Fixture) => Effect.suspend(() => closeGracefully(fixture.service, Infinity))
+        const lookUp: Fixture = yield* makeFixture({}, (fixture) => {
+          fixture.server.lookUp = () => Effect.as(call(fixture), "a")
         })
-        const connect: Life = yield* begin({}, (life) => {
-          life.server.connect = () => Effect.uninterruptible(act(life))
+        const connect: Fixture = yield* makeFixture({}, (fixture) => {
+          fixture.server.connect = () => Effect.uninterruptible(call(fixture))
         })
-        const release: Life = yield* begin({}, (life) => {
-          life.server.release = () => act(life)
+        const release: Fixture = yield* makeFixture({}, (fixture) => {
+          fixture.server.release = () => call(fixture)
         })
         yield* settle
         release.server.line.drop()
@@ -383,8 +384,8 @@ describe("closeGracefully", () => {
         for (const { service } of [lookUp, connect, release]) {
           expect((yield* askNow(service.closeFinished)).exit).toEqual(Exit.void)
         }
-        const onClose: Life = yield* begin({}, (life) => {
-          life.server.release = () => act(life)
+        const onClose: Fixture = yield* makeFixture({}, (fixture) => {
+          fixture.server.release = () => call(fixture)
         })
         yield* settle
         expect((yield* askNow(onClose.service.close)).exit).toEqual(Exit.void)

@@ -1,6 +1,6 @@
 /**
- * A server that numbers its messages and is killed at random points. In virtual time, with a seed: every case can be
- * had again.
+ * A server that numbers its messages and is killed at random points. Virtual time and a seed make every case
+ * reproducible.
  */
 import { VirtualClock } from "#internal/testing/virtualClock.js"
 import { describe, expect, it } from "@effect/vitest"
@@ -18,13 +18,13 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { assertProperty, cases } from "../support/proof.js"
 
-/** A connection: what is on the wire is lost with it, what has been received is not. */
+/** A connection. Messages in transit are lost with it; received messages are not. */
 class Wire {
   isClosed = false
   released = 0
   readonly end = Deferred.unsafeMake<void, string>(FiberId.none)
   readonly inboxes = new Set<Mailbox.Mailbox<number, string>>()
-  /** What has got through to the one who has subscribed. */
+  /** The messages that have reached the subscriber. */
   readonly received: Array<number> = []
 
   constructor(private readonly clock: VirtualClock, private readonly settings: Case) {}
@@ -49,7 +49,7 @@ class Wire {
   }
 }
 
-interface Act {
+interface Action {
   readonly at: number
   readonly does:
     | "send"
@@ -64,14 +64,14 @@ interface Act {
 }
 
 interface Case {
-  readonly acts: ReadonlyArray<Act>
-  /** How many ms anything takes to get through. */
+  readonly acts: ReadonlyArray<Action>
+  /** The latency in ms. */
   readonly latency: number
   readonly connectTakes: number
   readonly subscribeTakes: number
   readonly consumerTakes: number
   readonly knowsIfClosed: boolean
-  /** At the end of a connection the stream hears of it before `closed` does. */
+  /** At the end of a connection, its stream ends before `closed` does. */
   readonly streamEndsFirst: boolean
   readonly retry: number
 }
@@ -82,7 +82,7 @@ const settings: FastCheck.Arbitrary<Case> = FastCheck.record({
   acts: FastCheck.array(
     FastCheck.record({
       at: FastCheck.nat({ max: horizon }),
-      does: FastCheck.constantFrom<Act["does"]>(
+      does: FastCheck.constantFrom<Action["does"]>(
         "send",
         "send",
         "send",
@@ -107,18 +107,18 @@ const settings: FastCheck.Arbitrary<Case> = FastCheck.record({
   retry: FastCheck.constantFrom(1, 3, 20)
 })
 
-interface Staged {
-  /** Everything that the server has ever sent. */
+interface CaseResult {
+  /** All messages that the server has sent. */
   readonly log: ReadonlyArray<number>
-  /** How much of it had been sent when somebody first subscribed. */
-  readonly unheard: number
-  /** What has been received, connection by connection. */
+  /** The number of messages that were sent before the first subscription. */
+  readonly sentBefore: number
+  /** The received messages of each connection. */
   readonly received: ReadonlyArray<number>
   readonly got: ReadonlyArray<PersistentConnection.Resumed<number>>
 }
 
-/** Stages a case, lets it come to an end in a minute of quiet, and leaves. */
-const stage = (
+/** Runs a case, waits for a quiet minute, and leaves the scope. */
+const runCase = (
   settings: Case,
   options: {
     /** The server can resume from a cursor. */
@@ -128,13 +128,13 @@ const stage = (
     readonly onElement?: (element: PersistentConnection.Resumed<number>, log: ReadonlyArray<number>) => void
     readonly interruptAt?: number
   }
-): Staged => {
+): CaseResult => {
   const clock = new VirtualClock()
   const scope = Effect.runSync(Scope.make())
   const wires: Array<Wire> = []
   const log: Array<number> = []
   const subscribers = new Map<Mailbox.Mailbox<number, string>, Wire>()
-  let unheard: number | undefined
+  let sentBefore: number | undefined
   let isUp = true
 
   const connector = Connector.make({
@@ -166,7 +166,7 @@ const stage = (
       if (wire.isClosed) return yield* Effect.fail("broken pipe")
       wire.inboxes.add(inbox)
       subscribers.set(inbox, wire)
-      unheard ??= log.length
+      sentBefore ??= log.length
       yield* Effect.addFinalizer(() => Effect.sync(() => subscribers.delete(inbox)))
       if (options.resumes) log.slice(Option.getOrElse(cursor, () => 0)).forEach((message) => wire.send(inbox, message))
       return Mailbox.toStream(inbox)
@@ -181,7 +181,7 @@ const stage = (
     }),
     scope
   )).unsafePoll()
-  if (made === null || Exit.isFailure(made)) throw new Error("It has not been made")
+  if (made === null || Exit.isFailure(made)) throw new Error("make did not complete at once")
   const service = made.value
 
   const got: Array<PersistentConnection.Resumed<number>> = []
@@ -203,7 +203,7 @@ const stage = (
     subscribers.forEach((wire, inbox) => wire.send(inbox, log.length))
   }
   const kill = (exit: Exit.Exit<void, string>) => wires.at(-1)?.cut(exit)
-  const acts: { readonly [K in Act["does"]]: () => unknown } = {
+  const acts: { readonly [K in Action["does"]]: () => unknown } = {
     send,
     burst: () => Array.from({ length: 20 }, send),
     kill: () => kill(Exit.void),
@@ -224,7 +224,7 @@ const stage = (
     clock.after(options.interruptAt, () => consumer.unsafeInterruptAsFork(FiberId.none))
   }
   clock.advanceTo(horizon + 60_000)
-  const heard = got.length
+  const count = got.length
 
   const leaving = clock.run(Scope.close(scope, Exit.void))
   clock.advanceTo(clock.now + 60_000)
@@ -234,12 +234,12 @@ const stage = (
   expect(wires.map(({ released }) => released), "every connection has been released once").toEqual(wires.map(() => 1))
   expect(subscribers.size, "every subscription has ended").toBe(0)
   const received = wires.flatMap((wire) => wire.received)
-  return { log, unheard: unheard ?? log.length, received, got: got.slice(0, heard) }
+  return { log, sentBefore: sentBefore ?? log.length, received, got: got.slice(0, count) }
 }
 
-const elements = ({ got }: Staged) => got.flatMap((element) => element._tag === "Element" ? [element.value] : [])
+const elements = ({ got }: CaseResult) => got.flatMap((element) => element._tag === "Element" ? [element.value] : [])
 
-const gaps = ({ got }: Staged) => got.flatMap((element) => element._tag === "Gap" ? [element] : [])
+const gaps = ({ got }: CaseResult) => got.flatMap((element) => element._tag === "Gap" ? [element] : [])
 
 const check = (property: FastCheck.IProperty<[Case, number]>) => assertProperty(property, cases(60, 3_000))
 const forAll = (predicate: (settings: Case, at: number) => void) =>
@@ -248,21 +248,21 @@ const forAll = (predicate: (settings: Case, at: number) => void) =>
 describe("a server that numbers its messages and is killed at random points", () => {
   it("S1: every number that a connection has received is delivered, before any number of the next connection", () =>
     check(forAll((settings) => {
-      const staged = stage(settings, { resumes: false, isPlain: true })
+      const staged = runCase(settings, { resumes: false, isPlain: true })
       expect(elements(staged)).toEqual(staged.received)
     })))
 
-  it("S3: with resume, delivers every number once and in order", () =>
+  it("S3: with resume, every number is delivered once and in order", () =>
     check(forAll((settings) => {
-      const staged = stage(settings, { resumes: true })
+      const staged = runCase(settings, { resumes: true })
       expect(elements(staged)).toEqual(staged.log)
     })))
 
-  it("S3: marks each gap with the connection that ends it, and when it began and ended", () =>
+  it("S3: each gap has a marker with the connection that ends it, and its start and end", () =>
     check(forAll((settings) => {
       let generation = 1
       let end = 0
-      for (const gap of gaps(stage(settings, { resumes: true }))) {
+      for (const gap of gaps(runCase(settings, { resumes: true }))) {
         expect(gap.generation).toBeGreaterThan(generation)
         expect(gap.lostAt).toBeGreaterThanOrEqual(end)
         expect(gap.restoredAt).toBeGreaterThanOrEqual(gap.lostAt)
@@ -271,25 +271,25 @@ describe("a server that numbers its messages and is killed at random points", ()
       }
     })))
 
-  it("S3: even if it cannot resume, misses nothing if the consumer re-reads at each marker", () =>
+  it("S3: without resume, the consumer misses nothing if it re-reads at each marker", () =>
     check(forAll((settings) => {
       const known = new Set<number>()
-      const staged = stage(settings, {
+      const staged = runCase(settings, {
         resumes: false,
         onElement: (element, log) => {
           if (element._tag === "Element") known.add(element.value)
           else log.forEach((message) => known.add(message))
         }
       })
-      expect(staged.log.filter((message) => message > staged.unheard && !known.has(message))).toEqual([])
+      expect(staged.log.filter((message) => message > staged.sentBefore && !known.has(message))).toEqual([])
       const order = elements(staged)
       expect(order).toEqual([...new Set(order)].sort((a, b) => a - b))
       expect(order).toEqual(staged.received)
     })))
 
-  it("D8: leaves nothing behind when the consumer goes at a random point", () =>
+  it("D8: an interruption of the consumer at a random point leaves nothing behind", () =>
     check(forAll((settings, at) => {
-      const staged = stage(settings, { resumes: true, interruptAt: at })
+      const staged = runCase(settings, { resumes: true, interruptAt: at })
       expect(elements(staged)).toEqual(staged.log.slice(0, elements(staged).length))
     })))
 })

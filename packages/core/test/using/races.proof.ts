@@ -1,6 +1,6 @@
 /**
- * Two things that happen to a connection at nearly the same time: every pair of them, in every situation, so many turns
- * apart. Whatever comes first, everything is released once, nobody waits for ever, and nothing is revived.
+ * Races of two actions on a connection: every pair, in every situation, some turns apart. In every order, each
+ * connection is released once, no caller waits forever, and a closed persistent connection stays closed.
  */
 import { VirtualClock } from "#internal/testing/virtualClock.js"
 import { describe, expect, it } from "@effect/vitest"
@@ -19,19 +19,19 @@ import * as LogLevel from "effect/LogLevel"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Supervisor from "effect/Supervisor"
-import { Line, refuse, Refused } from "../support/Life.js"
+import { Line, refuse, Refused } from "../support/Fixture.js"
 import { isLong, seed } from "../support/proof.js"
 
 const gate = () => Deferred.unsafeMake<void, Refused>(FiberId.none)
 
-/** A persistent connection, its server, and all who have something to do with it. */
+/** A persistent connection with its server and its callers. */
 class Race {
   readonly clock = new VirtualClock()
   readonly wires: Array<Line> = []
   readonly events: Array<ConnectionEvent<Line, Refused>> = []
   readonly states: Array<ConnectionState<Line, Refused>> = []
   readonly callers: Array<readonly [string, Fiber.RuntimeFiber<unknown, unknown>]> = []
-  /** What a connect waits for, what the handler of `Connected` waits for, and what a use waits for. */
+  /** The gates of a connect, of the `Connected` handler and of a use. */
   connecting: Deferred.Deferred<void, Refused> | undefined
   handling: Deferred.Deferred<void, Refused> | undefined
   using = gate()
@@ -40,7 +40,7 @@ class Race {
   private readonly supervisor = Effect.runSync(Supervisor.track)
   readonly service: PersistentConnection.PersistentConnection<Line, Refused>
 
-  constructor({ isStubborn, knowsIfClosed }: Variant) {
+  constructor({ isUninterruptible, knowsIfClosed }: Variant) {
     const connector = Connector.make({
       connect: (_: void, attempt: Connector.Attempt<void>) => {
         this.abortion = Effect.ignore(attempt.abort(new Refused({ text: "aborted" })))
@@ -55,7 +55,7 @@ class Race {
             (wire) => Effect.sync(() => wire.released++)
           )
         )
-        return isStubborn ? Effect.uninterruptible(connect) : connect
+        return isUninterruptible ? Effect.uninterruptible(connect) : connect
       },
       closed: (wire: Line) => wire.lost,
       probe: () => Effect.zipRight(Effect.yieldNow(), refuse("no answer")),
@@ -82,13 +82,13 @@ class Race {
         Logger.withMinimumLogLevel(LogLevel.None)
       )
     ).unsafePoll()
-    if (made === null || Exit.isFailure(made)) throw new Error("It has not been made")
+    if (made === null || Exit.isFailure(made)) throw new Error("make did not complete at once")
     this.service = made.value
     this.clock.run(Stream.runForEach(this.service.state.changes, (state) => Effect.sync(() => this.states.push(state))))
     this.clock.flush()
   }
 
-  /** Does something in a fiber of its own, and remembers who has. */
+  /** Runs an effect in its own fiber, and remembers the fiber by its name. */
   call(name: string, effect: Effect.Effect<unknown, unknown>): void {
     this.callers.push([name, this.clock.run(Effect.supervised(effect, this.supervisor))])
   }
@@ -116,124 +116,123 @@ class Race {
 
 interface Named<A> {
   readonly name: string
-  readonly act: A
+  readonly run: A
 }
 
-const situations: ReadonlyArray<Named<(world: Race) => void>> = [
-  { name: "idle", act: () => {} },
-  { name: "in use", act: (world) => world.use() },
+const situations: ReadonlyArray<Named<(race: Race) => void>> = [
+  { name: "idle", run: () => {} },
+  { name: "in use", run: (race) => race.use() },
   {
     name: "refreshing",
-    act: (world) => {
-      world.connecting = gate()
-      world.call("refresh", PersistentConnection.refresh(world.service, { drain: 5_000 }))
+    run: (race) => {
+      race.connecting = gate()
+      race.call("refresh", PersistentConnection.refresh(race.service, { drain: 5_000 }))
     }
   },
   {
     name: "draining",
-    act: (world) => {
-      world.use()
-      world.pass(10)
-      world.call("refresh", PersistentConnection.refresh(world.service, { drain: 5_000 }))
+    run: (race) => {
+      race.use()
+      race.pass(10)
+      race.call("refresh", PersistentConnection.refresh(race.service, { drain: 5_000 }))
     }
   },
   {
-    name: "refreshing under a handler that goes on",
-    act: (world) => {
-      world.handling = gate()
-      world.wires.at(-1)!.drop()
-      world.pass(2_000)
-      world.connecting = gate()
-      world.call("refresh", PersistentConnection.refresh(world.service, { drain: 5_000 }))
+    name: "refreshing during a handler",
+    run: (race) => {
+      race.handling = gate()
+      race.wires.at(-1)!.drop()
+      race.pass(2_000)
+      race.connecting = gate()
+      race.call("refresh", PersistentConnection.refresh(race.service, { drain: 5_000 }))
     }
   },
   {
     name: "waiting for the next attempt",
-    act: (world) => {
-      world.connecting = Deferred.unsafeMake(FiberId.none)
-      Deferred.unsafeDone(world.connecting, Exit.fail(new Refused({ text: "refused" })))
-      world.wires.at(-1)!.drop()
-      world.pass(0)
-      world.connecting = undefined
-      world.use()
+    run: (race) => {
+      race.connecting = Deferred.unsafeMake(FiberId.none)
+      Deferred.unsafeDone(race.connecting, Exit.fail(new Refused({ text: "refused" })))
+      race.wires.at(-1)!.drop()
+      race.pass(0)
+      race.connecting = undefined
+      race.use()
     }
   },
   {
     name: "closing gracefully",
-    act: (world) => {
-      world.use()
-      world.pass(10)
-      world.call("closeGracefully", PersistentConnection.closeGracefully(world.service, 5_000))
+    run: (race) => {
+      race.use()
+      race.pass(10)
+      race.call("closeGracefully", PersistentConnection.closeGracefully(race.service, 5_000))
     }
   },
   {
-    name: "the last connection",
-    act: (world) => {
-      world.use()
-      world.pass(10)
-      world.call("closeWhenCurrentConnectionIsClosed", world.service.closeWhenCurrentConnectionIsClosed)
+    name: "the current connection is the last one",
+    run: (race) => {
+      race.use()
+      race.pass(10)
+      race.call("closeWhenCurrentConnectionIsClosed", race.service.closeWhenCurrentConnectionIsClosed)
     }
   }
 ]
 
-const open = (exit: Exit.Exit<void, Refused>) => (world: Race) => {
-  if (world.connecting !== undefined) Deferred.unsafeDone(world.connecting, exit)
+const open = (exit: Exit.Exit<void, Refused>) => (race: Race) => {
+  if (race.connecting !== undefined) Deferred.unsafeDone(race.connecting, exit)
 }
 
-const acts: ReadonlyArray<Named<(world: Race) => void>> = [
+const actions: ReadonlyArray<Named<(race: Race) => void>> = [
   {
     name: "the connection is lost",
-    act: (world) => world.wires.at(-1)?.drop(Exit.fail(new Refused({ text: "reset" })))
+    run: (race) => race.wires.at(-1)?.drop(Exit.fail(new Refused({ text: "reset" })))
   },
-  { name: "the first connection is lost", act: (world) => world.wires[0]?.drop() },
-  { name: "the attempt succeeds", act: open(Exit.void) },
-  { name: "the attempt fails", act: open(Exit.fail(new Refused({ text: "refused" }))) },
-  { name: "the use ends", act: (world) => Deferred.unsafeDone(world.using, Exit.void) },
+  { name: "the first connection is lost", run: (race) => race.wires[0]?.drop() },
+  { name: "the attempt succeeds", run: open(Exit.void) },
+  { name: "the attempt fails", run: open(Exit.fail(new Refused({ text: "refused" }))) },
+  { name: "the use ends", run: (race) => Deferred.unsafeDone(race.using, Exit.void) },
   {
     name: "the handler ends",
-    act: (world) => world.handling !== undefined && Deferred.unsafeDone(world.handling, Exit.void)
+    run: (race) => race.handling !== undefined && Deferred.unsafeDone(race.handling, Exit.void)
   },
-  { name: "close", act: (world) => world.call("close", world.service.close) },
+  { name: "close", run: (race) => race.call("close", race.service.close) },
   {
     name: "closeGracefully",
-    act: (world) => world.call("closeGracefully", PersistentConnection.closeGracefully(world.service, 3_000))
+    run: (race) => race.call("closeGracefully", PersistentConnection.closeGracefully(race.service, 3_000))
   },
   {
     name: "closeWhenCurrentConnectionIsClosed",
-    act: (world) => world.call("closeWhenCurrentConnectionIsClosed", world.service.closeWhenCurrentConnectionIsClosed)
+    run: (race) => race.call("closeWhenCurrentConnectionIsClosed", race.service.closeWhenCurrentConnectionIsClosed)
   },
-  { name: "abort", act: (world) => world.abort() },
-  { name: "leave", act: (world) => world.leave() },
+  { name: "abort", run: (race) => race.abort() },
+  { name: "leave", run: (race) => race.leave() },
   {
     name: "refresh",
-    act: (world) => world.call("refresh", PersistentConnection.refresh(world.service, { drain: 2_000 }))
+    run: (race) => race.call("refresh", PersistentConnection.refresh(race.service, { drain: 2_000 }))
   },
   {
     name: "refresh",
-    act: (world) =>
-      world.call("refresh", PersistentConnection.reconnectNow(world.service, { whenConnected: "refresh" }))
+    run: (race) => race.call("refresh", PersistentConnection.reconnectNow(race.service, { whenConnected: "refresh" }))
   },
   {
     name: "probe",
-    act: (world) => world.call("probe", PersistentConnection.reconnectNow(world.service, { whenConnected: "probe" }))
+    run: (race) => race.call("probe", PersistentConnection.reconnectNow(race.service, { whenConnected: "probe" }))
   },
-  { name: "use", act: (world) => world.use() },
+  { name: "use", run: (race) => race.use() },
   {
     name: "the first caller is interrupted",
-    act: (world) => world.callers[0]?.[1].unsafeInterruptAsFork(FiberId.none)
+    run: (race) => race.callers[0]?.[1].unsafeInterruptAsFork(FiberId.none)
   }
 ]
 
 const transitions: { readonly [K in ConnectionState<Line, Refused>["_tag"]]: ReadonlyArray<string> } = {
   Connecting: ["Connecting", "Connected", "Waiting", "Closing"],
-  // From connected to connected: it has been replaced, or will be the last.
+  // From Connected to Connected: it was replaced, or became the last connection.
   Connected: ["Connected", "Waiting", "Closing"],
   Waiting: ["Connecting", "Closing"],
   Closing: ["Closing", "Closed"],
   Closed: ["Closed"]
 }
 
-/** What is true of every history. */
+/** Checks the invariants of every history. */
 const checkHistory = ({ events, states }: Race) => {
   for (let i = 1; i < states.length; i++) {
     expect(transitions[states[i - 1]!._tag], `${states[i - 1]!._tag} -> ${states[i]!._tag}`).toContain(states[i]!._tag)
@@ -242,78 +241,80 @@ const checkHistory = ({ events, states }: Race) => {
   const disconnected: Array<number> = []
   for (const event of events) {
     if (event._tag === "Connected") {
-      // One that is replaced while the handler of the one before it goes on is not reported.
+      // A connection that is replaced while the handler of the previous one runs is not reported.
       expect(event.generation).toBeGreaterThan(connected.at(-1) ?? 0)
       connected.push(event.generation)
     } else if (event._tag === "Disconnected") {
-      expect(event.generation, "the connection that is lost is the one that came last").toBe(connected.at(-1))
+      expect(event.generation, "the lost connection is the latest one").toBe(connected.at(-1))
       expect(disconnected).not.toContain(event.generation)
       disconnected.push(event.generation)
     } else if (event._tag === "AttemptingToConnect") {
-      expect(connected.length === 0 ? undefined : connected.at(-1), "what was has ended").toBe(disconnected.at(-1))
+      expect(connected.length === 0 ? undefined : connected.at(-1), "every connection has ended").toBe(
+        disconnected.at(-1)
+      )
     }
   }
 }
 
 interface Variant {
   readonly knowsIfClosed: boolean
-  /** A connect cannot be interrupted. */
-  readonly isStubborn: boolean
+  /** True if a connect is uninterruptible. */
+  readonly isUninterruptible: boolean
 }
 
 const ending = new Set(["close", "closeGracefully", "leave"])
 const last = new Set([...ending, "abort", "closeWhenCurrentConnectionIsClosed"])
 
-const play = (
-  situation: Named<(world: Race) => void>,
-  first: Named<(world: Race) => void>,
-  second: Named<(world: Race) => void>,
+const runPair = (
+  situation: Named<(race: Race) => void>,
+  first: Named<(race: Race) => void>,
+  second: Named<(race: Race) => void>,
   turns: number,
   variant: Variant
 ) => {
-  const world = new Race(variant)
-  world.pass(100)
-  situation.act(world)
-  world.pass(10)
-  first.act(world)
-  if (turns === 0) second.act(world)
+  const race = new Race(variant)
+  race.pass(100)
+  situation.run(race)
+  race.pass(10)
+  first.run(race)
+  if (turns === 0) second.run(race)
   else {
-    world.clock.run(Effect.zipRight(
+    race.clock.run(Effect.zipRight(
       Effect.repeatN(Effect.yieldNow(), turns - 1),
-      Effect.sync(() => second.act(world))
+      Effect.sync(() => second.run(race))
     ))
   }
-  world.pass(60_000)
+  race.pass(60_000)
 
-  // Everything that was waited for comes, and there is a minute of quiet.
-  for (const pending of [world.using, world.connecting, world.handling]) {
+  // Opens all gates, and waits for a quiet minute.
+  for (const pending of [race.using, race.connecting, race.handling]) {
     if (pending !== undefined) Deferred.unsafeDone(pending, Exit.void)
   }
-  world.connecting = world.handling = undefined
-  world.pass(60_000)
-  const called = world.callers.map(([name]) => name)
-  if (called.some((name) => ending.has(name))) expect(world.state._tag).toBe("Closed")
+  race.connecting = race.handling = undefined
+  race.pass(60_000)
+  const called = race.callers.map(([name]) => name)
+  if (called.some((name) => ending.has(name))) expect(race.state._tag).toBe("Closed")
   else if (called.some((name) => last.has(name))) {
-    expect(world.state._tag === "Closed" || (world.state._tag === "Connected" && world.state.isLast)).toBe(true)
-  } else expect(world.state._tag).toBe("Connected")
-  const waiting = world.callers.filter(([, fiber]) => fiber.unsafePoll() === null)
-  expect(waiting.map(([name]) => name), "nobody waits").toEqual([])
+    expect(race.state._tag === "Closed" || (race.state._tag === "Connected" && race.state.isLast)).toBe(true)
+  } else expect(race.state._tag).toBe("Connected")
+  const waiting = race.callers.filter(([, fiber]) => fiber.unsafePoll() === null)
+  expect(waiting.map(([name]) => name), "no caller waits").toEqual([])
 
-  world.leave()
-  world.pass(60_000)
-  expect(world.state._tag).toBe("Closed")
-  expect(world.wires.map(({ released }) => released), "released once").toEqual(world.wires.map(() => 1))
-  expect(world.fibers, "no fiber is left").toEqual([])
-  checkHistory(world)
+  race.leave()
+  race.pass(60_000)
+  expect(race.state._tag).toBe("Closed")
+  expect(race.wires.map(({ released }) => released), "released once").toEqual(race.wires.map(() => 1))
+  expect(race.fibers, "no fiber is left").toEqual([])
+  checkHistory(race)
 }
 
 const variants: ReadonlyArray<Variant> = [
-  { knowsIfClosed: true, isStubborn: false },
-  { knowsIfClosed: false, isStubborn: false },
-  { knowsIfClosed: true, isStubborn: true }
+  { knowsIfClosed: true, isUninterruptible: false },
+  { knowsIfClosed: false, isUninterruptible: false },
+  { knowsIfClosed: true, isUninterruptible: true }
 ]
 
-/** How many turns apart a pair is played. In the short form only every fourth pair is, once. */
+/** The distances of a pair, in turns. The short form runs only every fourth pair, once. */
 const turnsOf = (first: number, second: number): ReadonlyArray<number> => {
   if (isLong) return [0, 1, 2, 3, 4, 5, 6, 7, 8]
   return (first + second) % 4 === 0 ? [second % 3] : []
@@ -321,13 +322,13 @@ const turnsOf = (first: number, second: number): ReadonlyArray<number> => {
 
 for (const situation of situations) {
   describe(`while ${situation.name}`, () => {
-    acts.forEach((first, i) => {
-      it(`${first.name}, and a few turns later anything else`, () => {
-        acts.forEach((second, j) => {
+    actions.forEach((first, i) => {
+      it(`${first.name}, followed by each other action`, () => {
+        actions.forEach((second, j) => {
           for (const turns of turnsOf(i, j)) {
             const variant = variants[(i + j + turns + seed) % variants.length]!
             try {
-              play(situation, first, second, turns, variant)
+              runPair(situation, first, second, turns, variant)
             } catch (error) {
               const name = `${first.name}, ${turns} turns later ${second.name}, ${JSON.stringify(variant)}`
               if (error instanceof Error) error.message = `${name}: ${error.message}`

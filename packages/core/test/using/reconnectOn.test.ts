@@ -11,21 +11,21 @@ import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import {
   askNow,
-  begin,
-  type Life,
+  type Fixture,
   type Line,
+  makeFixture,
   pass,
   refuse,
   type Refused,
   Server,
   settle,
   sleep
-} from "../support/Life.js"
+} from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
 const { closeGracefully, forEachConnection, reconnectNow, refresh, stream, use, reconnectOn } = PersistentConnection
 
-/** A life whose connections can be probed. */
+/** A fixture whose connections can be probed. */
 const probed = (probe: (line: Line) => Effect.Effect<unknown, Refused>) =>
   Effect.gen(function*() {
     const probes: Array<number> = []
@@ -40,42 +40,42 @@ const probed = (probe: (line: Line) => Effect.Effect<unknown, Refused>) =>
           return probe(line)
         })
     })
-    const life = yield* begin({ connector, retry: RetryPolicy.fixed("1 hour") })
-    return { ...life, probes }
+    const fixture = yield* makeFixture({ connector, retry: RetryPolicy.fixed("1 hour") })
+    return { ...fixture, probes }
   })
 
-const line = ({ service }: Pick<Life, "service">) => Effect.map(service.currentConnection, Option.getOrThrow)
+const line = ({ service }: Pick<Fixture, "service">) => Effect.map(service.currentConnection, Option.getOrThrow)
 
 describe("reconnectNow with a probe", () => {
   it.scoped("keeps a connection whose peer answers, and waits for the answer", () =>
     Effect.gen(function*() {
-      const life = yield* probed(() => sleep(2))
+      const fixture = yield* probed(() => sleep(2))
       yield* settle
-      const asked = yield* askNow(reconnectNow(life.service, { whenConnected: "probe" }))
+      const asked = yield* askNow(reconnectNow(fixture.service, { whenConnected: "probe" }))
       yield* pass(1)
       expect(asked.isWaiting).toBe(true)
       yield* pass(1)
       expect(asked.exit).toEqual(Exit.void)
-      expect((yield* line(life)).number).toBe(1)
-      expect(life.probes).toEqual([1])
+      expect((yield* line(fixture)).number).toBe(1)
+      expect(fixture.probes).toEqual([1])
     }))
 
-  it.scoped("without a good answer the connection is lost, with that cause", () =>
+  it.scoped("if the probe fails, the connection is lost with that cause", () =>
     Effect.gen(function*() {
-      const life = yield* probed(() => Effect.zipRight(sleep(2), refuse("no pong")))
+      const fixture = yield* probed(() => Effect.zipRight(sleep(2), refuse("no pong")))
       yield* settle
-      const used = yield* askNow(use(life.service, () => Effect.never))
-      const asked = yield* askNow(reconnectNow(life.service, { whenConnected: "probe" }))
+      const used = yield* askNow(use(fixture.service, () => Effect.never))
+      const asked = yield* askNow(reconnectNow(fixture.service, { whenConnected: "probe" }))
       yield* pass(2)
       expect(asked.exit).toEqual(Exit.void)
       expect((used.error as ConnectionLost<Refused>).message).toBe("Connection 1 to \"test\" was lost: no pong")
-      expect(life.diary.at(-1)).toBe("2 Disconnected 1 no pong")
-      yield* reconnectNow(life.service)
+      expect(fixture.eventLog.at(-1)).toBe("2 Disconnected 1 no pong")
+      yield* reconnectNow(fixture.service)
       yield* settle
-      expect(life.diary.at(-1)).toBe("2 Connected 2")
+      expect(fixture.eventLog.at(-1)).toBe("2 Connected 2")
     }))
 
-  it.scoped("a probe that dies, or interrupts itself, is no good answer", () =>
+  it.scoped("a probe that dies or interrupts itself counts as failed", () =>
     Effect.gen(function*() {
       const dies = yield* probed(() => Effect.die("bug"))
       const throws = yield* probed(() => {
@@ -85,45 +85,45 @@ describe("reconnectNow with a probe", () => {
       yield* settle
       for (const { service } of [dies, throws, interrupts]) yield* reconnectNow(service, { whenConnected: "probe" })
       yield* settle
-      expect([dies, throws, interrupts].map(({ diary }) => diary.at(-1))).toEqual([
+      expect([dies, throws, interrupts].map(({ eventLog }) => eventLog.at(-1))).toEqual([
         "0 Disconnected 1 bug!",
         "0 Disconnected 1 thrown!",
-        "0 Disconnected 1 It was interrupted from within!"
+        "0 Disconnected 1 The code interrupted itself!"
       ])
     }))
 
-  it.scoped("without a probe it does nothing", () =>
+  it.scoped("without a `probe` of the connector it does nothing", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       yield* settle
-      expect((yield* askNow(reconnectNow(life.service, { whenConnected: "probe" }))).exit).toEqual(Exit.void)
-      expect((yield* line(life)).number).toBe(1)
+      expect((yield* askNow(reconnectNow(fixture.service, { whenConnected: "probe" }))).exit).toEqual(Exit.void)
+      expect((yield* line(fixture)).number).toBe(1)
     }))
 
-  it.scoped("while there is no connection it makes the next attempt", () =>
+  it.scoped("without a connection it makes the next attempt", () =>
     Effect.gen(function*() {
-      const life = yield* probed(() => Effect.void)
+      const fixture = yield* probed(() => Effect.void)
       yield* pass(5)
-      ;(yield* line(life)).drop()
+      ;(yield* line(fixture)).drop()
       yield* settle
-      yield* reconnectNow(life.service, { whenConnected: "probe" })
+      yield* reconnectNow(fixture.service, { whenConnected: "probe" })
       yield* settle
-      expect(life.diary.at(-1)).toBe("5 Connected 2")
-      expect(life.probes).toEqual([])
+      expect(fixture.eventLog.at(-1)).toBe("5 Connected 2")
+      expect(fixture.probes).toEqual([])
     }))
 
-  it.scoped("the loss of the connection ends the probe, whatever it would have said", () =>
+  it.scoped("the loss of the connection ends the probe", () =>
     Effect.gen(function*() {
-      const life = yield* probed(() => Effect.zipRight(sleep(5), refuse("too late")))
+      const fixture = yield* probed(() => Effect.zipRight(sleep(5), refuse("too late")))
       yield* settle
-      const asked = yield* askNow(reconnectNow(life.service, { whenConnected: "probe" }))
-      ;(yield* line(life)).drop()
+      const asked = yield* askNow(reconnectNow(fixture.service, { whenConnected: "probe" }))
+      ;(yield* line(fixture)).drop()
       yield* settle
       expect(asked.exit).toEqual(Exit.void)
-      expect(life.diary.at(-1)).toBe("0 Disconnected 1")
+      expect(fixture.eventLog.at(-1)).toBe("0 Disconnected 1")
     }))
 
-  it.scoped("a probe of a connection that has been replaced, or is being closed, means nothing any more", () =>
+  it.scoped("a probe of a replaced or closing connection has no effect", () =>
     Effect.gen(function*() {
       const replaced = yield* probed(() => Effect.zipRight(sleep(5), refuse("no pong")))
       const closing = yield* probed(() => Effect.zipRight(sleep(5), refuse("no pong")))
@@ -137,27 +137,27 @@ describe("reconnectNow with a probe", () => {
       yield* askNow(closeGracefully(closing.service, "1 hour"))
       expect(asked.map(({ exit }) => exit)).toEqual([Exit.void, Exit.void])
       yield* pass(60)
-      expect(replaced.diary.at(-1)).toBe("0 Connected 2")
+      expect(replaced.eventLog.at(-1)).toBe("0 Connected 2")
       expect(used.exit).toEqual(Exit.void)
       expect((yield* closing.service.state.get)._tag).toBe("Closed")
     }))
 
-  it.scoped("its caller can be interrupted, which says nothing about the connection", () =>
+  it.scoped("its caller can be interrupted without an effect on the connection", () =>
     Effect.gen(function*() {
-      const life = yield* probed(() => Effect.never)
+      const fixture = yield* probed(() => Effect.never)
       yield* settle
-      const asked = yield* askNow(reconnectNow(life.service, { whenConnected: "probe" }))
+      const asked = yield* askNow(reconnectNow(fixture.service, { whenConnected: "probe" }))
       yield* Fiber.interrupt(asked.fiber)
       yield* settle
-      expect(life.diary.at(-1)).toBe("0 Connected 1")
+      expect(fixture.eventLog.at(-1)).toBe("0 Connected 1")
     }))
 
-  it.scoped("from inside a use, what is done for each connection, and a stream, which end with the connection", () =>
+  it.scoped("works inside a use, forEachConnection and a stream, which end with the connection", () =>
     Effect.gen(function*() {
-      const life = yield* probed(() => refuse("no pong"))
+      const fixture = yield* probed(() => refuse("no pong"))
       yield* settle
-      const probe = Effect.zipRight(reconnectNow(life.service, { whenConnected: "probe" }), Effect.never)
-      const used = yield* askNow(use(life.service, () => probe))
+      const probe = Effect.zipRight(reconnectNow(fixture.service, { whenConnected: "probe" }), Effect.never)
+      const used = yield* askNow(use(fixture.service, () => probe))
       expect(used.error).toBeInstanceOf(ConnectionLost)
 
       const once = () => {
@@ -165,27 +165,27 @@ describe("reconnectNow with a probe", () => {
         return { runs, run: Effect.suspend(() => runs.push(runs.length) === 1 ? probe : Effect.never) }
       }
       const following = once()
-      yield* reconnectNow(life.service)
+      yield* reconnectNow(fixture.service)
       yield* settle
-      yield* askNow(forEachConnection(life.service, () => following.run))
-      yield* reconnectNow(life.service)
+      yield* askNow(forEachConnection(fixture.service, () => following.run))
+      yield* reconnectNow(fixture.service)
       yield* settle
       expect(following.runs).toEqual([0, 1])
       const streaming = once()
-      yield* askNow(Stream.runDrain(stream(life.service, () => Stream.fromEffect(streaming.run))))
-      yield* reconnectNow(life.service)
-      // It has nothing to deliver any more, for the time of drainTimeout (S1).
+      yield* askNow(Stream.runDrain(stream(fixture.service, () => Stream.fromEffect(streaming.run))))
+      yield* reconnectNow(fixture.service)
+      // The stream has nothing more to deliver, and ends after drainTimeout (S1).
       yield* pass(1)
       expect(streaming.runs).toEqual([0, 1])
     }))
 
-  it.scoped("D7: from inside a handler, the look-up, connect and a release", () =>
+  it.scoped("D7: works inside a handler, the look-up, connect and a release", () =>
     Effect.gen(function*() {
-      let life: Life | undefined
-      const act = Effect.suspend(() => reconnectNow(life!.service, { whenConnected: "probe" }))
+      let fixture: Fixture | undefined
+      const act = Effect.suspend(() => reconnectNow(fixture!.service, { whenConnected: "probe" }))
       const { connect, closed } = new Server(() => 0).connector
       let calls = 0
-      life = yield* begin({
+      fixture = yield* makeFixture({
         connector: Connector.make({
           connect: (address: string, attempt) => Effect.zipRight(act, connect(address, attempt)),
           closed,
@@ -198,16 +198,16 @@ describe("reconnectNow with a probe", () => {
         server.release = () => act
       })
       yield* pass(100)
-      expect(life.diary.filter((entry) => entry.includes("Disconnected")).length).toBeGreaterThan(0)
-      expect(life.diary.filter((entry) => entry.includes("Connected")).length).toBeGreaterThan(1)
-      expect((yield* askNow(life.service.close)).exit).toEqual(Exit.void)
+      expect(fixture.eventLog.filter((entry) => entry.includes("Disconnected")).length).toBeGreaterThan(0)
+      expect(fixture.eventLog.filter((entry) => entry.includes("Connected")).length).toBeGreaterThan(1)
+      expect((yield* askNow(fixture.service.close)).exit).toEqual(Exit.void)
     }))
 })
 
 describe("reconnectOn", () => {
-  it.scoped("does at every signal what reconnectNow does", () =>
+  it.scoped("calls reconnectNow at every signal", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin({ retry: RetryPolicy.fixed("1 hour") }, ({ server }) =>
+      const { server, service } = yield* makeFixture({ retry: RetryPolicy.fixed("1 hour") }, ({ server }) =>
         server.refuse("no"))
       yield* settle
       const signals = yield* Queue.unbounded<string>()
@@ -226,30 +226,30 @@ describe("reconnectOn", () => {
       expect(server.attempts).toEqual([0, 5, 10])
     }))
 
-  it.scoped("probes while connected, if told so, one probe after the other", () =>
+  it.scoped("probes while connected, if configured, one probe at a time", () =>
     Effect.gen(function*() {
-      const life = yield* probed(() => sleep(5))
+      const fixture = yield* probed(() => sleep(5))
       const signals = yield* Queue.unbounded<string>()
-      yield* askNow(reconnectOn(life.service, Stream.fromQueue(signals), { whenConnected: "probe" }))
+      yield* askNow(reconnectOn(fixture.service, Stream.fromQueue(signals), { whenConnected: "probe" }))
       yield* Queue.offerAll(signals, ["focus", "focus"])
       yield* pass(4)
-      expect(life.probes).toEqual([1])
+      expect(fixture.probes).toEqual([1])
       yield* pass(1)
-      expect(life.probes).toEqual([1, 1])
+      expect(fixture.probes).toEqual([1, 1])
       yield* pass(5)
     }))
 
-  it.scoped("runs until the signals end, and fails if they do", () =>
+  it.scoped("runs until the signals end, and fails if the signals fail", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       expect((yield* askNow(reconnectOn(service, Stream.make(1, 2)))).exit).toEqual(Exit.void)
       expect((yield* askNow(reconnectOn(service, Stream.fail("no signal")))).failure).toBe("no signal")
     }))
 
-  it.scoped("ends when the persistent connection has closed, and never revives it", () =>
+  it.scoped("ends when the persistent connection has closed, and does not reopen it", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       let unsubscribed = 0
       const signals = yield* Queue.unbounded<string>()

@@ -14,34 +14,34 @@ import * as Stream from "effect/Stream"
 import {
   ask,
   askNow,
-  begin,
   describeCause,
+  type Fixture,
   hasEnded,
   inScope,
-  type Life,
   type Line,
+  makeFixture,
   on,
   pass,
   refuse,
   Refused,
   settle,
   sleep
-} from "../support/Life.js"
+} from "../support/Fixture.js"
 import { objectsReachableFrom } from "../support/size.js"
 import { it } from "../support/virtualTime.js"
 
 const { maxAge, reconnectNow, refresh, refreshWhen, use } = PersistentConnection
 
-const released = ({ server }: Life) => server.lines.map(({ released }) => released)
+const released = ({ server }: Fixture) => server.lines.map(({ released }) => released)
 
-const currentLine = ({ service }: Life) =>
+const currentLine = ({ service }: Fixture) =>
   Effect.map(service.currentConnection, (line) => Option.getOrUndefined(line)?.number)
 
 describe("refresh", () => {
-  it.scoped("publishes the next connection before the old one is closed: at no moment is there none", () =>
+  it.scoped("publishes the next connection before the old one is closed: there is always a current connection", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      const { diary, server, service } = life
+      const fixture = yield* makeFixture()
+      const { eventLog, server, service } = fixture
       yield* settle
       const seen: Array<string> = []
       yield* askNow(
@@ -56,15 +56,15 @@ describe("refresh", () => {
       expect(yield* use(service, (line) => Effect.succeed(line.number))).toBe(1)
       yield* pass(1)
       expect(asked.exit).toEqual(Exit.void)
-      expect(yield* currentLine(life)).toBe(2)
-      expect(released(life)).toEqual([1, 0])
+      expect(yield* currentLine(fixture)).toBe(2)
+      expect(released(fixture)).toEqual([1, 0])
       expect(seen).toEqual(["Connected 1", "Connected 2"])
-      expect(diary.slice(-2)).toEqual(["0 Connected 1", "3 Connected 2"])
+      expect(eventLog.slice(-2)).toEqual(["0 Connected 1", "3 Connected 2"])
     }))
 
-  it.scoped("looks the address up afresh (C3)", () =>
+  it.scoped("looks the address up again (C3)", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       server.lookUp = () => Effect.succeed("b")
       yield* refresh(service)
@@ -74,7 +74,7 @@ describe("refresh", () => {
 
   it.scoped("keeps nothing of the connections that it has replaced", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       const refreshed = (times: number) =>
         Effect.map(
@@ -88,7 +88,7 @@ describe("refresh", () => {
   it.scoped("is no success if what it replaces is young: the policy goes on (D14)", () =>
     Effect.gen(function*() {
       const retry = RetryPolicy.exponential({ base: "1 second", jitter: "none" })
-      const { server, service } = yield* begin({ retry }, ({ server }) => server.refuse("no"))
+      const { server, service } = yield* makeFixture({ retry }, ({ server }) => server.refuse("no"))
       yield* pass(2)
       server.accept()
       yield* pass(3)
@@ -99,64 +99,64 @@ describe("refresh", () => {
       expect(server.attempts).toEqual([0, 1, 3, 5, 9])
     }))
 
-  it.scoped("drains the old connection: what uses it goes on, what is new uses the new one", () =>
+  it.scoped("drains the old connection: running uses continue on it, new uses get the new one", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      const { service } = life
+      const fixture = yield* makeFixture()
+      const { service } = fixture
       yield* settle
       const old = yield* askNow(use(service, (line) => Effect.as(sleep(10), line.number)))
       yield* service.pipe(refresh({ drain: "1 minute" }))
       expect(yield* use(service, (line) => Effect.succeed(line.number))).toBe(2)
       yield* pass(9)
-      expect(released(life)).toEqual([0, 0])
+      expect(released(fixture)).toEqual([0, 0])
       yield* pass(1)
       expect(old.answer).toBe(1)
-      expect(released(life)).toEqual([1, 0])
+      expect(released(fixture)).toEqual([1, 0])
     }))
 
-  it.scoped("after the time to drain, interrupts what still uses the old one: 30 s unless set", () =>
+  it.scoped("interrupts the remaining uses of the old connection after the drain time, by default 30 s", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       yield* settle
-      const first = yield* askNow(use(life.service, () => Effect.never))
-      yield* refresh(life.service)
-      const second = yield* askNow(use(life.service, () => Effect.never))
-      yield* refresh(life.service, { drain: "2 seconds" })
-      const third = yield* askNow(use(life.service, () => Effect.never))
-      yield* refresh(life.service, { drain: 0 })
+      const first = yield* askNow(use(fixture.service, () => Effect.never))
+      yield* refresh(fixture.service)
+      const second = yield* askNow(use(fixture.service, () => Effect.never))
+      yield* refresh(fixture.service, { drain: "2 seconds" })
+      const third = yield* askNow(use(fixture.service, () => Effect.never))
+      yield* refresh(fixture.service, { drain: 0 })
       yield* settle
       const waiting = () => [first, second, third].map(({ isWaiting }) => isWaiting)
       expect(waiting()).toEqual([true, true, false])
       yield* pass(2)
       expect(waiting()).toEqual([true, false, false])
       yield* pass(27)
-      expect(released(life)).toEqual([0, 1, 1, 0])
+      expect(released(fixture)).toEqual([0, 1, 1, 0])
       yield* pass(1)
       expect(waiting()).toEqual([false, false, false])
-      expect(released(life)).toEqual([1, 1, 1, 0])
+      expect(released(fixture)).toEqual([1, 1, 1, 0])
       const ends = [first, second, third].map(({ error }) => (error as ConnectionLost<Refused>).generation)
       expect(ends).toEqual([1, 2, 3])
     }))
 
-  it.scoped("ends draining at once when the old connection is lost, and its uses fail with the loss", () =>
+  it.scoped("ends the drain at once when the old connection is lost; its uses fail with the loss", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       yield* settle
-      const asked = yield* askNow(use(life.service, () => Effect.never))
-      yield* refresh(life.service)
-      life.server.lines[0]!.drop(Exit.fail(new Refused({ text: "reset" })))
+      const asked = yield* askNow(use(fixture.service, () => Effect.never))
+      yield* refresh(fixture.service)
+      fixture.server.lines[0]!.drop(Exit.fail(new Refused({ text: "reset" })))
       yield* settle
       expect((asked.error as ConnectionLost<Refused>).message).toBe("Connection 1 to \"test\" was lost: reset")
-      expect(released(life)).toEqual([1, 0])
-      expect(life.diary.at(-1)).toBe("0 Connected 2")
+      expect(released(fixture)).toEqual([1, 0])
+      expect(fixture.eventLog.at(-1)).toBe("0 Connected 2")
     }))
 
-  it.scoped("if the attempt fails the old connection stays, and refresh fails with the cause; no event says so", () =>
+  it.scoped("if the attempt fails, the old connection stays, refresh fails with the cause, and there is no event", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      const { diary, server, service } = life
+      const fixture = yield* makeFixture()
+      const { eventLog, server, service } = fixture
       yield* settle
-      const before = [...diary]
+      const before = [...eventLog]
       server.refuse("full")
       expect((yield* askNow(refresh(service))).failure).toBe("full")
       server.lookUp = () => refuse("unknown")
@@ -167,14 +167,14 @@ describe("refresh", () => {
       const stuck = yield* askNow(refresh(service))
       yield* pass(30)
       expect(stuck.failure, "D9").toBe("timeout")
-      expect(diary).toEqual(before)
+      expect(eventLog).toEqual(before)
       expect(yield* use(service, (line) => Effect.succeed(line.number))).toBe(1)
-      expect(released(life)).toEqual([0])
+      expect(released(fixture)).toEqual([0])
     }))
 
-  it.scoped("a failed one leaves nothing behind of what it had acquired", () =>
+  it.scoped("a failed refresh releases its resources", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       let open = 0
       server.connect = () =>
@@ -186,32 +186,32 @@ describe("refresh", () => {
       expect(open).toBe(0)
     }))
 
-  it.scoped("several refreshes at the same time make one attempt", () =>
+  it.scoped("concurrent refreshes share one attempt", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       yield* settle
-      life.server.connect = () => sleep(1)
-      const asked = yield* Effect.forEach([1, 2, 3], () => ask(refresh(life.service)))
+      fixture.server.connect = () => sleep(1)
+      const asked = yield* Effect.forEach([1, 2, 3], () => ask(refresh(fixture.service)))
       yield* pass(1)
       expect(asked.map(({ exit }) => exit)).toEqual([Exit.void, Exit.void, Exit.void])
-      expect(released(life)).toEqual([1, 0])
+      expect(released(fixture)).toEqual([1, 0])
     }))
 
-  it.scoped("goes on if its caller is interrupted", () =>
+  it.scoped("continues if its caller is interrupted", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       yield* settle
-      life.server.connect = () => sleep(1)
-      const asked = yield* askNow(refresh(life.service))
+      fixture.server.connect = () => sleep(1)
+      const asked = yield* askNow(refresh(fixture.service))
       yield* Fiber.interrupt(asked.fiber)
       yield* pass(1)
-      expect(yield* currentLine(life)).toBe(2)
+      expect(yield* currentLine(fixture)).toBe(2)
     }))
 
-  it.scoped("while there is no connection makes the next attempt at once, and joins one that is under way", () =>
+  it.scoped("without a connection it makes the next attempt at once, or joins a running one", () =>
     Effect.gen(function*() {
-      const life = yield* begin({}, ({ server }) => server.refuse("no"))
-      const { server, service } = life
+      const fixture = yield* makeFixture({}, ({ server }) => server.refuse("no"))
+      const { server, service } = fixture
       yield* settle
       expect((yield* askNow(refresh(service))).failure).toBe("no")
       expect(server.attempts).toEqual([0, 0])
@@ -220,13 +220,13 @@ describe("refresh", () => {
       yield* pass(1)
       expect(asked.map(({ exit }) => exit)).toEqual([Exit.void, Exit.void])
       expect(server.attempts).toEqual([0, 0, 0])
-      expect(yield* currentLine(life)).toBe(1)
+      expect(yield* currentLine(fixture)).toBe(1)
     }))
 
-  it.scoped("if the old connection is lost meanwhile, the loop goes on as always, and refresh with it", () =>
+  it.scoped("if the old connection is lost during it, the loop reconnects as usual, and refresh waits for that", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      const { diary, server, service } = life
+      const fixture = yield* makeFixture()
+      const { eventLog, server, service } = fixture
       yield* pass(60)
       server.connect = () => sleep(5)
       const asked = yield* askNow(refresh(service))
@@ -236,59 +236,59 @@ describe("refresh", () => {
       expect(asked.isWaiting).toBe(true)
       yield* pass(1)
       expect(asked.exit).toEqual(Exit.void)
-      expect(diary.slice(-4)).toEqual([
+      expect(eventLog.slice(-4)).toEqual([
         "62 Disconnected 1",
         "62 AttemptingToConnect",
         "62 ObtainedAddress a",
         "67 Connected 2"
       ])
-      expect(released(life)).toEqual([1, 0])
+      expect(released(fixture)).toEqual([1, 0])
     }))
 
-  it.scoped("the attempt that it was making is interrupted then, and what it acquires too late released", () =>
+  it.scoped("after such a loss, the attempt of the refresh is interrupted, and its late resources are released", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       yield* pass(60)
-      life.server.isStubborn = true
-      life.server.connect = () => sleep(5)
-      yield* askNow(refresh(life.service))
+      fixture.server.isUninterruptible = true
+      fixture.server.connect = () => sleep(5)
+      yield* askNow(refresh(fixture.service))
       yield* pass(2)
-      life.server.line.drop()
+      fixture.server.line.drop()
       yield* pass(60)
-      expect(released(life)).toEqual([1, 1, 0])
-      expect(yield* life.service.currentConnection).toEqual(Option.some(life.server.line))
+      expect(released(fixture)).toEqual([1, 1, 0])
+      expect(yield* fixture.service.currentConnection).toEqual(Option.some(fixture.server.line))
     }))
 
-  it.scoped("T2: the delay before the attempt after the next loss runs from the attempt of the refresh", () =>
+  it.scoped("T2: after the next loss, the delay runs from the attempt of the refresh", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       yield* pass(60)
-      yield* refresh(life.service)
+      yield* refresh(fixture.service)
       yield* pass(4)
-      life.server.line.drop()
+      fixture.server.line.drop()
       yield* pass(5)
-      expect(life.diary.at(-1)).toBe("64 Disconnected 2")
+      expect(fixture.eventLog.at(-1)).toBe("64 Disconnected 2")
       yield* pass(1)
-      expect(life.diary.slice(-3)).toEqual(["70 AttemptingToConnect", "70 ObtainedAddress a", "70 Connected 3"])
+      expect(fixture.eventLog.slice(-3)).toEqual(["70 AttemptingToConnect", "70 ObtainedAddress a", "70 Connected 3"])
     }))
 
-  it.scoped("fails with ConnectionClosed once closed, and when closed meanwhile", () =>
+  it.scoped("fails with ConnectionClosed after and during a close", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       yield* settle
-      life.server.connect = () => Effect.never
-      const asked = yield* askNow(refresh(life.service))
-      yield* life.service.close
+      fixture.server.connect = () => Effect.never
+      const asked = yield* askNow(refresh(fixture.service))
+      yield* fixture.service.close
       yield* settle
       expect(asked.error).toBeInstanceOf(ConnectionClosed)
-      expect((yield* askNow(refresh(life.service))).error).toBeInstanceOf(ConnectionClosed)
-      expect(released(life)).toEqual([1])
+      expect((yield* askNow(refresh(fixture.service))).error).toBeInstanceOf(ConnectionClosed)
+      expect(released(fixture)).toEqual([1])
     }))
 
-  it.scoped("fails if there will be no other connection, also if that is decided meanwhile; the old one goes on", () =>
+  it.scoped("fails if no other connection will follow, also if this is decided during the refresh; the old connection stays", () =>
     Effect.gen(function*() {
-      const last = yield* begin()
-      const aborted = yield* begin()
+      const last = yield* makeFixture()
+      const aborted = yield* makeFixture()
       yield* settle
       for (const { server } of [last, aborted]) server.connect = () => Effect.never
       const first = yield* askNow(refresh(last.service))
@@ -300,29 +300,29 @@ describe("refresh", () => {
       expect(second.failure).toBe("banned")
       expect((yield* askNow(refresh(last.service))).error).toBeInstanceOf(ConnectionClosed)
       expect((yield* askNow(refresh(aborted.service))).failure).toBe("banned")
-      for (const life of [last, aborted]) {
-        expect(yield* use(life.service, (line) => Effect.succeed(line.number))).toBe(1)
-        life.server.line.drop()
+      for (const fixture of [last, aborted]) {
+        expect(yield* use(fixture.service, (line) => Effect.succeed(line.number))).toBe(1)
+        fixture.server.line.drop()
         yield* settle
-        expect((yield* life.service.state.get)._tag).toBe("Closed")
+        expect((yield* fixture.service.state.get)._tag).toBe("Closed")
       }
     }))
 
-  it.scoped("an abort by its own attempt keeps the old connection as the last", () =>
+  it.scoped("an abort by its own attempt makes the old connection the last one", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       yield* settle
-      life.server.connect = ({ abort }) =>
+      fixture.server.connect = ({ abort }) =>
         Effect.zipRight(Effect.ignore(abort(new Refused({ text: "banned" }))), Effect.never)
-      expect((yield* askNow(refresh(life.service))).failure).toBe("banned")
-      expect(yield* currentLine(life)).toBe(1)
-      expect(yield* life.service.isClosed).toBe(false)
+      expect((yield* askNow(refresh(fixture.service))).failure).toBe("banned")
+      expect(yield* currentLine(fixture)).toBe(1)
+      expect(yield* fixture.service.isClosed).toBe(false)
     }))
 
-  it.scoped("X5: an abort from elsewhere interrupts the attempt, releases it, and keeps the old connection as the last", () =>
+  it.scoped("X5: an abort from outside interrupts and releases the attempt, and makes the old connection the last one", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      const { server, service } = life
+      const fixture = yield* makeFixture()
+      const { server, service } = fixture
       yield* settle
       const first = server.attempt!
       let held = 0
@@ -344,22 +344,22 @@ describe("refresh", () => {
       expect(server.attempts).toEqual([0, 0])
     }))
 
-  it.scoped("X5: an attempt that aborts and cannot be interrupted is released when it ends, and never becomes current", () =>
+  it.scoped("X5: an uninterruptible attempt that aborts is released at its end, and never becomes current", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      const { server, service } = life
+      const fixture = yield* makeFixture()
+      const { server, service } = fixture
       yield* settle
-      server.isStubborn = true
+      server.isUninterruptible = true
       server.connect = ({ abort }) => Effect.zipRight(Effect.ignore(abort(new Refused({ text: "banned" }))), sleep(10))
       expect((yield* askNow(refresh(service))).failure).toBe("banned")
       yield* pass(10)
-      expect([released(life), yield* currentLine(life)]).toEqual([[0, 1], 1])
+      expect([released(fixture), yield* currentLine(fixture)]).toEqual([[0, 1], 1])
     }))
 
-  it.scoped("C7: its attempts are numbered from 1 until one succeeds, and know what the last one failed with", () =>
+  it.scoped("C7: its attempts are numbered from 1 until one succeeds, and have the last cause", () =>
     Effect.gen(function*() {
       const attempts: Array<string> = []
-      const life = yield* begin({}, ({ server }) => {
+      const fixture = yield* makeFixture({}, ({ server }) => {
         server.connect = ({ failedAttempts, generation, lastCause, number }) =>
           Effect.flatMap(failedAttempts, (failed) => {
             const cause = Option.match(lastCause, { onNone: () => "nothing", onSome: describeCause })
@@ -368,7 +368,7 @@ describe("refresh", () => {
           })
       })
       yield* settle
-      for (let refreshes = 0; refreshes < 4; refreshes++) yield* Effect.ignore(refresh(life.service))
+      for (let refreshes = 0; refreshes < 4; refreshes++) yield* Effect.ignore(refresh(fixture.service))
       expect(attempts).toEqual([
         "1.1 after 0 failures, nothing",
         "2.1 after 0 failures, nothing",
@@ -380,35 +380,35 @@ describe("refresh", () => {
 
   it.scoped("E1: the new Connected is reported after the handler of the old one has ended", () =>
     Effect.gen(function*() {
-      const life = yield* begin({ onEvent: on("Connected", () => sleep(5)) })
+      const fixture = yield* makeFixture({ onEvent: on("Connected", () => sleep(5)) })
       yield* pass(1)
-      yield* refresh(life.service)
-      expect(yield* currentLine(life)).toBe(2)
-      expect(life.diary.at(-1)).toBe("0 Connected 1")
+      yield* refresh(fixture.service)
+      expect(yield* currentLine(fixture)).toBe(2)
+      expect(fixture.eventLog.at(-1)).toBe("0 Connected 1")
       yield* pass(4)
-      expect(life.diary.at(-1)).toBe("5 Connected 2")
+      expect(fixture.eventLog.at(-1)).toBe("5 Connected 2")
     }))
 
-  it.scoped("D7: a new connection that dies under the handler of the old one, which uses it, is noticed", () =>
+  it.scoped("D7: the loss of the new connection is detected while the handler of the old one still runs", () =>
     Effect.gen(function*() {
       const ends: Array<unknown> = []
-      const life: Life = yield* begin({
+      const fixture: Fixture = yield* makeFixture({
         onEvent: on("Connected", (event) =>
           event._tag === "Connected" && event.generation === 1
             ? Effect.zipRight(
               sleep(5),
-              Effect.flatMap(Effect.flip(use(life.service, () => Effect.never)), (end) =>
+              Effect.flatMap(Effect.flip(use(fixture.service, () => Effect.never)), (end) =>
                 Effect.sync(() => ends.push(end)))
             ).pipe(Effect.ignore)
             : Effect.void)
       })
       yield* pass(1)
-      yield* refresh(life.service)
+      yield* refresh(fixture.service)
       yield* pass(20)
-      life.server.line.drop()
+      fixture.server.line.drop()
       yield* settle
       expect(ends).toMatchObject([{ _tag: "ConnectionLost", generation: 2 }])
-      expect(life.diary.slice(2)).toEqual([
+      expect(fixture.eventLog.slice(2)).toEqual([
         "0 Connected 1",
         "21 Connected 2",
         "21 Disconnected 2",
@@ -418,49 +418,49 @@ describe("refresh", () => {
       ])
     }))
 
-  it.scoped("a Connected is reported even if the new connection ends before its turn has come", () =>
+  it.scoped("Connected is reported even if the new connection ends before its event is due", () =>
     Effect.gen(function*() {
-      const lost = yield* begin({ onEvent: on("Connected", () => sleep(5)) })
-      const closed = yield* begin({ onEvent: on("Connected", () => sleep(5)) })
+      const lost = yield* makeFixture({ onEvent: on("Connected", () => sleep(5)) })
+      const closed = yield* makeFixture({ onEvent: on("Connected", () => sleep(5)) })
       yield* pass(1)
       for (const { service } of [lost, closed]) yield* refresh(service)
       lost.server.line.drop()
       const closing = yield* askNow(closed.service.close)
-      expect(closing.exit, "does not wait for handlers").toEqual(Exit.void)
+      expect(closing.exit, "close does not wait for handlers").toEqual(Exit.void)
       yield* pass(20)
-      expect(lost.diary.slice(2, 5)).toEqual(["0 Connected 1", "5 Connected 2", "10 Disconnected 2"])
-      expect(closed.diary.slice(2)).toEqual(["0 Connected 1", "5 Connected 2", "10 Disconnected 2"])
+      expect(lost.eventLog.slice(2, 5)).toEqual(["0 Connected 1", "5 Connected 2", "10 Disconnected 2"])
+      expect(closed.eventLog.slice(2)).toEqual(["0 Connected 1", "5 Connected 2", "10 Disconnected 2"])
     }))
 
-  it.scoped("D7: from inside its own look-up and connect it is a mistake that fails it", () =>
+  it.scoped("D7: called inside its own look-up or connect, it dies and the attempt fails", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       yield* settle
-      const wait = Effect.orDie(refresh(life.service))
-      life.server.lookUp = () => Effect.as(wait, "a")
-      expect((yield* askNow(refresh(life.service))).failure).toBe("The connection to \"test\" waits for itself!")
-      life.server.lookUp = () => Effect.succeed("a")
-      life.server.connect = () => wait
-      expect((yield* askNow(refresh(life.service))).failure).toBe("The connection to \"test\" waits for itself!")
-      expect(yield* currentLine(life)).toBe(1)
+      const wait = Effect.orDie(refresh(fixture.service))
+      fixture.server.lookUp = () => Effect.as(wait, "a")
+      expect((yield* askNow(refresh(fixture.service))).failure).toBe("The connection to \"test\" waits for itself!")
+      fixture.server.lookUp = () => Effect.succeed("a")
+      fixture.server.connect = () => wait
+      expect((yield* askNow(refresh(fixture.service))).failure).toBe("The connection to \"test\" waits for itself!")
+      expect(yield* currentLine(fixture)).toBe(1)
     }))
 
-  it.scoped("D7: from inside a use, a handler, and a release", () =>
+  it.scoped("D7: works inside a use, a handler and a release", () =>
     Effect.gen(function*() {
-      const used = yield* begin()
+      const used = yield* makeFixture()
       yield* settle
       expect(yield* use(used.service, (line) => Effect.as(refresh(used.service), line.number))).toBe(1)
       expect(yield* currentLine(used)).toBe(2)
 
-      const handled: Life = yield* begin({
+      const handled: Fixture = yield* makeFixture({
         onEvent: on("Connected", (event) =>
           event._tag === "Connected" && event.generation === 1 ? Effect.ignore(refresh(handled.service)) : Effect.void)
       })
       yield* settle
       expect(yield* currentLine(handled)).toBe(2)
-      expect(handled.diary.slice(2)).toEqual(["0 Connected 1", "0 Connected 2"])
+      expect(handled.eventLog.slice(2)).toEqual(["0 Connected 1", "0 Connected 2"])
 
-      const releasing: Life = yield* begin()
+      const releasing: Fixture = yield* makeFixture()
       yield* pass(60)
       releasing.server.release = (line) =>
         line.number === 1 ? Effect.ignore(refresh(releasing.service)) : Effect.void
@@ -471,10 +471,10 @@ describe("refresh", () => {
       expect(released(releasing)).toEqual([1, 0])
     }))
 
-  it.scoped("D8: leaves nothing when the scope is left in the middle of it", () =>
+  it.scoped("D8: leaves nothing behind if the scope is left during it", () =>
     Effect.gen(function*() {
-      const [dialling, first] = yield* inScope(begin())
-      const [draining, second] = yield* inScope(begin())
+      const [dialling, first] = yield* inScope(makeFixture())
+      const [draining, second] = yield* inScope(makeFixture())
       yield* settle
       dialling.server.connect = () => Effect.zipRight(Effect.addFinalizer(() => sleep(1)), Effect.never)
       const asked = yield* askNow(refresh(dialling.service))
@@ -485,59 +485,61 @@ describe("refresh", () => {
       expect([released(dialling), released(draining)]).toEqual([[1], [1, 1]])
     }))
 
-  it.scoped("X1: close waits for the release of a connection that was replaced, and does not drain it any longer", () =>
+  it.scoped("X1: close waits for the release of a replaced connection, but ends its drain", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       yield* settle
-      life.server.release = (line) => line.number === 1 ? sleep(5) : Effect.void
-      const asked = yield* askNow(use(life.service, () => Effect.never))
-      yield* refresh(life.service, { drain: Infinity })
-      const closing = yield* askNow(life.service.close)
+      fixture.server.release = (line) => line.number === 1 ? sleep(5) : Effect.void
+      const asked = yield* askNow(use(fixture.service, () => Effect.never))
+      yield* refresh(fixture.service, { drain: Infinity })
+      const closing = yield* askNow(fixture.service.close)
       expect(asked.error).toBeInstanceOf(ConnectionLost)
       yield* pass(4)
-      expect([closing.isWaiting, released(life)]).toEqual([true, [0, 1]])
+      expect([closing.isWaiting, released(fixture)]).toEqual([true, [0, 1]])
       yield* pass(1)
-      expect([closing.exit, released(life)]).toEqual([Exit.void, [1, 1]])
+      expect([closing.exit, released(fixture)]).toEqual([Exit.void, [1, 1]])
     }))
 })
 
 describe("refreshWhen", () => {
-  it.scoped("refreshes each connection when its signal has come", () =>
+  it.scoped("refreshes each connection at its signal", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       const hints = new Map<number, Deferred.Deferred<void>>()
       const hint = (line: Line) =>
         Effect.flatMap(Deferred.make<void>(), (hint) => {
           hints.set(line.number, hint)
           return Deferred.await(hint)
         })
-      yield* askNow(life.service.pipe(refreshWhen(hint)))
+      yield* askNow(fixture.service.pipe(refreshWhen(hint)))
       yield* pass(60)
-      expect(yield* currentLine(life)).toBe(1)
+      expect(yield* currentLine(fixture)).toBe(1)
       for (const number of [1, 2, 3]) {
         yield* Deferred.succeed(hints.get(number)!, undefined)
         yield* pass(1)
-        expect(yield* currentLine(life)).toBe(number + 1)
+        expect(yield* currentLine(fixture)).toBe(number + 1)
       }
-      // A signal of a connection that is no longer there.
+      // A signal of a connection that has ended.
       yield* Deferred.succeed(hints.get(4)!, undefined)
-      life.server.line.drop()
+      fixture.server.line.drop()
       yield* pass(60)
-      expect(released(life)).toEqual([1, 1, 1, 1, 0])
+      expect(released(fixture)).toEqual([1, 1, 1, 1, 0])
     }))
 
-  it.scoped("by maxAge, on a schedule, with jitter", () =>
+  it.scoped("with maxAge it refreshes on a schedule with jitter", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       const ages: Array<number> = []
       yield* askNow(
-        refreshWhen(life.service, maxAge("100 seconds", { jitter: 0.5 })).pipe(Effect.withRandom(Random.make("ages")))
+        refreshWhen(fixture.service, maxAge("100 seconds", { jitter: 0.5 })).pipe(
+          Effect.withRandom(Random.make("ages"))
+        )
       )
       for (let i = 0; i < 8; i++) {
-        const since = (yield* life.service.state.get).since
-        const generation = (yield* life.service.state.get).generation
-        while ((yield* life.service.state.get).generation === generation) yield* pass(1)
-        ages.push(((yield* life.service.state.get).since - since) / 1_000)
+        const since = (yield* fixture.service.state.get).since
+        const generation = (yield* fixture.service.state.get).generation
+        while ((yield* fixture.service.state.get).generation === generation) yield* pass(1)
+        ages.push(((yield* fixture.service.state.get).since - since) / 1_000)
       }
       for (const age of ages) {
         expect(age).toBeGreaterThanOrEqual(50)
@@ -546,67 +548,67 @@ describe("refreshWhen", () => {
       expect(new Set(ages).size).toBeGreaterThan(5)
     }))
 
-  it.scoped("without jitter, at exactly that age; a connection that is lost before begins anew", () =>
+  it.scoped("without jitter it refreshes at exactly that age; after a loss the age starts at 0", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      yield* askNow(refreshWhen(life.service, maxAge("100 seconds", { jitter: 0 })))
+      const fixture = yield* makeFixture()
+      yield* askNow(refreshWhen(fixture.service, maxAge("100 seconds", { jitter: 0 })))
       yield* pass(60)
-      life.server.line.drop()
+      fixture.server.line.drop()
       yield* pass(99)
-      expect(yield* currentLine(life)).toBe(2)
+      expect(yield* currentLine(fixture)).toBe(2)
       yield* pass(1)
-      expect(yield* currentLine(life)).toBe(3)
-      expect(life.diary.at(-1)).toBe("160 Connected 3")
+      expect(yield* currentLine(fixture)).toBe(3)
+      expect(fixture.eventLog.at(-1)).toBe("160 Connected 3")
     }))
 
   it.scoped("by the age of the connection, which its signal can read and wait for", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       yield* pass(5)
       const ages: Array<number> = []
       const read = (age: PersistentConnection.ConnectionAge) =>
         Effect.map(age.now, (duration) => ages.push(Duration.toSeconds(duration)))
       yield* askNow(refreshWhen(
-        life.service,
+        fixture.service,
         (_, age) => Effect.zipRight(read(age), Effect.zipRight(age.reaches(Duration.seconds(20)), read(age)))
       ))
       yield* pass(15)
-      expect([ages, yield* currentLine(life)]).toEqual([[5, 20, 0], 2])
-      const asked = yield* askNow(refreshWhen(life.service, (_, age) => age.reaches(-1 as never)))
+      expect([ages, yield* currentLine(fixture)]).toEqual([[5, 20, 0], 2])
+      const asked = yield* askNow(refreshWhen(fixture.service, (_, age) => age.reaches(-1 as never)))
       expect(asked.failure).toContain("age must be a duration of 0 or more, but is -1")
     }))
 
-  it("maxAge throws at options that make no sense", () => {
+  it("maxAge throws for invalid options", () => {
     expect(() => maxAge(-1)).toThrow("maxAge must be a duration of 0 or more, but is -1")
     expect(() => maxAge("1 hour", { jitter: 2 })).toThrow("jitter must be a number from 0 to 1, but is 2")
   })
 
-  it.scoped("tries again while that fails, and the old connection goes on", () =>
+  it.scoped("retries while the refresh fails, and the old connection stays", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      yield* askNow(refreshWhen(life.service, maxAge("100 seconds", { jitter: 0 })))
+      const fixture = yield* makeFixture()
+      yield* askNow(refreshWhen(fixture.service, maxAge("100 seconds", { jitter: 0 })))
       yield* pass(1)
-      life.server.refuse("full")
+      fixture.server.refuse("full")
       yield* pass(120)
-      expect(life.server.attempts.length).toBeGreaterThan(3)
-      expect(life.server.attempts.length).toBeLessThan(8)
-      expect(yield* currentLine(life)).toBe(1)
-      life.server.accept()
+      expect(fixture.server.attempts.length).toBeGreaterThan(3)
+      expect(fixture.server.attempts.length).toBeLessThan(8)
+      expect(yield* currentLine(fixture)).toBe(1)
+      fixture.server.accept()
       yield* pass(60)
-      expect(yield* currentLine(life)).toBe(2)
+      expect(yield* currentLine(fixture)).toBe(2)
     }))
 
-  it.scoped("runs until the owner closes, and fails if aborted", () =>
+  it.scoped("runs until the owner closes, and fails after an abort", () =>
     Effect.gen(function*() {
-      const closed = yield* begin()
-      const aborted = yield* begin()
+      const closed = yield* makeFixture()
+      const aborted = yield* makeFixture()
       const asked = [
         yield* askNow(refreshWhen(closed.service, maxAge("1 hour"))),
         yield* askNow(refreshWhen(aborted.service, maxAge("1 hour")))
       ] as const
       yield* closed.service.close
       yield* aborted.server.abort(new Refused({ text: "banned" }))
-      // The last one is not refreshed any more, however old it gets.
+      // The last connection is never refreshed.
       yield* pass(10_000)
       expect(aborted.server.attempts.length).toBe(1)
       aborted.server.line.drop()
@@ -617,30 +619,33 @@ describe("refreshWhen", () => {
 })
 
 describe("reconnectNow", () => {
-  it.scoped("makes the next attempt now, in a backoff after a failure and after a loss", () =>
+  it.scoped("makes the next attempt at once, in a backoff after a failure and after a loss", () =>
     Effect.gen(function*() {
-      const life = yield* begin({ retry: RetryPolicy.fixed("1 hour") }, ({ server }) => server.refuse("no"))
+      const fixture = yield* makeFixture({ retry: RetryPolicy.fixed("1 hour") }, ({ server }) => server.refuse("no"))
       yield* pass(1)
-      yield* reconnectNow(life.service)
+      yield* reconnectNow(fixture.service)
       yield* settle
-      expect(life.server.attempts).toEqual([0, 1])
-      life.server.accept()
-      yield* reconnectNow(life.service)
+      expect(fixture.server.attempts).toEqual([0, 1])
+      fixture.server.accept()
+      yield* reconnectNow(fixture.service)
       yield* settle
       yield* pass(5)
-      life.server.line.drop()
+      fixture.server.line.drop()
       yield* pass(5)
-      expect(life.diary.at(-1)).toBe("6 Disconnected 1")
-      yield* reconnectNow(life.service)
+      expect(fixture.eventLog.at(-1)).toBe("6 Disconnected 1")
+      yield* reconnectNow(fixture.service)
       yield* settle
-      expect(life.diary.slice(-3)).toEqual(["11 AttemptingToConnect", "11 ObtainedAddress a", "11 Connected 2"])
-      expect(life.server.attempts).toEqual([0, 1, 1, 11])
+      expect(fixture.eventLog.slice(-3)).toEqual(["11 AttemptingToConnect", "11 ObtainedAddress a", "11 Connected 2"])
+      expect(fixture.server.attempts).toEqual([0, 1, 1, 11])
     }))
 
-  it.scoped("does so when the handler of the last event has ended, also from inside that handler", () =>
+  it.scoped("makes it after the handler of the last event has ended, also if that handler calls it", () =>
     Effect.gen(function*() {
-      const slow = yield* begin({ onEvent: on("Disconnected", () => sleep(5)), retry: RetryPolicy.fixed("1 hour") })
-      const within: Life = yield* begin({
+      const slow = yield* makeFixture({
+        onEvent: on("Disconnected", () => sleep(5)),
+        retry: RetryPolicy.fixed("1 hour")
+      })
+      const within: Fixture = yield* makeFixture({
         onEvent: on("Disconnected", () => Effect.zipLeft(reconnectNow(within.service), sleep(3))),
         retry: RetryPolicy.fixed("1 hour")
       })
@@ -649,17 +654,17 @@ describe("reconnectNow", () => {
       yield* settle
       yield* reconnectNow(slow.service)
       yield* pass(4)
-      expect(slow.diary.at(-1)).toBe("60 Disconnected 1")
-      expect(within.diary.at(-1)).toBe("63 Connected 2")
+      expect(slow.eventLog.at(-1)).toBe("60 Disconnected 1")
+      expect(within.eventLog.at(-1)).toBe("63 Connected 2")
       yield* pass(1)
-      expect(slow.diary.at(-1)).toBe("65 Connected 2")
+      expect(slow.eventLog.at(-1)).toBe("65 Connected 2")
     }))
 
-  it.scoped("does so also when the loss is not reported yet: in the turn of it, and while the Connected handler runs", () =>
+  it.scoped("makes it even if the loss is not reported yet: in the turn of the loss, and during the Connected handler", () =>
     Effect.gen(function*() {
       const retry = RetryPolicy.fixed("1 hour")
-      const slow = yield* begin({ onEvent: on("Connected", () => sleep(5)), retry })
-      const quick = yield* begin({ retry })
+      const slow = yield* makeFixture({ onEvent: on("Connected", () => sleep(5)), retry })
+      const quick = yield* makeFixture({ retry })
       yield* pass(1)
       for (const { server, service } of [slow, quick]) {
         server.line.drop()
@@ -667,84 +672,84 @@ describe("reconnectNow", () => {
         yield* reconnectNow(service)
       }
       yield* settle
-      expect(quick.diary.slice(3)).toEqual([
+      expect(quick.eventLog.slice(3)).toEqual([
         "1 Disconnected 1",
         "1 AttemptingToConnect",
         "1 ObtainedAddress a",
         "1 Connected 2"
       ])
       yield* pass(4)
-      expect(slow.diary.at(-1)).toBe("5 Connected 2")
-      // It counts once.
+      expect(slow.eventLog.at(-1)).toBe("5 Connected 2")
+      // The call affects one attempt only.
       quick.server.line.drop()
       yield* pass(60)
-      expect(quick.diary.at(-1)).toBe("5 Disconnected 2")
+      expect(quick.eventLog.at(-1)).toBe("5 Disconnected 2")
     }))
 
-  it.scoped("does nothing while an attempt is under way, and by default while connected", () =>
+  it.scoped("does nothing during an attempt, and by default while connected", () =>
     Effect.gen(function*() {
-      const life = yield* begin({}, ({ server }) => {
+      const fixture = yield* makeFixture({}, ({ server }) => {
         server.connect = () => sleep(5)
       })
       yield* pass(1)
-      yield* reconnectNow(life.service)
+      yield* reconnectNow(fixture.service)
       yield* pass(4)
-      expect(life.server.attempts).toEqual([0])
-      yield* reconnectNow(life.service)
-      yield* life.service.pipe(reconnectNow())
-      yield* life.service.pipe(reconnectNow({ whenConnected: "keep" }))
+      expect(fixture.server.attempts).toEqual([0])
+      yield* reconnectNow(fixture.service)
+      yield* fixture.service.pipe(reconnectNow())
+      yield* fixture.service.pipe(reconnectNow({ whenConnected: "keep" }))
       yield* pass(5)
-      expect(life.server.attempts).toEqual([0])
-      expect(yield* currentLine(life)).toBe(1)
+      expect(fixture.server.attempts).toEqual([0])
+      expect(yield* currentLine(fixture)).toBe(1)
     }))
 
-  it.scoped("with `refresh`, replaces the connection, make before break, without waiting for it", () =>
+  it.scoped("with `refresh`, it replaces the connection without waiting for the end of the refresh", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       yield* settle
-      life.server.connect = () => sleep(5)
-      expect((yield* askNow(reconnectNow(life.service, { whenConnected: "refresh" }))).exit).toEqual(Exit.void)
-      expect(yield* currentLine(life)).toBe(1)
+      fixture.server.connect = () => sleep(5)
+      expect((yield* askNow(reconnectNow(fixture.service, { whenConnected: "refresh" }))).exit).toEqual(Exit.void)
+      expect(yield* currentLine(fixture)).toBe(1)
       yield* pass(5)
-      expect(yield* currentLine(life)).toBe(2)
-      // If that fails, the old one stays.
-      life.server.refuse("full")
-      yield* reconnectNow(life.service, { whenConnected: "refresh" })
+      expect(yield* currentLine(fixture)).toBe(2)
+      // If the refresh fails, the old connection stays.
+      fixture.server.refuse("full")
+      yield* reconnectNow(fixture.service, { whenConnected: "refresh" })
       yield* pass(60)
-      expect(yield* currentLine(life)).toBe(2)
+      expect(yield* currentLine(fixture)).toBe(2)
     }))
 
-  it.scoped("never revives what has given up, while the handler of the last event is still running", () =>
+  it.scoped("does not reopen a persistent connection that has given up, even during the last handler", () =>
     Effect.gen(function*() {
-      const failed = yield* begin(
+      const failed = yield* makeFixture(
         { retry: Schedule.stop, onEvent: on("FailedToConnect", () => sleep(10)) },
-        (life) => life.server.refuse("no")
+        (fixture) => fixture.server.refuse("no")
       )
-      const lost = yield* begin({ retry: Schedule.stop, onEvent: on("Disconnected", () => sleep(10)) })
+      const lost = yield* makeFixture({ retry: Schedule.stop, onEvent: on("Disconnected", () => sleep(10)) })
       yield* settle
       lost.server.line.drop()
       yield* pass(5)
-      for (const life of [failed, lost]) {
+      for (const fixture of [failed, lost]) {
         for (const whenConnected of ["keep", "probe", "refresh", "drop"] as const) {
-          yield* reconnectNow(life.service, { whenConnected })
+          yield* reconnectNow(fixture.service, { whenConnected })
         }
-        expect((yield* life.service.state.get)._tag).toBe("Waiting")
+        expect((yield* fixture.service.state.get)._tag).toBe("Waiting")
       }
       yield* pass(60)
-      for (const life of [failed, lost]) {
-        expect((yield* life.service.state.get)._tag).toBe("Closed")
-        expect(life.server.attempts).toEqual([0])
-        yield* reconnectNow(life.service)
+      for (const fixture of [failed, lost]) {
+        expect((yield* fixture.service.state.get)._tag).toBe("Closed")
+        expect(fixture.server.attempts).toEqual([0])
+        yield* reconnectNow(fixture.service)
       }
       yield* pass(60)
       expect([failed, lost].map(({ server }) => server.attempts)).toEqual([[0], [0]])
     }))
 
-  it.scoped("never revives what was closed", () =>
+  it.scoped("does not reopen a closed persistent connection", () =>
     Effect.gen(function*() {
-      const closed = yield* begin()
-      const ended = yield* begin()
-      const last = yield* begin()
+      const closed = yield* makeFixture()
+      const ended = yield* makeFixture()
+      const last = yield* makeFixture()
       yield* settle
       yield* closed.service.close
       yield* ended.service.closeWhenCurrentConnectionIsClosed

@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as Schedule from "effect/Schedule"
-import { askNow, begin, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import { askNow, makeFixture, pass, refuse, Refused, settle, sleep } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
 describe("replacing connections under Addresses.failover", () => {
@@ -38,7 +38,7 @@ describe("replacing connections under Addresses.failover", () => {
     return { dialled, down, make, lose: () => lose() }
   }
 
-  it.scoped("goes on to the next address when the attempt of a refresh has failed", () =>
+  it.scoped("moves to the next address when the attempt of a refresh has failed", () =>
     Effect.gen(function*() {
       const { dialled, down, make } = fleet()
       const service = yield* make
@@ -49,7 +49,7 @@ describe("replacing connections under Addresses.failover", () => {
       expect(dialled).toEqual(["a", "a", "b"])
     }))
 
-  it.scoped("leaves a preferred address again that is dead when it is time to fail back", () =>
+  it.scoped("leaves the preferred address again if it is down at the time of the failback", () =>
     Effect.gen(function*() {
       const { dialled, down, make } = fleet({ failBackAfter: "1 minute" })
       down.add("a")
@@ -60,7 +60,7 @@ describe("replacing connections under Addresses.failover", () => {
       expect(dialled).toEqual(["a", "b", "a", "b"])
     }))
 
-  it.scoped("goes elsewhere when the server has announced that it will go", () =>
+  it.scoped("moves to another address when the server has announced its shutdown", () =>
     Effect.gen(function*() {
       const { dialled, make } = fleet()
       const service = yield* make
@@ -76,7 +76,7 @@ describe("replacing connections under Addresses.failover", () => {
       expect(dialled).toEqual(["a", "b", "b"])
     }))
 
-  it.scoped("goes elsewhere when the announced end comes before the refresh, and comes back if nothing is there", () =>
+  it.scoped("moves to another address if the announced end comes before the refresh, and returns if no other works", () =>
     Effect.gen(function*() {
       const { dialled, down, lose, make } = fleet()
       const service = yield* make
@@ -97,7 +97,7 @@ describe("an attempt that should lead elsewhere", () => {
   it.scoped("is one after the server has announced that it will go, also the first one after the loss", () =>
     Effect.gen(function*() {
       const seen: Array<boolean> = []
-      const { server, service } = yield* begin({}, ({ server }) => {
+      const { server, service } = yield* makeFixture({}, ({ server }) => {
         server.lookUp = ({ elsewhere }) => Effect.sync(() => (seen.push(elsewhere), "a"))
       })
       yield* settle
@@ -113,10 +113,10 @@ describe("an attempt that should lead elsewhere", () => {
     }))
 })
 
-describe("a refresh that meets a loss", () => {
-  it.scoped("does not hide it: the loss is reported and counted, though a handler still holds up the report (D5)", () =>
+describe("a refresh during a loss", () => {
+  it.scoped("does not hide the loss: it is reported and counted, even if a handler delays the event (D5)", () =>
     Effect.gen(function*() {
-      const { diary, server, service } = yield* begin({
+      const { eventLog, server, service } = yield* makeFixture({
         serverName: "hidden loss",
         onEvent: (event) => event._tag === "Connected" && event.generation === 1 ? sleep(10) : Effect.void
       })
@@ -128,16 +128,17 @@ describe("a refresh that meets a loss", () => {
       expect(used.error?._tag).toBe("ConnectionLost")
       const refreshing = yield* askNow(PersistentConnection.refresh(service))
       yield* pass(20)
-      expect(diary).toContain("10 Disconnected 1 bye")
+      expect(eventLog).toContain("10 Disconnected 1 bye")
       expect(refreshing.exit).toEqual(Exit.void)
       const losses = Metric.tagged(ConnectionMetrics.losses, "server_name", "hidden loss")
       expect((yield* Metric.value(losses)).count).toBe(1)
     }))
 
-  it.scoped("is a success if what it replaced had lived for minUptime: the policy begins anew", () =>
+  it.scoped("restarts the policy if the replaced connection had lived for minUptime", () =>
     Effect.gen(function*() {
       const retry = RetryPolicy.fixed("1 second").pipe(Schedule.intersect(Schedule.recurs(3)))
-      const { server, service } = yield* begin({ minUptime: "1 minute", retry }, ({ server }) => server.refuse("no"))
+      const { server, service } = yield* makeFixture({ minUptime: "1 minute", retry }, ({ server }) =>
+        server.refuse("no"))
       yield* settle
       yield* pass(1)
       yield* pass(1)
@@ -153,9 +154,9 @@ describe("a refresh that meets a loss", () => {
 })
 
 describe("maxAge", () => {
-  it.scoped("is the age of the connection, not the time since somebody has asked for it", () =>
+  it.scoped("is the age of the connection, not the time since the call", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(50 * 60)
       yield* askNow(PersistentConnection.refreshWhen(service, PersistentConnection.maxAge("1 hour", { jitter: 0 })))
       yield* pass(9 * 60)
@@ -164,11 +165,11 @@ describe("maxAge", () => {
       expect(server.lines.length).toBe(2)
     }))
 
-  it.scoped("T4, T5: is measured by the clock of the persistent connection, whatever that of the caller", () =>
+  it.scoped("T4, T5: is measured by the clock of the persistent connection, not by the clock of the caller", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       const own = yield* Effect.clock
-      // Clocks share no origin of their monotonic time.
+      // The monotonic times of two clocks have different origins.
       const other: Clock.Clock = Object.create(own, {
         unsafeCurrentTimeNanos: { value: () => own.unsafeCurrentTimeNanos() + 3_600_000_000_000n }
       })
@@ -182,9 +183,9 @@ describe("maxAge", () => {
 })
 
 describe("refreshWhen", () => {
-  it.scoped("replaces a connection no sooner than a second after it was established: every one may ask for it", () =>
+  it.scoped("replaces a connection at the earliest one second after it was established, even if each one requests it at once", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       yield* askNow(PersistentConnection.refreshWhen(service, () => Effect.void))
       for (let second = 0; second < 5; second++) yield* pass(1)

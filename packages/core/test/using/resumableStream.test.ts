@@ -1,4 +1,4 @@
-/** How a stream resumes on the next connection: S3. */
+/** S3: how a stream resumes on the next connection. */
 import { describe, expect } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
@@ -8,7 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { askNow, begin, type Line, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import { askNow, type Line, makeFixture, pass, refuse, Refused, settle, sleep } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 import { Consumer, Feed } from "./Feed.js"
 
@@ -38,7 +38,7 @@ describe("S3: resumableStream", () => {
 
   it.scoped("resumes from the last cursor, with a gap marker before the first element of the new subscription", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const { cursors, feed, got, run } = resumedFrom()
       yield* askNow(run(service))
@@ -56,9 +56,9 @@ describe("S3: resumableStream", () => {
       expect(got()).toEqual([1, 2, 3, "gap 2: 65-75", 4])
     }))
 
-  it.scoped("gives no gap marker before the first subscription stands, and one after each later one", () =>
+  it.scoped("emits no gap marker before the first subscription is established, and one after each later subscription", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const { feed, got, run } = resumedFrom()
       yield* askNow(run(service))
@@ -68,15 +68,15 @@ describe("S3: resumableStream", () => {
       expect(got()).toEqual(["gap 2: 60-60"])
       yield* pass(60)
       yield* refresh(service)
-      // The subscription on the connection that was replaced has no end: it is left after drainTimeout (S1).
+      // The subscription on the replaced connection has no end: it is abandoned after drainTimeout (S1).
       yield* pass(1)
       expect(got()).toEqual(["gap 2: 60-60", "gap 3: 120-121"])
       expect(feed.open).toBe(1)
     }))
 
-  it.scoped("gives none for connections that end before the first subscription stands", () =>
+  it.scoped("emits no gap marker for connections that end before the first subscription is established", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const { consumer, got } = resumedFrom()
       yield* askNow(consumer.run(resumableStream(service, {
@@ -91,18 +91,18 @@ describe("S3: resumableStream", () => {
       expect(got()).toEqual([3])
     }))
 
-  it.scoped("gives the gap marker after the subscription stands: what a re-read at the marker misses, comes after it", () =>
+  it.scoped("emits the gap marker after the subscription is established, so a re-read at the marker misses nothing", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
-      let stands = false
+      let isEstablished = false
       const seen: Array<boolean> = []
       const all = resumableStream(service, {
         subscribe: (line) =>
           Effect.zipRight(
             sleep(3),
             Effect.sync(() => {
-              stands = true
+              isEstablished = true
               return Stream.concat(Stream.make(line.number), Stream.never)
             })
           ),
@@ -110,10 +110,10 @@ describe("S3: resumableStream", () => {
       })
       yield* askNow(Stream.runForEach(all, (element) =>
         Effect.sync(() => {
-          if (element._tag === "Gap") seen.push(stands)
+          if (element._tag === "Gap") seen.push(isEstablished)
         })))
       yield* pass(3)
-      stands = false
+      isEstablished = false
       server.line.drop()
       yield* pass(3)
       expect(seen).toEqual([])
@@ -121,9 +121,9 @@ describe("S3: resumableStream", () => {
       expect(seen).toEqual([true])
     }))
 
-  it.scoped("delivers what was received before the loss, and counts the gap from the loss", () =>
+  it.scoped("delivers the elements received before the loss, and starts the gap at the loss", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const { consumer, cursors, feed, got, run } = resumedFrom()
       consumer.work = () => sleep(2)
@@ -142,9 +142,9 @@ describe("S3: resumableStream", () => {
       expect(got()).toEqual([1, 2, 3, 4, "gap 2: 60-90"])
     }))
 
-  it.scoped("stretches the gap over subscriptions that do not come to stand", () =>
+  it.scoped("extends the gap over subscriptions that fail", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const { consumer, got } = resumedFrom()
       let delay = 0
@@ -157,13 +157,14 @@ describe("S3: resumableStream", () => {
       yield* pass(15)
       server.line.drop()
       yield* pass(25)
-      // The first subscription is left after drainTimeout, at 61; so is the second, which did not come to stand, at 76.
+      // The first subscription is abandoned after drainTimeout, at 61. The second one never succeeds, and is abandoned
+      // at 76.
       expect(got()).toEqual(["gap 3: 60-96"])
     }))
 
-  it.scoped("gives a marker after each subscription on a connection that has ended by then, and had something to say", () =>
+  it.scoped("emits a marker after each subscription on an ended connection that has undelivered elements", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const consumer = new Consumer<PersistentConnection.Resumed<number>>()
       consumer.work = () => sleep(100)
@@ -187,9 +188,9 @@ describe("S3: resumableStream", () => {
       expect(got).toEqual([1, 2, 3, 4, "gap 2", 20, "gap 3", 30])
     }))
 
-  it.scoped("gives a gap marker also after a first subscription that came to stand on a replaced connection", () =>
+  it.scoped("emits a gap marker also if the first subscription was on a replaced connection", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* pass(60)
       const { consumer, feed, got } = resumedFrom()
       yield* askNow(consumer.run(resumableStream(service, {
@@ -199,16 +200,16 @@ describe("S3: resumableStream", () => {
       yield* refresh(service)
       yield* pass(0.5)
       feed.last.send(1)
-      // Its subscription has no end, and is left after drainTimeout.
+      // Its subscription has no end, and is abandoned after drainTimeout.
       yield* pass(5)
       feed.last.send(2)
       yield* settle
       expect(got()).toEqual([1, "gap 2: 60.5-61.5", 2])
     }))
 
-  it.scoped("gives a busy consumer one marker for the whole of what it has missed", () =>
+  it.scoped("emits one marker for everything that a busy consumer has missed", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const { consumer, cursors, feed, got, run } = resumedFrom()
       consumer.work = () => sleep(1_000)
@@ -230,9 +231,9 @@ describe("S3: resumableStream", () => {
       expect(got()).toEqual([1, 2, "gap 4: 60-1060", 3])
     }))
 
-  it.scoped("fails when subscribing fails on a connection that is alive, and goes on if it is lost", () =>
+  it.scoped("fails if the subscription fails on an open connection, and continues if the connection is lost", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const run = (subscribe: (line: Line) => Effect.Effect<Stream.Stream<number>, Refused>) =>
         askNow(Stream.runDrain(resumableStream(service, { subscribe, cursor: (n) => n })))
@@ -250,7 +251,7 @@ describe("S3: resumableStream", () => {
       expect(asked.exit).toEqual(Exit.void)
     }))
 
-  it.scoped("takes a subscription that fails on a dead connection for the loss of that, without `isClosed`, too", () =>
+  it.scoped("treats a failed subscription on a dead connection as its loss, also without `isClosed`", () =>
     Effect.gen(function*() {
       const connector = Connector.make({
         connect: () => Deferred.make<void, Refused>(),
@@ -270,12 +271,12 @@ describe("S3: resumableStream", () => {
     }))
 
   describe("a subscription that a live server refuses", () => {
-    /** The server refuses the topic on the first connection, and on later ones too unless it has changed its mind. */
+    /** The server refuses the topic on the first connection, and optionally on later ones. */
     const refused = (whenRefused: "fail" | "reconnect" | undefined, acceptsFrom = 2) =>
       Effect.gen(function*() {
-        const life = yield* begin()
+        const fixture = yield* makeFixture()
         yield* pass(60)
-        const asked = yield* askNow(Stream.runDrain(resumableStream(life.service, {
+        const asked = yield* askNow(Stream.runDrain(resumableStream(fixture.service, {
           subscribe: ({ number }) =>
             number < acceptsFrom
               ? refuse("no such topic")
@@ -283,31 +284,31 @@ describe("S3: resumableStream", () => {
           cursor: (n) => n,
           whenRefused
         })))
-        return { ...life, asked }
+        return { ...fixture, asked }
       })
 
     for (const whenRefused of [undefined, "fail"] as const) {
-      it.scoped(`fails the stream with \`whenRefused\` ${whenRefused}, and leaves the connection as it is`, () =>
+      it.scoped(`fails the stream with \`whenRefused\` ${whenRefused}, and does not affect the connection`, () =>
         Effect.gen(function*() {
-          const { asked, diary } = yield* refused(whenRefused)
+          const { asked, eventLog } = yield* refused(whenRefused)
           expect(asked.failure).toBe("no such topic")
-          expect(diary.at(-1)).toBe("0 Connected 1")
+          expect(eventLog.at(-1)).toBe("0 Connected 1")
         }))
     }
 
-    it.scoped("counts as the loss of the connection with `whenRefused` \"reconnect\", and is made on the next one", () =>
+    it.scoped("counts as the loss of the connection with `whenRefused` \"reconnect\", and is retried on the next one", () =>
       Effect.gen(function*() {
-        const { asked, diary, server } = yield* refused("reconnect", 3)
-        expect(diary.slice(3, 4)).toEqual(["60 Disconnected 1 no such topic!"])
+        const { asked, eventLog, server } = yield* refused("reconnect", 3)
+        expect(eventLog.slice(3, 4)).toEqual(["60 Disconnected 1 no such topic!"])
         expect(server.lines[0]!.released).toBe(1)
         yield* pass(60)
-        expect(diary.at(-1)).toBe("70 Connected 3")
+        expect(eventLog.at(-1)).toBe("70 Connected 3")
         expect(asked.isWaiting).toBe(true)
       }))
 
-    it.scoped("is no loss with `whenRefused` \"reconnect\" on a connection that was replaced: its uses are drained", () =>
+    it.scoped("is not a loss with `whenRefused` \"reconnect\" on a replaced connection: its uses are drained", () =>
       Effect.gen(function*() {
-        const { service } = yield* begin()
+        const { service } = yield* makeFixture()
         yield* settle
         const used = yield* askNow(use(service, () => Effect.as(sleep(20), "done")))
         yield* askNow(Stream.runDrain(resumableStream(service, {
@@ -321,9 +322,9 @@ describe("S3: resumableStream", () => {
         expect(used.answer).toBe("done")
       }))
 
-    it.scoped("D13: does not hide with `whenRefused` \"reconnect\" how the connection has ended by itself", () =>
+    it.scoped("D13: with `whenRefused` \"reconnect\", does not hide the cause of a loss", () =>
       Effect.gen(function*() {
-        const { diary, service } = yield* begin()
+        const { eventLog, service } = yield* makeFixture()
         yield* settle
         yield* askNow(Stream.runDrain(resumableStream(service, {
           subscribe: (line) => {
@@ -333,25 +334,25 @@ describe("S3: resumableStream", () => {
           cursor: (n: number) => n,
           whenRefused: "reconnect"
         })))
-        expect(diary.at(-1)).toBe("0 Disconnected 1 kicked")
+        expect(eventLog.at(-1)).toBe("0 Disconnected 1 kicked")
       }))
 
-    it.scoped("does not hide a defect with `whenRefused` \"reconnect\"", () =>
+    it.scoped("with `whenRefused` \"reconnect\", does not hide a defect", () =>
       Effect.gen(function*() {
-        const { diary, service } = yield* begin()
+        const { eventLog, service } = yield* makeFixture()
         yield* pass(60)
         const asked = yield* askNow(Stream.runDrain(resumableStream(service, {
           subscribe: (): Effect.Effect<Stream.Stream<number>> => Effect.die("bug"),
           cursor: (n) => n,
           whenRefused: "reconnect"
         })))
-        expect([asked.failure, diary.at(-1)]).toEqual(["bug!", "0 Connected 1"])
+        expect([asked.failure, eventLog.at(-1)]).toEqual(["bug!", "0 Connected 1"])
       }))
   })
 
   it.scoped("fails with the defect of a cursor that throws", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       const asked = yield* askNow(Stream.runDrain(resumableStream(service, {
         subscribe: () => Effect.succeed(Stream.make(1)),
@@ -362,9 +363,9 @@ describe("S3: resumableStream", () => {
       expect(asked.failure).toBe("no cursor!")
     }))
 
-  it.scoped("begins anew each time that it is run", () =>
+  it.scoped("starts from the beginning in each run", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       const { cursors, feed, run } = resumedFrom()
       const first = yield* askNow(run(service))

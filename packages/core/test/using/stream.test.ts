@@ -9,26 +9,26 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
-import { askNow, begin, type Line, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import { askNow, type Line, makeFixture, pass, refuse, Refused, settle, sleep } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 import { Consumer, Feed } from "./Feed.js"
 
 const { stream } = PersistentConnection
 
-/** A life of which somebody consumes the feed. */
+/** A fixture with a consumer of its feed. */
 const consumed = Effect.gen(function*() {
-  const life = yield* begin()
+  const fixture = yield* makeFixture()
   yield* pass(60)
   const feed = new Feed<string>()
   const consumer = new Consumer<string>()
-  const asked = yield* askNow(consumer.run(stream(life.service, feed.stream)))
-  return { ...life, feed, consumer, asked }
+  const asked = yield* askNow(consumer.run(stream(fixture.service, feed.stream)))
+  return { ...fixture, feed, consumer, asked }
 })
 
 describe("stream", () => {
-  it.scoped("begins when there is a connection", () =>
+  it.scoped("starts when there is a connection", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin({}, ({ server }) => server.refuse("no"))
+      const { server, service } = yield* makeFixture({}, ({ server }) => server.refuse("no"))
       const asked = yield* askNow(Stream.runCollect(stream(service, (line) => Stream.make(line.number))))
       expect(asked.isWaiting).toBe(true)
       server.accept()
@@ -36,7 +36,7 @@ describe("stream", () => {
       expect(asked.answer).toEqual(Chunk.of(1))
     }))
 
-  it.scoped("slows the connection's stream down when the consumer is slow, at most two chunks ahead", () =>
+  it.scoped("applies backpressure if the consumer is slow: it reads at most two chunks ahead", () =>
     Effect.gen(function*() {
       const { consumer, feed } = yield* consumed
       consumer.work = () => sleep(5)
@@ -44,14 +44,14 @@ describe("stream", () => {
         feed.last.send(element)
         yield* settle
       }
-      // One is at work, one or two are on their way.
+      // One chunk is in work, one or two are in flight.
       expect(consumer.got).toEqual(["a"])
       expect(feed.last.size).toBeGreaterThanOrEqual(5)
       yield* pass(100)
       expect(consumer.got.join("")).toBe("abcdefgh")
     }))
 
-  it.scoped("ends when a stream ends on a connection that is alive", () =>
+  it.scoped("ends when its stream ends on an open connection", () =>
     Effect.gen(function*() {
       const { asked, consumer, feed } = yield* consumed
       feed.last.send("a")
@@ -62,7 +62,7 @@ describe("stream", () => {
       expect(feed.open).toBe(0)
     }))
 
-  it.scoped("goes on when a stream ends because its connection has, with or without an error", () =>
+  it.scoped("continues when its stream ends because of the loss of the connection, with or without an error", () =>
     Effect.gen(function*() {
       const { asked, consumer, feed, server } = yield* consumed
       feed.last.send("a")
@@ -79,7 +79,7 @@ describe("stream", () => {
       expect(asked.isWaiting).toBe(true)
     }))
 
-  it.scoped("goes on then without isClosed, too", () =>
+  it.scoped("continues after a loss also without isClosed", () =>
     Effect.gen(function*() {
       const connector = Connector.make({
         connect: () => Deferred.make<void, Refused>(),
@@ -105,7 +105,7 @@ describe("stream", () => {
       expect(asked.answer).toEqual(Chunk.make(1, 2, 3))
     }))
 
-  it.scoped("fails when a stream fails on a connection that is alive, after what came before", () =>
+  it.scoped("fails when its stream fails on an open connection, after the earlier elements", () =>
     Effect.gen(function*() {
       const { asked, consumer, feed } = yield* consumed
       feed.last.send("a")
@@ -116,9 +116,9 @@ describe("stream", () => {
       expect(feed.open).toBe(0)
     }))
 
-  it.scoped("keeps the defects of f, and those of its clean-up", () =>
+  it.scoped("fails with the defects of f and of its clean-up", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const run = (f: (line: Line) => Stream.Stream<number, Refused>) => askNow(Stream.runDrain(stream(service, f)))
       expect(
@@ -127,16 +127,16 @@ describe("stream", () => {
         })).failure
       ).toBe("bug!")
       expect((yield* run(() => Stream.die("bug"))).failure).toBe("bug!")
-      expect((yield* run(() => Stream.fromEffect(Effect.interrupt))).failure).toBe("It was interrupted from within!")
+      expect((yield* run(() => Stream.fromEffect(Effect.interrupt))).failure).toBe("The code interrupted itself!")
       const cleanUp = yield* run(() => Stream.ensuring(Stream.never, Effect.die("clean-up")))
       server.line.drop()
       yield* pass(1)
       expect(cleanUp.failure).toBe("clean-up!")
     }))
 
-  it.scoped("keeps a defect of f also on a connection that is lost", () =>
+  it.scoped("fails with a defect of f also on a lost connection", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const asked = yield* askNow(Stream.runDrain(stream(service, (line) =>
         Stream.fromEffect(Effect.zipRight(sleep(5), line.number === 1 ? Effect.die("bug") : Effect.never)), {
@@ -147,10 +147,10 @@ describe("stream", () => {
       expect(asked.failure).toBe("bug!")
     }))
 
-  it.scoped("while it waits for a connection, ends when the owner closes, and fails if aborted", () =>
+  it.scoped("while waiting for a connection, ends when the owner closes, and fails after an abort", () =>
     Effect.gen(function*() {
-      const closed = yield* begin({}, ({ server }) => server.refuse("no"))
-      const aborted = yield* begin({}, ({ server }) => server.refuse("no"))
+      const closed = yield* makeFixture({}, ({ server }) => server.refuse("no"))
+      const aborted = yield* makeFixture({}, ({ server }) => server.refuse("no"))
       yield* settle
       const asked = yield* Effect.all(
         [closed, aborted].map(({ service }) => askNow(Stream.runDrain(stream(service, () => Stream.never))))
@@ -162,9 +162,9 @@ describe("stream", () => {
       expect((asked[1]!.error as ConnectionClosed).reason._tag).toBe("Aborted")
     }))
 
-  it.scoped("ends early when the consumer has enough, and ends the subscription", () =>
+  it.scoped("ends early if the consumer stops, and ends the subscription", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       const feed = new Feed<number>()
       const asked = yield* askNow(Stream.runCollect(Stream.take(stream(service, feed.stream), 2)))
@@ -174,13 +174,13 @@ describe("stream", () => {
       expect(feed.open).toBe(0)
     }))
 
-  it.scoped("is interrupted wherever it is: waiting, at work, with a consumer that is busy, with one chunk ahead", () =>
+  it.scoped("can be interrupted while waiting, while working, with a busy consumer, and with one chunk read ahead", () =>
     Effect.gen(function*() {
       const { asked, consumer, feed } = yield* consumed
       yield* Fiber.interrupt(asked.fiber)
       expect(feed.open).toBe(0)
 
-      const busy = yield* begin()
+      const busy = yield* makeFixture()
       yield* settle
       consumer.work = () => Effect.never
       const other = yield* askNow(consumer.run(stream(busy.service, feed.stream)))
@@ -191,16 +191,16 @@ describe("stream", () => {
       yield* Fiber.interrupt(other.fiber)
       expect(feed.open).toBe(0)
 
-      const waiting = yield* begin({}, ({ server }) => server.refuse("no"))
+      const waiting = yield* makeFixture({}, ({ server }) => server.refuse("no"))
       const third = yield* askNow(consumer.run(stream(waiting.service, feed.stream)))
       yield* Fiber.interrupt(third.fiber)
       expect([asked, other, third].map(({ failure }) => failure)).toEqual(["interrupted", "interrupted", "interrupted"])
     }))
 
-  it.scoped("is not ended by the end of another persistent connection of the same name", () =>
+  it.scoped("is not affected by the end of another persistent connection with the same name", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
-      const other = yield* begin()
+      const { service } = yield* makeFixture()
+      const other = yield* makeFixture()
       yield* settle
       const asked = yield* askNow(
         Stream.runDrain(
@@ -212,9 +212,9 @@ describe("stream", () => {
       expect(asked.error).toBeInstanceOf(ConnectionClosed)
     }))
 
-  it.scoped("loses nothing to a pull that times out and comes again", () =>
+  it.scoped("loses no element if a pull times out and is repeated", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       const feed = new Feed<number>()
       const pull = yield* Stream.toPull(stream(service, feed.stream))
@@ -224,7 +224,7 @@ describe("stream", () => {
       feed.last.send(1)
       yield* settle
       feed.last.send(2)
-      yield* settle
-      expect(yield* pull).toEqual(Chunk.make(1, 2))
+      expect(yield* pull).toEqual(Chunk.make(1))
+      expect(yield* pull).toEqual(Chunk.make(2))
     }))
 })

@@ -15,23 +15,23 @@ import {
   ask,
   type Asked,
   askNow,
-  begin,
   type Event,
+  type Fixture,
   hasEnded,
   inScope,
-  type Life,
   type Line,
+  makeFixture,
   pass,
   refuse,
   Refused,
   settle,
   sleep
-} from "../support/Life.js"
+} from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
 const { useRetrying, use } = PersistentConnection
 
-/** Work that goes on until it is interrupted, and what has become of it. */
+/** Work that runs until it is interrupted, and its status. */
 class Work {
   readonly begun: Array<number> = []
   readonly interrupted: Array<number> = []
@@ -58,20 +58,20 @@ const closedOf = (asked: Asked<unknown, unknown>) => {
 }
 
 const failure = <A, E>(asked: Asked<A, E>) =>
-  asked.exit?._tag === "Failure" ? asked.exit.cause : expect.unreachable("it has not failed")
+  asked.exit?._tag === "Failure" ? asked.exit.cause : expect.unreachable("the effect has not failed")
 
 describe("use", () => {
-  it.scoped("gives what f gives, on the current connection", () =>
+  it.scoped("returns the result of f on the current connection", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       expect(yield* use(service, (line) => Effect.succeed(line))).toBe(server.line)
       expect(yield* service.pipe(use((line) => Effect.succeed(line.number)))).toBe(1)
     }))
 
-  it.scoped("waits for the connection if there is none", () =>
+  it.scoped("waits for a connection if there is none", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin({}, ({ server }) => server.refuse("no"))
+      const { server, service } = yield* makeFixture({}, ({ server }) => server.refuse("no"))
       const asked = yield* askNow(use(service, (line) => Effect.succeed(line.number)))
       expect(asked.isWaiting).toBe(true)
       server.accept()
@@ -79,9 +79,9 @@ describe("use", () => {
       expect(asked.answer).toBe(1)
     }))
 
-  it.scoped("waits for the next one if the current one is known to be dead (A4)", () =>
+  it.scoped("waits for the next connection if the current one is known to be closed (A4)", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin({
+      const { server, service } = yield* makeFixture({
         onEvent: (event) => event._tag === "Connected" ? sleep(5) : Effect.void
       })
       yield* settle
@@ -92,9 +92,9 @@ describe("use", () => {
       expect(asked.answer).toBe(2)
     }))
 
-  it.scoped("with a timeout, waits no longer than that", () =>
+  it.scoped("with a timeout, waits at most that long", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin({}, ({ server }) => server.refuse("no"))
+      const { service } = yield* makeFixture({}, ({ server }) => server.refuse("no"))
       const asked = yield* askNow(Effect.timeout(use(service, () => Effect.void), "3 seconds"))
       yield* pass(2)
       expect(asked.isWaiting).toBe(true)
@@ -102,9 +102,9 @@ describe("use", () => {
       expect(asked.failure).toBe("timeout")
     }))
 
-  it.scoped("is interrupted in its wait without a trace", () =>
+  it.scoped("can be interrupted while waiting, without any effect", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin({}, ({ server }) => server.refuse("no"))
+      const { server, service } = yield* makeFixture({}, ({ server }) => server.refuse("no"))
       const asked = yield* askNow(use(service, () => Effect.die("must not run")))
       yield* Fiber.interrupt(asked.fiber)
       server.accept()
@@ -112,9 +112,9 @@ describe("use", () => {
       expect(asked.failure).toBe("interrupted")
     }))
 
-  it.scoped("with whenDisconnected: \"fail\" fails at once without a connection, and says what failed last", () =>
+  it.scoped("with whenDisconnected: \"fail\" fails at once without a connection, and has the last cause", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin({}, ({ server }) => server.refuse("no"))
+      const { server, service } = yield* makeFixture({}, ({ server }) => server.refuse("no"))
       const attempt = use(service, () => Effect.void, { whenDisconnected: "fail" })
       yield* settle
       const before = notConnectedOf(yield* askNow(attempt))
@@ -128,16 +128,16 @@ describe("use", () => {
       server.refuse("not now")
       server.line.drop(Exit.fail(new Refused({ text: "bye" })))
       yield* settle
-      // By now the next attempt has failed as well.
+      // The next attempt has failed too.
       const after = notConnectedOf(yield* askNow(attempt))
       expect(after).toMatchObject({ serverName: "test", generation: 1, failedAttempts: 1 })
       expect(after.message).toBe("There is no connection to \"test\" now: the last attempt failed: not now")
       expect(after.lastCause).toEqual(Option.some(Cause.fail(new Refused({ text: "not now" }))))
     }))
 
-  it.scoped("with whenDisconnected: \"fail\" fails at once on a connection that is dead, before its handler has ended", () =>
+  it.scoped("with whenDisconnected: \"fail\" fails at once on a lost connection, even during its handler", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin({
+      const { server, service } = yield* makeFixture({
         onEvent: (event) => event._tag === "Connected" ? sleep(5) : Effect.void
       })
       server.connect = ({ generation, number }) => generation === 1 && number === 1 ? refuse("no") : Effect.void
@@ -154,9 +154,9 @@ describe("use", () => {
       yield* pass(60)
     }))
 
-  it.scoped("keeps the errors, the defects and the interruption of f", () =>
+  it.scoped("ends with the errors, the defects and the interruption of f", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       expect((yield* askNow(use(service, () => refuse("no such symbol")))).failure).toBe("no such symbol")
       expect((yield* askNow(use(service, () => Effect.die("broken")))).failure).toBe("broken!")
@@ -168,9 +168,9 @@ describe("use", () => {
       expect((yield* askNow(use(service, () => Effect.interrupt))).failure).toBe("interrupted")
     }))
 
-  it.scoped("interrupts f when the connection is lost, and fails with its server, generation and cause", () =>
+  it.scoped("interrupts f when the connection is lost, and fails with the server name, the generation and the cause", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const work = new Work()
       const asked = yield* askNow(use(service, work.on))
@@ -184,9 +184,9 @@ describe("use", () => {
       expect(lost.message).toBe("Connection 1 to \"test\" was lost: reset")
     }))
 
-  it.scoped("interrupts everything that is being done on a connection that is lost, and nothing else", () =>
+  it.scoped("a loss interrupts all uses of that connection, and no others", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const first = yield* Effect.forEach([1, 2, 3], () => askNow(use(service, new Work().on)))
       server.line.drop()
@@ -196,9 +196,9 @@ describe("use", () => {
       expect(second.map(({ isWaiting }) => isWaiting)).toEqual([true, true, true])
     }))
 
-  it.scoped("fails at once if f itself notices the loss and goes on without end", () =>
+  it.scoped("fails at once if f causes the loss and then runs forever", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const asked = yield* askNow(
         use(service, (line) => Effect.zipRight(Effect.sync(() => line.drop()), Effect.never))
@@ -207,9 +207,9 @@ describe("use", () => {
       expect(server.lines.length).toBe(2)
     }))
 
-  it.scoped("gives what f gives if f ends in the turn in which it has lost the connection", () =>
+  it.scoped("returns the result of f if f ends in the turn in which it has lost the connection", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* pass(60)
       const asked = yield* askNow(use(service, (line) => Effect.sync(() => line.drop()).pipe(Effect.as("done"))))
       expect(asked.answer).toBe("done")
@@ -217,7 +217,7 @@ describe("use", () => {
 
   it.scoped("never runs f twice", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const work = new Work()
       const asked = yield* askNow(use(service, work.on))
@@ -227,9 +227,9 @@ describe("use", () => {
       lostOf(asked)
     }))
 
-  it.scoped("waits for the clean-up of f, and reports what goes wrong in it beside the loss", () =>
+  it.scoped("waits for the clean-up of f, and reports its defects together with the loss", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const slow = yield* askNow(use(service, () => Effect.ensuring(Effect.never, sleep(5))))
       const broken = yield* askNow(use(service, () => Effect.ensuring(Effect.never, Effect.die("clean-up"))))
@@ -243,9 +243,9 @@ describe("use", () => {
       lostOf(slow)
     }))
 
-  it.scoped("waits for an f that cannot be interrupted, which the loop does not, and fails all the same", () =>
+  it.scoped("waits for an uninterruptible f and then fails; the loop does not wait", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const asked = yield* askNow(use(service, () => Effect.uninterruptible(sleep(5))))
       server.line.drop()
@@ -256,10 +256,10 @@ describe("use", () => {
       expect(lostOf(asked).generation).toBe(1)
     }))
 
-  it.scoped("D4, X4: an f that cannot be interrupted holds up neither the release of what is lost nor closing", () =>
+  it.scoped("D4, X4: an uninterruptible f delays neither the release of a lost connection nor a close", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      const { server, service } = life
+      const fixture = yield* makeFixture()
+      const { server, service } = fixture
       yield* settle
       const first = server.line
       const asked = yield* askNow(use(service, () => Effect.uninterruptible(sleep(60))))
@@ -268,7 +268,7 @@ describe("use", () => {
       yield* settle
       expect([first.released, closing.exit, asked.isWaiting]).toEqual([1, Exit.void, true])
 
-      const other = yield* begin()
+      const other = yield* makeFixture()
       yield* settle
       yield* askNow(use(other.service, () => Effect.uninterruptible(sleep(60))))
       yield* other.service.closeWhenCurrentConnectionIsClosed
@@ -278,9 +278,9 @@ describe("use", () => {
       expect(other.server.released).toBe(1)
     }))
 
-  it.scoped("interrupts f on a loss also where the caller cannot be interrupted", () =>
+  it.scoped("interrupts f on a loss also in an uninterruptible caller", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const work = new Work()
       const asked = yield* askNow(Effect.uninterruptible(use(service, work.on)))
@@ -295,7 +295,7 @@ describe("use", () => {
 
   it.scoped("interrupts f when the caller is interrupted, and waits for its clean-up", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       let cleanedUp = false
       const asked = yield* askNow(
@@ -310,13 +310,13 @@ describe("use", () => {
       expect(interruption.isWaiting).toBe(false)
       expect(cleanedUp).toBe(true)
       expect(asked.failure).toBe("interrupted")
-      // It has not touched the connection.
+      // The interruption has not affected the connection.
       expect(server.line.isLost).toBe(false)
     }))
 
-  it.scoped("is interrupted, not lost, if both come in one turn", () =>
+  it.scoped("is interrupted, not lost, if both happen in one turn", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const seen: Array<string> = []
       const asked = yield* askNow(
@@ -328,16 +328,16 @@ describe("use", () => {
       expect(seen).toEqual([])
     }))
 
-  it.scoped("carries changes of FiberRefs over, in both directions", () =>
+  it.scoped("inherits changes of FiberRefs in both directions", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       const ref = yield* FiberRef.make(0)
       yield* FiberRef.set(ref, 1)
       const seen = yield* use(service, () => FiberRef.getAndUpdate(ref, (n) => n + 1))
       expect(seen).toBe(1)
       expect(yield* FiberRef.get(ref)).toBe(2)
-      // Also if it takes time, and if it fails.
+      // Also if f is asynchronous, and if f fails.
       const asked = yield* ask(Effect.gen(function*() {
         yield* use(service, () => Effect.zipRight(sleep(1), FiberRef.set(ref, 3)))
         yield* Effect.ignore(use(service, () => Effect.zipRight(FiberRef.update(ref, (n) => n + 1), refuse("no"))))
@@ -347,12 +347,12 @@ describe("use", () => {
       expect(asked.answer).toBe(4)
     }))
 
-  it.scoped("does not leak its own marks into the caller", () =>
+  it.scoped("does not leak its internal marks to the caller", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       yield* use(service, () => Effect.void)
-      // Were the caller still a part of the use, the drain would not wait for the next one.
+      // If the caller still counted as a part of the use, the drain would not wait for the next use.
       const slow = yield* askNow(use(service, () => sleep(5)))
       const closing = yield* askNow(PersistentConnection.closeGracefully(service, "1 minute"))
       expect(closing.isWaiting).toBe(true)
@@ -362,7 +362,7 @@ describe("use", () => {
 
   it.scoped("fails with its own failure if it has one after the connection has ended", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       const refused = yield* askNow(
         use(service, () => Effect.uninterruptible(Effect.zipRight(sleep(5), refuse("mine"))))
@@ -377,7 +377,7 @@ describe("use", () => {
 
   it.scoped("that cannot be interrupted, and succeeds, leaves nothing but the interruption of its caller", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       for (const end of [Effect.succeed(1), Effect.interrupt]) {
         const asked = yield* askNow(use(service, () => Effect.uninterruptible(Effect.zipRight(sleep(5), end))))
@@ -387,9 +387,9 @@ describe("use", () => {
       }
     }))
 
-  it.scoped("ends the fibers that f has forked with f", () =>
+  it.scoped("interrupts the forked fibers of f at the end of f", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       const work = new Work()
       yield* use(service, (line) => Effect.zipLeft(Effect.fork(work.on(line)), Effect.yieldNow()))
@@ -397,9 +397,9 @@ describe("use", () => {
       expect(work).toMatchObject({ begun: [1], interrupted: [1] })
     }))
 
-  it.scoped("leaves a scope that f uses to its owner", () =>
+  it.scoped("does not close a scope that f uses", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       let released = 0
       const scope = yield* Scope.make()
@@ -409,10 +409,10 @@ describe("use", () => {
       expect(released).toBe(1)
     }))
 
-  it.scoped("may be nested: the loss of either connection interrupts what is done on both", () =>
+  it.scoped("can be nested: the loss of either connection interrupts the inner use", () =>
     Effect.gen(function*() {
-      const outer = yield* begin({ serverName: "outer" })
-      const inner = yield* begin({ serverName: "inner" })
+      const outer = yield* makeFixture({ serverName: "outer" })
+      const inner = yield* makeFixture({ serverName: "inner" })
       yield* pass(60)
       const both = use(outer.service, () => use(inner.service, () => Effect.never))
       const first = yield* askNow(both)
@@ -425,9 +425,9 @@ describe("use", () => {
       expect(lostOf(second).serverName).toBe("outer")
     }))
 
-  it.scoped("fails with ConnectionClosed from the moment at which close is called", () =>
+  it.scoped("fails with ConnectionClosed from the call of close", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.release = () => sleep(5)
       yield* settle
       const running = yield* askNow(use(service, new Work().on))
@@ -441,25 +441,25 @@ describe("use", () => {
       yield* pass(5)
     }))
 
-  it.scoped("fails with the reason if it closes while a caller waits", () =>
+  it.scoped("fails with the reason if the persistent connection closes while a caller waits", () =>
     Effect.gen(function*() {
-      const waits = (life: Life) => askNow(use(life.service, () => Effect.void))
-      const closed = yield* begin({}, ({ server }) => server.refuse("no"))
+      const waits = (fixture: Fixture) => askNow(use(fixture.service, () => Effect.void))
+      const closed = yield* makeFixture({}, ({ server }) => server.refuse("no"))
       const byOwner = yield* waits(closed)
       yield* closed.service.close
       yield* settle
       expect(closedOf(byOwner).reason).toEqual({ _tag: "ClosedByOwner" })
 
-      const aborted = yield* begin({}, ({ server }) => server.refuse("no"))
+      const aborted = yield* makeFixture({}, ({ server }) => server.refuse("no"))
       const byAbort = yield* waits(aborted)
       yield* aborted.server.abort(new Refused({ text: "banned" }))
       yield* settle
       expect(closedOf(byAbort).reason).toEqual({ _tag: "Aborted", cause: Cause.fail(new Refused({ text: "banned" })) })
     }))
 
-  it.scoped("still works on the last connection, after closeWhenCurrentConnectionIsClosed, until that ends", () =>
+  it.scoped("still works after closeWhenCurrentConnectionIsClosed, until the last connection ends", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       yield* service.closeWhenCurrentConnectionIsClosed
       expect(yield* use(service, (line) => Effect.succeed(line.number))).toBe(1)
@@ -470,7 +470,7 @@ describe("use", () => {
       closedOf(yield* askNow(use(service, () => Effect.void)))
     }))
 
-  it.scoped("works without isClosed, on what the loop knows", () =>
+  it.scoped("works without isClosed, based on the state of the loop", () =>
     Effect.gen(function*() {
       const connector = Connector.make({
         connect: () => Deferred.make<void, Refused>(),
@@ -490,9 +490,9 @@ describe("use", () => {
       expect(yield* use(service, (line) => Effect.succeed(line === first))).toBe(false)
     }))
 
-  it.scoped("D8: leaving the scope interrupts what is being done", () =>
+  it.scoped("D8: leaving the scope interrupts running uses", () =>
     Effect.gen(function*() {
-      const [{ service }, scope] = yield* inScope(begin())
+      const [{ service }, scope] = yield* inScope(makeFixture())
       yield* settle
       const work = new Work()
       const asked = yield* askNow(use(service, work.on))
@@ -501,44 +501,44 @@ describe("use", () => {
       expect(work.interrupted).toEqual([1])
     }))
 
-  it.scoped("in the Connected handler: fails when the connection dies meanwhile, and the cycle goes on", () =>
+  it.scoped("in the Connected handler: fails if the connection is lost during it, and the cycle goes on", () =>
     Effect.gen(function*() {
       const results: Array<Exit.Exit<unknown, unknown>> = []
-      const life: Life = yield* begin({
+      const fixture: Fixture = yield* makeFixture({
         onEvent: (event: Event) =>
           event._tag === "Connected" && event.generation === 1
-            ? Effect.flatMap(Effect.exit(use(life.service, () => Effect.never)), (exit) =>
+            ? Effect.flatMap(Effect.exit(use(fixture.service, () => Effect.never)), (exit) =>
               Effect.sync(() => results.push(exit)))
             : Effect.void
       })
       yield* pass(60)
-      life.server.line.drop()
+      fixture.server.line.drop()
       yield* settle
       expect(results.map((exit) => Exit.isFailure(exit) && Cause.failureOption(exit.cause))).toMatchObject([
         { _tag: "Some", value: { _tag: "ConnectionLost", generation: 1 } }
       ])
-      expect(life.diary.slice(-3)).toEqual(["60 AttemptingToConnect", "60 ObtainedAddress a", "60 Connected 2"])
+      expect(fixture.eventLog.slice(-3)).toEqual(["60 AttemptingToConnect", "60 ObtainedAddress a", "60 Connected 2"])
     }))
 
-  it.scoped("in the look-up, and in connect, is a mistake that fails the attempt", () =>
+  it.scoped("in the look-up and in connect, dies and the attempt fails", () =>
     Effect.gen(function*() {
-      const life: Life = yield* begin({}, (life) => {
-        life.server.lookUp = () => Effect.orDie(use(life.service, () => Effect.succeed("a")))
+      const fixture: Fixture = yield* makeFixture({}, (fixture) => {
+        fixture.server.lookUp = () => Effect.orDie(use(fixture.service, () => Effect.succeed("a")))
       })
       yield* settle
-      life.server.lookUp = () => Effect.succeed("a")
+      fixture.server.lookUp = () => Effect.succeed("a")
       yield* pass(10)
-      expect(life.diary).toEqual([
+      expect(fixture.eventLog).toEqual([
         "0 AttemptingToConnect",
         "0 FailedToConnect The connection to \"test\" waits for itself!",
         "10 ObtainedAddress a",
         "10 Connected 1"
       ])
-      life.server.connect = ({ number }) =>
-        number === 1 ? Effect.orDie(use(life.service, () => Effect.void)) : Effect.void
-      life.server.line.drop()
+      fixture.server.connect = ({ number }) =>
+        number === 1 ? Effect.orDie(use(fixture.service, () => Effect.void)) : Effect.void
+      fixture.server.line.drop()
       yield* pass(20)
-      expect(life.diary.slice(-3)).toEqual([
+      expect(fixture.eventLog.slice(-3)).toEqual([
         "20 ObtainedAddress a",
         "20 FailedToConnect The connection to \"test\" waits for itself!",
         "30 Connected 2"
@@ -546,19 +546,19 @@ describe("use", () => {
     }))
 })
 
-describe("a use is like the effect itself", () => {
+describe("a use behaves like the effect itself", () => {
   type Wrap = <A, E>(
     effect: Effect.Effect<A, E>
   ) => Effect.Effect<A, E | ConnectionLost<Refused> | ConnectionClosed<Refused>>
   const scenarios: Readonly<Record<string, (wrap: Wrap) => Effect.Effect<unknown, unknown, Scope.Scope>>> = {
-    "a defect of what ends an interrupted one": (wrap) =>
+    "a defect in the finalizer of an interrupted effect": (wrap) =>
       Effect.gen(function*() {
         const fiber = yield* Effect.fork(wrap(Effect.ensuring(Effect.never, Effect.die("boom"))))
         yield* settle
         const exit = yield* Fiber.interrupt(fiber)
         return Exit.isFailure(exit) ? [...Cause.defects(exit.cause)] : exit
       }),
-    "a failure of an interrupted one that could not be interrupted": (wrap) =>
+    "a failure of an uninterruptible effect after an interruption": (wrap) =>
       Effect.gen(function*() {
         const fiber = yield* Effect.fork(wrap(Effect.uninterruptible(Effect.zipRight(sleep(1), Effect.fail("no")))))
         yield* settle
@@ -567,7 +567,7 @@ describe("a use is like the effect itself", () => {
         const exit = yield* Fiber.await(fiber)
         return Exit.isFailure(exit) ? [...Cause.failures(exit.cause)] : exit
       }),
-    "the FiberRefs of an interrupted one": (wrap) =>
+    "the FiberRefs of an interrupted effect": (wrap) =>
       Effect.gen(function*() {
         const ref = yield* FiberRef.make(1)
         const seen: Array<number> = []
@@ -584,7 +584,7 @@ describe("a use is like the effect itself", () => {
   for (const [name, scenario] of Object.entries(scenarios)) {
     it.scoped(`with ${name}`, () =>
       Effect.gen(function*() {
-        const { service } = yield* begin()
+        const { service } = yield* makeFixture()
         yield* settle
         const plain = yield* scenario((effect) => effect)
         expect(yield* scenario((effect) => use(service, () => effect))).toEqual(plain)
@@ -593,9 +593,9 @@ describe("a use is like the effect itself", () => {
 })
 
 describe("useRetrying", () => {
-  it.scoped("does not run it again if it fails on a connection that has been replaced, and is not lost", () =>
+  it.scoped("does not run f again if it fails on a replaced connection that is not lost", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       const runs: Array<number> = []
       const asked = yield* askNow(
@@ -610,9 +610,9 @@ describe("useRetrying", () => {
       expect([runs, asked.failure]).toEqual([[1], "no"])
     }))
 
-  it.scoped("runs f again on the next connection, for as long as it takes", () =>
+  it.scoped("runs f again on the next connection, without a limit", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const work = new Work()
       const asked = yield* askNow(
@@ -626,9 +626,9 @@ describe("useRetrying", () => {
       expect(asked.answer).toBe("done")
     }))
 
-  it.scoped("runs f again if its own failure is how the loss shows first", () =>
+  it.scoped("runs f again if the loss causes its failure", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* pass(60)
       const asked = yield* askNow(useRetrying(service, (line) =>
         line.number === 1
@@ -637,7 +637,7 @@ describe("useRetrying", () => {
       expect(asked.answer).toBe(2)
     }))
 
-  it.scoped("does so without isClosed, too, also where the caller cannot be interrupted", () =>
+  it.scoped("runs f again also without isClosed and in an uninterruptible caller", () =>
     Effect.gen(function*() {
       const connector = Connector.make({
         connect: () => Deferred.make<void>(),
@@ -664,7 +664,7 @@ describe("useRetrying", () => {
 
   it.scoped("keeps the failure of f if it closes meanwhile, and an interruption that is its own", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       const interrupting = yield* askNow(useRetrying(service, () => Effect.interrupt))
       expect(interrupting.failure).toBe("interrupted")
@@ -678,7 +678,7 @@ describe("useRetrying", () => {
 
   it.scoped("keeps the failure of f also if the connection is lost while it closes gracefully", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* settle
       const f = () => Effect.uninterruptible(Effect.zipRight(sleep(5), refuse("mine")))
       const failing = yield* askNow(useRetrying(service, f))
@@ -688,9 +688,9 @@ describe("useRetrying", () => {
       expect(failing.failure).toBe("mine")
     }))
 
-  it.scoped("keeps the failures of f on a connection that is alive, and its defects in any case", () =>
+  it.scoped("fails with a failure of f on an open connection, and with a defect of f in any case", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* pass(60)
       expect((yield* askNow(useRetrying(service, () => refuse("no such symbol")))).failure).toBe("no such symbol")
       const asked = yield* askNow(
@@ -699,10 +699,10 @@ describe("useRetrying", () => {
       expect(asked.failure).toBe("bug!")
     }))
 
-  it.scoped("is not confused by the loss of another persistent connection", () =>
+  it.scoped("is not affected by the loss of another persistent connection", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
-      const other = yield* begin()
+      const { service } = yield* makeFixture()
+      const other = yield* makeFixture()
       yield* pass(60)
       const asked = yield* askNow(useRetrying(service, () => use(other.service, () => Effect.never)))
       other.server.line.drop()
@@ -710,9 +710,9 @@ describe("useRetrying", () => {
       expect(lostOf(asked).generation).toBe(1)
     }))
 
-  it.scoped("fails with ConnectionClosed when there is no next connection", () =>
+  it.scoped("fails with ConnectionClosed if there is no next connection", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const work = new Work()
       const asked = yield* askNow(useRetrying(service, work.on))
@@ -723,9 +723,9 @@ describe("useRetrying", () => {
       expect(work.begun).toEqual([1])
     }))
 
-  it.scoped("is interrupted like anything else, at work and in its wait", () =>
+  it.scoped("can be interrupted while working and while waiting", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       yield* pass(60)
       const work = new Work()
       const first = yield* askNow(useRetrying(service, work.on))

@@ -5,7 +5,7 @@ import * as Inspect from "@persistent-connection/core/Inspect"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import { readFileSync } from "node:fs"
-import { begin } from "../support/Life.js"
+import { makeFixture } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 import { threeConnections } from "./threeConnections.js"
 
@@ -15,9 +15,9 @@ const guide = readFileSync(new URL("../../../../docs/watching.md", import.meta.u
 beforeEach(() => registry.clear())
 
 describe("the guide", () => {
-  it.scoped("names every metric, and every tag", () =>
+  it.scoped("lists every metric and every tag", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin({ serverName: "guide" })
+      const { service } = yield* makeFixture({ serverName: "guide" })
       yield* ConnectionMetrics.track(service)
       for (const { metricKey: { name, tags } } of yield* Metric.snapshot) {
         if (!tags.some(({ value }) => value === "guide")) continue
@@ -26,7 +26,7 @@ describe("the guide", () => {
       }
     }))
 
-  it.scoped("shows what `Inspect` shows", () =>
+  it.scoped("shows the output of `Inspect`", () =>
     Effect.gen(function*() {
       yield* threeConnections
       const all = yield* Inspect.all

@@ -1,6 +1,6 @@
 /**
- * Does the heap stay flat while attempts fail and connections are lost, with everything attached that can watch them? In
- * virtual time: what would take a day takes as long as the work in it.
+ * Checks that the heap stays flat while attempts fail and connections are lost, with all observers attached. Virtual
+ * time makes a simulated day as fast as its work.
  */
 import { VirtualClock } from "#internal/testing/virtualClock.js"
 import { describe, expect, it } from "@effect/vitest"
@@ -22,7 +22,7 @@ import * as Stream from "effect/Stream"
 import { cases, isLong, seed } from "../support/proof.js"
 import { heapUsed } from "../support/size.js"
 
-/** Something that would be seen if it was kept: 16 KiB. */
+/** 16 KiB, so that a retained object is visible in the heap. */
 const ballast = (number: number): ReadonlyArray<number> => Array.from({ length: 2_048 }, () => number)
 
 class Failure extends Data.TaggedError("Failure")<{
@@ -58,12 +58,12 @@ class Line {
 
 interface Scenario {
   readonly what: string
-  /** One a second, in virtual time. */
+  /** The number of attempts, one per second of virtual time. */
   readonly total: number
   readonly succeeds: boolean
 }
 
-/** A persistent connection, and everybody who can watch or use it. Each kind of watcher counts what it sees. */
+/** A persistent connection with all kinds of observers and users. Each kind counts what it observes. */
 const start = ({ succeeds }: Scenario) => {
   const clock = new VirtualClock()
   const seen = new Map<string, number>()
@@ -101,14 +101,14 @@ const start = ({ succeeds }: Scenario) => {
     })
     yield* ConnectionLog.track(service)
     yield* ConnectionMetrics.track(service)
-    // Nobody takes from this one.
+    // A subscription without a consumer.
     yield* service.subscribe
     const consume = <A, E>(what: string, stream: Stream.Stream<A, E>, work: Effect.Effect<void> = Effect.void) =>
       Effect.forkScoped(Stream.runForEach(stream, () => Effect.zipRight(see(what), work)))
     yield* consume("events", service.events)
-    yield* consume("events, slowly", service.events, Effect.sleep("7 seconds"))
+    yield* consume("events, slow consumer", service.events, Effect.sleep("7 seconds"))
     yield* consume("state", service.state.changes)
-    yield* consume("state, slowly", service.state.changes, Effect.sleep("7 seconds"))
+    yield* consume("state, slow consumer", service.state.changes, Effect.sleep("7 seconds"))
     yield* consume("current", service.current.changes)
     yield* consume("stream", PersistentConnection.stream(service, ({ inboxes }) => Mailbox.toStream(inboxes[0])))
     yield* consume(
@@ -122,7 +122,7 @@ const start = ({ succeeds }: Scenario) => {
     yield* Effect.forkScoped(PersistentConnection.useRetrying(service, () => Effect.never))
     const asking = Effect.exit(service.connectedOrFailedToConnect)
     yield* Effect.forkScoped(
-      Effect.forever(Effect.zipRight(asking, Effect.zipRight(see("asked"), Effect.sleep(1_000))))
+      Effect.forever(Effect.zipRight(asking, Effect.zipRight(see("connectedOrFailedToConnect"), Effect.sleep(1_000))))
     )
     if (succeeds) {
       const lose = Effect.flatMap(
@@ -147,18 +147,18 @@ const median = (values: ReadonlyArray<number>): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!
 
 const windows = isLong ? 24 : 12
-/** In the first windows code is compiled, caches fill, and so do the buffers of slow consumers. */
+/** The first windows do not count: code is compiled, and caches and buffers of slow consumers fill up. */
 const warmUp = windows / 4
 
 /**
- * What is kept for each attempt would cost a pointer at least, 8 bytes, and in most cases an object of 24 bytes or more
- * beside it. Half a pointer is therefore nothing.
+ * A leak per attempt would cost at least a pointer of 8 bytes, and usually also an object of 24 bytes or more. So half
+ * a pointer counts as no leak.
  */
 const bytesPerAttempt = 4
 
 /**
- * What V8 itself gives and takes, however long that goes on. The short form does not get beyond the warm-up: it sees only
- * whether whole connections or errors are kept, by their ballast.
+ * The fluctuation of V8 itself. The short form ends during the warm-up, so it detects only whole connections or errors
+ * that are retained, by their ballast.
  */
 const noise = isLong ? 128 * 1024 : 2 * 1024 * 1024
 
@@ -174,7 +174,7 @@ describe("the heap is flat, with log, metrics, events, states and streams attach
     for (let window = 1; window <= windows; window++) {
       for (let second = 0; second < perWindow; second++) {
         clock.advanceTo(clock.now + 1_000)
-        // `current` is set by fibers that have Effect's own scheduler.
+        // `current` is set by fibers with Effect's own scheduler.
         await new Promise((resolve) => setImmediate(resolve))
       }
       heaps.push(heapUsed())
@@ -183,7 +183,7 @@ describe("the heap is flat, with log, metrics, events, states and streams attach
     const growth = median(heaps.slice(-third)) - median(heaps.slice(warmUp, warmUp + third))
     const between = 2 * third * perWindow
     const seconds = ((performance.now() - began) / 1_000).toFixed(1)
-    // oxlint-disable-next-line no-console -- For people who read the output.
+    // oxlint-disable-next-line no-console -- Information for the reader of the output.
     console.log(
       `${attempts()} ${scenario.what}: ${(growth / between).toFixed(2)} bytes each, from ${
         heaps.map((heap) => (heap / 2 ** 20).toFixed(2)).join(" ")
@@ -193,7 +193,7 @@ describe("the heap is flat, with log, metrics, events, states and streams attach
     const watched = scenario.succeeds
       ? ["log", "onEvent", "release", "events", "state", "current", "stream", "resumableStream", "forEachConnection"]
       : ["log", "onEvent", "events", "state"]
-    expect(watched.filter((what) => (seen.get(what) ?? 0) < scenario.total * 0.9), "watchers that saw too little")
+    expect(watched.filter((what) => (seen.get(what) ?? 0) < scenario.total * 0.9), "observers that observed too little")
       .toEqual([])
     expect(growth).toBeLessThan(bytesPerAttempt * between + noise)
 

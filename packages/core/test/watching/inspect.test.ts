@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { inspect } from "node:util"
-import { askNow, begin, inScope, pass, Refused, settle } from "../support/Life.js"
+import { askNow, inScope, makeFixture, pass, Refused, settle } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 import { threeConnections } from "./threeConnections.js"
 
@@ -16,7 +16,7 @@ import { threeConnections } from "./threeConnections.js"
 beforeEach(() => registry.clear())
 
 describe("all", () => {
-  it.scoped("has every persistent connection whose scope has not been left, by name, with no credentials", () =>
+  it.scoped("lists every persistent connection whose scope is open, sorted by name, without credentials", () =>
     Effect.gen(function*() {
       const before = yield* Inspect.all
       expect(before).toEqual([])
@@ -63,19 +63,19 @@ describe("all", () => {
       expect(yield* Inspect.all).toEqual([])
     }))
 
-  it.scoped("is data that JSON gives back", () =>
+  it.scoped("survives a round trip through JSON", () =>
     Effect.gen(function*() {
       yield* threeConnections
       const all = yield* Inspect.all
       expect(JSON.parse(JSON.stringify(all))).toEqual(all)
     }))
 
-  it.scoped("keeps those of one name in the order in which they were made", () =>
+  it.scoped("lists persistent connections with equal names in order of creation", () =>
     Effect.gen(function*() {
-      yield* begin({ serverName: "twin" })
+      yield* makeFixture({ serverName: "twin" })
       yield* pass(1)
-      yield* begin({ serverName: "twin" })
-      yield* begin({ serverName: "first" })
+      yield* makeFixture({ serverName: "twin" })
+      yield* makeFixture({ serverName: "first" })
       expect((yield* Inspect.all).map(({ serverName, since }) => `${serverName} ${since}`)).toEqual([
         "first 1000",
         "twin 0",
@@ -85,15 +85,15 @@ describe("all", () => {
 })
 
 describe("summarize", () => {
-  it.scoped("says what `all` says of one", () =>
+  it.scoped("returns the entry of `all`", () =>
     Effect.gen(function*() {
       const { prices } = yield* threeConnections
       expect(yield* Inspect.summarize(prices.service)).toEqual((yield* Inspect.all)[2])
     }))
 
-  it.scoped("says with what it was aborted, whatever had failed before", () =>
+  it.scoped("has the cause of an abort instead of an earlier failure", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin({}, ({ server }) => server.refuse("no"))
+      const { server, service } = yield* makeFixture({}, ({ server }) => server.refuse("no"))
       yield* settle
       server.connect = (attempt) => attempt.abort(new Refused({ text: "no longer supported" }))
       yield* pass(10)
@@ -107,7 +107,7 @@ describe("printing a persistent connection", () => {
   it.scoped("shows no credentials of the address, of the last cause, or of the reason", () =>
     Effect.gen(function*() {
       const url = "wss://me:hush@prices.example.com/v1?token=hush"
-      const { server, service } = yield* begin({ serverName: "prices" })
+      const { server, service } = yield* makeFixture({ serverName: "prices" })
       server.lookUp = () => Effect.succeed(url)
       server.refuse(`no ${url}`)
       yield* settle
@@ -126,9 +126,9 @@ describe("printing a persistent connection", () => {
 
   class FeedError extends Data.TaggedError("FeedError")<{ readonly url: string }> {}
 
-  it.scoped("shows none that an error holds", () =>
+  it.scoped("shows no credentials that an error holds", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin({}, ({ server }) => {
+      const { service } = yield* makeFixture({}, ({ server }) => {
         server.connect = () => Effect.die(new FeedError({ url: "wss://me:hush@a" }))
       })
       yield* settle
@@ -138,7 +138,7 @@ describe("printing a persistent connection", () => {
       }
     }))
 
-  it.scoped("leaves out the connection, whatever it holds", () =>
+  it.scoped("does not show the connection", () =>
     Effect.gen(function*() {
       const connection = { password: "hush", self: {} }
       connection.self = connection

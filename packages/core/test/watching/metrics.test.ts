@@ -7,13 +7,23 @@ import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
-import { ask, begin, inScope, type Life, type Options, pass, refuse, settle, sleep } from "../support/Life.js"
-import { partedClock } from "../support/partedClock.js"
+import {
+  ask,
+  type Fixture,
+  inScope,
+  makeFixture,
+  type Options,
+  pass,
+  refuse,
+  settle,
+  sleep
+} from "../support/Fixture.js"
+import { settableClock } from "../support/settableClock.js"
 import { it } from "../support/virtualTime.js"
 
-/** Begins one that is tracked. */
-const beginTracked = (options: Options, prepare?: (life: Life) => void) =>
-  Effect.tap(begin(options, prepare), ({ service }) => ConnectionMetrics.track(service))
+/** Makes a fixture with metrics. */
+const makeTrackedFixture = (options: Options, prepare?: (fixture: Fixture) => void) =>
+  Effect.tap(makeFixture(options, prepare), ({ service }) => ConnectionMetrics.track(service))
 
 const tagged = <Type, In, Out>(metric: Metric.Metric<Type, In, Out>, ...tags: ReadonlyArray<[string, string]>) =>
   Metric.value(tags.reduce((metric, [key, value]) => Metric.tagged(metric, key, value), metric))
@@ -37,7 +47,7 @@ const counts = (serverName: string) =>
 
 const nothing = { success: 0, failure: 0, timeout: 0, defect: 0, interrupted: 0, connections: 0, losses: 0 }
 
-/** How many, and how many seconds in all. */
+/** The count and the sum in seconds. */
 const times = (metric: Metric.Metric.Histogram<number>, serverName: string) =>
   Effect.map(tagged(metric, ["server_name", serverName]), ({ count, sum }) => [count, sum])
 
@@ -66,16 +76,16 @@ describe("the counters", () => {
     Effect.gen(function*() {
       const serverName = "slow policy"
       const retry = Schedule.forever.pipe(Schedule.mapEffect(() => Effect.never))
-      const { service } = yield* beginTracked({ serverName, retry }, ({ server }) => server.refuse("no"))
+      const { service } = yield* makeTrackedFixture({ serverName, retry }, ({ server }) => server.refuse("no"))
       yield* settle
       yield* service.close
       expect(yield* counts(serverName)).toEqual({ ...nothing, failure: 1 })
     }))
 
-  it.scoped("count every attempt by how it ended, also those that are not reported again", () =>
+  it.scoped("count every attempt by its outcome, also failures without an event", () =>
     Effect.gen(function*() {
       const serverName = "attempts by outcome"
-      const { server, service } = yield* beginTracked({ serverName })
+      const { server, service } = yield* makeTrackedFixture({ serverName })
       server.refuse("no")
       yield* pass(0)
       expect(yield* counts(serverName)).toEqual({ ...nothing, failure: 1 })
@@ -114,12 +124,12 @@ describe("the counters", () => {
     }))
 
   for (const attemptTimeout of [Duration.seconds(30), Duration.infinity]) {
-    const within = `within ${Duration.format(attemptTimeout)}`
+    const deadline = `with a deadline of ${Duration.format(attemptTimeout)}`
 
-    it.scoped(`count an attempt as soon as it has begun, ${within}`, () =>
+    it.scoped(`count an attempt from its beginning, ${deadline}`, () =>
       Effect.gen(function*() {
-        const serverName = `in the look-up ${within}`
-        const { service } = yield* beginTracked({ serverName, attemptTimeout }, ({ server }) => {
+        const serverName = `in the look-up ${deadline}`
+        const { service } = yield* makeTrackedFixture({ serverName, attemptTimeout }, ({ server }) => {
           server.lookUp = () => Effect.never
         })
         yield* pass(5)
@@ -127,20 +137,20 @@ describe("the counters", () => {
         expect(yield* counts(serverName)).toEqual({ ...nothing, interrupted: 1 })
       }))
 
-    it.scoped(`count no attempt that has not begun, ${within}`, () =>
+    it.scoped(`do not count an attempt before its beginning, ${deadline}`, () =>
       Effect.gen(function*() {
-        const serverName = `in the handler ${within}`
-        const { service } = yield* beginTracked({ serverName, attemptTimeout, onEvent: () => Effect.never })
+        const serverName = `in the handler ${deadline}`
+        const { service } = yield* makeTrackedFixture({ serverName, attemptTimeout, onEvent: () => Effect.never })
         yield* pass(5)
         yield* service.close
         expect(yield* counts(serverName)).toEqual(nothing)
       }))
   }
 
-  it.scoped("count a loss with an error and one without, but no close", () =>
+  it.scoped("count a loss with or without an error, but not a close", () =>
     Effect.gen(function*() {
       const serverName = "losses"
-      const { server, service } = yield* beginTracked({ serverName })
+      const { server, service } = yield* makeTrackedFixture({ serverName })
       yield* pass(10)
       server.line.drop()
       yield* pass(10)
@@ -154,7 +164,7 @@ describe("the counters", () => {
   it.scoped("count an abort as an interruption, and nothing after it", () =>
     Effect.gen(function*() {
       const serverName = "abort"
-      const { server } = yield* beginTracked({ serverName }, ({ server }) => {
+      const { server } = yield* makeTrackedFixture({ serverName }, ({ server }) => {
         server.connect = (attempt) => refuse("never again").pipe(Effect.catchAll((error) => attempt.abort(error)))
       })
       yield* pass(100)
@@ -163,10 +173,10 @@ describe("the counters", () => {
       expect(yield* gauges(serverName)).toEqual(nowhere)
     }))
 
-  it.scoped("count a refresh as a connection more and no loss", () =>
+  it.scoped("count a refresh as a connection, not as a loss", () =>
     Effect.gen(function*() {
       const serverName = "refresh"
-      const { service } = yield* beginTracked({ serverName })
+      const { service } = yield* makeTrackedFixture({ serverName })
       yield* pass(10)
       yield* PersistentConnection.refresh(service)
       expect(yield* counts(serverName)).toEqual({ ...nothing, success: 2, connections: 2 })
@@ -175,10 +185,10 @@ describe("the counters", () => {
       expect(yield* gauges(serverName)).toEqual({ ...nowhere, connected: 1 })
     }))
 
-  it.scoped("count the attempts of a refresh that do not lead to a connection", () =>
+  it.scoped("count the failed attempts of a refresh", () =>
     Effect.gen(function*() {
       const serverName = "refresh in vain"
-      const { server, service } = yield* beginTracked({ serverName, attemptTimeout: "10 seconds" })
+      const { server, service } = yield* makeTrackedFixture({ serverName, attemptTimeout: "10 seconds" })
       yield* pass(10)
       server.connect = () => refuse("busy")
       expect(Exit.isFailure(yield* Effect.exit(PersistentConnection.refresh(service)))).toBe(true)
@@ -197,10 +207,10 @@ describe("the counters", () => {
       expect(yield* times(ConnectionMetrics.timeToConnect, serverName)).toEqual([1, 0])
     }))
 
-  it.scoped("are there before anything has happened", () =>
+  it.scoped("exist before the first event", () =>
     Effect.gen(function*() {
       const serverName = "not a thing yet"
-      yield* beginTracked({ serverName })
+      yield* makeTrackedFixture({ serverName })
       const names = (yield* Metric.snapshot)
         .filter(({ metricKey }) => metricKey.tags.some(({ value }) => value === serverName))
         .map(({ metricKey }) => metricKey.name)
@@ -220,11 +230,11 @@ describe("the counters", () => {
       expect(names.filter((name) => name === "persistent_connection_state")).toHaveLength(4)
     }))
 
-  it.scoped("count what is wrong with handlers, tracked or not", () =>
+  it.scoped("count defects and slow calls of handlers, also without tracking", () =>
     Effect.gen(function*() {
       const serverName = "bad handlers"
       let calls = 0
-      yield* begin({
+      yield* makeFixture({
         serverName,
         slowHandlerThreshold: "1 second",
         onEvent: () => Effect.suspend(() => calls++ === 0 ? Effect.die(new Error("bug")) : sleep(2))
@@ -235,10 +245,10 @@ describe("the counters", () => {
     }))
 
   for (const every of [5, 11]) {
-    it.scoped(`count a slow call of a handler once, even if the loop is hurried along every ${every} seconds`, () =>
+    it.scoped(`count a slow handler call once, even with a reconnectNow every ${every} seconds`, () =>
       Effect.gen(function*() {
         const serverName = `slow handler, ${every}`
-        const { server, service } = yield* begin({
+        const { server, service } = yield* makeFixture({
           serverName,
           slowHandlerThreshold: "10 seconds",
           onEvent: ({ _tag }) => _tag === "Disconnected" ? sleep(70) : Effect.void
@@ -254,14 +264,14 @@ describe("the counters", () => {
       }))
   }
 
-  it.scoped("do not count a slow handler as long as the loop has nothing else to do", () =>
+  it.scoped("do not count a slow handler while the loop has no other work", () =>
     Effect.gen(function*() {
       const serverName = "patient"
       const count = Effect.map(
         tagged(ConnectionMetrics.slowHandlers, ["server_name", serverName]),
         ({ count }) => count
       )
-      const { server } = yield* begin({
+      const { server } = yield* makeFixture({
         serverName,
         slowHandlerThreshold: "10 seconds",
         onEvent: ({ _tag }) => _tag === "Connected" ? sleep(100) : Effect.void
@@ -279,7 +289,7 @@ describe("the histograms", () => {
   it.scoped("measure connecting, uptime and the time without a connection in seconds", () =>
     Effect.gen(function*() {
       const serverName = "a history"
-      const { server, service } = yield* beginTracked({ serverName }, ({ server }) => {
+      const { server, service } = yield* makeTrackedFixture({ serverName }, ({ server }) => {
         server.connect = () => sleep(2)
       })
       const measured = Effect.all({
@@ -308,12 +318,12 @@ describe("the histograms", () => {
     }))
 
   for (const seconds of [-3_600, 3_600]) {
-    it.scoped(`T5: measure by the monotonic time, if the wall clock is set by ${seconds} s`, () =>
+    it.scoped(`T5: use monotonic time if the wall clock is set by ${seconds} s`, () =>
       Effect.gen(function*() {
         const serverName = `set by ${seconds}`
-        const { clock, set } = yield* partedClock
+        const { clock, set } = yield* settableClock
         const { server } = yield* Effect.withClock(
-          beginTracked({ serverName, attemptTimeout: Duration.infinity }, ({ server }) => {
+          makeTrackedFixture({ serverName, attemptTimeout: Duration.infinity }, ({ server }) => {
             server.connect = () => sleep(8)
           }),
           clock
@@ -331,20 +341,20 @@ describe("the histograms", () => {
       }))
   }
 
-  it.scoped("measure the time without a connection to the end, if there was no other", () =>
+  it.scoped("measure the time without a connection until the close if there was no other connection", () =>
     Effect.gen(function*() {
       const serverName = "no end"
-      const { server, service } = yield* beginTracked({ serverName })
+      const { server, service } = yield* makeTrackedFixture({ serverName })
       server.refuse("no")
       yield* pass(25)
       yield* service.close
       expect(yield* times(ConnectionMetrics.timeDisconnected, serverName)).toEqual([1, 25])
     }))
 
-  it.scoped("measure a connection that was there already from its beginning", () =>
+  it.scoped("measure an existing connection from its beginning", () =>
     Effect.gen(function*() {
       const serverName = "latecomer"
-      const { server, service } = yield* begin({ serverName })
+      const { server, service } = yield* makeFixture({ serverName })
       yield* pass(30)
       yield* ConnectionMetrics.track(service)
       expect(yield* gauges(serverName)).toEqual({ ...nowhere, connected: 1 })
@@ -355,10 +365,10 @@ describe("the histograms", () => {
       expect(yield* counts(serverName)).toEqual({ ...nothing, losses: 1, success: 1, connections: 1 })
     }))
 
-  it.scoped("count an attempt that was under way already", () =>
+  it.scoped("count a running attempt", () =>
     Effect.gen(function*() {
       const serverName = "latecomer to an attempt"
-      const { service } = yield* begin({ serverName }, ({ server }) => {
+      const { service } = yield* makeFixture({ serverName }, ({ server }) => {
         server.connect = () => sleep(20)
       })
       yield* pass(5)
@@ -371,10 +381,10 @@ describe("the histograms", () => {
 })
 
 describe("the gauges", () => {
-  it.scoped("say in which phase it is", () =>
+  it.scoped("show the phase", () =>
     Effect.gen(function*() {
       const serverName = "phases"
-      const { server, service } = yield* beginTracked({ serverName }, ({ server }) => {
+      const { server, service } = yield* makeTrackedFixture({ serverName }, ({ server }) => {
         server.connect = () => Effect.zipRight(sleep(1), refuse("no"))
         server.release = () => sleep(5)
       })
@@ -391,11 +401,11 @@ describe("the gauges", () => {
       expect(yield* gauges(serverName)).toEqual(nowhere)
     }))
 
-  it.scoped("add up those of one name, and are back at 0 when all of them have gone", () =>
+  it.scoped("add up persistent connections with equal names, and return to 0 at the end", () =>
     Effect.gen(function*() {
       const serverName = "twins"
-      const [one, scopeOfOne] = yield* inScope(beginTracked({ serverName }))
-      const [two, scopeOfTwo] = yield* inScope(beginTracked({ serverName }))
+      const [one, scopeOfOne] = yield* inScope(makeTrackedFixture({ serverName }))
+      const [two, scopeOfTwo] = yield* inScope(makeTrackedFixture({ serverName }))
       two.server.refuse("no")
       yield* ask(two.service.connected)
       yield* ask(two.service.connected)
@@ -418,10 +428,10 @@ describe("the gauges", () => {
       expect(yield* times(ConnectionMetrics.uptime, serverName)).toEqual([3, 20])
     }))
 
-  it.scoped("count who waits, also those who stop waiting and those for whom there will be nothing", () =>
+  it.scoped("count waiting callers, also callers that stop waiting or that fail", () =>
     Effect.gen(function*() {
       const serverName = "queue"
-      const { server, service } = yield* beginTracked({ serverName })
+      const { server, service } = yield* makeTrackedFixture({ serverName })
       server.refuse("no")
       const impatient = yield* ask(service.connected)
       yield* ask(service.connected)
@@ -436,10 +446,10 @@ describe("the gauges", () => {
       expect(yield* waiting(serverName)).toBe(0)
     }))
 
-  it.scoped("do not know one that is closed already", () =>
+  it.scoped("do not include a persistent connection that was already closed", () =>
     Effect.gen(function*() {
       const serverName = "too late"
-      const { service } = yield* begin({ serverName })
+      const { service } = yield* makeFixture({ serverName })
       yield* service.close
       yield* settle
       yield* ConnectionMetrics.track(service)
@@ -449,10 +459,10 @@ describe("the gauges", () => {
 })
 
 describe("the labels", () => {
-  it.scoped("of the fiber come after the metric's own", () =>
+  it.scoped("of the fiber follow the labels of the metric", () =>
     Effect.gen(function*() {
       const serverName = "labelled"
-      const { service } = yield* begin({ serverName })
+      const { service } = yield* makeFixture({ serverName })
       yield* Effect.tagMetrics(ConnectionMetrics.track(service), "region", "eu")
       yield* settle
       const own: ReadonlyArray<[string, string]> = [["server_name", serverName], ["outcome", "success"]]

@@ -26,7 +26,7 @@ class Goodbye extends Data.TaggedError("Goodbye")<{ readonly message: string }> 
 }
 const goodbye = Cause.fail(new Goodbye({ message: "1001 going away" }))
 
-/** What each of Effect's loggers writes for an effect that logs. */
+/** The output of each of Effect's loggers for an effect that logs. */
 const logged = (log: Effect.Effect<void>): ReadonlyArray<string> => {
   const lines: Array<string> = []
   const write = (...parts: ReadonlyArray<unknown>) => void lines.push(format(...parts))
@@ -70,7 +70,7 @@ describe("the errors of the library", () => {
   ]
 
   for (const error of errors) {
-    it(`D12: hold their cause, but are printed without it and without its secrets: ${error._tag}`, () => {
+    it(`D12: have their cause, but are printed without it and without its secrets: ${error._tag}`, () => {
       const pretty = Cause.pretty(Cause.fail(error), { renderErrorCause: true })
       const all = [
         ...printed(error),
@@ -88,7 +88,7 @@ describe("the errors of the library", () => {
     })
   }
 
-  it("D12: give their causes to the program", () => {
+  it("D12: expose their causes to the program", () => {
     const [lost, aborted, , notConnected] = errors
     expect(lost).toMatchObject({ ...options, lossCause: cause })
     expect(aborted).toMatchObject({ serverName: "feed", reason: { _tag: "Aborted", cause } })
@@ -98,7 +98,7 @@ describe("the errors of the library", () => {
   const lost = (lossCause: Cause.Cause<unknown>) =>
     new ConnectionError.ConnectionLost({ ...options, lossCause }).message
 
-  it("D13: say how the connection ended", () => {
+  it("D13: describe the end of the connection", () => {
     expect(lost(Cause.fail(new Error("read ECONNRESET")))).toBe("Connection 1 to \"feed\" was lost: read ECONNRESET")
     expect(lost(goodbye)).toBe("Connection 1 to \"feed\" was closed by the server: 1001 going away")
     expect(lost(Cause.empty)).toBe("Connection 1 to \"feed\" was closed")
@@ -107,7 +107,7 @@ describe("the errors of the library", () => {
   const closed = (reason: ConnectionError.ClosedReason<unknown>) =>
     new ConnectionError.ConnectionClosed({ serverName: "feed", reason }).message
 
-  it("D13: say why the persistent connection is closed", () => {
+  it("D13: describe the reason of the close", () => {
     const start = "The persistent connection to \"feed\" is closed: "
     expect(closed({ _tag: "ClosedByOwner" })).toBe(`${start}its owner closed it`)
     expect(closed({ _tag: "Aborted", cause: Cause.fail("401") })).toBe(`${start}it was aborted with 401`)
@@ -119,7 +119,7 @@ describe("the errors of the library", () => {
     )
   })
 
-  it("D13: tell a regular end from others", () => {
+  it("D13: distinguish a regular end from others", () => {
     expect(ConnectionError.isRegularEnd(goodbye)).toBe(true)
     expect(ConnectionError.isRegularEnd(Cause.parallel(goodbye, goodbye))).toBe(true)
     expect(ConnectionError.isRegularEnd(Cause.parallel(goodbye, cause))).toBe(false)
@@ -143,7 +143,7 @@ describe("NotConnected", () => {
     )
   })
 
-  it("says how the last connection ended, until an attempt has failed", () => {
+  it("describes the end of the last connection until an attempt has failed", () => {
     expect(message(1, 0, Option.some(Cause.fail("ECONNRESET")))).toBe(
       "There is no connection to \"feed\" now: connection 1 was lost: ECONNRESET"
     )
@@ -155,7 +155,7 @@ describe("NotConnected", () => {
     )
   })
 
-  it("says why the last attempt failed, and not that the connection was lost by it", () => {
+  it("describes the failure of the last attempt, but not as a loss", () => {
     expect(message(1, 3, Option.some(Cause.fail("ECONNREFUSED")))).toBe(
       "There is no connection to \"feed\" now: the last attempt failed: ECONNREFUSED"
     )
@@ -208,7 +208,7 @@ describe("an event", () => {
     expect(inspect(events[3]![0])).toBe(inspect({ _tag: "FailedToConnect", attempt: 3, cause: text }))
   })
 
-  it("is data: it has its fields, and equals another one with the same", () => {
+  it("is data: it has its fields, and equals an event with the same fields", () => {
     const make = () => ConnectionEvent.AttemptingToConnect({ generation: 2 })
     expect({ ...make() }).toEqual({ _tag: "AttemptingToConnect", generation: 2 })
     expect(Equal.equals(make(), make())).toBe(true)

@@ -9,12 +9,22 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
 import { inspect } from "node:util"
-import { ask, begin, type Life, type Options, pass, refuse, Refused, settle, sleep } from "../support/Life.js"
+import {
+  ask,
+  type Fixture,
+  makeFixture,
+  type Options,
+  pass,
+  refuse,
+  Refused,
+  settle,
+  sleep
+} from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
 const native = Context.get(DefaultServices.liveServices, Tracer.Tracer)
 
-/** A tracer that keeps its spans, in the order in which they began. */
+/** A tracer that records its spans in the order of their start. */
 class Trace {
   readonly spans: Array<Tracer.Span> = []
   readonly tracer = Tracer.make({
@@ -37,34 +47,34 @@ class Trace {
   }
 }
 
-const beginTraced = (options: Options, prepare?: (life: Life) => void) =>
+const makeTracedFixture = (options: Options, prepare?: (fixture: Fixture) => void) =>
   Effect.gen(function*() {
     const trace = new Trace()
-    const life = yield* Effect.withTracer(begin(options, prepare), trace.tracer)
-    return { ...life, trace }
+    const fixture = yield* Effect.withTracer(makeFixture(options, prepare), trace.tracer)
+    return { ...fixture, trace }
   })
 
 const exitOf = ({ status }: Tracer.Span): Exit.Exit<unknown, unknown> | undefined =>
   status._tag === "Ended" ? status.exit : undefined
 
-/** An error that throws at whoever looks at it. */
+/** An error whose properties throw. */
 const unreadable = Object.create(Error.prototype, {
   message: {
     get: () => {
-      throw new Error("do not look")
+      throw new Error("unreadable property")
     }
   },
   name: {
     get: () => {
-      throw new Error("do not look")
+      throw new Error("unreadable property")
     }
   }
 }) as Error
 
-/** How a span has ended, in a word. */
+/** A short text for the end of a span. */
 const endOf = (span: Tracer.Span): string => {
   const exit = exitOf(span)
-  if (exit === undefined) return "not at all"
+  if (exit === undefined) return "running"
   if (Exit.isSuccess(exit)) return "success"
   return Exit.isInterrupted(exit) ? "interruption" : Cause.pretty(exit.cause).split("\n")[0]!
 }
@@ -74,15 +84,15 @@ const parentOf = ({ parent }: Tracer.Span): Tracer.AnySpan | undefined => Option
 const attributesOf = ({ attributes }: Tracer.Span) => Object.fromEntries(attributes)
 
 describe("the spans of an attempt", () => {
-  it.scoped("are a root, with the look-up and the connect as children, and those of users below", () =>
+  it.scoped("are a root with the look-up and the connect as children, which have the spans of users as children", () =>
     Effect.gen(function*() {
       const trace = new Trace()
-      const life = yield* begin({ serverName: "prices" }, ({ server }) => {
+      const fixture = yield* makeFixture({ serverName: "prices" }, ({ server }) => {
         server.lookUp = () => Effect.withSpan(Effect.as(sleep(1), "wss://feed.example.com/v1"), "dns")
         server.connect = () => Effect.withSpan(sleep(2), "handshake")
       }).pipe(Effect.withSpan("the program"), Effect.withTracer(trace.tracer))
       yield* pass(3)
-      expect(yield* life.service.isClosed).toBe(false)
+      expect(yield* fixture.service.isClosed).toBe(false)
 
       const [program, attempt, lookUp, dns, connect, handshake, ...others] = trace.spans
       expect(others).toEqual([])
@@ -103,9 +113,9 @@ describe("the spans of an attempt", () => {
       expect([attempt!, lookUp!, connect!].map(seconds)).toEqual([[0, 3], [0, 1], [1, 3]])
     }))
 
-  it.scoped("say what the attempt is, and where to, by the conventions of OpenTelemetry", () =>
+  it.scoped("have the attributes of the attempt and its endpoint, by the conventions of OpenTelemetry", () =>
     Effect.gen(function*() {
-      const { server, trace } = yield* beginTraced({ serverName: "prices" }, ({ server }) => {
+      const { server, trace } = yield* makeTracedFixture({ serverName: "prices" }, ({ server }) => {
         server.lookUp = () => Effect.succeed("wss://me:hush@feed.example.com/v1?token=hush")
         server.refuse("no")
       })
@@ -131,7 +141,7 @@ describe("the spans of an attempt", () => {
 
   const ends: ReadonlyArray<{
     readonly name: string
-    readonly prepare: (life: Life) => void
+    readonly prepare: (fixture: Fixture) => void
     readonly ends: ReadonlyArray<string>
     readonly type: string | undefined
   }> = [
@@ -182,7 +192,7 @@ describe("the spans of an attempt", () => {
       type: "Banned"
     },
     {
-      name: "a defect that is no error",
+      name: "a defect that is not an Error",
       prepare: ({ server }) => {
         server.connect = () => Effect.die(3)
       },
@@ -204,22 +214,22 @@ describe("the spans of an attempt", () => {
   ]
 
   for (const { ends: expected, name, prepare, type } of ends) {
-    it.scoped(`end with what the attempt ends with: ${name}`, () =>
+    it.scoped(`end with the result of the attempt: ${name}`, () =>
       Effect.gen(function*() {
-        const { trace } = yield* beginTraced({ attemptTimeout: Duration.seconds(5) }, prepare)
+        const { trace } = yield* makeTracedFixture({ attemptTimeout: Duration.seconds(5) }, prepare)
         yield* pass(5)
         expect(trace.spans.map(endOf)).toEqual(expected)
         expect(trace.attempts[0]!.attributes.get("error.type")).toBe(type)
       }))
   }
 
-  it.scoped("end with an interruption, which is no error, when it is closed", () =>
+  it.scoped("end with an interruption, not with an error, after a close", () =>
     Effect.gen(function*() {
-      const { service, trace } = yield* beginTraced({}, ({ server }) => {
+      const { service, trace } = yield* makeTracedFixture({}, ({ server }) => {
         server.connect = () => Effect.never
       })
       yield* pass(1)
-      expect(trace.spans.map(endOf)).toEqual(["not at all", "success", "not at all"])
+      expect(trace.spans.map(endOf)).toEqual(["running", "success", "running"])
       yield* service.close
       yield* settle
       expect(trace.spans.map(endOf)).toEqual(["interruption", "success", "interruption"])
@@ -228,7 +238,7 @@ describe("the spans of an attempt", () => {
 
   it.scoped("hold no connection, and no credentials that an error quotes", () =>
     Effect.gen(function*() {
-      const { server, trace } = yield* beginTraced({})
+      const { server, trace } = yield* makeTracedFixture({})
       server.refuse("GET wss://me:hush@feed.example.com/v1?token=hush failed")
       yield* settle
       server.accept()
@@ -254,9 +264,9 @@ describe("the spans of an attempt", () => {
     ["its cause", new Error("refused", { cause: new Error(`wss://a/?token=${secret}`) })]
   ]
   for (const [name, error] of failures) {
-    it.scoped(`D12: hold no error of yours, so that no exporter finds a secret in ${name}`, () =>
+    it.scoped(`D12: have no user errors, so that no exporter can show a secret in ${name}`, () =>
       Effect.gen(function*() {
-        const { server, trace } = yield* beginTraced({})
+        const { server, trace } = yield* makeTracedFixture({})
         server.connect = () => Effect.die(error)
         yield* pass(10)
         expect(trace.attempts).toHaveLength(2)
@@ -274,9 +284,9 @@ describe("the spans of an attempt", () => {
       }))
   }
 
-  it.scoped("leave errors what they are (D5)", () =>
+  it.scoped("do not change the errors (D5)", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* beginTraced({})
+      const { server, service } = yield* makeTracedFixture({})
       const refused = new Refused({ text: "mine" })
       server.connect = () => Effect.fail(refused)
       const asked = yield* ask(service.connectedOrFailedToConnect)
@@ -293,7 +303,7 @@ describe("the spans of an attempt", () => {
 
   it.scoped("leave it on an error in which span of yours it came about", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* beginTraced({})
+      const { server, service } = yield* makeTracedFixture({})
       server.connect = () => Effect.withSpan(refuse("no"), "handshake")
       const asked = yield* ask(service.connectedOrFailedToConnect)
       yield* settle
@@ -303,22 +313,22 @@ describe("the spans of an attempt", () => {
 
   it.scoped("say nothing of a server of which the address says nothing", () =>
     Effect.gen(function*() {
-      const { trace } = yield* beginTraced({}, ({ server }) => {
+      const { trace } = yield* makeTracedFixture({}, ({ server }) => {
         server.lookUp = () => Effect.succeed("/run/feed.sock")
       })
       yield* settle
       const attributes = trace.named("PersistentConnection.connect").attributes
       expect([attributes.get("server.address"), attributes.has("server.port")]).toEqual(["/run/feed.sock", false])
-      const nameless = yield* beginTraced({}, ({ server }) => {
+      const nameless = yield* makeTracedFixture({}, ({ server }) => {
         server.lookUp = () => Effect.succeed("prices")
       })
       yield* settle
       expect(nameless.trace.named("PersistentConnection.connect").attributes.has("server.address")).toBe(false)
     }))
 
-  it.scoped("are made of an error that cannot be read, too", () =>
+  it.scoped("also work for an unreadable error", () =>
     Effect.gen(function*() {
-      const { server, trace } = yield* beginTraced({})
+      const { server, trace } = yield* makeTracedFixture({})
       server.connect = () => Effect.die(unreadable)
       yield* pass(10)
       expect(trace.attempts.map(endOf)).toEqual(["Error: <unreadable>", "Error: <unreadable>"])
@@ -329,16 +339,16 @@ describe("the spans of an attempt", () => {
       expect(trace.attempts.map(endOf).at(-1)).toBe("success")
     }))
 
-  it.scoped("are not made if nobody traces", () =>
+  it.scoped("are not created without a tracer", () =>
     Effect.gen(function*() {
       const parents: Array<unknown> = []
       const connect = () =>
         Effect.map(Effect.option(Effect.currentParentSpan), (parent) => parents.push(Option.getOrUndefined(parent)))
       const trace = new Trace()
-      yield* begin({}, ({ server }) => {
+      yield* makeFixture({}, ({ server }) => {
         server.connect = connect
       }).pipe(Effect.withTracer(trace.tracer), Effect.withTracerEnabled(false))
-      yield* begin({}, ({ server }) => {
+      yield* makeFixture({}, ({ server }) => {
         server.connect = connect
       })
       yield* settle
@@ -348,9 +358,9 @@ describe("the spans of an attempt", () => {
 })
 
 describe("the links", () => {
-  it.scoped("go to the attempt that failed before, or whose connection was lost, and say why", () =>
+  it.scoped("point to the last failed attempt, or to the attempt of the lost connection, with the cause", () =>
     Effect.gen(function*() {
-      const { server, trace } = yield* beginTraced({})
+      const { server, trace } = yield* makeTracedFixture({})
       server.refuse("not yet")
       yield* settle
       server.accept()
@@ -374,20 +384,20 @@ describe("the links", () => {
       ])
     }))
 
-  it.scoped("hold no span", () =>
+  it.scoped("do not retain spans", () =>
     Effect.gen(function*() {
-      const { server, trace } = yield* beginTraced({})
+      const { server, trace } = yield* makeTracedFixture({})
       yield* pass(10)
       server.line.drop()
       yield* settle
       expect(trace.attempts[1]!.links[0]).toMatchObject({ _tag: "SpanLink", span: { _tag: "ExternalSpan" } })
     }))
 
-  it.scoped("of one persistent connection have nothing to do with those of another", () =>
+  it.scoped("of two persistent connections are independent", () =>
     Effect.gen(function*() {
       const trace = new Trace()
-      const one = yield* Effect.withTracer(begin(), trace.tracer)
-      yield* Effect.withTracer(begin(), trace.tracer)
+      const one = yield* Effect.withTracer(makeFixture(), trace.tracer)
+      yield* Effect.withTracer(makeFixture(), trace.tracer)
       yield* pass(10)
       expect(trace.attempts.map(({ links }) => links)).toEqual([[], []])
       one.server.line.drop()
@@ -395,9 +405,9 @@ describe("the links", () => {
       expect(trace.attempts[2]!.links[0]!.span.spanId).toBe(trace.attempts[0]!.spanId)
     }))
 
-  it.scoped("go from a refresh to the attempt of the connection that it replaces, and from the next to the refresh", () =>
+  it.scoped("point from a refresh to the attempt of the replaced connection, and from the next attempt to the refresh", () =>
     Effect.gen(function*() {
-      const { server, service, trace } = yield* beginTraced({})
+      const { server, service, trace } = yield* makeTracedFixture({})
       yield* pass(10)
       yield* PersistentConnection.refresh(service)
       yield* pass(10)
@@ -410,7 +420,7 @@ describe("the links", () => {
 
   it.scoped("never go to a refresh that has failed: the connection stays", () =>
     Effect.gen(function*() {
-      const { server, service, trace } = yield* beginTraced({})
+      const { server, service, trace } = yield* makeTracedFixture({})
       yield* settle
       server.refuse("no")
       yield* Effect.flip(PersistentConnection.refresh(service))

@@ -1,21 +1,21 @@
 /**
- * Does a connection that ends with this code end in a regular way? Done (1000), going away (1001), and a close frame
- * without a code (1005) say that nothing went wrong; every other code says what did.
+ * True if the code means a regular close: 1000 (done), 1001 (going away) or 1005 (a close frame without a code). Every
+ * other code reports an error.
  *
  * @internal
  */
 export const isRegular = (code: number): boolean => code === 1000 || code === 1001 || code === 1005
 
 /**
- * What a close code means, in a few words (RFC 6455 §7.4 and the IANA registry).
+ * The meaning of a close code in a few words (RFC 6455 §7.4 and the IANA registry).
  *
  * @internal
  */
 export const meaning = (code: number): string => {
   const text = known[code]
   if (text !== undefined) return text
-  if (code >= 4000) return "a code of the application"
-  return code >= 3000 ? "a registered code of a library" : "an unknown code"
+  if (code >= 4000) return "application code"
+  return code >= 3000 ? "registered library code" : "unknown code"
 }
 
 const known: { readonly [code: number]: string } = {

@@ -5,8 +5,9 @@ import * as Runtime from "effect/Runtime"
 import { within } from "./within.js"
 
 /**
- * The closing of a socket, from when it begins until the socket has gone or is given up. Its time runs in a fiber of
- * its own: a caller that waits can be interrupted. Leaving the scope waits too, so that fiber does not outlive it.
+ * The close of a socket, which ends when the socket has closed or the timeout has passed. A separate fiber runs the
+ * timeout, because a waiting caller can be interrupted. The release of the scope waits for the end too, so that fiber
+ * does not outlive the scope.
  *
  * @internal
  */
@@ -14,7 +15,8 @@ export class Closing {
   private readonly over = Effect.unsafeMakeLatch()
 
   /**
-   * The clock is that of the fiber that opened the socket. Not its runtime, which would keep all that the attempt had.
+   * Takes the clock of the fiber that opened the socket, but not its runtime: that would retain the context of the
+   * attempt.
    */
   constructor(timeout: Duration.Duration, clock: Clock.Clock, giveUp: () => void) {
     const deadline = within(this.ended, timeout).pipe(
@@ -26,12 +28,12 @@ export class Closing {
     Runtime.runFork(Runtime.defaultRuntime)(Effect.withClock(deadline, clock))
   }
 
-  /** Waits until it is over. */
+  /** Waits for the end of the close. */
   get ended(): Effect.Effect<void> {
     return this.over.await
   }
 
-  /** The socket has gone. */
+  /** Called when the socket has closed. */
   end(): void {
     this.over.unsafeOpen()
   }

@@ -1,8 +1,8 @@
 import * as Predicate from "effect/Predicate"
 
 /**
- * What an unknown cause says, in a few words. When every address of a host refuses, Node gives an `AggregateError`
- * without a message: then its parts speak.
+ * The text of an unknown cause. When every address of a host refuses, Node reports an `AggregateError` without a
+ * message; then the text lists its parts.
  *
  * @internal
  */
@@ -22,8 +22,8 @@ export const errorCode = (cause: unknown): string | undefined =>
   Predicate.hasProperty(cause, "code") && typeof cause.code === "string" ? cause.code : undefined
 
 /**
- * Is this one of Node's codes for a certificate that does not prove who the server is? These are OpenSSL's names for
- * it, and Node's own for another host's certificate.
+ * True if the code means that the certificate of the server was refused. The names come from OpenSSL; Node adds its own
+ * for a certificate of another host.
  *
  * @internal
  */
@@ -32,8 +32,8 @@ export const isCertificateCode = (code: string | undefined): boolean =>
     code === "PATH_LENGTH_EXCEEDED")
 
 /**
- * A message in one line, whatever a server or a system has put into it: no line of a log but its own, and nothing that
- * a terminal would obey.
+ * The message on one line, without control characters: a text from the server can neither forge a line of a log nor
+ * control the terminal.
  *
  * @internal
  */

@@ -3,7 +3,7 @@ import * as Predicate from "effect/Predicate"
 type Listener = (...args: ReadonlyArray<unknown>) => void
 
 /**
- * What Node's event emitters have.
+ * The used part of Node's event emitters.
  *
  * @internal
  */

@@ -1,144 +1,79 @@
-import * as Channel from "effect/Channel"
-import * as Chunk from "effect/Chunk"
-import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as MutableQueue from "effect/MutableQueue"
-import * as Stream from "effect/Stream"
+import type * as Exit from "effect/Exit"
+import { Backlog } from "./backlog.js"
 
 /**
- * Who the messages come from, and how much of them is kept.
+ * The sender of the messages, and the limits for them.
  *
  * @internal
  */
 export interface Source {
-  /** Can the sender be held back? */
+  /** Can the sender be paused? */
   readonly canPause: boolean
-  /** Called when the high-water mark is passed. */
+  /** Called when more than the high-water mark waits. */
   readonly pause: () => void
-  /** Called when there is room again, only after `pause`. */
+  /** Called when half of the high-water mark is reached again. Only called after `pause`. */
   readonly resume: () => void
   readonly settings: {
-    /** Above this the sender is held back, until no more than half of it is left. */
     readonly receiveHighWaterMark: number
-    /** When more than this waits already, a further message of a sender that is not held back is refused. */
+    /** If the sender cannot be paused, a message is refused when more than this waits already. */
     readonly receiveLimit: number
   }
 }
 
 /**
- * The receiving side of a connection, between callbacks and effects: everything received, in order, and then the end.
+ * The receiving side of a connection, between callbacks and effects.
  *
  * @internal
  */
-export class Inbox<in out A extends { readonly length: number }, in out E> {
-  /** How many messages have come, also of those that were dropped. */
+export class Inbox<in out A extends { readonly length: number }, in out E> extends Backlog<A, E> {
+  /** The number of messages so far, dropped ones included. */
   received = 0
-  private messages: MutableQueue.MutableQueue<A> | undefined
-  /** The runs that wait for a message, the one that has waited longest first. */
-  private runs: Set<(exit: Exit.Exit<void>) => void> | undefined
-  private waiting = 0
   private limit: number
   private paused = false
-  private closed = false
-  private exit: Exit.Exit<void, E> | undefined
+  private isClosed = false
 
   constructor(private readonly source: Source) {
+    super()
     this.limit = source.canPause ? Infinity : source.settings.receiveLimit
   }
 
-  /**
-   * What was received and not yet taken, what will be, and then the end. One message at a time: a stream that is run
-   * for its first messages only (a handshake) must leave the rest to the next run, which a chunk of many would take
-   * along.
-   */
-  get stream(): Stream.Stream<A, E> {
-    return Stream.fromChannel(Channel.ensuring(Channel.suspend(this.take), this.passOn))
-  }
-
-  /** Is the sender held back? */
   get isPaused(): boolean {
     return this.paused
   }
 
-  /** Keeps a message; false if there is no room for it. Drops it if nothing is kept any more. */
+  /** Adds a message, or drops it after `close`. Returns false if there is no room for it. */
   offer(message: A): boolean {
     this.received++
-    if (this.closed) return true
-    if (this.waiting > this.limit) return false
-    this.waiting += sizeOf(message)
-    MutableQueue.offer(this.messages ??= MutableQueue.unbounded(), message)
-    this.wake()
-    // A platform that has been paused may still hand on what it had read, so there is no limit to it.
-    if (this.limit === Infinity && !this.paused && this.waiting > this.source.settings.receiveHighWaterMark) {
+    if (this.isClosed) return true
+    if (this.size > this.limit) return false
+    this.add(message)
+    // After a pause the platform may still deliver what it had read, so there is no limit.
+    if (this.limit === Infinity && !this.paused && this.size > this.source.settings.receiveHighWaterMark) {
       this.paused = true
       this.source.pause()
     }
     return true
   }
 
-  /** The peer is not held back any more, so that its close can be noticed. What comes from now on has a limit. */
+  /** Stops pausing the sender, so that its close is noticed. From now on the limit applies. */
   letIn(): void {
-    if (this.limit === Infinity) this.limit = this.waiting + this.source.settings.receiveLimit
+    if (this.limit === Infinity) this.limit = this.size + this.source.settings.receiveLimit
     this.unpause()
   }
 
-  /** Nothing more is kept. */
+  /** Drops all later messages. */
   close(): void {
-    this.closed = true
+    this.isClosed = true
     this.letIn()
   }
 
-  /** Lets the stream end like this, after what is kept. */
-  end(exit: Exit.Exit<void, E>): void {
-    if (this.exit !== undefined) return
+  override end(exit: Exit.Exit<void, E>): void {
     this.close()
-    this.exit = exit
-    while (this.runs !== undefined && this.runs.size > 0) this.wake()
+    super.end(exit)
   }
 
-  private readonly take = (): Channel.Channel<Chunk.Chunk<A>, unknown, E> => {
-    const message = this.messages && MutableQueue.poll(this.messages, undefined)
-    if (message !== undefined) {
-      // Counted and handed on without a yield: an interruption comes before both or after both.
-      this.taken(message)
-      return Channel.flatMap(Channel.write(Chunk.of(message)), this.take)
-    }
-    return this.exit === undefined
-      ? Channel.flatMap(Channel.fromEffect(this.arrival), this.take)
-      : Channel.fromEffect(this.exit)
-  }
-
-  private get arrival(): Effect.Effect<void> {
-    return Effect.async<void>((resume) => {
-      if (this.hasNews) return resume(Exit.void)
-      const runs = this.runs ??= new Set()
-      runs.add(resume)
-      return Effect.zipRight(Effect.sync(() => runs.delete(resume)), this.passOn)
-    })
-  }
-
-  // A run that was woken for a message may be interrupted before it takes it: then it is another's.
-  private get passOn(): Effect.Effect<void> {
-    return Effect.sync(() => {
-      if (this.hasNews) this.wake()
-    })
-  }
-
-  private get hasNews(): boolean {
-    return this.exit !== undefined || this.messages !== undefined && !MutableQueue.isEmpty(this.messages)
-  }
-
-  private wake(): void {
-    if (this.runs === undefined) return
-    const [resume] = this.runs
-    if (resume === undefined) return
-    this.runs.delete(resume)
-    resume(Exit.void)
-  }
-
-  private taken(message: A): void {
-    this.waiting -= sizeOf(message)
-    if (this.waiting <= this.source.settings.receiveHighWaterMark / 2) this.unpause()
+  protected onTaken(): void {
+    if (this.size <= this.source.settings.receiveHighWaterMark / 2) this.unpause()
   }
 
   private unpause(): void {
@@ -147,6 +82,3 @@ export class Inbox<in out A extends { readonly length: number }, in out E> {
     this.source.resume()
   }
 }
-
-// What is empty takes room too.
-const sizeOf = (message: { readonly length: number }): number => message.length + 64

@@ -1,10 +1,11 @@
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { within } from "./within.js"
+import * as Fiber from "effect/Fiber"
 
 /**
- * Whether a connection has opened, and how it ended: callbacks tell, effects wait. The first end counts.
+ * The state of a connection: opening, open or ended. The callbacks of the socket set it, and effects wait for it. Only
+ * the first end counts.
  *
  * @internal
  */
@@ -15,7 +16,7 @@ export class Lifeline<in out Info, in out E extends object> {
   private opening: ((exit: Exit.Exit<void, E>) => void) | undefined
   private watches: Set<(exit: Exit.Exit<Info, E>) => void> | undefined
 
-  /** How the connection ended. */
+  /** Waits until the connection has ended. */
   get closed(): Effect.Effect<Info, E> {
     return Effect.async<Info, E>((resume) => {
       if (this.exit !== undefined) return resume(this.exit)
@@ -25,17 +26,17 @@ export class Lifeline<in out Info, in out E extends object> {
     })
   }
 
-  /** Has it been open? */
+  /** True once the connection has been open, also after its end. */
   get wasOpen(): boolean {
     return this.isOpen
   }
 
-  /** Why nothing can be sent any more; undefined while the connection has not ended. */
+  /** The error for a `send` after the end; undefined before the end. */
   get whyEnded(): E | undefined {
     return this.failure
   }
 
-  /** How the connection ended; undefined while it has not. */
+  /** The exit of the connection; undefined before the end. */
   get ended(): Exit.Exit<Info, E> | undefined {
     return this.exit
   }
@@ -56,17 +57,27 @@ export class Lifeline<in out Info, in out E extends object> {
     return true
   }
 
-  /** Waits until the connection has opened. One that has ended since is as good as one that ends a moment later. */
+  /**
+   * Waits until the connection has opened, and fails if it ends before that or the timeout passes. Succeeds too if the
+   * connection has opened and then ended: `closed` reports that end.
+   */
   opened(timeout: Duration.Duration, onTimeout: () => E): Effect.Effect<void, E> {
     const opened = Effect.async<void, E>((resume) => {
       if (this.isOpen) resume(Exit.void)
       else if (this.failure !== undefined) resume(Exit.fail(this.failure))
       else this.opening = resume
     })
-    return Effect.flatMap(within(opened, timeout), (inTime) => inTime ? Effect.void : Effect.fail(onTimeout()))
+    if (!Duration.isFinite(timeout)) return opened
+    // One fiber for the time is enough: an `Effect.timeout` would fork a second one for the wait.
+    const tooLate = Effect.map(Effect.sleep(timeout), () => this.settle(Exit.fail(onTimeout())))
+    return Effect.acquireUseRelease(
+      Effect.fork(Effect.interruptible(tooLate)),
+      () => opened,
+      (timer) => Fiber.interruptFork(timer)
+    )
   }
 
-  // Forgets who waited: the fiber of the attempt must not live as long as the connection.
+  // Clears `opening`, which would otherwise retain the fiber of the attempt.
   private settle(exit: Exit.Exit<void, E>): void {
     const { opening } = this
     this.opening = undefined

@@ -1,6 +1,4 @@
-/**
- * As the same file of core: what both have is the same, and a test compares them.
- */
+/** A partial copy of core's `internal/base/options.ts`. A test compares the shared declarations. */
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import { constFalse, constTrue } from "effect/Function"
@@ -8,14 +6,14 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 
 /**
- * Reads an option: gives what it means, or throws an `IllegalArgumentException` that names the option.
+ * Reads an option: returns its value, or throws an `IllegalArgumentException` that names the option.
  *
  * @internal
  */
 export type Reader<A> = (option: string, input: unknown) => A
 
 /**
- * A reader that gives an option as it is.
+ * A reader that returns an option unchanged.
  *
  * @internal
  */
@@ -25,7 +23,7 @@ const refuse = (option: string, expected: string, actual: string): never => {
   throw new Cause.IllegalArgumentException(`${option} must be ${expected}, but is ${actual}`)
 }
 
-/** Reads what may be an object whose getters throw. */
+/** Reads from a value that may be an object whose getters throw. */
 const attempt = <A>(read: () => A, otherwise: () => A): A => {
   try {
     return read()
@@ -41,7 +39,7 @@ const guard =
 const typeOf = (input: unknown): string =>
   `of type ${input === null ? "null" : attempt(() => Array.isArray(input), constFalse) ? "array" : typeof input}`
 
-/** A long text, or a URL, may be one that holds a secret, and belongs to another option. */
+/** A long text or a URL may hold a secret: the caller may have confused two options. */
 const show = (input: unknown): string => {
   if (Predicate.isObject(input) || Predicate.isSymbol(input) || !/^[^/@:=?]{0,25}$/.test(String(input))) {
     return typeOf(input)
@@ -71,7 +69,7 @@ export const kind = (expected: string, test: Predicate.Predicate<unknown>): Guar
 export const optional = (guard: Guard): Guard => (option, input) => input === undefined ? input : guard(option, input)
 
 /**
- * An option that may be left out, and its default, which is read once.
+ * An option that may be left out, with its default, which is read once.
  *
  * @internal
  */
@@ -83,7 +81,7 @@ export const withDefault = <A>(reader: Reader<A>, otherwise: unknown): Reader<A>
 const decode = (input: unknown): Option.Option<Duration.Duration> =>
   isNegative(input) ? Option.none() : Duration.decodeUnknown(input)
 
-/** Asked before decoding, which takes what is negative, or not a number, for 0. */
+/** Checked before decoding, which would turn a negative or invalid number into 0. */
 const isNegative = (input: unknown): boolean => {
   if (typeof input === "number") return !(input >= 0)
   if (typeof input === "bigint") return input < 0n
@@ -96,7 +94,7 @@ const durationWhere = (expected: string, test: (millis: number) => boolean): Rea
   return (option, input) => Option.getOrThrow(decode(short(option, right(option, input))))
 }
 
-/** A longer time, added to the present moment, would not be counted in whole ms. */
+/** A longer time, added to the present moment, would lose the precision of 1 ms. */
 const isShort = (decoded: Duration.Duration): boolean =>
   !Duration.isFinite(decoded) || Duration.toMillis(decoded) <= 9e15
 
@@ -135,7 +133,7 @@ export const count = value("a whole number of 1 or more", isCount)
 export const oneOf = (...values: ReadonlyArray<unknown>): Guard =>
   value(`one of ${values.map((value) => JSON.stringify(value)).join(", ")}`, (input) => values.includes(input))
 
-/** A reader for each option: the compiler sees to it that none is forgotten. */
+/** A reader for each option. The type makes sure that none is forgotten. */
 type Readers<O> = { readonly [K in keyof O]-?: Reader<unknown> }
 
 type Read<O, R> = {
@@ -169,7 +167,7 @@ export const read = <O extends object, R extends Readers<O>>(
 }
 
 /**
- * An amount of bytes, which may be infinite.
+ * A number of bytes above 0, which may be infinite.
  *
  * @internal
  */

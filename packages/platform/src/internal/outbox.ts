@@ -5,19 +5,19 @@ import { constVoid } from "effect/Function"
 import { within } from "./within.js"
 
 /**
- * Where messages are sent to.
+ * The socket to which an `Outbox` sends.
  *
  * @internal
  */
 export interface Destination<in A, out E> {
-  /** Is more waiting in the socket than there should be? */
+  /** True if the socket buffers more than its high-water mark. */
   readonly isFull: () => boolean
-  /** Why nothing can be sent; undefined if it can. */
+  /** The error if nothing can be sent now; undefined if it can. */
   readonly obstacle: () => E | undefined
-  /** Hands a message to the socket, which may throw. */
+  /** Passes a message to the socket, which may throw. */
   readonly write: (message: A) => void
   readonly onRefused: (cause: unknown) => E
-  /** Run when a message has to wait: sees to it that `flush` will be called once the socket has drained. */
+  /** Runs when a message has to wait. Must make sure that `flush` is called once the socket has drained. */
   readonly onWaiting: Effect.Effect<void>
   readonly onSendTimeout: () => E
   readonly settings: { readonly sendTimeout: Duration.Duration }
@@ -30,8 +30,8 @@ interface Entry<in out A, in out E> {
 }
 
 /**
- * The sending side of a connection: messages are handed to the socket in the order of the calls, and wait, for a
- * limited time, while the socket is full.
+ * The sending side of a connection. Passes messages to the socket in the order of the calls. While the socket is full,
+ * messages wait, at most for `sendTimeout`.
  *
  * @internal
  */
@@ -44,12 +44,12 @@ export class Outbox<in out A, in out E> {
     return Effect.suspend(() => this.isIdle && !this.destination.isFull() ? this.handOver(message) : this.wait(message))
   }
 
-  /** Does nothing wait? */
+  /** True if no message waits. */
   get isIdle(): boolean {
     return this.waiting === undefined || this.waiting.size === 0
   }
 
-  /** Hands over what waits, as far as there is room for it; true if something was. */
+  /** Sends waiting messages until the socket is full. Returns true if it has sent any. */
   flush(): boolean {
     let progress = false
     for (const entry of this.waiting ?? []) {
@@ -60,7 +60,7 @@ export class Outbox<in out A, in out E> {
     return progress
   }
 
-  /** Fails what waits. */
+  /** Fails all waiting messages. */
   fail(error: E): void {
     for (const entry of this.waiting ?? []) this.settle(entry, Exit.fail(error))
   }
@@ -84,7 +84,7 @@ export class Outbox<in out A, in out E> {
 
   private wait(message: A): Effect.Effect<void, E> {
     return Effect.uninterruptibleMask((restore) => {
-      // It joins the queue at once, not when the fiber of the timeout begins: no other message may overtake it.
+      // Joins the queue before the fiber of the timeout starts: no later message may overtake this one.
       const entry: Entry<A, E> = { message, exit: undefined, resume: constVoid }
       const waiting = this.waiting ??= new Set()
       waiting.add(entry)
@@ -94,7 +94,7 @@ export class Outbox<in out A, in out E> {
       })
       const { onWaiting, settings } = this.destination
       return Effect.zipRight(onWaiting, restore(within(turn, settings.sendTimeout))).pipe(
-        // The turn may have come in the very instant of the timeout: then the message has been handed over.
+        // The message may have been sent in the same instant as the timeout: then the send succeeds.
         Effect.flatMap((inTime) => inTime ? Exit.void : entry.exit ?? Exit.fail(this.destination.onSendTimeout())),
         Effect.ensuring(Effect.sync(() => waiting.delete(entry)))
       )

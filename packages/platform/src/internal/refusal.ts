@@ -5,7 +5,7 @@ import * as Redacted from "effect/Redacted"
 import { isEmitter } from "./emitter.js"
 
 /**
- * What a server said when it refused the upgrade.
+ * The HTTP response of a server that refused the upgrade.
  *
  * @internal
  */
@@ -15,12 +15,12 @@ export interface Refusal {
   readonly body?: Redacted.Redacted<string>
 }
 
-/** So much of the body is kept, in bytes. */
+/** The maximum length of the kept body, in bytes. */
 const bodyLimit = 8 * 1024
 
 /**
- * Reads the response with which a server refused the upgrade, as `ws` gives it: Node's `IncomingMessage`. Its body may
- * be long, or never end.
+ * Reads the response of a server that refused the upgrade. `ws` passes it as Node's `IncomingMessage`. Its body may be
+ * long or never end.
  *
  * @internal
  */
@@ -32,7 +32,7 @@ export class RefusalReader {
   constructor(
     private readonly response: object,
     private readonly clock: Clock.Clock,
-    /** Called once enough has been read. */
+    /** Called when the body has ended or reached its limit. May be called more than once. */
     done: () => void
   ) {
     if (!isEmitter(response)) return
@@ -48,7 +48,7 @@ export class RefusalReader {
     response.on("close", done)
   }
 
-  /** What has been read so far. */
+  /** The response as read so far. */
   get refusal(): Refusal {
     const retryAfter = this.retryAfter
     return {
@@ -58,7 +58,10 @@ export class RefusalReader {
     }
   }
 
-  /** Seconds, or a date: from which the server's own idea of now is subtracted, if it has sent it (T5). */
+  /**
+   * The header holds seconds or a date. The time until that date is counted from the server's own `Date` header, if
+   * present (T5).
+   */
   private get retryAfter(): Duration.Duration | undefined {
     const value = this.header("retry-after")
     if (value === undefined) return undefined
@@ -76,7 +79,7 @@ export class RefusalReader {
   }
 }
 
-// In ms, of a date as HTTP has it. It reads no clock. `effect/DateTime`, which could too, is 30 times as long as this
+// Parses an HTTP date to ms. It reads no clock. `effect/DateTime` could parse it too, but is 30 times the size of this
 // module.
 // oxlint-disable-next-line no-restricted-globals
 const momentOf = (date: string): number => /^\w+, .* GMT$/.test(date) ? Date.parse(date) : Number.NaN

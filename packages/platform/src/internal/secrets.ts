@@ -1,19 +1,19 @@
 import { describe, errorCode } from "./describe.js"
 
 /**
- * A text of the platform without what may be secret in the URLs that it quotes: user, password, query and fragment.
+ * Removes possible secrets from the URLs in a text of the platform: user, password, query and fragment.
  *
  * @internal
  */
 export const withoutSecrets = (text: string): string =>
   text.slice(0, longest).replace(/\/\/\S*@/g, "//").replace(/[?#]\S+/g, "")
 
-/** A server may have a say in it, and how long it takes grows with the square. */
+/** A limit, because a server can influence the text, and the time of the replacement grows quadratically. */
 const longest = 1_000
 
 /**
- * What is kept of an error of the platform: its name, code and text. Node's own carry the bytes that they are about,
- * and the request.
+ * A copy of a platform error with only its name, code and text. Node's errors also hold the bytes concerned and the
+ * request.
  *
  * @internal
  */

@@ -6,13 +6,13 @@ import { TcpError } from "../TcpError.js"
 /** @internal */
 export interface Target {
   readonly name: string
-  /** What is given to Node: no more than this, or any other field of the address would be an option. */
+  /** The address for Node. It has no other fields of the input, which Node would read as options. */
   readonly address: TcpAddress
 }
 
 /**
- * Reads an address, which may come from a file and be anything. Node would throw, or take something else: without a
- * host, the local one.
+ * Checks an address, which may come from a file and have any type. Node would throw, or use a default: without a host,
+ * it connects to the local one.
  *
  * @internal
  */
@@ -30,9 +30,9 @@ const read = (address: unknown): Either.Either<Target, TcpError> => {
 }
 
 const parsePath = (path: unknown): Either.Either<Target, TcpError> => {
-  // An abstract socket of Linux, which has no file, begins with a NUL, and is shown with an @, as `ss` does.
+  // The path of an abstract socket of Linux begins with a NUL. It is shown as an @, as `ss` does.
   const name = shown(path).replace(/^\0/, "@")
-  if (!Predicate.isString(path)) return Either.left(invalid(name, "the path is not text"))
+  if (!Predicate.isString(path)) return Either.left(invalid(name, "the path is not a string"))
   if (path === "" || path === "\0") return Either.left(invalid(name, "the path is empty"))
   if (path.includes("\0", 1)) return Either.left(invalid(name, "the path contains a NUL"))
   return Either.right({ name, address: { path } })
@@ -40,9 +40,9 @@ const parsePath = (path: unknown): Either.Either<Target, TcpError> => {
 
 const parseHost = (address: { readonly [key: string]: unknown }): Either.Either<Target, TcpError> => {
   const { port } = address
-  // As in a URL.
+  // Accepts an IPv6 address in brackets, as in a URL.
   const host = Predicate.isString(address.host) ? address.host.replace(/^\[(.*:.*)\]$/, "$1") : address.host
-  // A URL in the place of a host, or a text in that of a port, may be a password or have one in it.
+  // A URL as the host, or a long text as the port, may contain a password.
   const isUrl = Predicate.isString(host) && /[/@?#]/.test(host)
   const name = `${(isUrl ? "?" : shown(host)).replace(/^.*:.*$/s, "[$&]")}:${isLong(port) ? "?" : shown(port)}`
   if (!Predicate.isString(host) || isUrl || host === "" || /[\s\0]/.test(host)) {

@@ -3,7 +3,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Inspectable from "effect/Inspectable"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import type * as Net from "node:net"
 import type { TcpConnection } from "../TcpConnector.js"
 import { TcpError, type TcpErrorReason } from "../TcpError.js"
@@ -33,8 +33,8 @@ export interface Settings {
 type Data = Uint8Array | string
 
 /**
- * One socket, from its construction on. Its listeners stay until its `close` event, which every socket ends with: an
- * error without a listener would end the process.
+ * One socket. Its listeners stay until its `close` event, the last event of every socket: an error without a listener
+ * would end the process.
  *
  * @internal
  */
@@ -70,7 +70,11 @@ export class Connection extends Inspectable.Class implements TcpConnection, Sour
   }
 
   get data(): Stream.Stream<Uint8Array, TcpError> {
-    return this.inbox.stream
+    return Stream.fromChannel(this.inbox.all)
+  }
+
+  get receive(): Effect.Effect<Uint8Array, TcpError> {
+    return this.inbox.one(() => this.obstacle() ?? this.error({ _tag: "Closed" }))
   }
 
   readonly received = (): number => this.socket.bytesRead
@@ -102,7 +106,7 @@ export class Connection extends Inspectable.Class implements TcpConnection, Sour
     return this.lifeline.opened(timeout, () => this.error({ _tag: "OpenTimeout", timeout }))
   }
 
-  /** What leaving the scope does. A socket that the peer has ended is ended by Node, without anything of ours (X6). */
+  /** Runs when the scope closes. If the peer has ended the connection, Node ends the socket by itself (X6). */
   release(): Effect.Effect<void> {
     this.inbox.close()
     if (this.lifeline.wasOpen) return this.close
@@ -110,7 +114,7 @@ export class Connection extends Inspectable.Class implements TcpConnection, Sour
     return Effect.void
   }
 
-  /** Ends the connection at once. What has been received can still be read. */
+  /** Ends the connection at once. Received data can still be read. */
   get terminate(): Effect.Effect<void> {
     return Effect.sync(() => {
       this.end(Exit.void, this.error({ _tag: "Closed" }))
@@ -123,7 +127,7 @@ export class Connection extends Inspectable.Class implements TcpConnection, Sour
   }
 
   resume(): void {
-    // One that has failed would drop what it has read.
+    // A failed socket would drop its unread data.
     if (!this.socket.destroyed) this.socket.resume()
   }
 
@@ -147,14 +151,14 @@ export class Connection extends Inspectable.Class implements TcpConnection, Sour
     return this.error({ _tag: "SendTimeout", timeout: this.settings.sendTimeout })
   }
 
-  /** Node tells when it has drained. */
+  /** Nothing to do: Node emits `drain`. */
   get onWaiting(): Effect.Effect<void> {
     return Effect.void
   }
 
   private readonly onConnect = (): void => this.lifeline.open()
 
-  // Node's own `Buffer` is handed on as what it is said to be: its `slice`, for one, would not copy.
+  // Converts Node's `Buffer` to a plain `Uint8Array`: `Buffer.slice` does not copy.
   private readonly onData = (chunk: Uint8Array): void => {
     if (this.inbox.offer(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength))) return
     this.fail({ _tag: "ReceiveOverflow", limit: this.settings.receiveLimit })
@@ -188,7 +192,7 @@ export class Connection extends Inspectable.Class implements TcpConnection, Sour
     this.closing?.end()
   }
 
-  // What Node had read when the connection broke, and has not handed on because it was paused.
+  // Takes the data that Node still holds because the socket was paused when the connection broke.
   private takeRest(): void {
     for (let chunk: unknown; (chunk = this.socket.read()) instanceof Uint8Array;) this.onData(chunk)
   }

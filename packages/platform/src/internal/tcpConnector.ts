@@ -37,7 +37,7 @@ export const make = (options?: Options): Connector.Connector<TcpAddress, TcpConn
   })
 }
 
-/** As many seconds as Node, which rounds down and takes 0 for the system's own time, and Linux take. */
+/** The range that Node and Linux accept. Node rounds down to whole seconds, and 0 means the default of the system. */
 const isKeepAlive = (time: Duration.Duration): boolean =>
   !Duration.isFinite(time) || Duration.between(time, { minimum: "1 seconds", maximum: "32767 seconds" })
 
@@ -46,7 +46,7 @@ const inRange = option.value(
   (input) => isKeepAlive(option.duration("keepAlive", input))
 )
 
-/** After how many whole seconds the system is to keep a connection alive; undefined for never. */
+/** The idle time before TCP keep-alive probes, in whole seconds; undefined for never. */
 const keepAliveSeconds: option.Reader<number | undefined> = (name, input = "1 minute") => {
   if (input === false) return undefined
   const time = option.duration(name, inRange(name, input))
@@ -65,7 +65,7 @@ const readers = {
 
 const own = (connection: TcpConnection): Connection => {
   if (connection instanceof Connection) return connection
-  throw new Cause.IllegalArgumentException("The connection is not one of this connector's")
+  throw new Cause.IllegalArgumentException("The connection does not belong to this connector")
 }
 
 const connect = Effect.fnUntraced(function*(
@@ -80,7 +80,7 @@ const connect = Effect.fnUntraced(function*(
 
 const open = Effect.fnUntraced(function*({ address, name }: Target, settings: Settings) {
   const clock = yield* Effect.clock
-  // Without a yield, or events could pass unheard between the making of the socket and the adding of its listeners.
+  // No yield here: between the construction of the socket and the registration of its listeners, events would be lost.
   const connection = yield* Effect.try({
     try: () => new Connection(Net.connect({ ...address, ...settings.socket }), name, settings, clock),
     catch: (cause) => invalid(name, describe(cause))

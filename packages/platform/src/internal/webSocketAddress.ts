@@ -7,15 +7,15 @@ import { withoutSecrets } from "./secrets.js"
 
 /** @internal */
 export interface Target {
-  /** What is given to the platform. */
+  /** The URL for the platform, with its secrets. */
   readonly url: string
   readonly protocols: string | Array<string> | undefined
-  /** What may be shown to people and logs. */
+  /** The URL for messages and logs, without secrets. */
   readonly redacted: string
 }
 
 /**
- * Reads an address, which may come from a file and be anything.
+ * Checks an address, which may come from a file and have any type.
  *
  * @internal
  */
@@ -36,12 +36,12 @@ const read = (address: WebSocketAddress): Either.Either<Target, WebSocketError> 
   const raw = Predicate.hasProperty(given, "href") ? given.href : given
   const invalid = (description: string) =>
     Either.left(new WebSocketError({ url: shown(raw), reason: { _tag: "InvalidAddress", description } }))
-  if (!Predicate.isString(raw)) return invalid("it is neither text nor a URL")
+  if (!Predicate.isString(raw)) return invalid("it is neither a string nor a URL")
   if (!URL.canParse(raw)) return invalid("it is not an absolute URL")
   const url = new URL(raw)
   if (url.protocol !== "ws:" && url.protocol !== "wss:") return invalid("its scheme must be ws or wss")
   if (url.href.includes("#")) return invalid("it must not have a fragment")
-  if (!areProtocols(protocols)) return invalid("its protocols are neither text nor a list of texts")
+  if (!areProtocols(protocols)) return invalid("its protocols are neither a string nor an array of strings")
   return Either.right({
     url: url.href,
     protocols: protocols === undefined || Predicate.isString(protocols) ? protocols : [...protocols],
@@ -53,11 +53,9 @@ const areProtocols = (protocols: unknown): boolean =>
   protocols === undefined || Predicate.isString(protocols) ||
   Array.isArray(protocols) && protocols.every(Predicate.isString)
 
-/**
- * The text to show for an invalid address: nothing of it, if any part could be a misplaced secret.
- */
+/** The text for an invalid address. Shows no part of the address if one could be a misplaced secret. */
 const shown = (raw: unknown): string => {
-  // The @ may end a password that should have been encoded.
+  // A password with an unencoded ? or # may end at the @.
   if (!Predicate.isString(raw) || /[?#].*@/s.test(raw)) return notUrl
   if (URL.canParse(raw)) return shownUrl(new URL(raw))
   return /^[a-z][a-z\d+.-]*:\/\/[^@?#]*(?=[^@]*$)/i.exec(raw)?.[0] ?? notUrl
@@ -68,8 +66,8 @@ const shownUrl = (url: URL): string => url.host === "" ? notUrl : `${url.protoco
 const notUrl = "<not a URL>"
 
 /**
- * What the platform threw instead of making a socket: a `SyntaxError` for the address or the subprotocols. The text is
- * all that is kept of it, and without both, which it likes to quote.
+ * The error for an exception of the WebSocket constructor: a `SyntaxError` means that the URL or a subprotocol is
+ * invalid. Keeps only the text, without the secrets of the URL and without the subprotocols.
  *
  * @internal
  */
@@ -77,7 +75,7 @@ export const refused = (target: Target, cause: unknown): WebSocketError => {
   const text = withoutSecrets(describe(cause).replaceAll(target.url, target.redacted))
   const isSyntax = Predicate.hasProperty(cause, "name") && cause.name === "SyntaxError"
   const isProtocol = isSyntax && target.protocols !== undefined && /protocol/i.test(text)
-  const description = isProtocol ? "the platform refuses a subprotocol, or one that is there twice" : text
+  const description = isProtocol ? "the platform refused the subprotocols" : text
   return new WebSocketError({
     url: target.redacted,
     reason: isSyntax ? { _tag: "InvalidAddress", description } : { _tag: "OpenFailed", cause: text }

@@ -8,7 +8,7 @@ import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import type { CloseEvent, WebSocketConnection } from "../WebSocketConnector.js"
 import { WebSocketError, type WebSocketErrorReason } from "../WebSocketError.js"
 import * as closeCode from "./closeCode.js"
@@ -126,7 +126,11 @@ export class Connection extends Inspectable.Class
   }
 
   get messages(): Stream.Stream<Message, WebSocketError> {
-    return this.inbox.stream
+    return Stream.fromChannel(this.inbox.all)
+  }
+
+  get receive(): Effect.Effect<Message, WebSocketError> {
+    return this.inbox.one(() => this.obstacle() ?? this.error({ _tag: "Closing" }))
   }
 
   readonly received = (): number => this.inbox.received

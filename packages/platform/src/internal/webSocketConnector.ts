@@ -60,7 +60,7 @@ const readers = {
 
 const own = (connection: WebSocketConnection): Connection => {
   if (connection instanceof Connection) return connection
-  throw new Cause.IllegalArgumentException("The connection is not one of this connector's")
+  throw new Cause.IllegalArgumentException("The connection does not belong to this connector")
 }
 
 const connect = Effect.fnUntraced(function*(
@@ -79,7 +79,7 @@ const open = Effect.fnUntraced(function*(target: Target, settings: Settings) {
   const construct = yield* Socket.WebSocketConstructor
   const scope = yield* Effect.scope
   const clock = yield* Effect.clock
-  // Without a yield, or events could pass unheard between the making of the socket and the adding of its listeners.
+  // No yield here: between the construction of the socket and the registration of its listeners, events would be lost.
   const connection = yield* Effect.try({
     try: () => new Connection(construct(target.url, target.protocols), target.redacted, settings, scope, clock),
     catch: (cause) => refused(target, cause)
@@ -97,7 +97,7 @@ export const layerWs = <Options extends object>(
   option.optional(option.kind("an object", Predicate.isRecord))("options", options)
   return Layer.succeed(
     Socket.WebSocketConstructor,
-    // `ws` has all that anybody uses of a WebSocket, if not all that the standard asks for.
+    // The class of `ws` has all members of a WebSocket that are used, but not all members of the standard.
     (url, protocols) => new WebSocket(url, protocols, options) as globalThis.WebSocket
   )
 }

@@ -1,6 +1,6 @@
 /**
- * What `ws` has, and the standard does not. What is private of it is asked for by name, and done without where it is
- * missing: other versions, and what Bun and Deno put in its place.
+ * The features of `ws` that the standard does not have. Private fields may be missing in other versions and in the
+ * replacements of Bun and Deno; then these functions do without them.
  */
 import * as Predicate from "effect/Predicate"
 import { type Emitter, hasMethod, isEmitter } from "./emitter.js"
@@ -18,15 +18,15 @@ export const isPingable = (socket: object): socket is Emitter & { readonly ping:
   hasMethod(socket, "ping") && isEmitter(socket)
 
 /**
- * Has the TCP connection failed? Then `ws` hands on what has been read, unless it is resumed before it does: that drops
- * it.
+ * True if the TCP connection has failed. Then `ws` still delivers the data that it has read. Do not resume such a
+ * socket: that would drop the data.
  *
  * @internal
  */
 export const isDestroyed = (socket: object): boolean => partOf(socket, "destroyed") === true
 
 /**
- * How many bytes have been received. `ws` tells of whole messages only, and a long one may take its time.
+ * The number of received bytes. `ws` reports only whole messages, and a long message can take a long time.
  *
  * @internal
  */
@@ -39,8 +39,8 @@ const partOf = (socket: object, name: string): unknown =>
     : undefined
 
 /**
- * Listens for the server's close frame, of which `ws` does not tell: it waits for the end of the TCP connection. The
- * listener goes with the socket.
+ * Listens for the server's close frame. `ws` itself reports a close only at the end of the TCP connection. The listener
+ * is collected together with the socket.
  *
  * @internal
  */

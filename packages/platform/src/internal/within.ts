@@ -3,8 +3,8 @@ import * as Effect from "effect/Effect"
 import { constFalse, constTrue } from "effect/Function"
 
 /**
- * Waits for the effect, but not longer than the limit: true if it ended in time. The limit holds in an uninterruptible
- * region too (a finalizer, say), where a plain `Effect.timeout` waits for ever for what it could not interrupt.
+ * Waits for the effect, at most for `limit`: true if it ended in time. It also works in an uninterruptible region such
+ * as a finalizer, where a plain `Effect.timeout` would wait forever for an effect that it cannot interrupt.
  *
  * @internal
  */

@@ -1,7 +1,7 @@
 /**
- * WebSockets for tests, without a network: the test plays the server. It answers each attempt, sends, receives, closes,
- * drops connections and falls silent. It needs no test framework. Time is that of the `Clock`, so it works under
- * `TestClock` as well as in real time.
+ * WebSockets for tests, without a network: the test controls a simulated server. It answers each attempt, sends,
+ * receives, closes and drops connections, and makes them silent. It needs no test framework. Time is that of the
+ * `Clock`, so it works under `TestClock` as well as in real time.
  *
  * @example
  * ```ts
@@ -10,10 +10,9 @@
  * import * as TestWebSocket from "@persistent-connection/platform/testing/TestWebSocket"
  * import * as WebSocketConnector from "@persistent-connection/platform/WebSocketConnector"
  * import * as Effect from "effect/Effect"
- * import * as Stream from "effect/Stream"
  * import * as TestClock from "effect/TestClock"
  *
- * // To be run as a test: the first attempt is refused; on the second one the server answers a hello.
+ * // Run this in a test: the server refuses the first attempt, accepts the second one, and answers the hello.
  * export const test = Effect.gen(function*() {
  *   const server = yield* TestWebSocket.make({ script: [TestWebSocket.refuse(503)] })
  *   const feed = yield* PersistentConnection.make({
@@ -27,7 +26,7 @@
  *   yield* connection.send("hello")
  *   const peer = yield* server.accepted
  *   yield* peer.send(`${yield* peer.take} to you`)
- *   return yield* Stream.runHead(connection.messages)
+ *   return yield* connection.receive
  * })
  * ```
  *
@@ -40,7 +39,8 @@ import type * as Layer from "effect/Layer"
 import * as internal from "../internal/testing/testWebSocket.js"
 
 /**
- * What the server does with an attempt to connect, and how long that takes. See `accept`, `refuse`, `fail` and `hang`.
+ * The answer of the server to an attempt, and its delay (`after`, default: 0). See `accept`, `refuse`, `fail` and
+ * `hang`.
  *
  * @since 0.1.0
  * @category models
@@ -82,30 +82,30 @@ export interface Peer {
   readonly url: string
   readonly protocols: ReadonlyArray<string>
 
-  /** Takes the next message of the client, and waits for it if necessary. */
+  /** Takes the next message of the client. Waits for it without a limit. */
   readonly take: Effect.Effect<string | Uint8Array>
 
   /** All messages that the client has sent so far. */
   readonly received: Effect.Effect<ReadonlyArray<string | Uint8Array>>
 
-  /** Sends messages. They are lost if the connection is not open any more. */
+  /** Sends messages. They are dropped if the connection is not open any more. */
   readonly send: (...messages: ReadonlyArray<string | Uint8Array>) => Effect.Effect<void>
 
-  /** Closes the connection. Without a code the client sees 1005. */
+  /** Closes the connection. Without a code the client gets 1005. */
   readonly close: (code?: number, reason?: string) => Effect.Effect<void>
 
-  /** Breaks the connection, without a close frame: the client sees 1006. */
+  /** Ends the connection without a close frame: the client gets code 1006. */
   readonly drop: Effect.Effect<void>
 
   /**
-   * Makes the connection half-open: it looks open, but the server sends nothing and answers neither pings nor a close.
-   * `drop` still breaks it.
+   * Makes the connection half-open: the client gets no messages, and no answers to pings or to a close. `drop` still
+   * ends it.
    */
   readonly fallSilent: Effect.Effect<void>
 
   /**
    * Waits until the client has closed the connection, and gives the code and the text: 1005 for a close without a code,
-   * 1006 if the client broke the connection.
+   * 1006 if the connection ended without a close of the client.
    */
   readonly closedByClient: Effect.Effect<{ readonly code: number; readonly reason: string }>
 }
@@ -129,7 +129,7 @@ export interface TestWebSocket {
   /** The attempts made so far. */
   readonly attempts: Effect.Effect<ReadonlyArray<Attempt>>
 
-  /** Takes the next connection, in the order in which they opened, and waits for it if necessary. */
+  /** Takes the next accepted connection, in the order of their opening. Waits for it without a limit. */
   readonly accepted: Effect.Effect<Peer>
 }
 
@@ -141,20 +141,22 @@ export interface Options {
   /** The answers of the first attempts; later attempts are accepted. */
   readonly script?: ReadonlyArray<Answer> | undefined
   /**
-   * The platform that the client's sockets simulate: `ws`, which has ping, backpressure and destroy, and reports why a
-   * server refused; or a browser, which has none of these. Default: `"ws"`.
+   * The platform that the sockets of the client simulate: `ws`, which has pings and backpressure, can destroy a socket,
+   * and reports why a server refused; or a browser, which can do none of these. Default: `"ws"`.
    */
   readonly platform?: "ws" | "browser" | undefined
 }
 
 /**
+ * Makes a simulated server for one test.
+ *
  * @since 0.1.0
  * @category constructors
  */
 export const make: (options?: Options) => Effect.Effect<TestWebSocket> = internal.make
 
 /**
- * The connection opens, with this subprotocol if the client offered it.
+ * The server accepts the connection, with this subprotocol if the client offered it.
  *
  * @since 0.1.0
  * @category answers
@@ -179,7 +181,8 @@ export const refuse: (
 ) => Answer = internal.refuse
 
 /**
- * The connection cannot be opened, for a reason of the system or of TLS: `ECONNREFUSED`, `CERT_HAS_EXPIRED` …
+ * The connection cannot be opened, with this error code of the system or of TLS, such as `CERT_HAS_EXPIRED`. Default:
+ * `ECONNREFUSED`.
  *
  * @since 0.1.0
  * @category answers

@@ -23,22 +23,22 @@ const attempt: Attempt<never> = {
   untimed: (effect) => effect
 }
 
-/** Connects once, as an attempt of a persistent connection would. */
+/** Connects once, like an attempt of a persistent connection. */
 export const connect = <Address, Connection, E, R>(
   connector: Connector<Address, Connection, E, R>,
   address: Address
 ): Effect.Effect<Connection, E, R | Scope.Scope> => connector.connect(address, attempt)
 
-/** Which kind of platform a WebSocket comes from. */
+/** The kind of platform of a WebSocket. */
 export type Platform = "ws" | "browser"
 
 /**
- * The client side of `ws`, and the sockets that it made. As "browser" a socket has what the standard gives it, and no
- * more: no `pause`, no `terminate`, and no error that says anything.
+ * Makes client sockets of `ws`, and records them. As "browser", a socket has only the members of the standard: no
+ * `pause`, no `terminate`, and no details of errors.
  */
 export class Clients {
   readonly sockets: Array<WebSocket> = []
-  /** The closes that were asked of a "browser". */
+  /** The codes of all calls of `close` on "browser" sockets. */
   readonly closes: Array<number | undefined> = []
 
   constructor(readonly platform: Platform = "ws") {}
@@ -57,7 +57,7 @@ export class Clients {
       Effect.provideService(Socket.WebSocketConstructor, this.construct)
     )
 
-  /** Waits until all sockets are closed; then nobody may listen to any of them. */
+  /** Waits until all sockets are closed, and checks that they have no listeners. */
   readonly nothingLeft: Effect.Effect<void> = Effect.suspend(() =>
     until(() => this.sockets.every((socket) => socket.readyState === socket.CLOSED))
   ).pipe(Effect.map(() => {
@@ -68,7 +68,7 @@ export class Clients {
 type Listener = { readonly handleEvent: (event: object) => void }
 
 const standard = (socket: WebSocket, closes: Array<number | undefined>): object => {
-  const hearing = new Map<string, (event: object) => void>()
+  const listeners = new Map<string, (event: object) => void>()
   return {
     get readyState() {
       return socket.readyState
@@ -94,16 +94,16 @@ const standard = (socket: WebSocket, closes: Array<number | undefined>): object 
       socket.close(code, reason)
     },
     addEventListener: (type: "message", listener: Listener) => {
-      const heard = heardBy(socket, String(type), listener)
-      hearing.set(type, heard)
-      socket.addEventListener(type, heard)
+      const wrapped = wrapListener(socket, String(type), listener)
+      listeners.set(type, wrapped)
+      socket.addEventListener(type, wrapped)
     },
-    removeEventListener: (type: "message") => socket.removeEventListener(type, hearing.get(type)!)
+    removeEventListener: (type: "message") => socket.removeEventListener(type, listeners.get(type)!)
   }
 }
 
-/** By the standard an error says nothing, and a message that comes while closing is dropped. */
-const heardBy = (socket: WebSocket, type: string, listener: Listener) => (event: object): void => {
+/** By the standard, an error event has no details, and messages during a close are dropped. */
+const wrapListener = (socket: WebSocket, type: string, listener: Listener) => (event: object): void => {
   if (type === "message" && socket.readyState !== socket.OPEN) return
   listener.handleEvent(type === "error" ? { type } : event)
 }

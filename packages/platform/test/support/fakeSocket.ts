@@ -6,18 +6,18 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { connect } from "./clients.js"
 
-/** A socket that does what the test says, for platforms with habits of their own. */
+/** A scripted socket, for the behaviour of unusual platforms. */
 export class FakeSocket extends EventTarget {
   readyState = 0
   binaryType = "blob"
   protocol = ""
   buffered = 0
-  looks = 0
+  bufferedReads = 0
   readonly sent: Array<unknown> = []
   readonly closes: Array<number | undefined> = []
 
   get bufferedAmount(): number {
-    this.looks++
+    this.bufferedReads++
     return this.buffered
   }
 
@@ -49,7 +49,7 @@ export class FakeSocket extends EventTarget {
   }
 }
 
-/** Connects with what the function makes in the place of a socket. */
+/** Connects with the socket that the function makes. */
 export const connectTo = (
   make: () => FakeSocket,
   options?: WebSocketConnector.Options,

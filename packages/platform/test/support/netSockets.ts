@@ -6,7 +6,7 @@ import type * as Net from "node:net"
 import { Worker } from "node:worker_threads"
 import { turn, until } from "./servers.js"
 
-/** The sockets that this process opens from now on, as a client. */
+/** The client sockets that this process opens from now on. */
 export const netSockets: Effect.Effect<ReadonlyArray<Net.Socket>, never, Scope.Scope> = Effect.map(
   Effect.acquireRelease(
     Effect.sync(() => {
@@ -22,7 +22,7 @@ export const netSockets: Effect.Effect<ReadonlyArray<Net.Socket>, never, Scope.S
   ({ sockets }) => sockets
 )
 
-/** Waits until all sockets are closed, and have said so; then no listener may be left but Node's own. */
+/** Waits until all sockets have emitted `close`, and checks that only Node's own listeners are left. */
 export const nothingLeft = (sockets: ReadonlyArray<Net.Socket>): Effect.Effect<void> =>
   Effect.map(Effect.zipRight(until(() => sockets.every((socket) => socket.closed)), turn), () => {
     for (const socket of sockets) {
@@ -32,7 +32,7 @@ export const nothingLeft = (sockets: ReadonlyArray<Net.Socket>): Effect.Effect<v
     }
   })
 
-/** A port whose system does not answer: more clients than it will hold have come, and nobody accepts them. */
+/** A port that does not answer: its backlog is full, and the server does not accept. */
 export const silentPort: Effect.Effect<number, never, Scope.Scope> = Effect.gen(function*() {
   const worker = yield* Effect.acquireRelease(
     Effect.sync(() => new Worker(silentServer, { eval: true })),

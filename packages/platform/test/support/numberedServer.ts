@@ -1,6 +1,4 @@
-/**
- * Servers that number their messages, and know of each connection what the client must have received.
- */
+/** Servers that number their messages, and know for each connection which messages the client must have received. */
 import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
@@ -17,7 +15,7 @@ import * as Http from "node:http"
 import * as Net from "node:net"
 import { WebSocket, WebSocketServer } from "ws"
 
-/** What a client sees, with either transport. */
+/** The client side of a connection, for both transports. */
 export interface Connected {
   readonly messages: Stream.Stream<string | Uint8Array, unknown>
   readonly send: (text: string) => Effect.Effect<void, unknown>
@@ -27,12 +25,12 @@ export type Service = PersistentConnection.PersistentConnection<Connected, unkno
 
 interface ClientOptions {
   readonly retry?: Schedule.Schedule<unknown> | undefined
-  /** The sockets that this process opens. */
+  /** The client sockets that this process opens. */
   readonly sockets: ReadonlyArray<ClientSocket>
   readonly onConnected: (socket: ClientSocket) => void
 }
 
-/** A socket of a client, the port that it had, and when it had it, in ms. */
+/** A client socket with its port and its lifetime, in ms. */
 interface ClientSocket {
   readonly socket: Net.Socket
   readonly madeAt: number
@@ -40,9 +38,9 @@ interface ClientSocket {
   closedAt: number
 }
 
-/** How a transport sends and ends. */
+/** The server side of a transport. */
 interface Peer {
-  /** False if that is no longer possible. */
+  /** Sends a message. Returns false if that is no longer possible. */
   readonly write: (text: string) => boolean
   readonly end: () => void
 }
@@ -51,18 +49,18 @@ type OnLine = (raw: Net.Socket, peer: Peer) => Line
 
 /** One connection, as the server sees it. */
 export class Line {
-  /** How many bytes the server had sent after each message. */
+  /** The number of bytes that the server had sent after each message. */
   private readonly sentBytes: Array<number> = []
-  /** Ended in a regular way, by whichever side: all that was sent has been received. */
+  /** True after a regular end by either side: the client has received everything that was sent. */
   isClosed = false
   isOver = false
   private isBroken = false
   private hasEnded = () => {}
-  /** When the server has noticed the end. */
+  /** Completes when the server has noticed the end. */
   readonly ended = new Promise<void>((resolve) => {
     this.hasEnded = resolve
   })
-  /** What the client says. */
+  /** Called for each message of the client. */
   onText: (text: string) => void = () => {}
   /** The port of the client. */
   readonly port: number
@@ -84,12 +82,12 @@ export class Line {
     return this.sentBytes.length
   }
 
-  say(text: string): void {
+  send(text: string): void {
     if (this.isOver || !this.peer.write(text)) return
     this.sentBytes.push(this.raw.bytesWritten)
   }
 
-  /** Ends it in the regular way of the transport: with a close frame, or FIN. */
+  /** Ends the connection in a regular way: with a close frame or FIN. */
   close(): void {
     if (this.isOver) return
     this.isOver = true
@@ -97,14 +95,17 @@ export class Line {
     this.peer.end()
   }
 
-  /** The client has ended it in the regular way; the transport answers by itself. */
+  /** Called when the client has ended the connection in a regular way. The transport answers by itself. */
   closedByClient(): void {
     this.isOver = true
     this.isClosed = !this.isBroken
     this.hasEnded()
   }
 
-  /** Ends it with RST; or as the end of the process does: what the system has not been given is gone. */
+  /**
+   * Breaks the connection: "reset" sends RST; "destroy" acts like the death of the process, which loses data that the
+   * system does not have yet.
+   */
   break(how: "reset" | "destroy"): void {
     if (this.raw.destroyed) return
     this.isOver = true
@@ -114,7 +115,7 @@ export class Line {
     else this.raw.destroy()
   }
 
-  /** How many whole messages there are in that many bytes. */
+  /** The number of complete messages in that many bytes. */
   wholeIn(bytes: number): number {
     const next = this.sentBytes.findIndex((sent) => sent > bytes)
     return next === -1 ? this.sent : next
@@ -129,7 +130,7 @@ export interface Transport {
 
 const receiveHighWaterMark = 8 * 1024
 
-/** Opens connections, and remembers with which socket each was opened. */
+/** Opens connections, and records the socket of each one. */
 const watched = <Address, Connection extends Connected, E, R>(
   connector: Connector.Connector<Address, Connection, E, R>,
   { onConnected, retry = RetryPolicy.fixed("5 millis"), sockets }: ClientOptions
@@ -138,7 +139,7 @@ const watched = <Address, Connection extends Connected, E, R>(
   return {
     serverName: "numbered",
     retry,
-    // Servers that hang up at once are called again at once.
+    // After a short-lived connection the client also retries at once.
     minUptime: 0,
     connector: Connector.make({
       ...connector,
@@ -162,8 +163,8 @@ export const webSockets: Transport = {
     const server = Http.createServer()
     const webSockets = new WebSocketServer({ noServer: true, perMessageDeflate: false })
     server.on("upgrade", (request, raw, head) => {
-      if (!(raw instanceof Net.Socket)) throw new Error("This is no socket")
-      // What is said at once goes out in one segment with the answer to the upgrade.
+      if (!(raw instanceof Net.Socket)) throw new Error("The upgraded stream is not a TCP socket")
+      // Messages that are sent at once go out in one segment with the response to the upgrade.
       raw.cork()
       webSockets.handleUpgrade(request, raw, head, (socket) => {
         socket.on("error", () => {})
@@ -220,7 +221,7 @@ export const tcpLines: Transport = {
     })
 }
 
-/** A server that can be killed and restarted on its port, and keeps book of its connections. */
+/** A server that can be killed and restarted on the same port. Records its connections. */
 export class NumberedServer {
   readonly lines: Array<Line> = []
   port = 0
@@ -243,7 +244,7 @@ export class NumberedServer {
     })
   })
 
-  /** Ends the server with all its connections, and refuses clients from now on. */
+  /** Ends the server and breaks all its connections. New clients are refused. */
   readonly kill = (how: "reset" | "destroy"): Effect.Effect<void> =>
     Effect.sync(() => {
       this.server?.close()
@@ -251,7 +252,7 @@ export class NumberedServer {
     })
 }
 
-/** Starts a server, which is killed with the scope. */
+/** Starts a server. The end of the scope kills it. */
 export const numberedServer = (
   transport: Transport,
   onLine: (line: Line) => void
@@ -264,16 +265,19 @@ export const numberedServer = (
     (server) => server.kill("destroy")
   )
 
-/** A connection that a persistent connection had: as the server saw it, if it did, and what the client's socket read. */
-interface Had {
+/**
+ * A connection of a client: its server side, if the server has accepted it, and the number of bytes that the client's
+ * socket has read.
+ */
+interface ClientConnection {
   readonly line: Line | undefined
   readonly bytesRead: number
 }
 
 export interface NumberedClient {
   readonly service: Service
-  /** The connections that it had, in order. */
-  readonly had: () => ReadonlyArray<Had>
+  /** All connections of the client, in order. */
+  readonly connections: () => ReadonlyArray<ClientConnection>
 }
 
 /** A persistent connection to the server. */
@@ -304,11 +308,11 @@ export const numberedClient = (
       sockets,
       onConnected: (socket) => current.push(socket)
     })
-    const had = () => {
-      // The system may give the port of a connection that has ended to another one.
+    const connections = () => {
+      // The system may reuse the port of an ended connection, so the time decides too.
       const lineOf = ({ closedAt, madeAt, port }: ClientSocket) =>
         server.lines.find((line) => line.port === port && line.acceptedAt >= madeAt && line.acceptedAt <= closedAt)
       return current.map((client) => ({ line: lineOf(client), bytesRead: client.socket.bytesRead }))
     }
-    return { service, had }
+    return { service, connections }
   })

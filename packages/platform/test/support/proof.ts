@@ -1,5 +1,5 @@
 /**
- * How long a proof goes on, and with which seed; see `test/support/proof.ts` of the core.
+ * The length and the seed of the proofs; see `test/support/proof.ts` of core.
  *
  *     PROOF_SEED=$RANDOM npm run proof -- platform
  */
@@ -9,19 +9,19 @@ export const isLong = process.env["PROOF"] === "long"
 
 const seed = Number(process.env["PROOF_SEED"])
 
-/** The number of cases, or the time, of the short form or of the long one. */
+/** The number of cases, or the time, of the short or the long form. */
 export const cases = (short: number, long: number): number =>
   Math.ceil((isLong ? long : short) * Number(process.env["PROOF_RUNS"] ?? 1))
 
-/** Chance with a seed: the sockets are real, so only what is asked of it can be had again. */
-export class Chance {
+/** A seeded random generator. The sockets are real, so only its decisions are reproducible, not the timing. */
+export class SeededRandom {
   private state: number
 
   constructor(salt: number) {
     this.state = seed + salt * 0x9e3779b1
   }
 
-  /** From 0 to 1, without 1. */
+  /** A number from 0 to 1, excluding 1. */
   next(): number {
     this.state = (this.state + 0x6d2b79f5) | 0
     let bits = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state)
@@ -29,28 +29,28 @@ export class Chance {
     return ((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32
   }
 
-  /** A whole number from 0 to `most`. */
-  upTo(most: number): number {
-    return Math.floor(this.next() * (most + 1))
+  /** A whole number from 0 to `max`. */
+  upTo(max: number): number {
+    return Math.floor(this.next() * (max + 1))
   }
 
-  often(part: number): boolean {
-    return this.next() < part
+  boolean(probability: number): boolean {
+    return this.next() < probability
   }
 
   pick<A>(...options: ReadonlyArray<A>): A {
     return options[this.upTo(options.length - 1)]!
   }
 
-  sleep(mostMillis: number): Effect.Effect<void> {
-    return Effect.suspend(() => Effect.sleep(this.upTo(mostMillis)))
+  sleep(maxMillis: number): Effect.Effect<void> {
+    return Effect.suspend(() => Effect.sleep(this.upTo(maxMillis)))
   }
 }
 
-/** Prints what a proof has measured, with its time and seed. */
+/** Prints the result of a proof, with its duration and seed. */
 export const measured = (what: string, since: number): Effect.Effect<void> =>
   Effect.sync(() => {
     const seconds = ((performance.now() - since) / 1_000).toFixed(1)
-    // oxlint-disable-next-line no-console -- For people who read the output.
+    // oxlint-disable-next-line no-console -- Information for the reader of the output.
     console.log(`${what}; ${seconds} s, seed ${seed}`)
   })

@@ -1,12 +1,12 @@
-// A WebSocket server in a process of its own, so that it can be killed. It publishes the numbers 1, 2, 3 … up to the one
-// that its parent names, to every client, from the cursor on that the client has sent.
+// A WebSocket server in a separate process, so that a test can kill it. It sends the numbers 1, 2, 3 … to every client,
+// starting after the cursor of the client, up to the number that its parent process has published.
 //
 //     node resumeServer.mjs PORT PUBLISHED
 import { WebSocketServer } from "ws"
 
 const [port, first] = process.argv.slice(2).map(Number)
 let published = first
-/** The last number that each client has been sent. */
+/** The last number sent to each client. */
 const cursors = new Map()
 
 const sendNext = (socket) => {

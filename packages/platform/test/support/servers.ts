@@ -11,13 +11,13 @@ import { join } from "node:path"
 import type { Duplex } from "node:stream"
 import { type WebSocket, WebSocketServer } from "ws"
 
-/** Lets everything that is due happen. */
+/** Runs everything that is due, in real time. */
 export const turn: Effect.Effect<void> = Effect.async<void>((resume) => {
   const timer = setTimeout(() => resume(Effect.void), 1)
   return Effect.sync(() => clearTimeout(timer))
 })
 
-/** Fills what lies between two sockets, by sending, until it has been full for a while. */
+/** Sends until all buffers between two sockets stay full. */
 export const fill = <E>(isFull: () => boolean, send: Effect.Effect<void, E>): Effect.Effect<void, E> =>
   Effect.gen(function*() {
     while (!isFull()) {
@@ -26,16 +26,16 @@ export const fill = <E>(isFull: () => boolean, send: Effect.Effect<void, E>): Ef
     }
   })
 
-/** Waits, in real time and under any clock, until the condition holds; the test's own timeout is the limit. */
+/** Waits in real time, under any clock, until the condition is true. The timeout of the test is the limit. */
 export const until = (condition: () => boolean): Effect.Effect<void> =>
   Effect.suspend(() => condition() ? Effect.void : Effect.zipRight(turn, until(condition)))
 
-/** Everything that a server, on a port of loopback, knows of its clients. */
+/** A server on a loopback port. */
 export interface Server<out Accepted> {
   readonly port: number
-  /** The TCP sockets that are open now, as seen from the server. */
+  /** The TCP sockets that are open now, on the server side. */
   readonly sockets: ReadonlySet<Net.Socket>
-  /** The next connection that the server accepts. */
+  /** Takes the next accepted connection. */
   readonly accepted: Effect.Effect<Accepted>
   /** Ends the server and destroys all its sockets. */
   readonly kill: Effect.Effect<void>
@@ -66,7 +66,7 @@ const kill = (server: Net.Server, sockets: ReadonlySet<Net.Socket>): Effect.Effe
     for (const socket of sockets) socket.destroy()
   })
 
-/** A TCP server that reads, unless `onSocket` pauses it, and does nothing else by itself. */
+/** A TCP server that only reads, unless `onSocket` pauses the socket. */
 export const tcpServer = (
   options: {
     readonly port?: number
@@ -87,13 +87,13 @@ export const tcpServer = (
     return { port, sockets, accepted: Queue.take(queue), kill: kill(server, sockets) }
   })
 
-/** A WebSocket server that does nothing by itself. */
+/** A WebSocket server that sends nothing by itself. */
 export const webSocketServer = (
   options: {
     readonly port?: number
     readonly onSocket?: (socket: WebSocket) => void
     readonly handleProtocols?: (offered: Set<string>) => string | false
-    /** The response, head and body, with which the upgrade is refused; it is not ended by the server. */
+    /** The response that refuses the upgrade: head and body. The server does not end it. */
     readonly refuseWith?: string
     readonly onRefused?: (socket: Duplex) => void
     readonly tls?: { readonly key: string; readonly cert: string }
@@ -135,10 +135,10 @@ export const webSocketServer = (
     }
   })
 
-/** A port of loopback on which nobody listens. */
+/** A loopback port without a server. */
 export const freePort: Effect.Effect<number> = Effect.scoped(Effect.map(tcpServer(), (server) => server.port))
 
-/** A key and a certificate that nobody but itself vouches for. */
+/** A key with a self-signed certificate. */
 export const selfSigned = (): { readonly key: string; readonly cert: string } => {
   const folder = mkdtempSync(join(tmpdir(), "self-signed-"))
   const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")]
@@ -154,7 +154,7 @@ export const selfSigned = (): { readonly key: string; readonly cert: string } =>
       "-days",
       "1"
     ]
-    const names = ["-subj", "/CN=nobody", "-addext", "subjectAltName=IP:127.0.0.1"]
+    const names = ["-subj", "/CN=self-signed", "-addext", "subjectAltName=IP:127.0.0.1"]
     execFileSync("openssl", [...request, ...names, "-keyout", key, "-out", cert], { stdio: "ignore" })
     return { key: readFileSync(key, "utf8"), cert: readFileSync(cert, "utf8") }
   } finally {

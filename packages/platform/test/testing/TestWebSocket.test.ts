@@ -21,7 +21,7 @@ const dial = (
 ) => Effect.provide(connect(WebSocketConnector.make(options), address), server.layer)
 
 describe.each(["ws", "browser"] as const)("a WebSocket of the test kit (%s)", (platform) => {
-  it.scoped("is accepted, says who connected, and talks both ways", () =>
+  it.scoped("is accepted, reports the client, and works in both directions", () =>
     Effect.gen(function*() {
       const server = yield* TestWebSocket.make({ platform, script: [TestWebSocket.accept({ protocol: "v2" })] })
       const connection = yield* dial(server, {}, { url, protocols: ["v1", "v2"] })
@@ -40,7 +40,7 @@ describe.each(["ws", "browser"] as const)("a WebSocket of the test kit (%s)", (p
       assert.deepStrictEqual(error.reason, { _tag: "Closed", code: 1001, reason: "maintenance", wasClean: true })
     }))
 
-  it.scoped("is refused with a status, after a time", () =>
+  it.scoped("is refused with a status, after a delay", () =>
     Effect.gen(function*() {
       const server = yield* TestWebSocket.make({
         platform,
@@ -58,7 +58,7 @@ describe.each(["ws", "browser"] as const)("a WebSocket of the test kit (%s)", (p
       assert.strictEqual(Redacted.value(error.reason.body), "busy")
     }))
 
-  it.scoped("cannot be opened, with the code of the system where the platform tells", () =>
+  it.scoped("cannot be opened, with the code of the system if the platform reports it", () =>
     Effect.gen(function*() {
       const server = yield* TestWebSocket.make({ platform, script: [TestWebSocket.fail("CERT_HAS_EXPIRED")] })
       const error = yield* Effect.flip(dial(server))
@@ -69,7 +69,7 @@ describe.each(["ws", "browser"] as const)("a WebSocket of the test kit (%s)", (p
       )
     }))
 
-  it.scoped("hangs until the time to connect is up", () =>
+  it.scoped("hangs until connectTimeout", () =>
     Effect.gen(function*() {
       const server = yield* TestWebSocket.make({ platform })
       yield* server.always(TestWebSocket.hang)
@@ -78,7 +78,7 @@ describe.each(["ws", "browser"] as const)("a WebSocket of the test kit (%s)", (p
       assert.strictEqual((yield* Fiber.join(fiber))._tag, "OpenTimeout")
     }))
 
-  it.scoped("is dropped, and is told to the server when the client closes", () =>
+  it.scoped("can be dropped, and reports a close by the client", () =>
     Effect.gen(function*() {
       const server = yield* TestWebSocket.make({ platform })
       const dropped = yield* dial(server)
@@ -91,7 +91,7 @@ describe.each(["ws", "browser"] as const)("a WebSocket of the test kit (%s)", (p
       assert.deepStrictEqual(yield* closing.closed, { code: 4000, reason: "bye", wasClean: true })
     }))
 
-  it.scoped("goes silent: it looks open, and a close takes closeTimeout", () =>
+  it.scoped("can fall silent: it looks open, and a close takes closeTimeout", () =>
     Effect.gen(function*() {
       const server = yield* TestWebSocket.make({ platform })
       const connection = yield* dial(server, { ping: false })
@@ -122,11 +122,11 @@ describe("a script of the test kit", () => {
       yield* TestClock.adjust("30 seconds")
       const connection = yield* feed.connected
       assert.deepStrictEqual((yield* server.attempts).map(({ begunAt }) => begunAt), [0, 10_000, 20_000, 30_000])
-      yield* (yield* server.accepted).send("at last")
-      assert.deepStrictEqual(yield* Stream.runHead(connection.messages), Option.some("at last"))
+      yield* (yield* server.accepted).send("price")
+      assert.deepStrictEqual(yield* Stream.runHead(connection.messages), Option.some("price"))
     }))
 
-  it("refuses a time that makes no sense", () => {
+  it("rejects an invalid delay", () => {
     assert.throws(() => TestWebSocket.accept({ after: -1 }), "after must be a duration of 0 or more, but is -1")
   })
 })

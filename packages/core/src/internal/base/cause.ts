@@ -7,7 +7,7 @@ import * as Predicate from "effect/Predicate"
 import { renderCause, summary } from "./render.js"
 
 /**
- * Do two causes say the same (C5, D12)? They do if their texts look the same to a person.
+ * Two causes are equal if their rendered texts are equal (C5, D12).
  *
  * @internal
  */
@@ -15,8 +15,8 @@ export const equalCause: Equivalence.Equivalence<Cause.Cause<unknown>> = (self, 
   self === that || renderCause(self) === renderCause(that)
 
 /**
- * As `equalCause`, but compares typed failures with the given equivalence; if that throws, they differ. Defects are
- * compared by their texts.
+ * Like `equalCause`, but compares typed failures with the given equivalence. If that throws, the causes differ. Defects
+ * are compared by their texts.
  *
  * @internal
  */
@@ -38,8 +38,8 @@ const defectsOf = (cause: Cause.Cause<unknown>): Cause.Cause<never> =>
   Option.getOrElse(Cause.keepDefects(cause), () => Cause.empty)
 
 /**
- * Is this the cause of a regular close (D13)? Every error must have a field `isRegularEnd` that is true. An empty cause
- * does not count.
+ * True for the cause of a regular close (D13): it is not empty, and every error has a field `isRegularEnd` that is
+ * true.
  *
  * @internal
  */
@@ -52,7 +52,7 @@ const saysRegularEnd = (error: unknown): boolean =>
   Predicate.hasProperty(error, "isRegularEnd") && error.isRegularEnd === true
 
 /**
- * How a connection ended, after its name: "was lost: …", or that it was closed.
+ * The end of a connection as the rest of a sentence: "was closed", or "was lost: …".
  *
  * @internal
  */
@@ -62,12 +62,21 @@ export const describeEnd = (cause: Cause.Cause<unknown>): string => {
 }
 
 /**
- * Turns an interruption into a defect: user code that interrupts itself has failed. Passed on unchanged, its cause
- * would make the fiber that gets it look interrupted too.
+ * Gives an error a message that is made when it is read: every loss makes an error, but few programs print it.
+ *
+ * @internal
+ */
+export const setMessage = (error: Error, message: () => string): void => {
+  Object.defineProperty(error, "message", { get: message, enumerable: true, configurable: true })
+}
+
+/**
+ * Turns an interruption into a defect: user code that interrupts itself has failed. Otherwise the fiber that fails with
+ * this cause would look interrupted too.
  *
  * @internal
  */
 export const interruptAsDefect = <E>(cause: Cause.Cause<E>): Cause.Cause<E> =>
   Cause.isInterruptedOnly(cause) && !Cause.isEmpty(cause)
-    ? Cause.die(new Cause.InterruptedException("It was interrupted from within"))
+    ? Cause.die(new Cause.InterruptedException("The code interrupted itself"))
     : cause

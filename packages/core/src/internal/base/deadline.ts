@@ -7,7 +7,7 @@ import { Signal } from "./signal.js"
 import { millisUntil, now, sleepUntil } from "./time.js"
 
 /**
- * A time limit that can be paused (D9). It runs during `timed` effects, except while they run an `untimed` one.
+ * A time limit that can be paused (D9). It runs between `start` and `stop`, except while an `untimed` effect runs.
  *
  * @internal
  */
@@ -15,8 +15,8 @@ export class Deadline {
   private remaining: number
   /** When the time began to run; undefined while it is paused. */
   private runningSince: number | undefined
-  private isTimed = false
-  private pauses = 0
+  /** It begins with a pause, which `start` ends. */
+  private pauses = 1
   private readonly resumed = new Signal<void>()
 
   constructor(
@@ -31,21 +31,20 @@ export class Deadline {
     return Number.isFinite(this.remaining)
   }
 
-  /** Runs an effect whose time counts. */
-  timed<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    return Effect.acquireUseRelease(
-      Effect.sync(() => this.adjust(true, this.pauses)),
-      () => effect,
-      () => Effect.sync(() => this.adjust(false, this.pauses))
-    )
+  start(): void {
+    this.change(-1)
   }
 
-  /** Runs an effect, inside a timed one, whose time does not count. */
+  stop(): void {
+    this.change(1)
+  }
+
+  /** Runs an effect whose time does not count. */
   readonly untimed = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.acquireUseRelease(
-      Effect.sync(() => this.adjust(this.isTimed, this.pauses + 1)),
+      Effect.sync(() => this.change(1)),
       () => effect,
-      () => Effect.sync(() => this.adjust(this.isTimed, this.pauses - 1))
+      () => Effect.sync(() => this.change(-1))
     )
 
   /** Completes when the time is up. */
@@ -58,17 +57,16 @@ export class Deadline {
     })
   }
 
-  /** In ms of monotonic time; none while it is paused, or if there is no limit. */
+  /** When the time is up, in monotonic ms; none while the deadline is paused or if there is no limit. */
   private get at(): Option.Option<number> {
     return this.runningSince !== undefined && this.isFinite
       ? Option.some(this.runningSince + this.remaining)
       : Option.none()
   }
 
-  private adjust(isTimed: boolean, pauses: number): void {
-    this.isTimed = isTimed
-    this.pauses = pauses
-    const runs = isTimed && pauses === 0
+  private change(pauses: 1 | -1): void {
+    this.pauses += pauses
+    const runs = this.pauses === 0
     if (runs === (this.runningSince !== undefined)) return
     const time = now(this.clock)
     if (this.runningSince !== undefined) this.remaining -= time - this.runningSince

@@ -6,8 +6,8 @@ import * as Exit from "effect/Exit"
 type Resume = (effect: Effect.Effect<void>) => void
 
 /**
- * A buffer between one producer and one consumer. The producer waits for room *before* it pulls, so an interruption
- * never loses a chunk. It is at most two chunks ahead of the consumer.
+ * A buffer between one producer and one consumer. The producer waits for demand *before* it pulls, so an interruption
+ * never loses a chunk.
  *
  * A `Mailbox` does the same at twice the cost: here a chunk stays a chunk, and no side waits on a `Deferred`. An
  * interrupted wait leaves a callback behind, which does nothing.
@@ -15,71 +15,92 @@ type Resume = (effect: Effect.Effect<void>) => void
  * @internal
  */
 export class Handoff<in out A, in out E> {
+  /** Called when the consumer begins to wait. */
+  onWait: (() => void) | undefined
+
   private elements: Chunk.Chunk<A> = Chunk.empty()
   private end: Exit.Exit<void, E> | undefined
+  private isWaiting = false
+  private isAhead = false
   private producer: Resume | undefined
   private consumer: Resume | undefined
 
-  /**
-   * Beyond `capacity` elements the oldest ones are dropped. `onWait` is called when the consumer begins to wait.
-   */
-  constructor(private readonly capacity = Infinity, private readonly onWait: () => void = () => {}) {}
+  /** Beyond `capacity` elements the oldest ones are dropped. `resume` resumes the producer. */
+  constructor(
+    private readonly capacity = Infinity,
+    private readonly resume: (producer: Resume) => void = (producer) => producer(Exit.void)
+  ) {}
 
   /** Does the consumer wait for more? Then it has taken everything. */
   get isAwaited(): boolean {
-    return this.consumer !== undefined
+    return this.isWaiting
   }
 
-  /** Gives elements to the consumer. Returns whether there is room for more. */
-  give(elements: Chunk.Chunk<A>): boolean {
-    if (Chunk.isEmpty(elements)) return this.isEmpty
+  /** Gives elements to the consumer. */
+  give(elements: Chunk.Chunk<A>): void {
+    if (Chunk.isEmpty(elements)) return
     const all = this.isEmpty ? elements : Chunk.appendAll(this.elements, elements)
     this.elements = all.length > this.capacity ? Chunk.takeRight(all, this.capacity) : all
-    return this.resumeConsumer()
+    this.wakeConsumer()
   }
 
   /** Ends the stream after the elements given so far. Only the first end counts. */
   finish(exit: Exit.Exit<void, E>): void {
     this.end ??= exit
-    this.resumeConsumer()
+    this.wakeConsumer()
   }
 
-  /** Waits until the consumer has taken everything. */
-  readonly room: Effect.Effect<void> = Effect.async<void>((resume) => {
-    if (this.isEmpty) resume(Exit.void)
+  /** Waits until the consumer waits. A producer that may go ahead waits only until the consumer has taken everything. */
+  readonly demand: Effect.Effect<void> = Effect.async<void>((resume) => {
+    if (this.isWaiting || this.isAhead && this.isEmpty) resume(Exit.void)
     else this.producer = resume
   })
 
+  /** May the producer go ahead of the consumer, by one chunk? */
+  goAhead(isAhead: boolean): void {
+    this.isAhead = isAhead
+    if (isAhead && this.isEmpty) this.resumeProducer()
+  }
+
   private readonly more = Channel.fromEffect(Effect.async<void>((resume) => {
     // After an interrupted pull, the next pull begins here.
-    if (!this.isEmpty || this.end !== undefined) return resume(Exit.void)
-    this.consumer = resume
-    this.onWait()
+    if (!this.isWaiting) resume(Exit.void)
+    else this.consumer = resume
   }))
 
   /** The channel that the consumer pulls from. There must be only one consumer. */
   readonly channel: Channel.Channel<Chunk.Chunk<A>, unknown, E> = Channel.suspend(() => this.take())
 
-  private take(): Channel.Channel<Chunk.Chunk<A>, unknown, E> {
-    const { elements } = this
-    const again = () => this.take()
-    if (this.isEmpty) {
-      return this.end === undefined ? Channel.flatMap(this.more, again) : Channel.fromEffect(this.end)
+  private readonly take = (): Channel.Channel<Chunk.Chunk<A>, unknown, E> => {
+    if (this.isEmpty && this.end === undefined) {
+      this.isWaiting = true
+      // The producer may give elements before this returns.
+      this.resumeProducer()
+      if (this.isWaiting) this.onWait?.()
     }
-    this.elements = Chunk.empty()
-    this.producer?.(Exit.void)
+    if (!this.isEmpty) {
+      const { elements } = this
+      this.elements = Chunk.empty()
+      if (this.isAhead) this.resumeProducer()
+      return Channel.flatMap(Channel.write(elements), this.take)
+    }
+    return this.end === undefined ? Channel.flatMap(this.more, this.take) : Channel.fromEffect(this.end)
+  }
+
+  private resumeProducer(): void {
+    const { producer } = this
     this.producer = undefined
-    return Channel.flatMap(Channel.write(elements), again)
+    if (producer !== undefined) this.resume(producer)
   }
 
   private get isEmpty(): boolean {
     return this.elements.length === 0
   }
 
-  private resumeConsumer(): boolean {
+  private wakeConsumer(): void {
     const { consumer } = this
+    this.isWaiting = false
     this.consumer = undefined
     consumer?.(Exit.void)
-    return consumer !== undefined
   }
 }

@@ -11,7 +11,7 @@ const names = "passw(?:or)?d|passphrase|pwd|secret|token|authorization|credentia
 const secretName = new RegExp(`${names}|^(?:auth|key|(?:.*[-_])?pass|pfx|protocols|sid|urlParams)$`, "i")
 
 /**
- * Is it the name of a secret? This includes WebSocket subprotocols, the only place where a browser can put a token.
+ * True for the name of a secret. This includes WebSocket subprotocols, the only place where a browser can put a token.
  *
  * @internal
  */

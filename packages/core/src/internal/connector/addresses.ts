@@ -85,7 +85,7 @@ export const failover = <Address>(
       Effect.map(Effect.clock, (clock) => {
         const now = time.now(clock)
         const last = state.index
-        // The attempt at the last address has led to a connection.
+        // The generation has changed, so the last address led to a connection.
         if (attempt.generation !== state.generation) state.connected = last
         state.generation = attempt.generation
         const isLeft = failoverWhen === undefined ? attempt.number > 1 : Option.exists(attempt.lastCause, failoverWhen)

@@ -36,7 +36,7 @@ export const make = <Address, Connection, E, E2, R>(options: {
 }): Connector<Address, Connection, E | E2, Exclude<R, Scope.Scope>> => {
   const { close, closed, connect, isClosed, probe, terminate } = Options.read(options, readers)
   return Object.assign(Object.create(Proto), {
-    // The options may be an object with methods.
+    // `bind`, because the options may be an object with methods.
     connect: connect.bind(options),
     closed: closed.bind(options),
     isClosed: isClosed?.bind(options),
@@ -76,8 +76,9 @@ export const connectTimeout = <Address, Connection, E, R>(
       Effect.flatMap(Effect.clock, (clock) => {
         const timeout = timeoutOf(attempt)
         const deadline = new Deadline(clock, timeout, constVoid)
+        deadline.start()
         return within(
-          deadline.timed(Effect.suspend(() => self.connect(address, alsoUntimed(attempt, deadline)))),
+          Effect.suspend(() => self.connect(address, alsoUntimed(attempt, deadline))),
           deadline.passed,
           () =>
             new Cause.TimeoutException(
@@ -196,9 +197,7 @@ export const map = <Address, Connection, E, R, Connection2 extends object>(
   return derive(self, (connection) => Effect.sync(() => f(connection)))
 }
 
-/**
- * A connector that makes its connections from those of another connector, which detects their loss.
- */
+/** A connector that derives its connections from those of another connector. That connector detects their loss. */
 const derive = <Address, Connection, E, R, Connection2, E2, R2>(
   self: Connector<Address, Connection, E, R>,
   f: (
@@ -211,7 +210,9 @@ const derive = <Address, Connection, E, R, Connection2, E2, R2>(
   const originals = new WeakMap<object, { readonly connection: Connection }>()
   const original = (derived: Connection2): Connection => {
     const found = originals.get(derived as object)
-    if (found === undefined) throw new Cause.IllegalArgumentException("The connection is not one of this connector's")
+    if (found === undefined) {
+      throw new Cause.IllegalArgumentException("The connection does not belong to this connector")
+    }
     return found.connection
   }
   return make({
@@ -271,7 +272,7 @@ export const mapError = <Address, Connection, E, R, E2>(
       Effect.mapError(
         connect(address, {
           ...attempt,
-          // The error of an abort is one of the connector's, and is mapped when the attempt fails with it.
+          // The attempt fails with the unmapped error, which the outer `mapError` then maps once.
           abort: (error) => Effect.zipRight(Effect.ignore(abort(attempt, error)), Effect.fail(error))
         }),
         f

@@ -13,7 +13,7 @@ export const healthCheck = <Address, Connection extends object, E, R, E2, R2>(
 ): Connector<Address, Connection, E | E2 | Cause.TimeoutException, R | Exclude<R2, Scope.Scope>> => {
   type Requirements = Exclude<R2, Scope.Scope>
   const settings = settingsOf(options)
-  // One prober for each connection, however many watches there are.
+  // One prober for each connection, for any number of `closed` calls.
   const probers = new WeakMap<Connection, Prober<Connection, E | E2, Requirements>>()
   const checked = withVerdict<Address, Connection, E, R, E2 | Cause.TimeoutException, Requirements>(
     self,
@@ -27,7 +27,7 @@ export const healthCheck = <Address, Connection extends object, E, R, E2, R2>(
     probe: (connection) =>
       Effect.suspend(() =>
         probers.get(connection)?.ask ??
-          Effect.die(new Cause.IllegalArgumentException("The connection is not one of this connector's"))
+          Effect.die(new Cause.IllegalArgumentException("The connection does not belong to this connector"))
       )
   })
 }

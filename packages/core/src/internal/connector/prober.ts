@@ -14,7 +14,8 @@ import type * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import type { HealthCheckOptions, Monitor, MonitorOptions } from "../../Connector.js"
 import { interruptAsDefect } from "../base/cause.js"
-import { type AnyFiber, bareFork, interrupt, makeMark, withMark } from "../base/effect3.js"
+import { Alarms } from "../base/alarms.js"
+import { type AnyFiber, type BareFork, bareFork, interrupt, makeMark, withMark } from "../base/effect3.js"
 import * as Options from "../base/options.js"
 import { now, sleep } from "../base/time.js"
 import { Verdict } from "./verdict.js"
@@ -80,12 +81,12 @@ export class Prober<Connection, E, R> implements Monitor<E | Cause.TimeoutExcept
     private readonly settings: Settings<Connection, E, R>,
     private readonly verdict: Pick<
       Verdict<E | Cause.TimeoutException, R>,
-      "declare" | "fork" | "isReleased" | "lost" | "own"
+      "attempt" | "callAt" | "declare" | "fork" | "isOver" | "lost"
     >,
     private readonly clock: Clock.Clock,
     private readonly random: Random.Random,
-    /** Starts a cheap fiber without services, which is enough for the waits between probes. */
-    private readonly forkBare: Effect.Effect.Success<typeof bareFork>
+    /** Starts a cheap fiber without services, which is enough to draw a random number. */
+    private readonly forkBare: BareFork
   ) {}
 
   /** Begins to ask, with the `Clock` and the `Random` of this fiber. */
@@ -97,7 +98,7 @@ export class Prober<Connection, E, R> implements Monitor<E | Cause.TimeoutExcept
   ): Effect.Effect<Prober<Connection, E, R>> {
     return Effect.map(Effect.all([Effect.clock, Effect.random, bareFork]), (services) => {
       const prober = new Prober(connection, serverName, settings, verdict, ...services)
-      prober.guard(() => prober.lookAfter(1))
+      verdict.attempt(() => prober.lookAfter(1))
       return prober
     })
   }
@@ -119,12 +120,11 @@ export class Prober<Connection, E, R> implements Monitor<E | Cause.TimeoutExcept
   /** Looks at the connection after this part of an interval. */
   private lookAfter(part: number): void {
     const before = this.heard
-    const pause = Effect.flatMap(
-      this.random.next,
-      (drawn) => sleep(this.clock, Duration.times(this.settings.interval, part * (1 - jitter * drawn)))
-    )
-    this.verdict.own(this.forkBare(pause)).addObserver((exit) => {
-      if (Exit.isSuccess(exit)) this.guard(() => this.look(before))
+    const begun = now(this.clock)
+    const interval = part * Duration.toMillis(this.settings.interval)
+    this.forkBare(this.random.next).addObserver((drawn) => {
+      if (Exit.isFailure(drawn)) return this.verdict.declare(drawn.cause)
+      this.verdict.callAt(begun + interval * (1 - jitter * drawn.value), () => this.look(before))
     })
   }
 
@@ -136,18 +136,8 @@ export class Prober<Connection, E, R> implements Monitor<E | Cause.TimeoutExcept
     if (!Object.is(before, this.heard)) return this.lookAfter(0.5)
     const examination = this.examination ?? this.startExamination()
     examination.addObserver((exit) => {
-      if (Exit.isSuccess(exit)) this.guard(() => this.lookAfter(1))
+      if (Exit.isSuccess(exit)) this.verdict.attempt(() => this.lookAfter(1))
     })
-  }
-
-  /** Declares the loss if `activity` throws. */
-  private guard(next: () => void): void {
-    if (this.verdict.isReleased || this.verdict.lost !== undefined) return
-    try {
-      next()
-    } catch (defect) {
-      this.verdict.declare(Cause.die(defect))
-    }
   }
 
   private get heard(): unknown {
@@ -241,19 +231,26 @@ export const monitor = <Connection, E>(
   const { onFailure, ...rest } = Options.read(options, monitorReaders)
   const settings = settingsOf(rest)
   return (connection, serverName) =>
-    Effect.uninterruptible(Effect.gen(function*() {
-      const [clock, random] = yield* Effect.all([Effect.clock, Effect.random])
-      const labels = yield* FiberRef.get(FiberRef.currentMetricLabels)
-      const forkBare = yield* bareFork
-      // Keeps only these parts of the fiber: the runtime of an attempt holds kilobytes.
-      const start = <A, E2>(effect: Effect.Effect<A, E2>) =>
+    Effect.uninterruptible(Effect.flatMap(monitorVerdict<E | Cause.TimeoutException>(), (makeVerdict) => {
+      const verdict = makeVerdict((cause) => onFailure(connection, cause))
+      return Effect.zipRight(
+        Effect.addFinalizer(() => Effect.zipRight(verdict.end, verdict.ended)),
+        Prober.begin(connection, serverName, settings, verdict)
+      )
+    }))
+}
+
+/** Keeps only some parts of the fiber: the runtime of an attempt holds kilobytes. */
+const monitorVerdict = <E>(): Effect.Effect<(onLost: (cause: Cause.Cause<E>) => void) => Verdict<E, never>> =>
+  Effect.map(
+    Effect.all([Effect.clock, Effect.random, FiberRef.get(FiberRef.currentMetricLabels), bareFork, Alarms.current]),
+    ([clock, random, labels, forkBare, alarms]) => {
+      const fork = <A, E2>(effect: Effect.Effect<A, E2>) =>
         forkBare(Effect.locally(
           Effect.withRandom(Effect.withClock(effect, clock), random),
           FiberRef.currentMetricLabels,
           labels
         ))
-      const verdict = new Verdict<E | Cause.TimeoutException, never>(start, (cause) => onFailure(connection, cause))
-      yield* Effect.addFinalizer(() => Effect.zipRight(verdict.end, verdict.ended))
-      return yield* Prober.begin(connection, serverName, settings, verdict)
-    }))
-}
+      return (onLost) => new Verdict<E, never>(alarms, fork, onLost)
+    }
+  )

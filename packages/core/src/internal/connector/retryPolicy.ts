@@ -106,8 +106,8 @@ export const giveUpAfter = <Out, In, R>(
   const initial = { since: undefined as number | undefined, state: schedule("self", self).initial }
   return Schedule.makeWithState(initial, (attemptBegunAt, input, { since, state }) =>
     Effect.gen(function*() {
-      // Not `attemptBegunAt`, from which `Schedule.elapsed` counts: the attempt that opened a connection which is lost
-      // now may have begun long ago.
+      // Not `attemptBegunAt`, which `Schedule.elapsed` uses: after a loss, the attempt that opened the connection may
+      // have begun long ago.
       const at = now(yield* Effect.clock)
       const [next, out, decision] = yield* self.step(attemptBegunAt, input, state)
       const begun = since ?? at
@@ -142,7 +142,7 @@ export const classify = <Out, In, R, E>(
     schedule("self", self).initial,
     (attemptBegunAt, cause: In & Cause.Cause<E>, state) =>
       Effect.gen(function*() {
-        const decision = asDecision("What decide returns", decide(cause))
+        const decision = asDecision("The result of decide", decide(cause))
         // Counts from now: after a loss, the last attempt may have begun long ago.
         const from = decision._tag === "RetryAfter"
           ? now(yield* Effect.clock) + Duration.toMillis(decision.time)

@@ -6,6 +6,7 @@ import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import type { Attempt, Connector } from "../../Connector.js"
 import { interruptAsDefect } from "../base/cause.js"
+import { type Alarm, Alarms } from "../base/alarms.js"
 import { interrupt, ownRuntime, withoutFailureLog } from "../base/effect3.js"
 import { connector, make } from "./connector.js"
 
@@ -24,17 +25,24 @@ export class Verdict<E, R> {
   isReleased = false
   /** The connector's own `closed` has ended. */
   private hasEnded = false
-  private readonly watches = new Set<(exit: Exit.Exit<unknown, E>) => void>()
-  private readonly running = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
+  private watches: Set<(exit: Exit.Exit<unknown, E>) => void> | undefined
+  private running: Set<Fiber.RuntimeFiber<unknown, unknown>> | undefined
+  private alarm: Alarm | undefined
 
-  /** `start` starts a fiber for user code. */
+  /** `fork` starts a fiber for user code. */
   constructor(
-    private readonly start: <A, E2>(effect: Effect.Effect<A, E2, R>) => Fiber.RuntimeFiber<A, E2>,
-    private readonly onLost: (cause: Cause.Cause<E>) => void = () => {}
+    private readonly alarms: Alarms,
+    private readonly forkWork: <A, E2>(effect: Effect.Effect<A, E2, R>) => Fiber.RuntimeFiber<A, E2>,
+    private readonly onLost: ((cause: Cause.Cause<E>) => void) | undefined = undefined
   ) {}
 
   get isClosed(): boolean {
-    return this.isReleased || this.hasEnded || this.lost !== undefined
+    return this.isOver || this.hasEnded
+  }
+
+  /** No loss can be declared any more. */
+  get isOver(): boolean {
+    return this.isReleased || this.lost !== undefined
   }
 
   /** Ends as `closed` does, or with the declared loss. */
@@ -43,15 +51,16 @@ export class Verdict<E, R> {
       if (this.lost !== undefined) return this.lost
       if (this.isReleased) return closed
       return Effect.async<unknown, E>((resume) => {
-        this.watches.add(resume)
+        const watches = this.watches ??= new Set()
+        watches.add(resume)
         const fiber = this.fork(closed)
         fiber.addObserver((exit) => {
-          if (!this.watches.delete(resume)) return
+          if (!watches.delete(resume)) return
           this.hasEnded = true
           resume(exit)
         })
         return Effect.sync(() => {
-          this.watches.delete(resume)
+          watches.delete(resume)
           interrupt(fiber)
         })
       })
@@ -60,14 +69,38 @@ export class Verdict<E, R> {
 
   /** Starts a fiber of the connection. It is interrupted when the connection is released, or its loss is declared. */
   fork<A, E2>(effect: Effect.Effect<A, E2, R>): Fiber.RuntimeFiber<A, E2> {
-    return this.own(this.start(withoutFailureLog(effect)))
+    const fiber = this.forkWork(withoutFailureLog(effect))
+    const running = this.running ??= new Set()
+    running.add(fiber)
+    fiber.addObserver(() => running.delete(fiber))
+    return fiber
   }
 
-  /** As `fork`, for a fiber that runs already. */
-  own<A, E2>(fiber: Fiber.RuntimeFiber<A, E2>): Fiber.RuntimeFiber<A, E2> {
-    this.running.add(fiber)
-    fiber.addObserver(() => this.running.delete(fiber))
-    return fiber
+  /**
+   * Calls the function at this moment, in ms of monotonic time, unless the connection is released or lost before. A
+   * later call replaces an earlier one. A defect of the function is the loss.
+   */
+  callAt(at: number, f: () => void): void {
+    this.cancel()
+    if (this.isOver) return
+    const alarm: Alarm = this.alarm = {
+      at,
+      ring: () => {
+        this.alarm = undefined
+        this.attempt(f)
+      }
+    }
+    this.alarms.set(alarm)
+  }
+
+  /** Calls the function, unless the connection is released or lost. A defect of the function is the loss. */
+  attempt(f: () => void): void {
+    if (this.isOver) return
+    try {
+      f()
+    } catch (defect) {
+      this.declare(Cause.die(defect))
+    }
   }
 
   /** Declares the loss when the fiber fails. */
@@ -79,25 +112,50 @@ export class Verdict<E, R> {
 
   /** Declares the loss: the connection counts as lost from now on. Only the first cause counts. */
   declare(cause: Cause.Cause<E>): void {
-    if (this.isReleased || this.lost !== undefined) return
+    if (this.isOver) return
     const lost = this.lost = Exit.failCause(cause)
-    this.onLost(cause)
-    this.watches.forEach((resume) => resume(lost))
-    this.watches.clear()
-    this.running.forEach(interrupt)
+    this.onLost?.(cause)
+    const { watches } = this
+    this.watches = undefined
+    watches?.forEach((resume) => {
+      watches.delete(resume)
+      resume(lost)
+    })
+    this.stop()
   }
 
   /** Called when the release of the connection begins. */
-  readonly end = Effect.sync(() => {
-    this.isReleased = true
-    this.running.forEach(interrupt)
-  })
+  get end(): Effect.Effect<void> {
+    return Effect.sync(() => {
+      this.isReleased = true
+      this.stop()
+    })
+  }
 
   /** Waits until everything has ended. */
-  readonly ended: Effect.Effect<void> = Effect.suspend(() =>
-    this.running.size === 0 ? Effect.void : Effect.zipRight(Fiber.awaitAll(this.running), this.ended)
-  )
+  get ended(): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      this.running === undefined || this.running.size === 0
+        ? Effect.void
+        : Effect.zipRight(Fiber.awaitAll(this.running), this.ended)
+    )
+  }
+
+  private stop(): void {
+    this.cancel()
+    this.running?.forEach(interrupt)
+  }
+
+  private cancel(): void {
+    const { alarm } = this
+    this.alarm = undefined
+    if (alarm !== undefined) this.alarms.cancel(alarm)
+  }
 }
+
+/** A function of its own, so that its fibers retain nothing else of the attempt. */
+const makeVerdict = <E, R>(alarms: Alarms, runtime: Runtime.Runtime<R>): Verdict<E, R> =>
+  new Verdict(alarms, (effect) => Runtime.runFork(runtime, effect))
 
 /**
  * A connector whose connections can be declared lost by the fibers that `begin` starts for each of them.
@@ -117,7 +175,9 @@ export const withVerdict = <Address, Connection extends object, E, R, E2, R2>(
   const verdicts = new WeakMap<Connection, Verdict<E | E2, R2>>()
   const verdictOf = (connection: Connection) => {
     const verdict = verdicts.get(connection)
-    if (verdict === undefined) throw new Cause.IllegalArgumentException("The connection is not one of this connector's")
+    if (verdict === undefined) {
+      throw new Cause.IllegalArgumentException("The connection does not belong to this connector")
+    }
     return verdict
   }
   return make<Address, Connection, E | E2, E | E2, R | R2 | Scope.Scope>({
@@ -126,7 +186,7 @@ export const withVerdict = <Address, Connection extends object, E, R, E2, R2>(
       Effect.gen(function*() {
         const scope = yield* Effect.scope
         const runtime = yield* ownRuntime<R2>()
-        const verdict = new Verdict<E | E2, R2>((effect) => Runtime.runFork(runtime, effect))
+        const verdict = makeVerdict<E | E2, R2>(yield* Alarms.current, runtime)
         // Added first, so it runs last: a fiber that cannot be interrupted may end with the connection.
         yield* Scope.addFinalizer(scope, verdict.ended)
         const connection = yield* connect(address, attempt)

@@ -37,8 +37,8 @@ export interface DialContext<A, C, E, R> {
 export interface DialListener<A, C, E> {
   /** The look-up waits for this. */
   readonly ready: Effect.Effect<void>
-  /** The look-up has succeeded. The connect waits for this effect. */
-  readonly onAddress: (address: A) => Effect.Effect<void>
+  /** The look-up has succeeded. The connect waits for this effect, if there is one. Its time does not count. */
+  readonly onAddress: (address: A) => Effect.Effect<void> | undefined
   /** The deadline runs until this moment of monotonic time; none while it is paused. */
   readonly onDeadline?: (at: Option.Option<number>) => void
   /** The connection and its scope now belong to the listener. */
@@ -73,7 +73,11 @@ export class Dial<A, C, E, R> {
       if (this.outcome === undefined) listener.onDeadline?.(at)
     })
     this.fiber = fibers.fork(withoutFailureLog(this.run({ ...description, untimed: this.deadline.untimed }, isRefresh)))
-    this.fiber.addObserver((exit) => this.end(Exit.mapErrorCause(exit, interruptAsDefect)))
+    this.fiber.addObserver((exit) => {
+      // A success changes the state at once, so it needs no such change before.
+      if (Exit.isFailure(exit)) this.deadline.stop()
+      this.end(Exit.mapErrorCause(exit, interruptAsDefect))
+    })
     if (this.deadline.isFinite) {
       this.timer = fibers.fork(Effect.map(this.deadline.passed, () => this.end(Exit.fail(this.timeout))))
     }
@@ -98,12 +102,13 @@ export class Dial<A, C, E, R> {
     return withAttemptSpan(attempt, isRefresh, () => this.outcome, (span) =>
       Effect.gen(this, function*() {
         yield* this.listener.ready
-        const found = this.unlessOver(() => Effect.scoped(lookUp(attempt)))
-        const address = yield* this.deadline.timed(span.lookUp(found))
-        yield* this.unlessOver(() => this.listener.onAddress(address))
+        this.deadline.start()
+        const address = yield* span.lookUp(this.unlessOver(() => Effect.scoped(lookUp(attempt))))
+        const reported = this.outcome === undefined ? this.listener.onAddress(address) : Effect.interrupt
+        if (reported !== undefined) yield* this.deadline.untimed(reported)
         const scope = this.scope = yield* Scope.make()
         const connected = this.unlessOver(() => connector.connect(address, attempt))
-        return yield* this.deadline.timed(span.connect(address, Scope.extend(connected, scope)))
+        return yield* span.connect(address, Scope.extend(connected, scope))
       }))
   }
 

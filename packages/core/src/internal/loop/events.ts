@@ -57,6 +57,10 @@ export class Events<A, C, E, R> {
     this.advance()
   }
 
+  get isSettled(): boolean {
+    return this.call === undefined
+  }
+
   /** Waits until every event so far has been handled. */
   get settled(): Effect.Effect<void> {
     return Effect.suspend(() => {

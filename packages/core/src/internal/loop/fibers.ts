@@ -1,8 +1,8 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import type * as Runtime from "effect/Runtime"
-import { type AnyFiber, type Caller, type Delegate, fork, forkAsCaller, makeMark } from "../base/effect3.js"
+import * as Runtime from "effect/Runtime"
+import { type AnyFiber, type Caller, type Delegate, forkAsCaller, makeMark, markRuntime } from "../base/effect3.js"
 import { Signal } from "../base/signal.js"
 
 /** A call of an event handler. The loop waits until it ends or is let go. */
@@ -30,24 +30,27 @@ export class Fibers<R> {
   private readonly running = new Set<AnyFiber>()
   private readonly ended = new Signal<void>()
   private readonly own: Origin
+  private readonly runtime: Runtime.Runtime<R>
 
-  constructor(private readonly runtime: Runtime.Runtime<R>) {
+  constructor(runtime: Runtime.Runtime<R>) {
     this.own = { fibers: this, handler: undefined, outer: origin.ofRuntime(runtime) }
+    this.runtime = markRuntime(runtime, origin, this.own)
   }
 
   /** Starts an effect in a separate turn, after the caller's present turn. */
   fork<A, E>(effect: Effect.Effect<A, E, R>): Fiber.RuntimeFiber<A, E> {
-    return this.add(fork(this.runtime, effect, origin, this.own))
+    return this.add(Runtime.runFork(this.runtime, effect, { immediate: false }))
   }
 
   /** Starts a call of a handler, and runs it up to its first suspension before this returns. */
   forkHandler(effect: Effect.Effect<void, never, R>, handler: HandlerCall): Fiber.RuntimeFiber<void> {
-    return this.add(fork(this.runtime, effect, origin, { ...this.own, handler }, true))
+    const runtime = markRuntime(this.runtime, origin, { ...this.own, handler })
+    return this.add(Runtime.runFork(runtime, effect))
   }
 
-  /** As `fork`, with the runtime of the caller. */
-  forkFor<A, E, R2>(runtime: Runtime.Runtime<R2>, effect: Effect.Effect<A, E, R2>): Fiber.RuntimeFiber<A, E> {
-    return fork(runtime, effect, origin, { ...this.own, outer: origin.ofRuntime(runtime) })
+  /** The runtime of a caller, for fibers that are inside. */
+  runtimeFor<R2>(runtime: Runtime.Runtime<R2>): Runtime.Runtime<R2> {
+    return markRuntime(runtime, origin, { ...this.own, outer: origin.ofRuntime(runtime) })
   }
 
   /** Starts a use of a connection, and runs it up to its first suspension before this returns. */

@@ -114,12 +114,14 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     this.showConnecting()
   }
 
-  private obtained(address: A): Effect.Effect<void> {
+  private obtained(address: A): Effect.Effect<void> | undefined {
+    const { state } = this
     this.address = Option.some(address)
-    this.showConnecting()
-    return this.cycle.isNewAddress(address)
-      ? this.report(Event.ObtainedAddress({ address, attempt: this.cycle.attempt }))
-      : Effect.void
+    if (state._tag === "Connecting") this.enter(State.Connecting({ ...state, address: this.address }))
+    if (this.cycle.isNewAddress(address)) {
+      this.events.emit(Event.ObtainedAddress({ address, attempt: this.cycle.attempt }))
+    }
+    return this.events.isSettled ? undefined : this.events.settled
   }
 
   private failed(cause: Cause.Cause<AttemptFailure<E>>): Effect.Effect<void, never, R> {
@@ -180,7 +182,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
       if (Option.isNone(next)) this.ending ??= { _tag: "GaveUp", cause }
       // While the policy decided, there may have been an abort or `closeWhenCurrentConnectionIsClosed`.
       const due = this.ending === undefined ? next : Option.none()
-      this.draining.add(session, session.lossError(cause), { wasLost: true })
+      this.draining.add(session, session.endedWith!, { wasLost: true })
       const wait = this.enterWaiting(due, cause, Effect.suspend(() => this.beginCycle()))
       const reported = this.report(Event.Disconnected({ cause, generation: session.generation }))
       return Effect.zipRight(reported, wait)
@@ -196,7 +198,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     let begunAt: number
     replacement.begin(this, this.describeAttempt(replacement.failures + 1, replacement.lastCause), {
       ready: Effect.map(this.draining.hasRoom, () => void (begunAt = this.now)),
-      onAddress: (address) => Effect.sync(() => void (this.address = Option.some(address))),
+      onAddress: (address) => void (this.address = Option.some(address)),
       onConnected: (connection, scope) => {
         this.retry.lived(this.now - session.establishedAt)
         this.attemptBegunAt = begunAt
@@ -330,7 +332,6 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
    */
   beforeWaiting(fiber: AnyFiber): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (this.fibers.whereIs(fiber) === "outside") return Effect.void
       this.fibers.letHandlersGo(fiber)
       return this.waitsFor(fiber)
         ? Effect.die(new Cause.RuntimeException(`The connection to "${this.settings.serverName}" waits for itself`))

@@ -85,8 +85,8 @@ export class RetryDriver<E, R> {
     const isDue = millisUntil(this.clock, at) === 0
     this.attemptsWithoutDelay = isDue ? this.attemptsWithoutDelay + 1 : 0
     if (!isDue) return sleepUntil(this.clock, at)
-    // D11: other fibers always get a turn. Timers get one every 64 attempts: Effect's scheduler yields to them after
+    // D11: other fibers always get a turn. Timers get one every 256 attempts: Effect's scheduler yields to them after
     // 2,048 turns.
-    return Effect.repeatN(Effect.yieldNow(), this.attemptsWithoutDelay % 64 === 63 ? 2_100 : 0)
+    return Effect.repeatN(Effect.yieldNow(), this.attemptsWithoutDelay % 256 === 255 ? 2_100 : 0)
   }
 }

@@ -9,6 +9,9 @@ import { type AnyFiber, type Caller, interrupt } from "../base/effect3.js"
 import { Signal } from "../base/signal.js"
 import type { Fibers } from "./fibers.js"
 
+/** Only V8 has a limit. */
+const v8Error = Error as { stackTraceLimit?: number | undefined }
+
 /** @internal */
 export type SessionEnd<E> = ConnectionLost<E> | ConnectionClosed<E>
 
@@ -56,7 +59,12 @@ export class Session<C, E> {
   ) {}
 
   lossError(cause: Cause.Cause<E>): ConnectionLost<E> {
-    return new ConnectionLost({ serverName: this.serverName, generation: this.generation, lossCause: cause })
+    const { stackTraceLimit } = v8Error
+    // A stack would show only this library, and takes longer than all the rest of a loss.
+    v8Error.stackTraceLimit = 0
+    const error = new ConnectionLost({ serverName: this.serverName, generation: this.generation, lossCause: cause })
+    v8Error.stackTraceLimit = stackTraceLimit
+    return error
   }
 
   /** The cause of the loss; empty if there was no error, or no loss yet. */

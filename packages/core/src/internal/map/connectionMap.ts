@@ -26,30 +26,30 @@ import * as persistentConnection from "../loop/service.js"
 /** @internal */
 export const TypeId = "~persistent-connection/ConnectionMap" as const
 
-/** The connection of a key, and who has it. */
+/** The connection of a key, and the number of its users. */
 interface Entry<Key, Connection, E> {
   readonly key: Key
   readonly scope: Scope.CloseableScope
   /** Makes the connection. */
   readonly making: Fiber.RuntimeFiber<PersistentConnection<Connection, E>>
   users: number
-  /** When its idle time is over, in ms of the clock, if it has no users. */
+  /** When the idle time of an entry without users ends, in monotonic ms. */
   expiresAt: number
-  /** Completes when the connection has been closed. Made when the close begins. */
+  /** Completes when the connection has been closed. Defined once the close has begun. */
   closed: Deferred.Deferred<void> | undefined
 }
 
 /**
- * Not on `RcMap` of effect 3.22: two who ask at the same time can get two connections of one key; the release of an
- * entry that has been invalidated takes the one that was made since out of the map; and each that idles has a fiber.
+ * Does not use `RcMap` of effect 3.22, for three reasons: two concurrent calls can make two connections for one key;
+ * the release of an invalidated entry removes its successor from the map; and each idle entry needs its own fiber.
  */
 class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMap<Key, Connection, E> {
   private readonly entries = MutableHashMap.empty<Key, Entry<Key, Connection, E>>()
   /** The entries without users, in the order in which they expire. */
   private readonly idle = new Set<Entry<Key, Connection, E>>()
-  /** Those that have been taken out of the map, and have not been closed yet. */
+  /** Entries that were removed from the map and are not closed yet. */
   private readonly detached = new Set<Entry<Key, Connection, E>>()
-  /** One timer for all that idle. */
+  /** One timer for all idle entries. */
   private sweeper: Fiber.RuntimeFiber<void> | undefined
   private isClosed = false
 
@@ -88,13 +88,14 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
     })
     return Effect.flatMap(Effect.scope, (scope) =>
       Effect.flatMap(
-        // Users in the map's own scope leave with the map, which closes all connections together, not one by one.
+        // A user in the scope of the map needs no release: the map closes all connections together. Releases would
+        // close them one after the other.
         scope === this.scope ? acquire : Effect.acquireRelease(acquire, (entry) => this.release(entry)),
         (entry) => this.connectionOf(entry)
       ))
   }
 
-  /** Makes a connection with the services of the map, not of who happens to come first (T4). */
+  /** Makes a connection with the services of the map, not with those of the first caller (T4). */
   private make(key: Key): Entry<Key, Connection, E> {
     const scope = Effect.runSync(Scope.make())
     const making = Runtime.runFork(this.runtime, Scope.extend(this.open(key), scope))
@@ -107,7 +108,7 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
   private connectionOf(entry: Entry<Key, Connection, E>): Effect.Effect<PersistentConnection<Connection, E>> {
     const exit = entry.making.unsafePoll()
     if (exit === null) return Effect.flatMap(Fiber.await(entry.making), () => this.connectionOf(entry))
-    // Its options are refused: the next call may give others.
+    // The options of this key are invalid. The next call may return other options, so the entry is removed.
     if (Exit.isFailure(exit)) this.detach(entry)
     return this.isClosed ? Effect.zipRight(this.close(entry), exit) : exit
   }
@@ -127,7 +128,7 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
     })
   }
 
-  /** Closes those that have idled for long enough, as long as there are any that idle. */
+  /** Closes each entry when its idle time ends. Stops when no entry is idle. */
   private get sweep(): Effect.Effect<void> {
     return Effect.suspend(() => {
       const [oldest] = this.idle
@@ -139,7 +140,7 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
         return Effect.zipRight(sleepUntil(this.clock, oldest.expiresAt), this.sweep)
       }
       this.detach(oldest)
-      // Its end may take long.
+      // Does not wait, because the close may take long.
       Runtime.runFork(this.runtime, this.close(oldest))
       return this.sweep
     })
@@ -175,13 +176,13 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
     })
   }
 
-  /** Closes all of them at once. */
+  /** Closes all connections together. */
   get leave(): Effect.Effect<void> {
     return Effect.withFiberRuntime((fiber) => {
       this.isClosed = true
       const { sweeper } = this
       for (const [_, entry] of this.entries) this.detach(entry)
-      // One that started this fiber, and is being closed, would wait for itself.
+      // Excludes a connection that is being closed and has started this fiber: it would wait for itself.
       const others = [...this.detached].filter((entry) =>
         entry.closed === undefined || !hasStarted(entry.making.unsafePoll(), fiber)
       )

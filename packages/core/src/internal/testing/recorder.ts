@@ -29,7 +29,7 @@ class Impl<A extends { readonly _tag: string }> implements Writable<A> {
 
   readonly record = (value: A) => Effect.sync(() => this.write(value))
 
-  // In the turn that this yields, the fiber that takes what has been published already writes it down.
+  // The yield lets the recording fiber write the events that are already published.
   readonly entries = Effect.map(Effect.yieldNow(), () => [...this.all])
 
   readonly render = Effect.map(
@@ -41,7 +41,7 @@ class Impl<A extends { readonly _tag: string }> implements Writable<A> {
   waitFor<B extends A>(refinement: Predicate.Refinement<A, B>): Effect.Effect<Entry<B>>
   waitFor(predicate: Predicate.Predicate<A>): Effect.Effect<Entry<A>>
   waitFor(wanted: A["_tag"] | Predicate.Predicate<A>): Effect.Effect<Entry<A>> {
-    asWanted("What waitFor waits for", wanted)
+    asWanted("The argument of waitFor", wanted)
     const isIt = typeof wanted === "string" ? (value: A) => value._tag === wanted : wanted
     return Effect.suspend(() => {
       const found = this.all.find((entry) => isIt(entry.value))
@@ -88,7 +88,7 @@ export const states = <Connection, E>(
   Effect.gen(function*() {
     const recorder = yield* start<ConnectionState<Connection, E>>(describeState)
     yield* loopOf(self).status.observe({
-      // The present one is recorded as a transition to itself.
+      // The first call reports the current state as a transition to itself.
       onTransition: (previous, next) => recorder.write(next, previous === next ? next.since : undefined)
     })
     return recorder
@@ -109,7 +109,7 @@ const detailsOf = (state: ConnectionState<unknown, unknown>): string => {
     case "Waiting": {
       const cause = summary(Option.getOrElse(state.lastCause, () => Cause.empty))
       return Option.match(state.nextAttemptAt, {
-        onNone: () => `for nothing, after ${cause}`,
+        onNone: () => `no further attempt, after ${cause}`,
         onSome: (at) => `until ${at} ms, after ${cause}`
       })
     }

@@ -13,13 +13,13 @@ import { Signal } from "../base/signal.js"
 import { never, sleep } from "../base/time.js"
 import { asAnswer, asAnswers, asCause, hang, succeed } from "./testAnswer.js"
 
-/** What is to become of a connection. */
+/** The scripted loss of a connection. */
 interface Loss<E> {
   readonly after: Duration.Duration
   readonly cause: Cause.Cause<E>
 }
 
-/** A connection, and what has become of it. */
+/** A connection and its current status. */
 class Link<Connection, E> {
   isLost = false
   isSilent = false
@@ -48,7 +48,7 @@ class Link<Connection, E> {
   }
 }
 
-/** An attempt, and the hand of the test on it as long as it waits. */
+/** An attempt. While it waits, the test can overrule its answer. */
 class Call<Connection, E, Address> {
   readonly overruled = new Signal<Answer<Connection, E, Address>>()
   readonly begunAt: number
@@ -89,7 +89,7 @@ const mistake = (message: string): Effect.Effect<never> => Effect.die(new Cause.
 class Impl<Connection, E, Address> implements TestConnector<Connection, E, Address> {
   private readonly calls: Array<Call<Connection, E, Address>> = []
   private readonly links: Array<Link<Connection, E>> = []
-  /** The latest of each, should a test use a connection twice. */
+  /** The latest link of each connection: a test may use one connection twice. */
   private readonly byConnection = new Map<Connection, Link<Connection, E>>()
   private readonly begun = new Signal<void>()
   private script: ReadonlyArray<Answer<Connection, E, Address>>
@@ -122,14 +122,14 @@ class Impl<Connection, E, Address> implements TestConnector<Connection, E, Addre
     Effect.suspend(() => {
       const calls = this.calls.filter((call) => call.isUnderWay)
       calls.forEach((call) => call.overruled.notify(Exit.succeed(asAnswer("answer", answer))))
-      return calls.length === 0 ? mistake("There is no attempt under way that could be answered") : Effect.void
+      return calls.length === 0 ? mistake("There is no attempt under way to answer") : Effect.void
     })
 
   readonly lose = (cause: Cause.Cause<E> = Cause.empty, connection?: Connection) =>
-    this.forOpen("lost", connection, (link) => link.lose(asCause("cause", cause)))
+    this.forOpen("lose", connection, (link) => link.lose(asCause("cause", cause)))
 
   readonly fallSilent = (connection?: Connection) =>
-    this.forOpen("silenced", connection, (link) => {
+    this.forOpen("silence", connection, (link) => {
       link.isSilent = true
     })
 
@@ -164,13 +164,13 @@ class Impl<Connection, E, Address> implements TestConnector<Connection, E, Addre
         link.isOpen && (connection === undefined || link.connection === connection)
       )
       links.forEach(f)
-      return links.length === 0 ? mistake(`There is no open connection that could be ${what}`) : Effect.void
+      return links.length === 0 ? mistake(`There is no open connection to ${what}`) : Effect.void
     })
   }
 
   private linkOf(connection: Connection): Link<Connection, E> {
     const link = this.byConnection.get(connection)
-    if (link === undefined) throw new Cause.IllegalArgumentException("The connection is not one of this connector's")
+    if (link === undefined) throw new Cause.IllegalArgumentException("The connection does not belong to this connector")
     return link
   }
 
@@ -203,7 +203,7 @@ class Impl<Connection, E, Address> implements TestConnector<Connection, E, Addre
         return call.attempt.abort(action.error)
       case "Decide":
         return Effect.suspend(() =>
-          this.perform(call, asAnswer("What decide returns", action.decide(call.address, call.attempt)), loss)
+          this.perform(call, asAnswer("The result of decide", action.decide(call.address, call.attempt)), loss)
         )
       case "Delayed":
         return Effect.flatMap(

@@ -47,10 +47,10 @@ interface Line {
   readonly isFirst: boolean
 }
 
-const away = Cause.die(new Cause.RuntimeException("The server is away"))
+const serverDown = Cause.die(new Cause.RuntimeException("The server is down"))
 
 const run = <E, R>(
-  { clients, failure = away, outage, retry, reconnectJitter, minUptime, uptime }: Plan<E, R>,
+  { clients, failure = serverDown, outage, retry, reconnectJitter, minUptime, uptime }: Plan<E, R>,
   seed: Run["seed"]
 ): Effect.Effect<Run, never, R | Scope.Scope> =>
   Effect.gen(function*() {
@@ -83,15 +83,15 @@ const run = <E, R>(
         minUptime,
         attemptTimeout: Duration.infinity
       }).pipe(
-        // A source of randomness of its own, so that its delays do not depend on how many others there are.
+        // A separate random generator, so that the delays of a client do not depend on the number of clients.
         Effect.withRandom(Random.make(`${seed}/${client}`)),
-        // A client that gives up is a result, not an error to be logged.
+        // No log, because a client that gives up is a valid result.
         Logger.withMinimumLogLevel(LogLevel.None)
       ))
     yield* Effect.sleep(uptime)
     isLost = true
     yield* Deferred.succeed(loss, undefined)
-    // Ends also for a client whose policy gives up.
+    // `Effect.exit`, because a client whose policy gives up fails here.
     yield* Effect.forEach(fleet, (client) => Effect.exit(client.connectedOrClosed), { concurrency: "unbounded" })
     return { seed, attempts, reconnects }
   })
@@ -104,7 +104,7 @@ export const peak = (self: Simulation, window: Duration.DurationInput): Peak => 
     .reduce((worst, peak) => peak.attempts > worst.attempts ? peak : worst)
 }
 
-/** The fullest of the windows that begin with an attempt; no other window is fuller. */
+/** The window with the most attempts. Only windows that begin with an attempt need a check. */
 const fullest = ({ attempts, seed }: Run, length: number, clients: number): Peak => {
   let from = 0
   let most = 0
@@ -138,7 +138,7 @@ const checkReaders = {
 
 /** @internal */
 export const describe = ({ atMost, attempts, clients, from, seed, share, window }: Excess): string =>
-  `${attempts} attempts of ${clients} clients (${percent(share)}) within ${Duration.format(window)}, from ` +
-  `${Math.round(from)} ms after the loss on, with the seed ${seed}; allowed are ${percent(atMost)}`
+  `${attempts} attempts of ${clients} clients (${percent(share)}) within ${Duration.format(window)}, starting ` +
+  `${Math.round(from)} ms after the loss (seed ${seed}); the limit is ${percent(atMost)}`
 
 const percent = (share: number): string => `${Math.round(share * 1000) / 10} %`

@@ -12,12 +12,12 @@ interface Timer {
   readonly task: () => void
 }
 
-/** So many turns that follow from one another in one ms are a loop that waits for nothing. */
+/** More turns than this within one ms count as an endless loop. */
 const tooManyTurns = 10_000
 
 /**
- * Time, in ms from 0, that passes only when told to, and a scheduler to which it is told: without any real time, so
- * that a run is a function of the program alone, and costs as much as the work in it.
+ * A clock that starts at 0 ms and advances only by its methods, together with a scheduler. It uses no real time, so a
+ * run is deterministic and as fast as its work.
  *
  * @internal
  */
@@ -25,10 +25,10 @@ export class VirtualClock implements Clock.Clock {
   readonly [Clock.ClockTypeId]: Clock.ClockTypeId = Clock.ClockTypeId
   private readonly scheduler = Scheduler.make((task, priority) => this.ready.scheduleTask(task, priority))
   private readonly ready = new Scheduler.PriorityBuckets()
-  /** In the order in which they are due, and if that is the same, in which they were made. */
+  /** Sorted by due time, then by creation. */
   private readonly timers: Array<Timer> = []
   private time = 0
-  /** How many turns there have been in the present ms. */
+  /** The number of turns in the current ms. */
   private turns = 0
 
   get now(): number {
@@ -54,7 +54,10 @@ export class VirtualClock implements Clock.Clock {
     })
   }
 
-  /** Calls a function after a number of ms, in a turn of its own, also if that is the present ms. Returns a cancel. */
+  /**
+   * Calls a function after a number of ms, in a separate turn even if that number is 0. Returns a function that
+   * cancels.
+   */
   after(millis: number, task: () => void): () => void {
     const timer: Timer = { time: this.time + millis, task }
     const next = this.timers.findIndex((other) => other.time > timer.time)
@@ -65,22 +68,22 @@ export class VirtualClock implements Clock.Clock {
     }
   }
 
-  /** Forks an effect that sees this clock, as all that it forks does. It runs up to its first suspension at once. */
+  /** Forks an effect with this clock, which its own forks inherit. It runs up to its first suspension at once. */
   run<A, E>(effect: Effect.Effect<A, E>): Fiber.RuntimeFiber<A, E>
   run<A, E, R>(effect: Effect.Effect<A, E, R>, runtime: Runtime.Runtime<R>): Fiber.RuntimeFiber<A, E>
   run<A, E>(effect: Effect.Effect<A, E>, runtime = Runtime.defaultRuntime): Fiber.RuntimeFiber<A, E> {
     return Runtime.runFork(runtime, Effect.withClock(effect, this), { scheduler: this.scheduler })
   }
 
-  /** Runs all fibers until each has ended or is waiting, without moving time. */
+  /** Runs all fibers until each has ended or waits, without advancing the time. */
   flush(): void {
     this.turns = 0
     this.drain()
   }
 
   /**
-   * Moves time to the given ms, and through every timer due until then, in the order of their times and, at the same
-   * time, of their making. Before each, everything runs until it waits, and so it does at the end.
+   * Advances the time to the given ms and runs every timer due until then, sorted by due time, then by creation.
+   * Flushes before each timer and at the end.
    */
   advanceTo(millis: number): void {
     this.flush()
@@ -88,7 +91,9 @@ export class VirtualClock implements Clock.Clock {
     this.time = Math.max(this.time, millis)
   }
 
-  /** Moves time to the next timer, if that is due until then, and runs everything until it waits. Was there one? */
+  /**
+   * Advances the time to the next timer if it is due by `until`, runs it, and flushes. Returns false if there was none.
+   */
   advanceToNext(until: number): boolean {
     const timer = this.timers[0]
     if (timer === undefined || timer.time > until || timer.time === Infinity) return false
@@ -115,14 +120,15 @@ export class VirtualClock implements Clock.Clock {
   }
 
   private countTurn(): void {
-    if (++this.turns > tooManyTurns) throw new Cause.RuntimeException(`At ${this.time} ms there is no end to the work`)
+    if (++this.turns > tooManyTurns) {
+      throw new Cause.RuntimeException(`At ${this.time} ms the program runs in an endless loop`)
+    }
   }
 }
 
 /**
- * Runs an effect in virtual time, which begins at 0. The effect runs to its end synchronously, with everything that it
- * forks, so nothing in it may wait for anything outside. It has all services of the caller except the `Clock`, and a
- * `Scheduler` of its own.
+ * Runs an effect in virtual time, which begins at 0. The effect and its forks run synchronously to the end, so they
+ * must not wait for anything outside. It has all services of the caller except the `Clock` and the `Scheduler`.
  *
  * @internal
  */
@@ -133,9 +139,10 @@ export const inVirtualTime = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.E
     const end = Effect.suspend(() => {
       clock.flush()
       while (fiber.unsafePoll() === null && clock.advanceToNext(Infinity));
-      return fiber.unsafePoll() ?? Effect.dieMessage("Everything waits for something that never comes")
+      return fiber.unsafePoll() ??
+        Effect.dieMessage("The program waits forever: no fiber can run, and no timer is left")
     })
-    // What comes to no end by itself is brought to one, so that it releases what it has.
+    // Interrupts a program that did not end by itself, so that it releases its resources.
     const interrupted = Effect.suspend(() => {
       fiber.unsafeInterruptAsFork(FiberId.none)
       return end

@@ -1,4 +1,5 @@
 import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -6,12 +7,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ConnectionClosed } from "../../ConnectionError.js"
 import type { PersistentConnection, Resumed, ResumeOptions, StreamOptions } from "../../PersistentConnection.js"
 import { interruptAsDefect } from "../base/cause.js"
-import { type AnyFiber, interrupt, ownRuntime } from "../base/effect3.js"
+import { type AnyFiber, interrupt, ownRuntime, resumable, resumeNow } from "../base/effect3.js"
 import { Handoff } from "../base/handoff.js"
 import * as option from "../base/options.js"
 import { Signal } from "../base/signal.js"
@@ -23,7 +25,7 @@ import type { Session, Work } from "../loop/session.js"
 import { endOf } from "./following.js"
 import { hasDefects, isSuperseded } from "./using.js"
 
-type Output<A> = Pick<Handoff<A, never>, "give" | "room">
+type Output<A> = Pick<Handoff<A, never>, "give" | "demand">
 
 /** Delivers the elements of one session, until its own stream has ended. */
 type Deliver<C, E, A, E2, R> = (session: Session<C, E>, handoff: Output<A>) => Effect.Effect<void, E2, R>
@@ -49,12 +51,9 @@ interface Result<E2> {
  * waited. The connection is not released before that.
  */
 class Delivery<C, E, A, E2, R> implements Follower<C, E> {
-  readonly handoff: Handoff<A, E2 | ConnectionClosed<E>>
+  readonly handoff = new Handoff<A, E2 | ConnectionClosed<E>>(Infinity, resumeNow)
   private readonly queue: Array<Turn<C, E>> = []
   private turn: Turn<C, E> | undefined
-  /** When the consumer began to wait for an element, in ms of monotonic time. */
-  private awaitedSince = 0
-  private readonly awaited = new Signal<void>()
   private isIdle = false
   private isOver = false
 
@@ -65,12 +64,7 @@ class Delivery<C, E, A, E2, R> implements Follower<C, E> {
     private readonly drainTimeout: number,
     private readonly deliver: Deliver<C, E, A, E2, R>,
     private readonly onSuperseded: () => void
-  ) {
-    this.handoff = new Handoff(Infinity, () => {
-      this.awaitedSince = now(clock)
-      this.awaited.notify(Exit.void)
-    })
-  }
+  ) {}
 
   begin(): void {
     const { loop } = this
@@ -87,7 +81,7 @@ class Delivery<C, E, A, E2, R> implements Follower<C, E> {
         kind: "delivery",
         onSuperseded: () => {
           this.onSuperseded()
-          if (this.turn === turn) this.startGuard(turn)
+          if (this.turn === turn) this.leaveSoon(turn)
         },
         onReleased: () => this.stop(turn)
       },
@@ -123,6 +117,7 @@ class Delivery<C, E, A, E2, R> implements Follower<C, E> {
   private start(turn: Turn<C, E>): void {
     const { session } = turn
     this.turn = turn
+    this.handoff.goAhead(false)
     const run: Effect.Effect<Result<E2>, never, R> = Effect.flatMap(
       Effect.exit(Effect.suspend(() => this.deliver(session, this.handoff))),
       (exit) => Effect.map(isSuperseded(this.loop, session), (isSuperseded) => ({ exit, isSuperseded }))
@@ -130,7 +125,7 @@ class Delivery<C, E, A, E2, R> implements Follower<C, E> {
     const fiber = this.fork(run)
     turn.fiber = fiber
     fiber.addObserver((exit) => this.ended(turn, exit))
-    if (session.supersededBy !== undefined) this.startGuard(turn)
+    if (session.supersededBy !== undefined) this.leaveSoon(turn)
   }
 
   private ended(turn: Turn<C, E>, ended: Exit.Exit<Result<E2>>): void {
@@ -151,21 +146,28 @@ class Delivery<C, E, A, E2, R> implements Follower<C, E> {
     return isSuperseded ? this.advance() : this.finish(Exit.void)
   }
 
-  private startGuard(turn: Turn<C, E>): void {
-    turn.guard = this.fork(Effect.map(this.untilSilent(now(this.clock)), () => this.stop(turn)))
-  }
-
-  /** Waits until the consumer has waited for `drainTimeout` without an element, after the moment `from`. */
-  private untilSilent(from: number): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const again = Effect.suspend(() => this.untilSilent(from))
-      if (!this.handoff.isAwaited) return Effect.zipRight(this.awaited.next, again)
-      const since = this.awaitedSince
+  /**
+   * The session has been superseded: pulls ahead of the consumer, to learn soon whether its stream has ended. Stops the
+   * turn once the consumer has waited for `drainTimeout` without an element.
+   */
+  private leaveSoon(turn: Turn<C, E>): void {
+    const { clock, drainTimeout, handoff } = this
+    handoff.goAhead(true)
+    const awaited = new Signal<void>()
+    let since = now(clock)
+    handoff.onWait = () => {
+      since = now(clock)
+      awaited.notify(Exit.void)
+    }
+    const untilSilent: Effect.Effect<void> = Effect.suspend(() => {
+      if (!handoff.isAwaited) return Effect.zipRight(awaited.next, untilSilent)
+      const from = since
       return Effect.zipRight(
-        sleepUntil(this.clock, Math.max(from, since) + this.drainTimeout),
-        Effect.suspend(() => this.handoff.isAwaited && this.awaitedSince === since ? Effect.void : again)
+        sleepUntil(clock, from + drainTimeout),
+        Effect.suspend(() => handoff.isAwaited && since === from ? Effect.void : untilSilent)
       )
     })
+    turn.guard = this.fork(Effect.map(untilSilent, () => this.stop(turn)))
   }
 
   private stop(turn: Turn<C, E>): void {
@@ -197,42 +199,51 @@ const overSessions = <C, E, A, E2, R>(
   onSuperseded: () => void = () => {}
 ): Stream.Stream<A, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>> => {
   type Requirements = Exclude<R, Scope.Scope>
-  return Stream.unwrapScoped(Effect.gen(function*() {
+  // Channels, because `Stream.unwrapScoped` takes 6 kB for each consumer.
+  return Stream.fromChannel(Channel.suspend(() => {
     const loop = loopOf(self)
-    const clock = yield* Effect.clock
-    const runtime = yield* ownRuntime<Requirements>()
-    yield* Effect.withFiberRuntime<void>((fiber) => {
-      if (loop.openSession === undefined) return loop.beforeWaiting(fiber as AnyFiber)
-      loop.fibers.letHandlersGo(fiber as AnyFiber)
-      return Effect.void
+    let delivery: Delivery<C, E, A, E2, Requirements> | undefined
+    const begun = Effect.gen(function*() {
+      const clock = yield* Effect.clock
+      const runtime = loop.fibers.runtimeFor(resumable(yield* ownRuntime<Requirements>()))
+      yield* Effect.withFiberRuntime<void>((fiber) => {
+        if (loop.openSession === undefined) return loop.beforeWaiting(fiber as AnyFiber)
+        loop.fibers.letHandlersGo(fiber as AnyFiber)
+        return Effect.void
+      })
+      delivery = new Delivery(
+        loop,
+        clock,
+        (effect) => Runtime.runFork(runtime, effect, { immediate: false }),
+        Duration.toMillis(drainTimeout),
+        (session, handoff) => Effect.scoped(deliver(session, handoff)),
+        onSuperseded
+      )
+      delivery.begin()
+      return delivery.handoff.channel
     })
-    const delivery = new Delivery<C, E, A, E2, Requirements>(
-      loop,
-      clock,
-      (effect) => loop.fibers.forkFor(runtime, effect),
-      Duration.toMillis(drainTimeout),
-      (session, handoff) => Effect.scoped(deliver(session, handoff)),
-      onSuperseded
-    )
-    yield* Effect.acquireRelease(Effect.sync(() => delivery.begin()), () => delivery.dispose)
-    return Stream.fromChannel(delivery.handoff.channel)
+    return Channel.ensuring(Channel.unwrap(begun), Effect.suspend(() => delivery?.dispose ?? Effect.void))
   }))
 }
 
-/** Gives chunk after chunk, and pulls the next chunk when there is room for it. */
-const giveAll = <A, B, E2, R>(
-  handoff: Output<B>,
+/**
+ * Gives chunk after chunk. The first pull subscribes, so it does not wait for the consumer; each later one does.
+ */
+const giveAll = <A, E2, R>(
+  handoff: Output<never>,
   pull: Effect.Effect<Chunk.Chunk<A>, Option.Option<E2>, R>,
-  give: (elements: Chunk.Chunk<A>) => boolean,
-  first = pull
+  give: (elements: Chunk.Chunk<A>) => void
 ): Effect.Effect<void, E2, R> => {
-  const gave = (elements: Chunk.Chunk<A>) => give(elements) ? next : Effect.zipRight(handoff.room, next)
-  const next: Effect.Effect<never, Option.Option<E2>, R> = Effect.flatMap(pull, gave)
-  return Effect.catchAll(Effect.flatMap(first, gave), (end) =>
-    Option.match(end, {
-      onNone: () => Effect.void,
-      onSome: Effect.fail
-    }))
+  const gave = (elements: Chunk.Chunk<A>) => {
+    give(elements)
+    return next
+  }
+  const pulled = Effect.flatMap(pull, gave)
+  const next: Effect.Effect<never, Option.Option<E2>, R> = Effect.flatMap(handoff.demand, () => pulled)
+  return Effect.catchAll(
+    Effect.flatMap(pull, (elements) => Effect.flatMap(handoff.demand, () => gave(elements))),
+    Option.match({ onNone: () => Effect.void, onSome: Effect.fail })
+  )
 }
 
 /** @internal */
@@ -246,8 +257,7 @@ export const stream = <C, E, A, E2, R>(
   return overSessions(self, drainTimeout, ({ connection }, handoff: Output<A>) =>
     Effect.flatMap(
       Stream.toPull(Stream.suspend(() => f(connection))),
-      // The first pull subscribes, so it does not wait for room.
-      (pull) => giveAll(handoff, pull, (elements) => handoff.give(elements), Effect.zipLeft(pull, handoff.room))
+      (pull) => giveAll(handoff, pull, (elements) => handoff.give(elements))
     ))
 }
 
@@ -269,9 +279,8 @@ export const resumableStream = <C, E, A, Cursor, E2, R, E3, R2>(
     }
     const giveElements = (handoff: Output<Resumed<A>>) => (elements: Chunk.Chunk<A>) => {
       const last = Option.map(Chunk.last(elements), cursorOf)
-      const hasRoom = handoff.give(Chunk.map(elements, (value): Resumed<A> => ({ _tag: "Element", value })))
+      handoff.give(Chunk.map(elements, (value): Resumed<A> => ({ _tag: "Element", value })))
       cursor = Option.orElse(last, () => cursor)
-      return hasRoom
     }
     return overSessions(self, drainTimeout, (session, handoff: Output<Resumed<A>>) =>
       Effect.gen(function*() {
@@ -287,11 +296,11 @@ export const resumableStream = <C, E, A, Cursor, E2, R, E3, R2>(
         }
         const pull = yield* Stream.toPull(subscribed.value)
         const restoredAt = clock.unsafeCurrentTimeMillis()
-        yield* handoff.room
+        yield* handoff.demand
         if (Option.isSome(lostAt)) {
           handoff.give(Chunk.of({ _tag: "Gap", generation, lostAt: lostAt.value, restoredAt }))
           lostAt = Option.none()
-          yield* handoff.room
+          yield* handoff.demand
         }
         hasSubscribed = true
         // The session has ended meanwhile: the next gap has begun.

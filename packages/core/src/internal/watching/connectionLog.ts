@@ -22,22 +22,28 @@ type State = ConnectionState<unknown, unknown>
 
 type Write = (level: LogLevel.LogLevel, message: string, annotations: Record<string, unknown>) => void
 
-/** The log reminds of an outage when it has lasted twice as long as at the last line about it, within these, in ms. */
+/**
+ * Limits for the time between two reminders of an outage, in ms. Within them, each reminder is due when the outage has
+ * lasted twice as long as at the previous line.
+ */
 const shortest = 60_000
 const longest = 6 * 60 * shortest
 
-/** Logs the events, with what is known beside them, and what is no event: reminders, refreshes that fail, the end. */
+/**
+ * Logs the events with further details. Also logs reminders of an outage, failed refreshes and the end, which are not
+ * events.
+ */
 class Log<E> implements Observer<unknown, E> {
   /** When the connection was established, or lost, in monotonic ms. */
   private since = 0
-  /** How long the last connection lasted, if that has been seen. */
+  /** How long the last connection lasted, in ms; undefined if this log has not observed one. */
   private uptime: number | undefined
-  /** How many attempts failed before the last connection. */
+  /** The number of failed attempts before the last connection. */
   private failed = 0
   private nextAttempt = ""
   private remindAt = Infinity
   private refreshFailure: Option.Option<Cause.Cause<AttemptFailure<E>>> = Option.none()
-  /** The owner has closed it, which is to be logged after the last event. */
+  /** The owner has closed the connection. The log line for this comes after the last event. */
   private isClosed = false
 
   constructor(
@@ -86,12 +92,12 @@ class Log<E> implements Observer<unknown, E> {
     if (event._tag === "Disconnected") this.ended()
   }
 
-  /** The connection stays if a refresh fails, so it is no more than a warning. */
+  /** A failed refresh is only a warning, because the connection stays open. */
   readonly onAttempt = (exit: Exit.Exit<unknown, AttemptFailure<E>>, isRefresh: boolean): void => {
     if (!isRefresh || Exit.isSuccess(exit) || Cause.isInterruptedOnly(exit.cause)) return
     if (Option.exists(this.refreshFailure, (failure) => this.isSame(failure, exit.cause))) return
     this.refreshFailure = Option.some(exit.cause)
-    const message = `The refresh failed, and the connection stays: ${summary(exit.cause)}`
+    const message = `The refresh failed; the connection stays open: ${summary(exit.cause)}`
     this.line(LogLevel.Warning, message, { event: "FailedToRefresh" })
   }
 
@@ -108,7 +114,7 @@ class Log<E> implements Observer<unknown, E> {
     }
   }
 
-  /** The events are silent while the same failure repeats (C5). */
+  /** Repeated equal failures publish no event (C5), so this line reports them. */
   private remind({ attempt, lastCause }: State, at: number): void {
     const why = Option.match(lastCause, { onNone: () => "", onSome: (cause) => `: ${summary(cause)}` })
     const message = `Still not connected after ${duration(at - this.since)} and ${count(attempt - 1, "failed attempt")}`
@@ -134,14 +140,14 @@ class Log<E> implements Observer<unknown, E> {
 
 const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? "" : "s"}`
 
-/** From 10 s on in whole seconds. */
+/** Rounded to whole seconds from 10 s. */
 const duration = (millis: number): string =>
   Duration.format(Duration.millis(millis < 10_000 ? Math.round(millis) : Math.round(millis / 1_000) * 1_000))
 
 const describeNext = (inMillis: Option.Option<number>): string => {
-  if (Option.isNone(inMillis)) return "there will be no other"
-  if (inMillis.value === Infinity) return "the next one waits for reconnectNow"
-  return `the next one is ${inMillis.value > 0 ? `in ${duration(inMillis.value)}` : "now"}`
+  if (Option.isNone(inMillis)) return "no further attempt"
+  if (inMillis.value === Infinity) return "next attempt only after reconnectNow"
+  return `next attempt ${inMillis.value > 0 ? `in ${duration(inMillis.value)}` : "now"}`
 }
 
 /** @internal */
@@ -149,7 +155,7 @@ export const track = <Connection, E>(self: PersistentConnection<Connection, E>):
   Effect.gen(function*() {
     const clock = yield* Effect.clock
     const runtime = yield* Effect.runtime<never>()
-    // In a fiber that has ended when this returns, so a logger that throws does no harm.
+    // A separate fiber, so that a logger that throws does not affect the caller. It has ended when `runFork` returns.
     const write: Write = (level, message, annotations) => {
       const line = Effect.logWithLevel(level, message)
       Runtime.runFork(runtime, Effect.annotateLogs(line, { server_name: self.serverName, ...annotations }))

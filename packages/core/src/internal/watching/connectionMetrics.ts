@@ -28,8 +28,8 @@ const phaseOf = {
 const phases: ReadonlyArray<Phase> = Object.values(phaseOf).filter((phase) => phase !== undefined)
 
 /**
- * The labels of everything that persistent connections of one name count. They share them, since a metric finds what it
- * counts by the identity of an array of labels.
+ * The metric labels for one server name. All persistent connections of the name share them, because a metric identifies
+ * its series by the identity of the label array.
  */
 class Series {
   private readonly byOutcome: ReadonlyMap<AttemptOutcome, Labels>
@@ -43,7 +43,7 @@ class Series {
     this.labels = [name, ...others]
     this.byOutcome = by("outcome", outcomes)
     this.byPhase = by("phase", phases)
-    // So that what has not happened yet is 0, and not missing.
+    // Creates all series at once, so that they start at 0 instead of missing.
     for (const metric of counted) metric.unsafeValue(this.labels)
     for (const labels of this.byOutcome.values()) metrics.attempts.unsafeValue(labels)
     for (const labels of this.byPhase.values()) metrics.state.unsafeValue(labels)
@@ -81,7 +81,10 @@ const counted = [
   metrics.slowHandlers
 ]
 
-/** By the labels of the fiber, most often none, and the name. They live as long as the process, as metrics do. */
+/**
+ * The series by the labels of the fiber (usually none) and by the server name. Like all metrics they live as long as
+ * the process.
+ */
 const allSeries = new WeakMap<Labels, Map<string, Series>>()
 
 const seriesOf = (serverName: string, labels: Labels): Series => {
@@ -95,7 +98,7 @@ const seriesOf = (serverName: string, labels: Labels): Series => {
 /** Times are monotonic, in ms. */
 class Tracker implements Observer<unknown, unknown> {
   private phase: Phase | undefined
-  /** When the present phase began. */
+  /** When the current phase began. */
   private since = 0
   private disconnectedSince: number | undefined
   private waiting = 0
@@ -126,7 +129,7 @@ class Tracker implements Observer<unknown, unknown> {
   }
 
   private count(previous: State, next: State, at: number): void {
-    // The same phase, in more detail.
+    // Still the same phase.
     if (previous._tag === next._tag && previous.generation === next.generation) return
     const lasted = at - this.since
     this.since = at
@@ -146,7 +149,7 @@ class Tracker implements Observer<unknown, unknown> {
     }
   }
 
-  /** There is a connection again, or there will be none. */
+  /** Called when a connection is established, or when none will follow. */
   private reconnected(at: number): void {
     if (this.disconnectedSince === undefined) return
     this.series.time(metrics.timeDisconnected, at - this.disconnectedSince)

@@ -24,7 +24,7 @@ export const summarize = <Connection, E>(self: PersistentConnection<Connection, 
       nextAttemptAt: _tag === "Waiting" ? Option.getOrNull(state.nextAttemptAt) : null,
       waiting: status.waiting,
       address: Option.getOrNull(Option.map(address, render)),
-      // What it was closed for, if there was a cause, came last.
+      // The cause of the close, if there is one, is the latest cause.
       lastCause: "reason" in state && "cause" in state.reason
         ? summary(state.reason.cause)
         : Option.getOrNull(Option.map(lastCause, summary))

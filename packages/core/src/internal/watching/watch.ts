@@ -5,8 +5,8 @@ import { loopOf } from "../loop/service.js"
 import type { Observer } from "../loop/status.js"
 
 /**
- * Observes a persistent connection for as long as it exists. A scope of the caller would be left before that of the
- * connection, and the observer would miss the end: so the scope made here is never closed.
+ * Observes a persistent connection until its end. Uses a scope that is never closed: a scope of the caller could close
+ * before the connection, and the observer would miss the end.
  *
  * @internal
  */

@@ -13,7 +13,7 @@ import { describeIssue } from "./describeIssue.js"
 import { Framed } from "./framed.js"
 import { decodeText, isWellFormed, notWellFormed } from "./framer.js"
 
-/** How frames become messages, and messages frames. What takes no time is an `Either`. */
+/** Decodes frames to messages, and encodes messages to frames. A synchronous result is an `Either`. */
 interface Codec<in In, out Out, in out A> {
   readonly decode: (frame: In) => Effect.Effect<A, FramingErrorReason>
   readonly encode: (message: A) => Effect.Effect<Out, FramingErrorReason>
@@ -53,7 +53,7 @@ const failure = (_tag: "DecodeFailed" | "EncodeFailed") => (issue: ParseResult.P
 })
 
 /**
- * A connector whose framed connections speak in messages.
+ * A connector whose framed connections receive and send decoded messages.
  *
  * @internal
  */
@@ -62,7 +62,9 @@ export const withCodec = <Address, Connection extends FramedConnection<In, Out, 
   codec: Codec<In, Out, A>
 ): FramedConnector<Address, Connection, A, A, E, R> =>
   Connector.map(self, (connection): FramedConnection<A, A, FailureOf<Connection> | FramingError> => {
-    if (!(connection instanceof Framed)) throw new Cause.IllegalArgumentException("The connection is not a framed one")
+    if (!(connection instanceof Framed)) {
+      throw new Cause.IllegalArgumentException("The connection is not a framed connection")
+    }
     return coded<In, Out, A, FailureOf<Connection>>(connection, codec)
   })
 
@@ -80,7 +82,7 @@ const coded = <In, Out, A, E>(
     }
   }
 
-  /** A frame that does not decode ends the connection. */
+  /** Decodes a frame. If that fails, the connection ends with the failure. */
   const decoded = (decoding: Effect.Effect<A, FramingErrorReason>): Effect.Effect<A, FramingError> =>
     Effect.catchAllCause(decoding, (cause) => {
       const exit = Exit.failCause(Cause.map(cause, error))
@@ -88,7 +90,7 @@ const coded = <In, Out, A, E>(
       return exit
     })
 
-  /** What comes before a frame that does not decode, or takes its time, is handed on first. */
+  /** Delivers the decoded messages before a frame that does not decode or decodes asynchronously. */
   const decodeAll = (all: Chunk.Chunk<In>, start: number): Channel.Channel<Chunk.Chunk<A>, unknown, FramingError> =>
     Channel.suspend(() => {
       const messages: Array<A> = []

@@ -3,8 +3,8 @@ import type * as ParseResult from "effect/ParseResult"
 import * as SchemaAST from "effect/SchemaAST"
 
 /**
- * Where a value does not fit its schema, and what was expected there: the first place, in a few words of the schema.
- * Nothing of the value is said, nor are keys that the schema does not name.
+ * Describes the first mismatch between a value and its schema: the path, and what the schema expected there. Shows no
+ * part of the value, and no key that the schema does not name, because they may be secret.
  *
  * @internal
  */

@@ -18,11 +18,11 @@ import { Frames } from "./frames.js"
 /** @internal */
 export const TypeId = "~persistent-connection/FramedConnection" as const
 
-/** What a framed connection is made of. */
+/** The parts of a framed connection. */
 interface Parts<In, Out, E> extends Pick<FramedConnection<In, Out, E>, "receive" | "send" | "received"> {
   readonly error: (reason: FramingErrorReason) => FramingError
   readonly frames: Channel.Channel<Chunk.Chunk<In>, unknown, E>
-  /** Ends the connection, which is lost with this from that moment. */
+  /** Ends the connection with this exit, and drops the waiting frames. */
   readonly lose: (exit: Exit.Exit<never, FramingError>) => void
 }
 
@@ -47,17 +47,17 @@ export class Framed<In, Out, E> extends Inspectable.Class implements FramedConne
   }
 }
 
-/** How a connection is read and written. */
+/** Reads and writes one kind of connection. */
 interface Protocol<in Connection, in out Piece, out Frame, in Out, out E> {
   readonly pieces: (connection: Connection) => Stream.Stream<Piece, E>
   readonly framer: () => Framer<Piece, Frame>
-  /** Sends a frame; or says why it cannot be one. */
+  /** Sends a frame. Returns a string with the reason if the value cannot be a frame. */
   readonly send: (connection: Connection, frame: Out) => Effect.Effect<void, E> | string
 }
 
 /**
- * The receiving side of one connection: a fiber that reads frames, a bounded number of bytes ahead, and one that
- * watches for the end of the connection.
+ * The receiving side of one connection. One fiber reads frames, a bounded number of bytes ahead; a second fiber waits
+ * for the end of the connection.
  */
 class Reception<Connection, Piece, Frame extends { readonly length: number }, E1, E> {
   readonly frames = new Frames<Frame, E1 | FramingError>()
@@ -82,19 +82,22 @@ class Reception<Connection, Piece, Frame extends { readonly length: number }, E1
       })),
       Effect.onExit((exit) =>
         Effect.sync(() => {
-          // An interruption comes with the release of the connection.
+          // An interruption means that the connection is being released.
           const wrong = Exit.isFailure(exit) && !Exit.isInterrupted(exit) ? exit : undefined
           this.frames.end(wrong ?? Exit.void)
           if (wrong !== undefined) this.lose(wrong)
           Deferred.unsafeDone(this.hasRead, Exit.void)
         })
       ),
-      // The failure is reported in `closed`. Of a fiber that fails Effect logs why, with all that the error carries.
+      // `closed` reports the failure. If the fiber failed, Effect would log the error with all its content.
       Effect.catchAllCause(() => Effect.void)
     )
   }
 
-  /** The end may have torn a frame. That is known when all that was received has been read, room or not. */
+  /**
+   * Waits for the end of the connection. Then all received bytes are read without a bound, because only after the last
+   * one it is known whether the end has torn a frame.
+   */
   watch(closed: Effect.Effect<unknown, E>): Effect.Effect<void> {
     return Effect.flatMap(Effect.exit(closed), (exit) => {
       this.frames.unbound()
@@ -102,7 +105,7 @@ class Reception<Connection, Piece, Frame extends { readonly length: number }, E1
     })
   }
 
-  /** The connection is lost with this, unless it has been lost. */
+  /** Ends the connection with this exit. Only the first call counts. */
   lose(exit: Exit.Exit<unknown, E | E1 | FramingError>): void {
     this.isLost = true
     Deferred.unsafeDone(this.end, exit)
@@ -143,7 +146,7 @@ export const framed = <
   const receptions = new WeakMap<Connected, Reception<Connection, Piece, Frame, E1, E>>()
   const receptionOf = (framed: Connected) => {
     const reception = receptions.get(framed)
-    if (reception === undefined) throw new IllegalArgumentException("The connection is not one of this connector's")
+    if (reception === undefined) throw new IllegalArgumentException("The connection does not belong to this connector")
     return reception
   }
   return Connector.make<Address, Connected, E | E1 | FramingError, E | E1 | FramingError, R | Scope.Scope>({
@@ -172,11 +175,14 @@ export const framed = <
   })
 }
 
-/** Interruptible even if the attempt is not, and without what the attempt had: its span, for one, has ended. */
+/**
+ * Forks into the scope of the connection. The fiber is interruptible even if the attempt is not, and does not inherit
+ * the context of the attempt, such as its span.
+ */
 const forkWithConnection = (effect: Effect.Effect<void>): Effect.Effect<unknown, never, Scope.Scope> =>
   Effect.forkScoped(Effect.interruptible(Effect.mapInputContext(effect, () => Context.empty())))
 
-/** A function by itself, so that nothing else of the attempt is kept as long as the connection lives. */
+/** A separate function, so that its closures do not retain the other variables of the attempt. */
 const partsOf = <
   Connection extends { readonly received: () => number },
   Piece,

@@ -1,18 +1,22 @@
 import type { FramingErrorReason } from "../../FramingError.js"
 
 /**
- * Cuts what a connection receives into frames. It depends on the order of the bytes only, never on how they are split.
+ * Splits the received data into frames. The result does not depend on the boundaries of the received pieces.
  *
  * @internal
  */
 export interface Framer<in Piece, out Frame> {
-  /** Takes the next piece, and gives the frames that it completes, until something is wrong. */
+  /**
+   * Takes the next piece and passes the frames that it completes to `give`. Returns the first error, and stops there.
+   */
   readonly take: (piece: Piece, give: (frame: Frame) => unknown) => FramingErrorReason | undefined
-  /** How many bytes of a frame have come that is not complete. */
+  /** The number of received bytes of the incomplete frame. */
   readonly pending: () => number
 }
 
-/** The beginning of a frame, whose end has not come. It grows by doubling, as it may come byte by byte. */
+/**
+ * The received part of an incomplete frame. Its memory doubles when it grows, because a frame may arrive byte by byte.
+ */
 class Beginning {
   length = 0
   private memory = nothing
@@ -21,7 +25,7 @@ class Beginning {
     return this.memory.subarray(0, this.length)
   }
 
-  /** What has begun, and the next piece after it, as one. */
+  /** The stored bytes followed by the next piece. */
   with(piece: Uint8Array): Uint8Array {
     if (this.length === 0) return piece
     this.append(piece)
@@ -39,7 +43,7 @@ class Beginning {
     this.length = length
   }
 
-  /** Only this, which may be a part of what there is, is still to be completed. */
+  /** Replaces the stored bytes. `rest` may be a view of them. */
   keep(rest: Uint8Array): void {
     this.length = 0
     if (rest.length === 0) this.memory = nothing
@@ -65,21 +69,21 @@ export const decodeText = (bytes: Uint8Array): string | undefined => {
 }
 
 /**
- * Can UTF-8 hold the text? Half of a surrogate pair would be sent as a character that means "unknown".
+ * True if UTF-8 can encode the text. Half of a surrogate pair would be replaced by the character U+FFFD.
  *
  * @internal
  */
 export const isWellFormed = (text: unknown): text is string => typeof text === "string" && !/\p{Surrogate}/u.test(text)
 
 /** @internal */
-export const notWellFormed = "it is not text that UTF-8 can hold"
+export const notWellFormed = "it is not a string that UTF-8 can encode"
 
 const LF = 10
 const CR = 13
 
 /**
- * Lines of text in UTF-8, which end with LF or CRLF. No byte of a longer character is an LF, so they are cut as bytes,
- * and decoded when they are complete.
+ * Lines of UTF-8 text that end with LF or CRLF. No multi-byte character contains an LF byte, so the bytes are split
+ * first, and decoded when a line is complete.
  *
  * @internal
  */
@@ -96,9 +100,9 @@ export const lines = (maxFrameSize: number): Framer<Uint8Array, string> => {
     return undefined
   }
 
-  /** Lines that are complete, with an LF between them. */
+  /** Takes complete lines, separated by LF. */
   const takeAll = (all: Uint8Array, give: (line: string) => unknown): FramingErrorReason | undefined => {
-    // Most of the time all of them are good: decoded at once, they take a fraction of the time.
+    // Fast path: decodes all lines at once. One invalid or long line makes the slow path necessary.
     const text = all.length <= maxFrameSize ? decodeText(all) : undefined
     if (text !== undefined) {
       for (const line of text.split("\n")) give(line.endsWith("\r") ? line.slice(0, -1) : line)
@@ -124,7 +128,7 @@ export const lines = (maxFrameSize: number): Framer<Uint8Array, string> => {
         if (wrong !== undefined) return wrong
         beginning.keep(piece.subarray(end + 1))
       }
-      // A last CR may be the first half of the line's end.
+      // A final CR may belong to a CRLF whose LF has not arrived yet.
       const length = beginning.bytes.at(-1) === CR ? beginning.length - 1 : beginning.length
       return length > maxFrameSize ? tooLong : undefined
     },
@@ -133,7 +137,7 @@ export const lines = (maxFrameSize: number): Framer<Uint8Array, string> => {
 }
 
 /**
- * The same, without the frames that are empty.
+ * The same framer without empty frames.
  *
  * @internal
  */
@@ -149,7 +153,7 @@ export interface Prefix {
 }
 
 /**
- * Frames that have their length before them.
+ * Frames with a length prefix.
  *
  * @internal
  */
@@ -165,7 +169,7 @@ export const lengthPrefixed = (prefix: Prefix, maxFrameSize: number): Framer<Uin
         if (length > maxFrameSize) return { _tag: "FrameTooLong", maxFrameSize }
         const end = start + lengthBytes + length
         if (end > bytes.length) break
-        // Copied: the memory is used again, and a small frame that is kept must not keep a large piece.
+        // A copy: the memory is reused, and a small frame must not retain a large piece.
         give(bytes.slice(start + lengthBytes, end))
         start = end
       }
@@ -185,7 +189,7 @@ const readLength = (bytes: Uint8Array, start: number, { endianness, lengthBytes 
 }
 
 /**
- * The frame with its length before it; undefined if it is longer than the prefix can say.
+ * The frame with its length prefix; undefined if the prefix is too small for the length.
  *
  * @internal
  */
@@ -200,7 +204,7 @@ export const withLength = (frame: Uint8Array, { endianness, lengthBytes }: Prefi
 }
 
 /**
- * Messages, each of which is a frame.
+ * Each message is a frame.
  *
  * @internal
  */

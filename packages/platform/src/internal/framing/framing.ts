@@ -38,7 +38,7 @@ const defaultMaxFrameSize = 1024 * 1024
 
 const asSchema = option.kind("a Schema", Schema.isSchema)
 
-// What an interface says of any error is true of the connection's own.
+// The interface has `unknown` as its error; the type of the connection knows the exact one.
 const bytesOf = <Connection extends ByteConnection<unknown>>(connection: Connection) =>
   connection.data as Stream.Stream<Uint8Array, FailureOf<Connection>>
 
@@ -56,7 +56,7 @@ const framedLines = <Address, Connection extends ByteConnection<unknown>, E, R>(
     framer: () => makeFramer(maxFrameSize),
     send: (connection, line: string) => {
       if (!framer.isWellFormed(line)) return framer.notWellFormed
-      if (line.includes("\n") || line.endsWith("\r")) return "a line cannot have a line break in it"
+      if (line.includes("\n") || line.endsWith("\r")) return "a line must not contain a line break"
       return sendBytes(connection, line + newline)
     }
   })
@@ -113,7 +113,7 @@ export const lengthPrefixed = dual<
       if (typeof frame === "string" && !framer.isWellFormed(frame)) return framer.notWellFormed
       const data = framer.withLength(typeof frame === "string" ? encoder.encode(frame) : frame, prefix)
       return data === undefined
-        ? `it is longer than a length of ${prefix.lengthBytes} bytes can say`
+        ? `it is too long for a length prefix of ${prefix.lengthBytes} bytes`
         : sendBytes(connection, data)
     }
   })

@@ -97,7 +97,7 @@ export const make = (options?: Options): Effect.Effect<TestWebSocket> =>
 
 type Message = string | Uint8Array
 
-/** A socket of the standard, and the server's end of it. */
+/** A standard WebSocket, together with its server side. */
 class BrowserSocket extends EventTarget implements globalThis.WebSocket {
   readonly CONNECTING = 0
   readonly OPEN = 1
@@ -155,7 +155,7 @@ class BrowserSocket extends EventTarget implements globalThis.WebSocket {
     this.later(() => this.isSilent || this.end(code ?? 1005, reason, true))
   }
 
-  /** The server's end. */
+  /** The server side of the connection. */
   private get peer(): Peer {
     return {
       url: this.url,
@@ -177,7 +177,7 @@ class BrowserSocket extends EventTarget implements globalThis.WebSocket {
     Runtime.runFork(Runtime.defaultRuntime)(Effect.zipRight(wait, Effect.sync(f)))
   }
 
-  /** What the server sends arrives. */
+  /** Delivers an event from the server. A paused `ws` socket delays it. */
   protected arrive(event: () => void): void {
     event()
   }
@@ -186,7 +186,7 @@ class BrowserSocket extends EventTarget implements globalThis.WebSocket {
     this.broken(undefined)
   }
 
-  /** The connection cannot be opened, or is abandoned. A browser does not say why. */
+  /** Ends a connection that cannot be opened or is abandoned. A browser does not report the reason. */
   protected broken(_error: Error | undefined): void {
     this.dispatch("error", {})
     this.end(1006, "", false)
@@ -297,7 +297,7 @@ class WsSocket extends BrowserSocket {
   }
 }
 
-/** As much of Node's event emitter as is used, since this runs in browsers too. */
+/** The used part of Node's event emitter: this module runs in browsers too. */
 class Emitter {
   private readonly listeners = new Map<string, Set<Listener>>()
 

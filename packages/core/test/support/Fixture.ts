@@ -1,6 +1,6 @@
 /**
- * The life of one persistent connection, as a test stages it: a server that does what it is told, a diary of the
- * events, and the few words in which a rule can be written down.
+ * The fixture of most tests: one persistent connection with a scripted server and a log of its events, and helpers to
+ * call its operations.
  */
 import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
 import type { ConnectionState } from "@persistent-connection/core/ConnectionState"
@@ -18,7 +18,7 @@ import * as Scope from "effect/Scope"
 import { refuse, type Refused } from "./refused.js"
 import { pass, settle } from "./virtualTime.js"
 
-/** A connection: lost when the test drops it, released when its scope is closed. */
+/** A connection. The test ends it with `drop`; its release is counted. */
 export class Line {
   isLost = false
   released = 0
@@ -27,7 +27,7 @@ export class Line {
 
   constructor(readonly number: number, readonly address: string) {}
 
-  /** The peer ends it: without an error, or with one. */
+  /** The peer ends the connection, with or without an error. */
   drop(exit: Exit.Exit<void, Refused> = Exit.void): void {
     this.isLost = true
     Deferred.unsafeDone(this.end, exit)
@@ -38,25 +38,25 @@ export type Attempt = Connector.Attempt<string>
 export type Event = ConnectionEvent<Line, Refused, string>
 type Service = PersistentConnection.PersistentConnection<Line, Refused>
 
-/** A server that accepts everybody at the address "a", until the test gives it something else to do. */
+/** A server that accepts all connections at the address "a", until the test changes its behaviour. */
 export class Server {
   lookUp: (attempt: Attempt) => Effect.Effect<string, Refused> = () => Effect.succeed("a")
-  /** What a connect does before it succeeds. */
+  /** Runs before a connect succeeds. */
   connect: (attempt: Attempt, line: Line) => Effect.Effect<unknown, Refused, Scope.Scope> = () => Effect.void
-  /** What the release of a connection does first. */
+  /** Runs at the start of the release of a connection. */
   release: (line: Line) => Effect.Effect<unknown> = () => Effect.void
   closed: (line: Line) => Effect.Effect<unknown, Refused> = (line) => line.lost
-  /** What is done to a connection that is dropped. */
+  /** The `terminate` of the connector. */
   terminate: (line: Line) => Effect.Effect<void> = () => Effect.void
-  /** What is done to a connection of which nothing more is to be received. */
+  /** The `close` of the connector. */
   close: (line: Line) => Effect.Effect<unknown, Refused> = () => Effect.void
-  /** A connect cannot be interrupted. */
-  isStubborn = false
+  /** True if a connect is uninterruptible. */
+  isUninterruptible = false
 
-  /** When the attempts began, in seconds. */
+  /** The start times of the attempts, in seconds. */
   readonly attempts: Array<number> = []
   readonly lines: Array<Line> = []
-  /** The attempt made last. */
+  /** The latest attempt. */
   attempt: Attempt | undefined
   connects = 0
   opened = 0
@@ -64,24 +64,24 @@ export class Server {
 
   constructor(private readonly now: () => number) {}
 
-  /** The connection made last. */
+  /** The latest connection. */
   get line(): Line {
     const line = this.lines.at(-1)
     if (line === undefined) throw new Error("There has been no connection yet")
     return line
   }
 
-  /** Refuses everybody from now on. */
+  /** Refuses all connections from now on. */
   refuse(text: string): void {
     this.connect = () => refuse(text)
   }
 
-  /** Accepts everybody from now on. */
+  /** Accepts all connections from now on. */
   accept(): void {
     this.connect = () => Effect.void
   }
 
-  /** As the attempt made last does, but without failing with it. */
+  /** Aborts the latest attempt, without failing with the error. */
   abort(error: Refused): Effect.Effect<void> {
     return Effect.suspend(() => Effect.ignore(this.attempt!.abort(error)))
   }
@@ -111,7 +111,7 @@ export class Server {
         Effect.suspend(() => this.connect(attempt, line)),
         Effect.acquireRelease(open, () => release)
       )
-      return this.isStubborn ? Effect.uninterruptible(connect) : connect
+      return this.isUninterruptible ? Effect.uninterruptible(connect) : connect
     },
     closed: (line: Line) => this.closed(line),
     isClosed: (line) => line.isLost,
@@ -120,45 +120,45 @@ export class Server {
   })
 }
 
-/** A persistent connection with its server. */
-export interface Life {
+/** A persistent connection with its server and the log of its events. */
+export interface Fixture {
   readonly service: Service
   readonly server: Server
-  /** The events as the handler was given them, each with its second. */
-  readonly diary: Array<string>
+  /** The events as the handler got them, each with its time in seconds. */
+  readonly eventLog: Array<string>
 }
 
 export type Options = Partial<
   PersistentConnection.Options<string, Line, Refused, Refused, never, never, never, never>
 >
 
-/** Begins one: 10 seconds between attempts, unless the options say otherwise. */
-export const begin = (
+/** Makes a fixture. Default: 10 seconds between attempts. */
+export const makeFixture = (
   options: Options = {},
-  prepare: (life: Life) => void = () => {}
-): Effect.Effect<Life, never, Scope.Scope> =>
+  prepare: (fixture: Fixture) => void = () => {}
+): Effect.Effect<Fixture, never, Scope.Scope> =>
   Effect.gen(function*() {
     const clock = yield* Effect.clock
     const now = () => Number(clock.unsafeCurrentTimeNanos() / 1_000n) / 1_000_000
     const server = new Server(now)
-    const diary: Array<string> = []
-    const life = { server, diary } as { -readonly [K in keyof Life]: Life[K] }
-    prepare(life)
-    life.service = yield* PersistentConnection.make({
+    const eventLog: Array<string> = []
+    const fixture = { server, eventLog } as { -readonly [K in keyof Fixture]: Fixture[K] }
+    prepare(fixture)
+    fixture.service = yield* PersistentConnection.make({
       serverName: "test",
       address: server.address,
       connector: server.connector,
       retry: RetryPolicy.fixed("10 seconds"),
       ...options,
       onEvent: (event) => {
-        diary.push(`${now()} ${describe(event)}`)
+        eventLog.push(`${now()} ${describe(event)}`)
         return options.onEvent?.(event) ?? Effect.void
       }
     })
-    return life
+    return fixture
   })
 
-/** An event in a few words. */
+/** A short text for an event. */
 export const describe = (event: ConnectionEvent<Line, Refused>): string => {
   switch (event._tag) {
     case "AttemptingToConnect":
@@ -176,7 +176,7 @@ export const describe = (event: ConnectionEvent<Line, Refused>): string => {
   }
 }
 
-/** What failed, in a few words: the text of a typed error, or that of a defect with a `!`. */
+/** A short text for a cause: the text of a typed error, or the text of a defect with a `!`. */
 export const describeCause = (cause: Cause.Cause<unknown>): string => {
   const error = Option.getOrUndefined(Cause.failureOption(cause))
   if (error instanceof Cause.TimeoutException) return "timeout"
@@ -189,22 +189,22 @@ export const describeCause = (cause: Cause.Cause<unknown>): string => {
 export { refuse, Refused } from "./refused.js"
 export { now, pass, settle, sleep } from "./virtualTime.js"
 
-/** A handler that does something about one kind of event. */
+/** A handler for one kind of event. */
 export const on =
   (tag: Event["_tag"], handle: (event: Event) => Effect.Effect<unknown>) => (event: Event): Effect.Effect<unknown> =>
     Effect.suspend(() => event._tag === tag ? handle(event) : Effect.void)
 
-/** The state as it is now. */
-export const stateOf = ({ service }: Life): Effect.Effect<ConnectionState<Line, Refused>> => service.state.get
+/** The current state. */
+export const stateOf = ({ service }: Fixture): Effect.Effect<ConnectionState<Line, Refused>> => service.state.get
 
-/** The tag of the state as it is now. */
-export const stateTag = (life: Life): Effect.Effect<ConnectionState<Line, Refused>["_tag"]> =>
-  Effect.map(stateOf(life), ({ _tag }) => _tag)
+/** The tag of the current state. */
+export const stateTag = (fixture: Fixture): Effect.Effect<ConnectionState<Line, Refused>["_tag"]> =>
+  Effect.map(stateOf(fixture), ({ _tag }) => _tag)
 
-/** Yields this many times: others get as many turns. */
+/** Yields this many times, so that other fibers get turns. */
 export const turns = (count: number): Effect.Effect<void> => Effect.repeatN(Effect.yieldNow(), count)
 
-/** Somebody who asks, and what has become of it. */
+/** A call that runs in its own fiber, and its result so far. */
 export class Asked<A, E> {
   constructor(readonly fiber: Fiber.RuntimeFiber<A, E>) {}
 
@@ -216,31 +216,31 @@ export class Asked<A, E> {
     return this.exit === undefined
   }
 
-  /** The answer; undefined if there is none yet, or it is a failure. */
+  /** The result; undefined while the call runs, or if it has failed. */
   get answer(): A | undefined {
     return this.exit?._tag === "Success" ? this.exit.value : undefined
   }
 
-  /** What the answer failed with, in a few words. */
+  /** A short text for the failure of the call. */
   get failure(): string | undefined {
     return this.exit?._tag === "Failure" ? describeCause(this.exit.cause) : undefined
   }
 
-  /** The typed error that the answer failed with. */
+  /** The typed error of the call. */
   get error(): E | undefined {
     return this.exit?._tag === "Failure" ? Option.getOrUndefined(Cause.failureOption(this.exit.cause)) : undefined
   }
 }
 
-/** Asks, and goes on without waiting for the answer. */
+/** Starts a call without waiting for its result. */
 export const ask = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Asked<A, E>, never, R> =>
   Effect.map(Effect.fork(effect), (fiber) => new Asked(fiber))
 
-/** Asks, and lets everything happen that is due now. */
+/** Starts a call and runs everything that is due now. */
 export const askNow = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Asked<A, E>, never, R> =>
   Effect.zipLeft(ask(effect), settle)
 
-/** Leaves a scope, and gives it a minute to end. Has it ended? */
+/** Closes a scope, and returns true if the close has ended within a minute. */
 export const hasEnded = (scope: Scope.CloseableScope): Effect.Effect<boolean> =>
   Effect.gen(function*() {
     const leaving = yield* Effect.forkDaemon(Scope.close(scope, Exit.void))
@@ -248,7 +248,7 @@ export const hasEnded = (scope: Scope.CloseableScope): Effect.Effect<boolean> =>
     return leaving.unsafePoll() !== null
   })
 
-/** In a scope that the test leaves by itself, when it wants to. */
+/** Runs an effect in a scope that the test closes. */
 export const inScope = <A, E, R>(
   effect: Effect.Effect<A, E, R>
 ): Effect.Effect<readonly [A, Scope.CloseableScope], E, Exclude<R, Scope.Scope>> =>

@@ -1,6 +1,6 @@
 /**
- * Connections under observation: a server whose peers answer pings as the test says, a machine that can fall asleep,
- * and an account of what is asked, and of what is left running.
+ * Fixtures for health checks: a server whose peers answer pings as scripted, and a clock that simulates a suspended
+ * machine. Records the pings and the running timers.
  */
 import type { ConnectionEvent } from "@persistent-connection/core/ConnectionEvent"
 import * as Connector from "@persistent-connection/core/Connector"
@@ -14,7 +14,7 @@ import * as Exit from "effect/Exit"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import { makeAttempt } from "../support/attempt.js"
-import { type Asked, askNow, describeCause, type Line, type Refused, Server } from "../support/Life.js"
+import { type Asked, askNow, describeCause, type Line, type Refused, Server } from "../support/Fixture.js"
 
 export type Failure = Refused | Cause.TimeoutException
 
@@ -22,8 +22,8 @@ export type CheckOptions = Partial<Connector.HealthCheckOptions<Line, Refused>>
 
 type Checked = Connector.Connector<string, Line, Failure>
 
-/** A clock that counts who sleeps, and that the machine can put to sleep: then its timers come late. */
-export class Machine implements Clock.Clock {
+/** A clock that counts its sleeping fibers and can simulate a suspension of the machine. Its timers then fire late. */
+export class SuspendableClock implements Clock.Clock {
   readonly [Clock.ClockTypeId]: Clock.ClockTypeId = Clock.ClockTypeId
   sleepers = 0
   private missed = 0
@@ -31,12 +31,12 @@ export class Machine implements Clock.Clock {
 
   constructor(private readonly clock: Clock.Clock) {}
 
-  /** So many seconds pass for everybody else. */
-  sleepFor(seconds: number): void {
+  /** Suspends the machine for this many seconds: the clock jumps, but timers do not advance. */
+  suspendFor(seconds: number): void {
     this.missed += seconds * 1_000
   }
 
-  /** The wall clock is set forward, or back if the number is negative. */
+  /** Moves the wall clock, forward or back. */
   setWallClock(seconds: number): void {
     this.setBy += seconds * 1_000
   }
@@ -62,19 +62,19 @@ export class Machine implements Clock.Clock {
   }
 }
 
-/** A server whose peers can be pinged. */
-export class Ward {
+/** A server whose peers answer pings. */
+export class PingServer {
   readonly server: Server
-  /** When which connection was asked, in seconds. */
+  /** The pings: the time in seconds and the number of the connection. */
   readonly pings: Array<string> = []
-  /** How many pings are out, and how many were at most. */
-  out = 0
-  mostOut = 0
-  /** What a peer does about a ping. */
+  /** The number of running pings, and its maximum. */
+  inFlight = 0
+  maxInFlight = 0
+  /** Answers a ping. */
   ping: (line: Line) => Effect.Effect<unknown, Refused> = () => Effect.void
   private readonly received = new Map<Line, number>()
 
-  constructor(readonly machine: Machine) {
+  constructor(readonly machine: SuspendableClock) {
     this.server = new Server(() => this.now)
   }
 
@@ -82,8 +82,8 @@ export class Ward {
     return this.machine.unsafeCurrentTimeMillis() / 1_000
   }
 
-  /** Something is received. */
-  hear(line: Line): void {
+  /** Receives data on the connection. */
+  receive(line: Line): void {
     this.received.set(line, this.activity(line) + 1)
   }
 
@@ -93,13 +93,13 @@ export class Ward {
     Effect.acquireUseRelease(
       Effect.sync(() => {
         this.pings.push(`${this.now} ${line.number}`)
-        this.mostOut = Math.max(this.mostOut, ++this.out)
+        this.maxInFlight = Math.max(this.maxInFlight, ++this.inFlight)
       }),
       () => this.ping(line),
-      () => Effect.sync(() => this.out--)
+      () => Effect.sync(() => this.inFlight--)
     )
 
-  /** Asks once every 30 seconds, for 10 seconds, unless the options say otherwise. */
+  /** Default: one probe every 30 seconds, with a timeout of 10 seconds. */
   connector(options: CheckOptions = {}): Checked {
     return Connector.healthCheck(this.server.connector, {
       probe: this.probe,
@@ -111,50 +111,53 @@ export class Ward {
   }
 }
 
-const makeWard: Effect.Effect<Ward> = Effect.map(Effect.clock, (clock) => new Ward(new Machine(clock)))
+const makePingServer: Effect.Effect<PingServer> = Effect.map(
+  Effect.clock,
+  (clock) => new PingServer(new SuspendableClock(clock))
+)
 
-/** Chance always draws this: 0 for the whole interval, almost 1 for the shortest. */
-export const drawing = (part: number): Random.Random => ({ ...Random.make("any"), next: Effect.succeed(part) })
+/** A random generator that always draws this value: 0 for the whole interval, almost 1 for the shortest. */
+export const fixedRandom = (part: number): Random.Random => ({ ...Random.make("any"), next: Effect.succeed(part) })
 
-/** One connection, without a persistent connection around it. */
-export interface Patient {
-  readonly ward: Ward
+/** One connection with a health check, without a persistent connection. */
+export interface CheckedConnection {
+  readonly pingServer: PingServer
   readonly line: Line
   readonly connector: Checked
   readonly closed: Effect.Effect<unknown, Failure>
   readonly isClosed: () => boolean
-  /** As a wake-up does. */
+  /** Probes on demand, like a wake-up. */
   readonly probe: Effect.Effect<unknown, Failure>
   /** Closes the scope of the connection. */
   readonly release: Effect.Effect<void>
 }
 
-interface Admission extends CheckOptions {
-  readonly prepare?: (ward: Ward) => void
+interface CheckedOptions extends CheckOptions {
+  readonly prepare?: (pingServer: PingServer) => void
   readonly random?: Random.Random
 }
 
-export const admit = ({ prepare, random = drawing(0), ...options }: Admission = {}): Effect.Effect<
-  Patient,
+export const connectChecked = ({ prepare, random = fixedRandom(0), ...options }: CheckedOptions = {}): Effect.Effect<
+  CheckedConnection,
   never,
   Scope.Scope
 > =>
   Effect.gen(function*() {
-    const ward = yield* makeWard
-    prepare?.(ward)
-    const connector = ward.connector(options)
-    // Not waited for: some do not end.
+    const pingServer = yield* makePingServer
+    prepare?.(pingServer)
+    const connector = pingServer.connector(options)
+    // Does not wait for the close, because some tests have a close that never ends.
     const scope = yield* Effect.acquireRelease(
       Scope.make(),
       (scope) => Effect.forkDaemon(Scope.close(scope, Exit.void))
     )
     const line = yield* Scope.extend(connector.connect("a", makeAttempt()), scope).pipe(
-      Effect.withClock(ward.machine),
+      Effect.withClock(pingServer.machine),
       Effect.withRandom(random),
       Effect.orDie
     )
     return {
-      ward,
+      pingServer,
       line,
       connector,
       closed: connector.closed(line),
@@ -164,51 +167,51 @@ export const admit = ({ prepare, random = drawing(0), ...options }: Admission = 
     }
   })
 
-/** Somebody watches for the end of the connection. */
-export const watch = ({ closed }: Patient): Effect.Effect<Asked<unknown, Failure>> => askNow(closed)
+/** Calls `closed` in its own fiber. */
+export const watch = ({ closed }: CheckedConnection): Effect.Effect<Asked<unknown, Failure>> => askNow(closed)
 
-/** How a watch has ended, in a few words; undefined if it has not. */
-export const ending = ({ exit }: Asked<unknown, unknown>): string | undefined =>
+/** A short text for the end of a call of `closed`; undefined while it runs. */
+export const endOf = ({ exit }: Asked<unknown, unknown>): string | undefined =>
   exit && (Exit.isSuccess(exit) ? "closed" : describeCause(exit.cause))
 
 type Service = PersistentConnection.PersistentConnection<Line, Failure>
 
-/** A persistent connection under observation. */
-export interface Stay {
-  readonly ward: Ward
+/** A persistent connection with a health check. */
+export interface CheckedFixture {
+  readonly pingServer: PingServer
   readonly service: Service
-  /** The connections, each with the second at which it came and went, and why. */
-  readonly diary: Array<string>
+  /** The connections, each with its start and end in seconds and the cause. */
+  readonly eventLog: Array<string>
 }
 
-interface StayOptions extends Partial<PersistentConnection.Options<string, Line, Refused, Failure>> {
+interface CheckedFixtureOptions extends Partial<PersistentConnection.Options<string, Line, Refused, Failure>> {
   readonly check?: CheckOptions
-  readonly prepare?: (ward: Ward) => void
-  /** What else is put on the connector. */
+  readonly prepare?: (pingServer: PingServer) => void
+  /** Applies further combinators to the connector. */
   readonly combine?: (connector: Checked) => Checked
 }
 
-/** Begins one: 10 seconds between attempts, unless the options say otherwise. */
-export const stay = (
-  { check, combine = (connector) => connector, onEvent, prepare, ...options }: StayOptions = {}
-): Effect.Effect<Stay, never, Scope.Scope> =>
+/** Makes a fixture. Default: 10 seconds between attempts. */
+export const makeCheckedFixture = (
+  { check, combine = (connector) => connector, onEvent, prepare, ...options }: CheckedFixtureOptions = {}
+): Effect.Effect<CheckedFixture, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const ward = yield* makeWard
-    prepare?.(ward)
-    const diary: Array<string> = []
+    const pingServer = yield* makePingServer
+    prepare?.(pingServer)
+    const eventLog: Array<string> = []
     const service = yield* PersistentConnection.make({
       serverName: "test",
-      address: ward.server.address,
-      connector: combine(ward.connector(check)),
+      address: pingServer.server.address,
+      connector: combine(pingServer.connector(check)),
       retry: RetryPolicy.fixed("10 seconds"),
       ...options,
       onEvent: (event) => {
         const line = describeEvent(event)
-        if (line !== undefined) diary.push(`${ward.now} ${line}`)
+        if (line !== undefined) eventLog.push(`${pingServer.now} ${line}`)
         return onEvent?.(event) ?? Effect.void
       }
-    }).pipe(Effect.withClock(ward.machine), Effect.withRandom(drawing(0)))
-    return { ward, service, diary }
+    }).pipe(Effect.withClock(pingServer.machine), Effect.withRandom(fixedRandom(0)))
+    return { pingServer, service, eventLog }
   })
 
 const describeEvent = (event: ConnectionEvent<Line, Failure>): string | undefined => {

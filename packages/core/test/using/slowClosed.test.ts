@@ -1,4 +1,4 @@
-/** Work that fails or ends because its connection has, before the loop has noticed that: A4, S1, S3. */
+/** A4, S1, S3: work that fails or ends because of the loss of its connection, before the loop has noticed the loss. */
 import { describe, expect } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
@@ -7,7 +7,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { askNow, pass, refuse, settle } from "../support/Life.js"
+import { askNow, pass, refuse, settle } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
 const { forEachConnection, resumableStream, stream, useRetrying } = PersistentConnection
@@ -17,11 +17,11 @@ interface Line {
   readonly end: Deferred.Deferred<void>
 }
 
-/** Its connector has no `isClosed`, and a `closed` that is made of a few combinators. */
-const blind = Effect.gen(function*() {
+/** A connector without `isClosed`, whose `closed` needs several turns. */
+const withoutIsClosed = Effect.gen(function*() {
   let connections = 0
   const service = yield* PersistentConnection.make({
-    serverName: "blind",
+    serverName: "withoutIsClosed",
     address: Effect.void,
     retry: RetryPolicy.fixed(0),
     connector: Connector.make({
@@ -39,28 +39,28 @@ const blind = Effect.gen(function*() {
   return service
 })
 
-/** The first connection ends, and what is done on it fails. */
+/** Ends the first connection and fails on it. */
 const failsFirst = ({ end, number }: Line) =>
   number === 1 ? Effect.zipRight(Deferred.succeed(end, undefined), refuse("broken pipe")) : Effect.succeed(number)
 
-describe("goes on if the connection has ended, though only a `closed` of several steps knows that:", () => {
-  it.scoped("a use that is retried", () =>
+describe("continues after a loss that only a slow `closed` reports:", () => {
+  it.scoped("useRetrying", () =>
     Effect.gen(function*() {
-      const asked = yield* askNow(useRetrying(yield* blind, failsFirst))
+      const asked = yield* askNow(useRetrying(yield* withoutIsClosed, failsFirst))
       expect(asked.answer).toBe(2)
     }))
 
-  it.scoped("what is done for each connection", () =>
+  it.scoped("forEachConnection", () =>
     Effect.gen(function*() {
       const visited: Array<number> = []
       const visit = (line: Line) => Effect.map(failsFirst(line), (number) => visited.push(number))
-      const asked = yield* askNow(forEachConnection(yield* blind, visit))
+      const asked = yield* askNow(forEachConnection(yield* withoutIsClosed, visit))
       expect([asked.isWaiting, visited]).toEqual([true, [2]])
     }))
 
-  it.scoped("a stream that fails, and one that ends (S1)", () =>
+  it.scoped("a stream that fails and a stream that ends (S1)", () =>
     Effect.gen(function*() {
-      const service = yield* blind
+      const service = yield* withoutIsClosed
       const failing = yield* askNow(Stream.runHead(stream(service, (line) => Stream.fromEffect(failsFirst(line)))))
       expect(failing.answer).toEqual(Option.some(2))
       const ending = ({ end, number }: Line) =>
@@ -72,7 +72,7 @@ describe("goes on if the connection has ended, though only a `closed` of several
   it.scoped("a subscription that fails (S3)", () =>
     Effect.gen(function*() {
       const subscribe = (line: Line) => Effect.map(failsFirst(line), Stream.make)
-      const resumed = resumableStream(yield* blind, { subscribe, cursor: (n: number) => n })
+      const resumed = resumableStream(yield* withoutIsClosed, { subscribe, cursor: (n: number) => n })
       const asked = yield* askNow(Stream.runHead(resumed))
       yield* pass(1)
       expect(asked.answer).toEqual(Option.some({ _tag: "Element", value: 2 }))

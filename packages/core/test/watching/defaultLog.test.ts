@@ -10,13 +10,13 @@ import * as LogLevel from "effect/LogLevel"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import { captureLog } from "../support/captureLog.js"
-import { begin, inScope, type Options, pass, refuse, Refused, type Server, settle } from "../support/Life.js"
+import { inScope, makeFixture, type Options, pass, refuse, Refused, type Server, settle } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
 const quotation = "cannot reach wss://me:hush@a/?token=hush"
 const fails = refuse(quotation)
 
-describe("what is logged without being asked for", () => {
+describe("the default log", () => {
   const ends: ReadonlyArray<readonly [reason: string, why: string, options: Options, connect: Server["connect"]]> = [
     [
       "Aborted",
@@ -27,10 +27,10 @@ describe("what is logged without being asked for", () => {
     ["GaveUp", "its retry policy gave up after cannot reach wss://a/", { retry: Schedule.recurs(1) }, () => fails]
   ]
   for (const [reason, why, options, connect] of ends) {
-    it.scoped(`tells once that a persistent connection has ended, and why: ${reason}`, () =>
+    it.scoped(`has one line for the end of a persistent connection, with the reason: ${reason}`, () =>
       Effect.gen(function*() {
-        const { heard, lines } = captureLog()
-        const { service } = yield* heard(begin(options, ({ server }) => {
+        const { captured, lines } = captureLog()
+        const { service } = yield* captured(makeFixture(options, ({ server }) => {
           server.connect = connect
         }))
         yield* settle
@@ -53,15 +53,15 @@ describe("what is logged without being asked for", () => {
     }
   }
 
-  it.scoped("D13: includes as information that it gave up because the server had closed the connection regularly", () =>
+  it.scoped("D13: has level INFO if the policy gave up after a regular close by the server", () =>
     Effect.gen(function*() {
-      const { heard, lines } = captureLog()
+      const { captured, lines } = captureLog()
       const connector = Connector.make({
         connect: () => Effect.sync(() => ({})),
         closed: () => Effect.fail(new Goodbye({ text: "1000 done" }))
       })
       const address = Effect.succeed("a")
-      yield* heard(PersistentConnection.make({ serverName: "a", address, connector, retry: Schedule.stop }))
+      yield* captured(PersistentConnection.make({ serverName: "a", address, connector, retry: Schedule.stop }))
       yield* settle
       expect(lines).toMatchObject([{
         level: "INFO",
@@ -73,47 +73,47 @@ describe("what is logged without being asked for", () => {
 
   it.scoped("D13: includes as an error that it was aborted, whatever with", () =>
     Effect.gen(function*() {
-      const { heard, lines } = captureLog()
+      const { captured, lines } = captureLog()
       const connector = Connector.make({
         connect: (_: string, { abort }) => abort(new Goodbye({ text: "1000 done" })),
         closed: () => Effect.never
       })
-      yield* heard(PersistentConnection.make({ serverName: "a", address: Effect.succeed("a"), connector }))
+      yield* captured(PersistentConnection.make({ serverName: "a", address: Effect.succeed("a"), connector }))
       yield* settle
       expect(lines).toMatchObject([{ level: "ERROR", annotations: { event: "Closed", reason: "Aborted" } }])
     }))
 
-  it.scoped("does not include that the owner has closed it", () =>
+  it.scoped("does not include a close by the owner", () =>
     Effect.gen(function*() {
-      const { heard, lines } = captureLog()
-      const { server, service } = yield* heard(begin())
+      const { captured, lines } = captureLog()
+      const { server, service } = yield* captured(makeFixture())
       yield* settle
       yield* service.closeWhenCurrentConnectionIsClosed
       server.line.drop()
       yield* settle
       expect(yield* service.isClosed).toBe(true)
-      const [closed, scope] = yield* inScope(heard(begin()))
+      const [closed, scope] = yield* inScope(captured(makeFixture()))
       yield* settle
       yield* closed.service.close
       yield* Scope.close(scope, Exit.void)
       expect(lines).toEqual([])
     }))
 
-  it.scoped("has been logged when the scope has been left", () =>
+  it.scoped("is complete when the scope has been left", () =>
     Effect.gen(function*() {
-      const { heard, said } = captureLog()
-      const [{ server }, scope] = yield* inScope(heard(begin()))
+      const { captured, messages } = captureLog()
+      const [{ server }, scope] = yield* inScope(captured(makeFixture()))
       yield* settle
       yield* server.abort(new Refused({ text: "no" }))
       yield* Scope.close(scope, Exit.void)
-      expect(said()).toEqual(["ERROR The persistent connection to \"test\" is closed: it was aborted with no"])
+      expect(messages()).toEqual(["ERROR The persistent connection to \"test\" is closed: it was aborted with no"])
     }))
 
   it.scoped("names the server, and the event of a handler that is slow or fails", () =>
     Effect.gen(function*() {
-      const { heard, lines } = captureLog()
+      const { captured, lines } = captureLog()
       const boom = Effect.die(new Error("bug"))
-      const { server } = yield* heard(begin({
+      const { server } = yield* captured(makeFixture({
         closeTimeout: "5 seconds",
         onEvent: ({ _tag }) => _tag === "Connected" ? boom : _tag === "Disconnected" ? Effect.never : Effect.void,
         retry: Schedule.forever.pipe(Schedule.mapEffect(() => boom))
@@ -135,11 +135,11 @@ describe("what is logged without being asked for", () => {
       ])
     }))
 
-  it.scoped("quotes no credentials", () =>
+  it.scoped("shows no credentials", () =>
     Effect.gen(function*() {
-      const { heard, lines } = captureLog()
+      const { captured, lines } = captureLog()
       const boom = Effect.die(new Error(quotation))
-      const { server } = yield* heard(begin({
+      const { server } = yield* captured(makeFixture({
         onEvent: ({ _tag }) => _tag === "Connected" ? boom : Effect.void,
         retry: Schedule.forever.pipe(Schedule.mapEffect(() => boom))
       }))
@@ -158,14 +158,15 @@ describe("what is logged without being asked for", () => {
     }))
 
   const debugging = () => {
-    const { heard, lines } = captureLog()
+    const { captured, lines } = captureLog()
     return {
       lines,
-      debugged: <A, E, R>(effect: Effect.Effect<A, E, R>) => heard(Logger.withMinimumLogLevel(effect, LogLevel.Debug))
+      debugged: <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+        captured(Logger.withMinimumLogLevel(effect, LogLevel.Debug))
     }
   }
 
-  it.scoped("does not include the failures of attempts, not even at the debug level", () =>
+  it.scoped("does not include failed attempts, even at level DEBUG", () =>
     Effect.gen(function*() {
       const { debugged, lines } = debugging()
       const attempts = <Connection, E>(connector: Connector.Connector<string, Connection, E>) =>
@@ -183,10 +184,10 @@ describe("what is logged without being asked for", () => {
       expect(lines).toEqual([])
     }))
 
-  it.scoped("does not include the failures of uses, which their callers get", () =>
+  it.scoped("does not include failed uses, which their callers get", () =>
     Effect.gen(function*() {
       const { debugged, lines } = debugging()
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       const failed = yield* debugged(Effect.flip(PersistentConnection.use(service, () => fails)))
       expect(failed).toEqual(new Refused({ text: quotation }))
@@ -195,10 +196,10 @@ describe("what is logged without being asked for", () => {
       expect(lines).toEqual([])
     }))
 
-  it.scoped("includes what fails unhandled in a use", () =>
+  it.scoped("includes unhandled failures in a use", () =>
     Effect.gen(function*() {
       const { debugged, lines } = debugging()
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       yield* debugged(
         PersistentConnection.use(service, () => Effect.zipRight(Effect.fork(refuse("unhandled")), Effect.yieldNow()))

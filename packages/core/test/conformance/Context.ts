@@ -1,6 +1,4 @@
-/**
- * What the actors of one replay share: the clock, the log, and what the ops are performed on.
- */
+/** The shared context of one replay: the clock, the log, and the objects on which the ops act. */
 import type { VirtualClock } from "#internal/testing/virtualClock.js"
 import type * as Connector from "@persistent-connection/core/Connector"
 import type * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
@@ -10,22 +8,24 @@ import type { Refused } from "../support/refused.js"
 import type { Entry } from "./Trace.js"
 import type { TraceConnection } from "./TraceConnection.js"
 
-/** What is performed on; all unknown as long as the original's harness did not know it either. */
-export interface Stage {
+/** The context of a replay. Its fields are undefined as long as they were unknown to the harness of the original. */
+export interface ReplayContext {
   readonly clock: VirtualClock
   readonly log: (lane: string, event: { readonly ev: string; readonly [field: string]: unknown }) => void
   persistentConnection: PersistentConnection.PersistentConnection<TraceConnection, Refused> | undefined
-  /** As given to the last connect. */
+  /** The attempt of the last connect. */
   attempt: Connector.Attempt<string> | undefined
-  /** The newest one. */
+  /** The newest connection. */
   connection: TraceConnection | undefined
   subscribers: number
 }
 
-/** A stage, and what is logged on it, lane by lane. */
-export const make = (clock: VirtualClock): { readonly stage: Stage; readonly lanes: Record<string, Array<Entry>> } => {
+/** A new context, and its log by lanes. */
+export const make = (
+  clock: VirtualClock
+): { readonly context: ReplayContext; readonly lanes: Record<string, Array<Entry>> } => {
   const lanes: Record<string, Array<Entry>> = {}
-  const stage: Stage = {
+  const context: ReplayContext = {
     clock,
     log: (lane, event) => {
       const entries = (lanes[lane] ??= [])
@@ -36,10 +36,10 @@ export const make = (clock: VirtualClock): { readonly stage: Stage; readonly lan
     connection: undefined,
     subscribers: 0
   }
-  return { stage, lanes }
+  return { context, lanes }
 }
 
-/** The failure of an attempt in the words of the traces: an error value, or an exception. */
+/** The failure of an attempt in the format of the traces: an error value or an exception. */
 export const describeFailure = (cause: Cause.Cause<unknown>): { readonly error: string } | { readonly exn: string } => {
   for (const error of Cause.failures(cause)) return { error: message(error) }
   return { exn: Chunk.isNonEmpty(Cause.defects(cause)) ? message(Cause.squash(cause)) : Cause.pretty(cause) }

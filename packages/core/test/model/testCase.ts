@@ -1,44 +1,43 @@
-/**
- * Runs a scenario in which things happen at the same time, in an order that is up to chance, and checks what has to be
- * so whatever the order.
- */
+/** Runs a scenario with simultaneous actions in a random order, and checks the invariants of every order. */
 import { check, checkLeft, checkQuiet } from "./invariants.js"
 import { type Extra, type Op, type Scenario, tick } from "./Scenario.js"
 import * as Subject from "./Subject.js"
 import { World } from "./World.js"
 import type * as Worlds from "./World.js"
 
-/** What a user does, and when, in ticks. */
-export interface Act {
+/** An action of a user, with its time in ticks. */
+export interface UserAction {
   readonly at: number
-  /** Or interrupts the op that has waited longest. */
+  /** "interrupt" interrupts the op that has waited longest. */
   readonly does: Op | Extra | "leave" | "interrupt"
 }
 
-export interface Play {
+export interface TestCase {
   readonly scenario: Scenario
-  readonly acts: ReadonlyArray<Act>
-  /** In ticks: the scope is left then at the latest. */
+  readonly actions: ReadonlyArray<UserAction>
+  /** The time in ticks at which the scope is left at the latest. */
   readonly until: number
 }
 
-/** So long after leaving, everything that could happen has happened. */
+/** After this time everything has ended. */
 const longAfter = 100 * tick
 
 export interface Options extends Worlds.Options, Subject.Options {
-  /** Called when all is set. */
+  /** Called before the run starts. */
   readonly onReady?: ((subject: Subject.Subject) => void) | undefined
 }
 
-/** Throws an error that says what is wrong, if anything is. */
-export const perform = ({ acts, scenario, until }: Play, options: Options): Subject.Subject => {
+/** Throws an error that names the broken invariants. */
+export const perform = ({ actions, scenario, until }: TestCase, options: Options): Subject.Subject => {
   const world = new World(options)
   const subject = new Subject.Subject(world, scenario, { slowHandlerThreshold: 2, ...options })
-  for (const [index, act] of acts.entries()) world.after(act.at * tick, () => subject.act(act.does, `act ${index}`))
+  for (const [index, action] of actions.entries()) {
+    world.after(action.at * tick, () => subject.doAction(action.does, `action ${index}`))
+  }
   options.onReady?.(subject)
   world.advance(until * tick)
   throwIfAny("before leaving", [...check(subject), ...checkQuiet(subject)])
-  subject.act("leave", "leave")
+  subject.doAction("leave", "leave")
   world.advance(longAfter)
   throwIfAny("after leaving", [...checkLeft(subject), ...checkQuiet(subject)])
   world.end()
@@ -49,7 +48,7 @@ const throwIfAny = (when: string, wrong: ReadonlyArray<string>) => {
   if (wrong.length > 0) throw new Error([when, ...wrong].join("\n  "))
 }
 
-/** A number from 0 to 1, excluding 1, each time; always the same ones for a seed (mulberry32). */
+/** A seeded random generator for numbers from 0 to 1, excluding 1 (mulberry32). */
 const random = (seed: number) => () => {
   seed = (seed + 0x6d2b79f5) | 0
   let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed)
@@ -57,7 +56,7 @@ const random = (seed: number) => () => {
   return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
 }
 
-/** Any of the tasks that are ready may come next, and any op may be the last of its fiber for the moment. */
+/** Picks a random ready task each time, and preempts fibers at random ops. */
 export const shuffled = (seed: number, preemption: number): Worlds.Options => {
   const next = random(seed)
   return {

@@ -1,5 +1,5 @@
 /**
- * Mistakes that a prototype of this library made, or could have made: each led to a deadlock, a leak or a wrong answer.
+ * Regression tests: mistakes that led, or could lead, to a deadlock, a leak or a wrong result.
  */
 import { describe, expect } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
@@ -20,11 +20,11 @@ import * as Stream from "effect/Stream"
 import {
   ask,
   askNow,
-  begin,
+  type Fixture,
   hasEnded,
   inScope,
-  type Life,
   type Line,
+  makeFixture,
   now,
   on,
   pass,
@@ -34,46 +34,48 @@ import {
   sleep,
   stateTag,
   turns
-} from "../support/Life.js"
+} from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
-const kinds = ({ diary }: Life) => diary.map((entry) => entry.split(" ")[1]!)
-const stops: ReadonlyArray<readonly [string, (life: Life) => Effect.Effect<unknown>]> = [
+const kinds = ({ eventLog }: Fixture) => eventLog.map((entry) => entry.split(" ")[1]!)
+const stops: ReadonlyArray<readonly [string, (fixture: Fixture) => Effect.Effect<unknown>]> = [
   ["close", ({ service }) => service.close],
   ["closeWhenCurrentConnectionIsClosed", ({ service }) => service.closeWhenCurrentConnectionIsClosed],
   ["abort", ({ server }) => server.abort(new Refused({ text: "enough" }))]
 ]
 
-describe("a connect that succeeds while the persistent connection is ended", () => {
+describe("a connect that succeeds during a close or an abort", () => {
   for (const [name, stop] of stops) {
     it.scoped(
-      `D2, D10: ${name} some turns before or after a connect succeeds: nothing leaks, and every caller gets the right answer`,
+      `D2, D10: ${name} some turns before or after a connect succeeds: nothing leaks, and every caller gets the right result`,
       () =>
         Effect.gen(function*() {
           const outcomes = new Set<string>()
           for (let connectTakes = 0; connectTakes < 6; connectTakes++) {
             for (let stopTakes = 0; stopTakes < 12; stopTakes++) {
-              const [life, scope] = yield* inScope(begin())
-              const { server, service } = life
+              const [fixture, scope] = yield* inScope(makeFixture())
+              const { server, service } = fixture
               const gate = yield* Deferred.make<void>()
               server.connect = () => Effect.zipRight(Deferred.await(gate), turns(connectTakes))
               const waiter = yield* askNow(service.connectedOrFailedToConnect)
-              yield* Effect.fork(Effect.zipRight(Deferred.await(gate), Effect.zipRight(turns(stopTakes), stop(life))))
+              yield* Effect.fork(
+                Effect.zipRight(Deferred.await(gate), Effect.zipRight(turns(stopTakes), stop(fixture)))
+              )
               yield* settle
               yield* Deferred.succeed(gate, undefined)
               yield* settle
 
-              const events = kinds(life).join(" ")
+              const events = kinds(fixture).join(" ")
               outcomes.add(events)
               const wasConnected = events.includes("Connected")
-              const isKept = (yield* stateTag(life)) === "Connected"
+              const isKept = (yield* stateTag(fixture)) === "Connected"
               expect(waiter.answer === undefined, `${connectTakes}, ${stopTakes}`).toBe(!wasConnected)
               expect(waiter.isWaiting).toBe(false)
               expect(isKept).toBe(wasConnected && name !== "close")
               if (isKept) server.line.drop()
               yield* settle
-              expect(yield* stateTag(life)).toBe("Closed")
-              expect(kinds(life)).toEqual(
+              expect(yield* stateTag(fixture)).toBe("Closed")
+              expect(kinds(fixture)).toEqual(
                 wasConnected
                   ? ["AttemptingToConnect", "ObtainedAddress", "Connected", "Disconnected"]
                   : ["AttemptingToConnect", "ObtainedAddress"]
@@ -82,77 +84,77 @@ describe("a connect that succeeds while the persistent connection is ended", () 
               yield* Scope.close(scope, Exit.void)
             }
           }
-          // Both have happened, or the race was none.
+          // Both must have happened, otherwise there was no race.
           expect(outcomes.size).toBeGreaterThan(1)
         })
     )
   }
 
-  it.scoped("E1, X3: a caller that closes as soon as it has the connection causes a Disconnected only after a Connected", () =>
+  it.scoped("E1, X3: if a caller closes as soon as it gets the connection, Disconnected still follows Connected", () =>
     Effect.gen(function*() {
       for (let steps = 15; steps < 100; steps += 3) {
-        const life = yield* Effect.withMaxOpsBeforeYield(begin(), steps)
-        yield* Effect.fork(Effect.zipRight(life.service.connected, life.service.close))
+        const fixture = yield* Effect.withMaxOpsBeforeYield(makeFixture(), steps)
+        yield* Effect.fork(Effect.zipRight(fixture.service.connected, fixture.service.close))
         yield* pass(1)
-        expect(yield* stateTag(life)).toBe("Closed")
-        const events = kinds(life)
+        expect(yield* stateTag(fixture)).toBe("Closed")
+        const events = kinds(fixture)
         expect(events.includes("Disconnected"), `with ${steps} steps a turn: ${events.join(" ")}`).toBe(
           events.includes("Connected")
         )
-        expect(life.server.released).toBe(life.server.opened)
+        expect(fixture.server.released).toBe(fixture.server.opened)
       }
     }))
 
-  it.scoped("X1: after close there is no current connection, wherever the fibers of the loop are preempted", () =>
+  it.scoped("X1: after close there is no current connection, for all preemptions of the fibers of the loop", () =>
     Effect.gen(function*() {
       for (let steps = 15; steps < 100; steps += 3) {
-        const { service } = yield* Effect.withMaxOpsBeforeYield(begin(), steps)
+        const { service } = yield* Effect.withMaxOpsBeforeYield(makeFixture(), steps)
         yield* settle
         yield* service.close
         expect(yield* service.currentConnection, `with ${steps} steps a turn`).toEqual(Option.none())
       }
     }))
 
-  it.scoped("E1, X3: the same after a refresh that has just succeeded", () =>
+  it.scoped("E1, X3: the same holds directly after a successful refresh", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       yield* pass(1)
-      yield* Effect.zipRight(PersistentConnection.refresh(life.service), life.service.close)
+      yield* Effect.zipRight(PersistentConnection.refresh(fixture.service), fixture.service.close)
       yield* settle
-      expect(kinds(life).filter((kind) => kind === "Connected" || kind === "Disconnected").join(" ")).toMatch(
+      expect(kinds(fixture).filter((kind) => kind === "Connected" || kind === "Disconnected").join(" ")).toMatch(
         /^(Connected Disconnected ?)+$|^Connected Connected Disconnected$/
       )
-      expect(life.diary.at(-1)).toMatch(/Disconnected/)
-      const told = (kind: string) => life.diary.filter((entry) => entry.includes(` ${kind} 2`)).length
-      expect([told("Connected"), told("Disconnected")]).toEqual([1, 1])
+      expect(fixture.eventLog.at(-1)).toMatch(/Disconnected/)
+      const countOf = (kind: string) => fixture.eventLog.filter((entry) => entry.includes(` ${kind} 2`)).length
+      expect([countOf("Connected"), countOf("Disconnected")]).toEqual([1, 1])
     }))
 })
 
-describe("asking again in the same turn", () => {
-  it.scoped("A5: a caller that asks again right after an answer gets the next result, and no result twice", () =>
+describe("a second call in the same turn", () => {
+  it.scoped("A5: a caller that calls again directly after a result gets the next result, and no result twice", () =>
     Effect.gen(function*() {
-      const heard: Array<string> = []
-      const { server, service } = yield* begin()
+      const results: Array<string> = []
+      const { server, service } = yield* makeFixture()
       server.connect = ({ number }) => refuse(`no ${number}`)
       yield* Effect.fork(
         Effect.forever(
           Effect.catchTag(
             service.connectedOrFailedToConnect,
             "Refused",
-            ({ text }) => Effect.map(now, (second) => heard.push(`${second}: ${text}`))
+            ({ text }) => Effect.map(now, (second) => results.push(`${second}: ${text}`))
           )
         )
       )
       yield* pass(35)
-      expect(heard).toEqual(["0: no 1", "10: no 2", "20: no 3", "30: no 4"])
+      expect(results).toEqual(["0: no 1", "10: no 2", "20: no 3", "30: no 4"])
     }))
 
-  it.scoped("A4: a caller that asks again right after a loss gets the next connection", () =>
+  it.scoped("A4: a caller that calls again directly after a loss gets the next connection", () =>
     Effect.gen(function*() {
-      const heard: Array<number> = []
-      const { server, service } = yield* begin()
+      const results: Array<number> = []
+      const { server, service } = yield* makeFixture()
       yield* Effect.fork(Effect.forever(Effect.flatMap(service.connected, (line) => {
-        heard.push(line.number)
+        results.push(line.number)
         return line.lost
       })))
       for (let losses = 0; losses < 4; losses++) {
@@ -160,12 +162,12 @@ describe("asking again in the same turn", () => {
         server.line.drop()
       }
       yield* pass(10)
-      expect(heard).toEqual([1, 2, 3, 4, 5])
+      expect(results).toEqual([1, 2, 3, 4, 5])
     }))
 
-  it.scoped("X1: right after close has completed there is no current connection", () =>
+  it.scoped("X1: directly after the completion of close there is no current connection", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin()
+      const { service } = yield* makeFixture()
       yield* settle
       yield* service.close
       expect(yield* service.currentConnection).toEqual(Option.none())
@@ -174,7 +176,7 @@ describe("asking again in the same turn", () => {
 })
 
 describe("waiting for its own connection", () => {
-  const waits: ReadonlyArray<readonly [string, (life: Life) => Effect.Effect<unknown, unknown>]> = [
+  const waits: ReadonlyArray<readonly [string, (fixture: Fixture) => Effect.Effect<unknown, unknown>]> = [
     ["connected", ({ service }) => service.connected],
     ["connectedOrClosed", ({ service }) => service.connectedOrClosed],
     ["connectedOrFailedToConnect", ({ service }) => service.connectedOrFailedToConnect],
@@ -182,10 +184,10 @@ describe("waiting for its own connection", () => {
   ]
   const itself = "The connection to \"test\" waits for itself!"
   const inChildren: ReadonlyArray<readonly [string, (effect: Effect.Effect<void>) => Effect.Effect<void>]> = [
-    ["a child that it waits for", (effect) => Effect.flatMap(Effect.fork(effect), Fiber.join)],
+    ["an awaited child", (effect) => Effect.flatMap(Effect.fork(effect), Fiber.join)],
     ["a race", (effect) => Effect.raceFirst(effect, Effect.interruptible(Effect.never))]
   ]
-  const places: ReadonlyArray<readonly [string, (life: Life, effect: Effect.Effect<void>) => void]> = [
+  const places: ReadonlyArray<readonly [string, (fixture: Fixture, effect: Effect.Effect<void>) => void]> = [
     ["look-up", ({ server }, effect) => {
       server.lookUp = ({ number }) => number === 1 ? Effect.as(effect, "a") : Effect.succeed("a")
     }],
@@ -198,36 +200,36 @@ describe("waiting for its own connection", () => {
     for (const [place, prepare] of places) {
       it.scoped(`D7c: a ${place} that awaits ${name} dies with a readable message`, () =>
         Effect.gen(function*() {
-          const [life, scope] = yield* inScope(begin({ attemptTimeout: Duration.infinity }))
-          prepare(life, Effect.ignore(wait(life)))
+          const [fixture, scope] = yield* inScope(makeFixture({ attemptTimeout: Duration.infinity }))
+          prepare(fixture, Effect.ignore(wait(fixture)))
           yield* pass(10)
-          expect(life.diary).toContain(`0 FailedToConnect ${itself}`)
-          expect(yield* stateTag(life)).toBe("Connected")
+          expect(fixture.eventLog).toContain(`0 FailedToConnect ${itself}`)
+          expect(yield* stateTag(fixture)).toBe("Connected")
           expect(yield* hasEnded(scope)).toBe(true)
         }))
 
       for (const [how, inChild] of inChildren) {
-        it.scoped(`D7c: a ${place} that awaits ${name} in ${how} meets its deadline`, () =>
+        it.scoped(`D7c: a ${place} that awaits ${name} in ${how} runs into its deadline`, () =>
           Effect.gen(function*() {
-            const [life, scope] = yield* inScope(begin())
-            prepare(life, inChild(Effect.ignore(wait(life))))
+            const [fixture, scope] = yield* inScope(makeFixture())
+            prepare(fixture, inChild(Effect.ignore(wait(fixture))))
             yield* pass(29)
-            expect(yield* stateTag(life)).toBe("Connecting")
+            expect(yield* stateTag(fixture)).toBe("Connecting")
             yield* pass(1)
-            expect(life.diary).toContain("30 FailedToConnect timeout")
-            expect(life.diary.at(-1)).toBe("30 Connected 1")
+            expect(fixture.eventLog).toContain("30 FailedToConnect timeout")
+            expect(fixture.eventLog.at(-1)).toBe("30 Connected 1")
             expect(yield* hasEnded(scope)).toBe(true)
           }))
 
         it.scoped(`D7c: a ${place} that awaits ${name} in ${how}, without a deadline, waits until closing`, () =>
           Effect.gen(function*() {
-            const [life, scope] = yield* inScope(begin({ attemptTimeout: Duration.infinity }))
-            prepare(life, inChild(Effect.ignore(wait(life))))
+            const [fixture, scope] = yield* inScope(makeFixture({ attemptTimeout: Duration.infinity }))
+            prepare(fixture, inChild(Effect.ignore(wait(fixture))))
             yield* pass(1_000)
-            expect(yield* stateTag(life)).toBe("Connecting")
-            expect((yield* askNow(life.service.close)).isWaiting).toBe(false)
-            expect(yield* stateTag(life)).toBe("Closed")
-            expect(life.server.released).toBe(life.server.opened)
+            expect(yield* stateTag(fixture)).toBe("Connecting")
+            expect((yield* askNow(fixture.service.close)).isWaiting).toBe(false)
+            expect(yield* stateTag(fixture)).toBe("Closed")
+            expect(fixture.server.released).toBe(fixture.server.opened)
             expect(yield* hasEnded(scope)).toBe(true)
           }))
       }
@@ -235,23 +237,24 @@ describe("waiting for its own connection", () => {
 
     it.scoped(`D7: close does not wait for an uninterruptible connect that awaits ${name} in a child`, () =>
       Effect.gen(function*() {
-        const [life, scope] = yield* inScope(begin())
-        life.server.isStubborn = true
-        life.server.connect = () => Effect.flatMap(Effect.fork(Effect.ignore(wait(life))), Fiber.join)
+        const [fixture, scope] = yield* inScope(makeFixture())
+        fixture.server.isUninterruptible = true
+        fixture.server.connect = () => Effect.flatMap(Effect.fork(Effect.ignore(wait(fixture))), Fiber.join)
         yield* pass(1)
-        const closing = yield* ask(life.service.close)
+        const closing = yield* ask(fixture.service.close)
         yield* pass(100)
         expect(closing.isWaiting).toBe(false)
         expect(yield* hasEnded(scope)).toBe(true)
-        expect(life.server.released).toBe(life.server.opened)
+        expect(fixture.server.released).toBe(fixture.server.opened)
       }))
 
     it.scoped(`D7: close does not wait for a finalizer that awaits ${name} in a race`, () =>
       Effect.gen(function*() {
-        const [life, scope] = yield* inScope(begin())
-        life.server.release = () => Effect.raceFirst(Effect.ignore(wait(life)), Effect.interruptible(Effect.never))
+        const [fixture, scope] = yield* inScope(makeFixture())
+        fixture.server.release = () =>
+          Effect.raceFirst(Effect.ignore(wait(fixture)), Effect.interruptible(Effect.never))
         yield* settle
-        const closing = yield* ask(life.service.close)
+        const closing = yield* ask(fixture.service.close)
         yield* pass(100)
         expect(closing.isWaiting).toBe(false)
         expect(yield* hasEnded(scope)).toBe(true)
@@ -261,25 +264,28 @@ describe("waiting for its own connection", () => {
   it.scoped("D7c: a connect whose attempt is over may wait for a connection", () =>
     Effect.gen(function*() {
       const retry = Schedule.forever.pipe(Schedule.mapEffect(() => sleep(60)))
-      const life: Life = yield* begin({ attemptTimeout: "5 seconds", retry }, ({ server }) => {
+      const fixture: Fixture = yield* makeFixture({ attemptTimeout: "5 seconds", retry }, ({ server }) => {
         server.connect = () => Effect.uninterruptible(Effect.zipRight(sleep(10), wait))
       })
       let exit: Exit.Exit<Line> | undefined
       const wait = Effect.onExit(
-        Effect.suspend(() => life.service.connected),
+        Effect.suspend(() => fixture.service.connected),
         (ended) => Effect.sync(() => exit = ended)
       )
       yield* pass(20)
-      life.server.accept()
+      fixture.server.accept()
       yield* pass(100)
-      expect(exit).toEqual(Exit.succeed(life.server.lines.at(-1)))
+      expect(exit).toEqual(Exit.succeed(fixture.server.lines.at(-1)))
     }))
 
   it.scoped("D7a: an AttemptingToConnect handler that waits for a connection gets it", () =>
     Effect.gen(function*() {
       const got: Array<number> = []
-      const life: Life = yield* begin({
-        onEvent: on("AttemptingToConnect", () => Effect.map(life.service.connected, ({ number }) => got.push(number)))
+      const fixture: Fixture = yield* makeFixture({
+        onEvent: on(
+          "AttemptingToConnect",
+          () => Effect.map(fixture.service.connected, ({ number }) => got.push(number))
+        )
       })
       yield* settle
       expect(got).toEqual([1])
@@ -287,82 +293,85 @@ describe("waiting for its own connection", () => {
 
   it.scoped("D7a, E1: a handler that was let go, and ends, is not taken for the one that runs then", () =>
     Effect.gen(function*() {
-      const life: Life = yield* begin({
+      const fixture: Fixture = yield* makeFixture({
         onEvent: ({ _tag }) =>
-          _tag === "AttemptingToConnect" ? life.service.connected : _tag === "Connected" ? sleep(5) : Effect.void
+          _tag === "AttemptingToConnect" ? fixture.service.connected : _tag === "Connected" ? sleep(5) : Effect.void
       })
       yield* pass(1)
-      life.server.line.drop()
+      fixture.server.line.drop()
       yield* settle
-      expect(kinds(life)).not.toContain("Disconnected")
+      expect(kinds(fixture)).not.toContain("Disconnected")
       yield* pass(4)
-      expect(life.diary.at(3)).toBe("5 Disconnected 1")
+      expect(fixture.eventLog.at(3)).toBe("5 Disconnected 1")
     }))
 
-  it.scoped("D7a: a child of a handler that waits lets the handler go too", () =>
+  it.scoped("D7a: the loop does not wait for a handler whose child waits", () =>
     Effect.gen(function*() {
-      const life: Life = yield* begin({
-        onEvent: on("AttemptingToConnect", () => Effect.zipRight(Effect.forkDaemon(life.service.connected), sleep(5)))
+      const fixture: Fixture = yield* makeFixture({
+        onEvent: on(
+          "AttemptingToConnect",
+          () => Effect.zipRight(Effect.forkDaemon(fixture.service.connected), sleep(5))
+        )
       })
       yield* pass(10)
-      expect(life.server.attempts).toEqual([0])
+      expect(fixture.server.attempts).toEqual([0])
     }))
 
-  it.scoped("D7, E1: a handler that is answered at once does not wait, so the loop still waits for it", () =>
+  it.scoped("D7, E1: the loop waits for a handler whose call returned at once", () =>
     Effect.gen(function*() {
-      const life: Life = yield* begin({
-        onEvent: on("Connected", () => Effect.zipRight(life.service.connected, sleep(50)))
+      const fixture: Fixture = yield* makeFixture({
+        onEvent: on("Connected", () => Effect.zipRight(fixture.service.connected, sleep(50)))
       })
       yield* pass(20)
-      life.server.line.drop()
+      fixture.server.line.drop()
       yield* pass(29)
-      expect(kinds(life)).not.toContain("Disconnected")
+      expect(kinds(fixture)).not.toContain("Disconnected")
       yield* pass(1)
-      expect(life.diary[3]).toBe("50 Disconnected 1")
+      expect(fixture.eventLog[3]).toBe("50 Disconnected 1")
     }))
 
-  it.scoped("D7, E1: a handler that waits for another persistent connection is waited for", () =>
+  it.scoped("D7, E1: the loop waits for a handler that waits for another persistent connection", () =>
     Effect.gen(function*() {
-      const other = yield* begin()
+      const other = yield* makeFixture()
       other.server.connect = () => sleep(5)
-      const life = yield* begin({ onEvent: on("AttemptingToConnect", () => other.service.connected) })
+      const fixture = yield* makeFixture({ onEvent: on("AttemptingToConnect", () => other.service.connected) })
       yield* pass(10)
-      expect(life.server.attempts).toEqual([5])
+      expect(fixture.server.attempts).toEqual([5])
     }))
 
   it.scoped("D7, E1: a handler that follows the events of another persistent connection is waited for", () =>
     Effect.gen(function*() {
-      const other = yield* begin()
-      const life = yield* begin({
+      const other = yield* makeFixture()
+      const fixture = yield* makeFixture({
         onEvent: on(
           "AttemptingToConnect",
           () => Stream.runDrain(Stream.takeUntil(other.service.events, ({ _tag }) => _tag === "Disconnected"))
         )
       })
       yield* pass(5)
-      expect(life.server.attempts).toEqual([])
+      expect(fixture.server.attempts).toEqual([])
       other.server.line.drop()
       yield* settle
-      expect(life.server.attempts).toEqual([5])
+      expect(fixture.server.attempts).toEqual([5])
     }))
 
   it.scoped("D7b: who is inside one persistent connection is outside another: its close waits until closing has finished", () =>
     Effect.gen(function*() {
-      const other = yield* begin()
+      const other = yield* makeFixture()
       other.server.release = () => sleep(5)
       yield* settle
-      const life = yield* begin({}, ({ server }) => {
+      const fixture = yield* makeFixture({}, ({ server }) => {
         server.connect = () => other.service.close
       })
       yield* pass(4)
-      expect(life.server.lines).toEqual([])
+      expect(fixture.server.lines).toEqual([])
       yield* pass(1)
-      expect([life.server.lines.length, other.server.released]).toEqual([1, 1])
+      expect([fixture.server.lines.length, other.server.released]).toEqual([1, 1])
     }))
 
-  it.scoped("X1: joining a fiber of a connection does not bring a caller inside: its close waits until closing has finished", () =>
+  it.scoped("X1: a caller that joins a fiber of a connection stays outside: its close waits until closing has finished", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       let reader: Fiber.Fiber<string> | undefined
       server.connect = () =>
         Effect.map(Effect.forkScoped(Effect.as(sleep(1), "read")), (fiber) => {
@@ -378,9 +387,9 @@ describe("waiting for its own connection", () => {
       expect(closing.isWaiting).toBe(false)
     }))
 
-  it.scoped("D8: … and leaving the scope waits until everything has ended", () =>
+  it.scoped("D8: a caller that joins a fiber of a connection: leaving the scope waits until everything has ended", () =>
     Effect.gen(function*() {
-      const [{ server }, scope] = yield* inScope(begin())
+      const [{ server }, scope] = yield* inScope(makeFixture())
       let reader: Fiber.Fiber<string> | undefined
       server.connect = () =>
         Effect.map(Effect.forkScoped(Effect.as(sleep(1), "read")), (fiber) => {
@@ -396,9 +405,9 @@ describe("waiting for its own connection", () => {
       expect([leaving.isWaiting, server.released]).toEqual([false, 1])
     }))
 
-  it.scoped("A3: … and its `connected` never answers once closed", () =>
+  it.scoped("A3: a caller that joins a fiber of a connection: its `connected` suspends forever after a close", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       let reader: Fiber.Fiber<string> | undefined
       server.connect = () =>
         Effect.map(Effect.forkScoped(Effect.as(sleep(1), "read")), (fiber) => {
@@ -410,14 +419,14 @@ describe("waiting for its own connection", () => {
       expect((yield* askNow(service.connected)).isWaiting).toBe(true)
     }))
 
-  it.scoped("D7: a persistent connection made inside a connection of another one can close that, and be closed by it", () =>
+  it.scoped("D7: two nested persistent connections can close each other", () =>
     Effect.gen(function*() {
       for (const closer of ["inner", "outer"]) {
-        const [outer, scope] = yield* inScope(begin())
-        let inner: Life | undefined
+        const [outer, scope] = yield* inScope(makeFixture())
+        let inner: Fixture | undefined
         outer.server.connect = () =>
-          Effect.map(begin(), (life) => {
-            inner = life
+          Effect.map(makeFixture(), (fixture) => {
+            inner = fixture
           })
         yield* pass(1)
         if (closer === "inner") inner!.server.closed = () => outer.service.close
@@ -432,45 +441,45 @@ describe("waiting for its own connection", () => {
 })
 
 describe("a `closed` that misbehaves", () => {
-  it.scoped("D4, X1: close does not wait for a `closed` that never ends, and cannot be interrupted", () =>
+  it.scoped("D4, X1: close does not wait for an uninterruptible `closed` that never ends", () =>
     Effect.gen(function*() {
-      const [life] = yield* inScope(begin())
-      life.server.closed = () => Effect.uninterruptible(Effect.never)
+      const [fixture] = yield* inScope(makeFixture())
+      fixture.server.closed = () => Effect.uninterruptible(Effect.never)
       yield* settle
-      expect((yield* askNow(life.service.close)).isWaiting).toBe(false)
-      expect(yield* stateTag(life)).toBe("Closed")
-      expect(life.diary.at(-1)).toBe("0 Disconnected 1")
+      expect((yield* askNow(fixture.service.close)).isWaiting).toBe(false)
+      expect(yield* stateTag(fixture)).toBe("Closed")
+      expect(fixture.eventLog.at(-1)).toBe("0 Disconnected 1")
     }))
 
-  it.scoped("D4, D8: a `closed` that cannot be interrupted, but ends when its connection is released, ends so", () =>
+  it.scoped("D4, D8: an uninterruptible `closed` that ends with the release of its connection is awaited", () =>
     Effect.gen(function*() {
-      const [life, scope] = yield* inScope(begin())
-      life.server.closed = (line) => Effect.uninterruptible(line.lost)
-      life.server.release = (line) => Effect.sync(() => line.drop())
+      const [fixture, scope] = yield* inScope(makeFixture())
+      fixture.server.closed = (line) => Effect.uninterruptible(line.lost)
+      fixture.server.release = (line) => Effect.sync(() => line.drop())
       yield* settle
       expect(yield* hasEnded(scope)).toBe(true)
-      expect(kinds(life)).toEqual(["AttemptingToConnect", "ObtainedAddress", "Connected", "Disconnected"])
+      expect(kinds(fixture)).toEqual(["AttemptingToConnect", "ObtainedAddress", "Connected", "Disconnected"])
     }))
 
-  it.scoped("D4: a finalizer that dies does not keep close from completing", () =>
+  it.scoped("D4: a finalizer that dies does not prevent close from completing", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
-      life.server.release = () => Effect.die("bug")
+      const fixture = yield* makeFixture()
+      fixture.server.release = () => Effect.die("bug")
       yield* settle
-      expect((yield* askNow(life.service.close)).isWaiting).toBe(false)
-      expect(yield* stateTag(life)).toBe("Closed")
+      expect((yield* askNow(fixture.service.close)).isWaiting).toBe(false)
+      expect(yield* stateTag(fixture)).toBe("Closed")
     }))
 
-  it.scoped("D5: a `closed` that throws, dies or interrupts itself at once is a loss, and close still works", () =>
+  it.scoped("D5: a `closed` that throws, dies or interrupts itself at once is a loss, and close works", () =>
     Effect.gen(function*() {
       const boom = () => {
         throw new Error("boom")
       }
       for (const closed of [boom, () => Effect.die("bug"), () => Effect.interrupt, () => refuse("reset")]) {
-        const life = yield* begin()
-        life.server.closed = closed
+        const fixture = yield* makeFixture()
+        fixture.server.closed = closed
         yield* pass(15)
-        expect(kinds(life)).toEqual([
+        expect(kinds(fixture)).toEqual([
           "AttemptingToConnect",
           "ObtainedAddress",
           "Connected",
@@ -480,70 +489,70 @@ describe("a `closed` that misbehaves", () => {
           "Connected",
           "Disconnected"
         ])
-        expect((yield* askNow(life.service.close)).isWaiting).toBe(false)
-        expect(life.server.released).toBe(2)
+        expect((yield* askNow(fixture.service.close)).isWaiting).toBe(false)
+        expect(fixture.server.released).toBe(2)
       }
     }))
 })
 
 describe("an attempt that interrupts itself", () => {
   for (const place of ["lookUp", "connect"] as const) {
-    it.scoped(`C6, D5: in ${place}, has failed like any other, and callers that wait are not interrupted`, () =>
+    it.scoped(`C6, D5: in ${place}, counts as a failed attempt, and waiting callers are not interrupted`, () =>
       Effect.gen(function*() {
-        const life = yield* begin()
-        if (place === "lookUp") life.server.lookUp = () => Effect.interrupt
-        else life.server.connect = () => Effect.interrupt
-        const waiter = yield* askNow(Effect.exit(life.service.connectedOrFailedToConnect))
+        const fixture = yield* makeFixture()
+        if (place === "lookUp") fixture.server.lookUp = () => Effect.interrupt
+        else fixture.server.connect = () => Effect.interrupt
+        const waiter = yield* askNow(Effect.exit(fixture.service.connectedOrFailedToConnect))
         const exit = waiter.answer!
         expect(Exit.isFailure(exit) && !Cause.isInterrupted(exit.cause)).toBe(true)
-        expect(kinds(life).at(-1)).toBe("FailedToConnect")
-        life.server.lookUp = () => Effect.succeed("a")
-        life.server.accept()
+        expect(kinds(fixture).at(-1)).toBe("FailedToConnect")
+        fixture.server.lookUp = () => Effect.succeed("a")
+        fixture.server.accept()
         yield* pass(10)
-        expect(yield* stateTag(life)).toBe("Connected")
+        expect(yield* stateTag(fixture)).toBe("Connected")
       }))
   }
 
-  it.scoped("C6, D5: if somebody else interrupts its fiber as well", () =>
+  it.scoped("C6, D5: also counts as failed if another fiber interrupts it", () =>
     Effect.gen(function*() {
-      const life = yield* begin()
+      const fixture = yield* makeFixture()
       let dialling: Fiber.RuntimeFiber<unknown, unknown> | undefined
-      life.server.connect = () =>
+      fixture.server.connect = () =>
         Effect.withFiberRuntime((fiber) => {
           dialling = fiber
           return Effect.never
         })
-      const waiter = yield* askNow(Effect.exit(life.service.connectedOrFailedToConnect))
+      const waiter = yield* askNow(Effect.exit(fixture.service.connectedOrFailedToConnect))
       yield* Fiber.interruptFork(dialling!)
       yield* settle
       expect(waiter.isWaiting).toBe(false)
       expect(Exit.isFailure(waiter.answer!) && !Cause.isInterrupted(waiter.answer.cause)).toBe(true)
-      life.server.accept()
+      fixture.server.accept()
       yield* pass(10)
-      expect(yield* stateTag(life)).toBe("Connected")
+      expect(yield* stateTag(fixture)).toBe("Connected")
     }))
 })
 
 describe("functions that throw or re-enter", () => {
-  it.scoped("D10: an `addressEquivalence` that closes", () =>
+  it.scoped("D10: an `addressEquivalence` that calls close", () =>
     Effect.gen(function*() {
       const states: Array<string> = []
-      const life: Life = yield* begin({
+      const fixture: Fixture = yield* makeFixture({
         addressEquivalence: () => {
-          Effect.runFork(life.service.close)
+          Effect.runFork(fixture.service.close)
           return true
         }
       })
-      life.server.refuse("no")
+      fixture.server.refuse("no")
       yield* settle
-      life.server.connect = () => Effect.map(life.service.isClosed, (isClosed) => states.push(`${isClosed}`))
+      fixture.server.connect = () => Effect.map(fixture.service.isClosed, (isClosed) => states.push(`${isClosed}`))
       yield* pass(20)
       expect(states).toEqual([])
-      expect(yield* stateTag(life)).toBe("Closed")
-      expect(yield* life.service.isClosed).toBe(true)
+      expect(yield* stateTag(fixture)).toBe("Closed")
+      expect(yield* fixture.service.isClosed).toBe(true)
     }))
 
-  it.scoped("D7: an `isClosed` that asks for the connection", () =>
+  it.scoped("D7: an `isClosed` that calls `connected`", () =>
     Effect.gen(function*() {
       const service: PersistentConnection.PersistentConnection<object> = yield* PersistentConnection.make({
         serverName: "test",
@@ -561,7 +570,7 @@ describe("functions that throw or re-enter", () => {
 
 describe("the caller's clock and random source", () => {
   const forbidden = (): never => {
-    throw new Error("This clock must not be looked at")
+    throw new Error("This clock must not be used")
   }
   const forbiddenClock: Clock.Clock = {
     [Clock.ClockTypeId]: Clock.ClockTypeId,
@@ -583,10 +592,10 @@ describe("the caller's clock and random source", () => {
   const elsewhere = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     effect.pipe(Effect.withClock(forbiddenClock), Effect.withRandom(forbiddenRandom))
 
-  it.scoped("T4: the clock and the random source of a caller are never used", () =>
+  it.scoped("T4: the clock and the random source of callers are never used", () =>
     Effect.gen(function*() {
-      const [life, scope] = yield* inScope(begin({ retry: RetryPolicy.standard, reconnectJitter: "1 second" }))
-      const { server, service } = life
+      const [fixture, scope] = yield* inScope(makeFixture({ retry: RetryPolicy.standard, reconnectJitter: "1 second" }))
+      const { server, service } = fixture
       server.refuse("no")
       const waiters = yield* Effect.all([
         ask(elsewhere(service.connected)),
@@ -615,7 +624,7 @@ describe("the caller's clock and random source", () => {
       expect(leaving.exit).toEqual(Exit.void)
     }))
 
-  it.scoped("T4: everything runs by the clock and random source of `make`, also the effects that users supply", () =>
+  it.scoped("T4: everything uses the clock and the random source of `make`, also the effects of users", () =>
     Effect.gen(function*() {
       const hour = 3_600_000
       const test = yield* Effect.clock
@@ -631,13 +640,13 @@ describe("the caller's clock and random source", () => {
       const see = Effect.map(Clock.currentTimeMillis, (millis) => {
         seen.push(millis - hour)
       })
-      const life = yield* begin({ onEvent: () => see }).pipe(Effect.withClock(later))
-      life.server.lookUp = () => Effect.as(see, "a")
-      life.server.connect = ({ number }) => Effect.zipRight(see, number === 1 ? refuse("no") : Effect.void)
-      life.server.release = () => see
-      life.server.closed = (line) => Effect.zipRight(line.lost, see)
+      const fixture = yield* makeFixture({ onEvent: () => see }).pipe(Effect.withClock(later))
+      fixture.server.lookUp = () => Effect.as(see, "a")
+      fixture.server.connect = ({ number }) => Effect.zipRight(see, number === 1 ? refuse("no") : Effect.void)
+      fixture.server.release = () => see
+      fixture.server.closed = (line) => Effect.zipRight(line.lost, see)
       yield* pass(4)
-      expect(yield* life.service.state.get).toMatchObject({
+      expect(yield* fixture.service.state.get).toMatchObject({
         _tag: "Waiting",
         since: hour,
         nextAttemptAt: Option.some(hour + 10_000)
@@ -645,11 +654,11 @@ describe("the caller's clock and random source", () => {
       yield* pass(6)
       // Attempting, look-up, address, connect, failure; look-up, connect, connected.
       expect(seen).toEqual([0, 0, 0, 0, 0, 10_000, 10_000, 10_000])
-      life.server.line.drop()
+      fixture.server.line.drop()
       yield* pass(0)
       // Closed, released, disconnected.
       expect(seen.slice(8)).toEqual([10_000, 10_000, 10_000])
-      expect(yield* life.service.state.get).toMatchObject({ since: hour + 10_000 })
+      expect(yield* fixture.service.state.get).toMatchObject({ since: hour + 10_000 })
     }))
 
   it.scoped("T4: `Math.random` is never called", () =>
@@ -665,22 +674,22 @@ describe("the caller's clock and random source", () => {
           Math.random = random
         })
       )
-      const life = yield* begin({ retry: undefined, reconnectJitter: "5 seconds" }).pipe(
+      const fixture = yield* makeFixture({ retry: undefined, reconnectJitter: "5 seconds" }).pipe(
         Effect.withRandom(Random.make("T4"))
       )
-      life.server.connect = ({ number }) => number < 3 ? refuse("no") : Effect.void
+      fixture.server.connect = ({ number }) => number < 3 ? refuse("no") : Effect.void
       yield* pass(60)
-      life.server.line.drop()
+      fixture.server.line.drop()
       yield* pass(60)
-      expect(life.server.lines).toHaveLength(2)
+      expect(fixture.server.lines).toHaveLength(2)
       expect(asked).toBe(0)
     }))
 })
 
 describe("after the scope has been left", () => {
-  it.scoped("D8: every operation still answers when the scope has been left", () =>
+  it.scoped("D8: every operation still completes after the scope has been left", () =>
     Effect.gen(function*() {
-      const [{ diary, server, service }, scope] = yield* inScope(begin())
+      const [{ eventLog, server, service }, scope] = yield* inScope(makeFixture())
       yield* settle
       yield* Scope.close(scope, Exit.void)
       const answers = yield* Effect.all([
@@ -699,6 +708,6 @@ describe("after the scope has been left", () => {
       expect(connected.isWaiting).toBe(true)
       expect((yield* askNow(service.connectedOrFailedToConnect)).failure).toBe("late")
       yield* pass(100)
-      expect(diary).toHaveLength(4)
+      expect(eventLog).toHaveLength(4)
     }))
 })

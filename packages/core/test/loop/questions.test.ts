@@ -1,5 +1,5 @@
 /**
- * What everybody asks first, answered by tests that can be copied: in virtual time, with a server of ten lines.
+ * Frequent questions of new users, answered by tests to copy: in virtual time, with a server of ten lines.
  */
 import { expect, it } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
@@ -17,7 +17,7 @@ import * as TestClock from "effect/TestClock"
 
 class Down extends Data.TaggedError("Down")<{}> {}
 
-/** A server that answers, refuses or keeps silent, and can cut the line that it answered on last. */
+/** A server that accepts, refuses or hangs, and can break the last connection. */
 class Server {
   answer: Effect.Effect<void, Down> = Effect.void
   cut: Effect.Effect<unknown> = Effect.void
@@ -45,7 +45,7 @@ const options = (server: Server) => ({
   retry: RetryPolicy.fixed("10 seconds")
 })
 
-it.scoped("T2: does it reconnect? Yes, and at once if the connection had lived for a while", () =>
+it.scoped("T2: Does it reconnect? Yes, and at once if the connection was long-lived.", () =>
   Effect.gen(function*() {
     const server = new Server()
     const prices = yield* PersistentConnection.make(options(server))
@@ -60,7 +60,7 @@ it.scoped("T2: does it reconnect? Yes, and at once if the connection had lived f
     expect(server.calls).toBe(2)
   }))
 
-it.scoped("T1: how long does it wait? As long as the policy says, from the beginning of the last attempt", () =>
+it.scoped("T1: How long does it wait? The delay of the policy, from the beginning of the last attempt.", () =>
   Effect.gen(function*() {
     const server = new Server()
     server.answer = Effect.delay(Effect.fail(new Down()), "3 seconds")
@@ -72,7 +72,7 @@ it.scoped("T1: how long does it wait? As long as the policy says, from the begin
     expect(server.calls).toBe(2)
   }))
 
-it.scoped("A6: what do I see while it is down? No connection, why, and when it will try again", () =>
+it.scoped("A6: What do I see while the server is down? No connection, the last cause, and the time of the next attempt.", () =>
   Effect.gen(function*() {
     const server = new Server()
     server.answer = Effect.fail(new Down())
@@ -88,7 +88,7 @@ it.scoped("A6: what do I see while it is down? No connection, why, and when it w
     })
   }))
 
-it.scoped("D14: is my backoff reset? Yes, by a connection that lived for `minUptime`", () =>
+it.scoped("D14: When does the backoff start over? After a connection that lived for `minUptime`.", () =>
   Effect.gen(function*() {
     const server = new Server()
     server.answer = Effect.fail(new Down())
@@ -106,7 +106,7 @@ it.scoped("D14: is my backoff reset? Yes, by a connection that lived for `minUpt
     expect(server.calls).toBe(3) // after 0, 1 and 3 seconds
   }))
 
-it.scoped("D9: what if the server accepts and is silent? The attempt ends at its deadline, and the next one begins", () =>
+it.scoped("D9: What if connect hangs? The attempt ends at its deadline, and the next attempt follows.", () =>
   Effect.gen(function*() {
     const server = new Server()
     server.answer = Effect.never
@@ -118,7 +118,7 @@ it.scoped("D9: what if the server accepts and is silent? The attempt ends at its
     expect(server.calls).toBe(2)
   }))
 
-it.scoped("C3: what if the address look-up fails? It is a failed attempt: the next one looks up afresh", () =>
+it.scoped("C3: What if the address look-up fails? The attempt fails, and the next one looks up again.", () =>
   Effect.gen(function*() {
     const server = new Server()
     let lookUps = 0
@@ -130,7 +130,7 @@ it.scoped("C3: what if the address look-up fails? It is a failed attempt: the ne
     expect(yield* prices.connected).toMatchObject({ host: "b.example.com" })
   }))
 
-it.scoped("A3: how do I wait with a timeout? With `Effect.timeout`: waiting can be interrupted", () =>
+it.scoped("A3: How do I wait with a timeout? With `Effect.timeout`, because waiting can be interrupted.", () =>
   Effect.gen(function*() {
     const server = new Server()
     server.answer = Effect.fail(new Down())
@@ -145,7 +145,7 @@ it.scoped("A3: how do I wait with a timeout? With `Effect.timeout`: waiting can 
     expect(yield* Effect.timeout(prices.connected, "1 minute")).toMatchObject({ host: "prices.example.com" })
   }))
 
-it.effect("X1: how do I shut down cleanly? Leave the scope; or `close`, which waits until the line is down", () =>
+it.effect("X1: How do I shut down cleanly? Close the scope, or call `close`, which waits for the release.", () =>
   Effect.gen(function*() {
     const server = new Server()
     const scope = yield* Scope.make()

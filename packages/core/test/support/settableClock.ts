@@ -1,8 +1,8 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 
-/** The clock of the test, of which the wall clock can be set while the monotonic time goes on. */
-export const partedClock = Effect.map(Effect.clock, (clock) => {
+/** The clock of the test with a wall clock that can be set. The monotonic time is not affected. */
+export const settableClock = Effect.map(Effect.clock, (clock) => {
   let ahead = 0
   const millis = () => clock.unsafeCurrentTimeMillis() + ahead
   const parted: Clock.Clock = {
@@ -15,7 +15,7 @@ export const partedClock = Effect.map(Effect.clock, (clock) => {
   }
   return {
     clock: parted,
-    /** Sets the wall clock forward, or back, by so many seconds. */
+    /** Moves the wall clock by this many seconds, forward or back. */
     set: (seconds: number) => {
       ahead += seconds * 1_000
     }

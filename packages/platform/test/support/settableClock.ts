@@ -2,8 +2,8 @@ import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
-/** A clock whose wall clock can be set without an effect on how time passes: its two times part (T5). */
-class PartingClock implements Clock.Clock {
+/** A clock whose wall time can be set. Its monotonic time is not affected (T5). */
+class SettableClock implements Clock.Clock {
   readonly [Clock.ClockTypeId]: Clock.ClockTypeId = Clock.ClockTypeId
   private setBy = 0
 
@@ -29,4 +29,4 @@ class PartingClock implements Clock.Clock {
   }
 }
 
-export const partingClock = (clock: Clock.Clock): PartingClock => new PartingClock(clock)
+export const settableClock = (clock: Clock.Clock): SettableClock => new SettableClock(clock)

@@ -8,50 +8,50 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import {
   askNow,
-  begin,
+  type Fixture,
   inScope,
-  type Life,
   type Line,
+  makeFixture,
   now,
   pass,
   refuse,
   Refused,
   settle,
   sleep
-} from "../support/Life.js"
+} from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
 describe("leaving the scope waits no longer than closeTimeout (D8)", () => {
   const leaves = (
-    prepare: (life: Life) => void,
-    act: (life: Life) => Effect.Effect<unknown, never, Scope.Scope> = () => Effect.void
+    prepare: (fixture: Fixture) => void,
+    act: (fixture: Fixture) => Effect.Effect<unknown, never, Scope.Scope> = () => Effect.void
   ) =>
     Effect.gen(function*() {
-      const [life, scope] = yield* inScope(begin({ closeTimeout: "5 seconds" }, prepare))
+      const [fixture, scope] = yield* inScope(makeFixture({ closeTimeout: "5 seconds" }, prepare))
       yield* settle
-      yield* act(life)
+      yield* act(fixture)
       const leaving = yield* askNow(Scope.close(scope, Exit.void))
       yield* pass(4)
       const early = leaving.isWaiting
       yield* pass(56)
       expect([early, leaving.isWaiting]).toEqual([true, false])
     })
-  const hanging = ({ server }: Life) => {
+  const hanging = ({ server }: Fixture) => {
     server.release = (line) => line.number === 1 ? Effect.never : Effect.void
   }
 
-  it.scoped("for an attempt that cannot be interrupted", () =>
+  it.scoped("for an uninterruptible attempt", () =>
     leaves(({ server }) => {
-      server.isStubborn = true
+      server.isUninterruptible = true
       server.connect = () => Effect.never
     }))
 
-  it.scoped("for a finalizer that hangs since a loss", () =>
+  it.scoped("for a finalizer that hangs after a loss", () =>
     leaves(hanging, ({ server }) => Effect.sync(() => server.line.drop())))
 
   it.scoped("for a finalizer that hangs during a close", () => leaves(hanging, ({ service }) => askNow(service.close)))
 
-  it.scoped("for a closed(connection) that cannot be interrupted", () =>
+  it.scoped("for an uninterruptible closed(connection)", () =>
     leaves(({ server }) => {
       server.closed = (line) => Effect.uninterruptible(Effect.zipRight(line.lost, sleep(1_000)))
     }, ({ server }) => Effect.sync(() => server.line.drop())))
@@ -63,8 +63,8 @@ describe("leaving the scope waits no longer than closeTimeout (D8)", () => {
     }))
 })
 
-describe("a closed(connection) that cannot be interrupted does not hold up", () => {
-  const stubborn = begin({}, ({ server }) => {
+describe("an uninterruptible closed(connection) does not delay", () => {
+  const stubborn = makeFixture({}, ({ server }) => {
     server.closed = (line) => Effect.uninterruptible(line.lost)
   })
 
@@ -120,11 +120,11 @@ describe("a closed(connection) that cannot be interrupted does not hold up", () 
     }))
 })
 
-describe("what a connect leaves behind", () => {
-  it.scoped("D7b: a callback that runs with a runtime captured in connect is inside: its close waits for the beginning only", () =>
+describe("fibers that a connect leaves behind", () => {
+  it.scoped("D7b: a callback that runs with a runtime from connect is inside: its close waits only until closing has begun", () =>
     Effect.gen(function*() {
       let run: ((effect: Effect.Effect<unknown>) => unknown) | undefined
-      const { service } = yield* begin({}, ({ server }) => {
+      const { service } = yield* makeFixture({}, ({ server }) => {
         server.connect = () =>
           Effect.map(Effect.runtime<never>(), (runtime) => {
             run = Runtime.runFork(runtime)
@@ -145,7 +145,7 @@ describe("what a connect leaves behind", () => {
 
   it.scoped("D7b: the producer of a stream's elements is inside: its close waits for the beginning only", () =>
     Effect.gen(function*() {
-      const { server, service } = yield* begin()
+      const { server, service } = yield* makeFixture()
       server.release = () => sleep(60)
       yield* settle
       let answered = -1
@@ -155,9 +155,9 @@ describe("what a connect leaves behind", () => {
       expect([answered, server.released]).toEqual([0, 1])
     }))
 
-  it.scoped("D7: close completes also if a fiber that the release waits for calls it uninterruptibly", () =>
+  it.scoped("D7: close completes even if the release waits for a fiber that calls close uninterruptibly", () =>
     Effect.gen(function*() {
-      const { service } = yield* begin({}, ({ server }) => {
+      const { service } = yield* makeFixture({}, ({ server }) => {
         server.connect = () =>
           Effect.forkScoped(Effect.uninterruptible(Effect.zipRight(sleep(5), Effect.suspend(() => service.close))))
       })
@@ -166,29 +166,29 @@ describe("what a connect leaves behind", () => {
     }))
 })
 
-describe("D7: a finalizer that closes", () => {
-  withTestClock.scoped("by way of a promise does not keep close from ending", () =>
+describe("D7: a finalizer that calls close", () => {
+  withTestClock.scoped("through a promise does not prevent close from completing", () =>
     Effect.gen(function*() {
-      const life: { current?: Life } = {}
-      life.current = yield* begin({}, ({ server }) => {
+      const fixture: { current?: Fixture } = {}
+      fixture.current = yield* makeFixture({}, ({ server }) => {
         server.release = () =>
           Effect.flatMap(Effect.runtime<never>(), (runtime) =>
             Effect.promise(async () => {
               await Promise.resolve()
-              await Runtime.runPromise(runtime)(life.current!.service.close)
+              await Runtime.runPromise(runtime)(fixture.current!.service.close)
             }))
       })
       yield* settle
-      yield* life.current.service.close
-      expect((yield* life.current.service.state.get)._tag).toBe("Closed")
+      yield* fixture.current.service.close
+      expect((yield* fixture.current.service.state.get)._tag).toBe("Closed")
     }))
 })
 
 describe("D5: a close does not hide a loss", () => {
-  it.scoped("that is reported only after a handler has ended", () =>
+  it.scoped("that is reported only after the end of a handler", () =>
     Effect.gen(function*() {
       const exits: Array<string> = []
-      const { diary, server, service } = yield* begin({
+      const { eventLog, server, service } = yield* makeFixture({
         onEvent: (event) => event._tag === "Connected" ? sleep(10) : Effect.void
       }, ({ server }) => {
         server.connect = () => Effect.addFinalizer((exit) => Effect.sync(() => exits.push(exit._tag)))
@@ -198,13 +198,13 @@ describe("D5: a close does not hide a loss", () => {
       yield* settle
       yield* askNow(service.close)
       yield* pass(20)
-      expect(diary.at(-1)).toBe("10 Disconnected 1 bye")
+      expect(eventLog.at(-1)).toBe("10 Disconnected 1 bye")
       expect(exits).toEqual(["Failure"])
     }))
 })
 
-describe("D7: awaited in a Connected handler, and over a loss,", () => {
-  const ways: Readonly<Record<string, (service: Life["service"]) => Effect.Effect<unknown, unknown>>> = {
+describe("D7: awaited in a Connected handler across a loss,", () => {
+  const ways: Readonly<Record<string, (service: Fixture["service"]) => Effect.Effect<unknown, unknown>>> = {
     "a stream": (service) => PersistentConnection.stream(service, numbers).pipe(Stream.take(2), Stream.runDrain),
     "a resumable stream": (service) =>
       PersistentConnection.resumableStream(service, {
@@ -219,22 +219,22 @@ describe("D7: awaited in a Connected handler, and over a loss,", () => {
   const numbers = (line: Line) => Stream.concat(Stream.make(line.number), Stream.never)
 
   for (const [name, run] of Object.entries(ways)) {
-    it.scoped(`${name} does not keep the next connection from coming`, () =>
+    it.scoped(`${name}: does not prevent the next connection`, () =>
       Effect.gen(function*() {
-        const life: { current?: Life } = {}
+        const fixture: { current?: Fixture } = {}
         let ended = 0
-        life.current = yield* begin({
+        fixture.current = yield* makeFixture({
           onEvent: (event) =>
             event._tag === "Connected" && event.generation === 1
-              ? Effect.suspend(() => Effect.ignore(run(life.current!.service))).pipe(
+              ? Effect.suspend(() => Effect.ignore(run(fixture.current!.service))).pipe(
                 Effect.zipRight(Effect.sync(() => ended++))
               )
               : Effect.void
         })
         yield* pass(1)
-        life.current.server.line.drop()
+        fixture.current.server.line.drop()
         yield* pass(100)
-        expect([life.current.server.lines.length, ended]).toEqual([2, 1])
+        expect([fixture.current.server.lines.length, ended]).toEqual([2, 1])
       }))
   }
 })

@@ -1,0 +1,66 @@
+/** How fast a WebSocket receives: through `messages`, and through `stream`. */
+import * as Socket from "@effect/platform/Socket"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as WebSocketConnector from "@persistent-connection/platform/WebSocketConnector"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { makeWebSocket, webSockets } from "./connections.js"
+import { type Figure, nanosOf, ratio } from "./measuring.js"
+import { startServer } from "./serverProcess.js"
+
+const sizes: ReadonlyArray<readonly [size: string, bytes: number, count: number]> = [
+  ["40 B", 40, 200_000],
+  ["64 kB", 65_536, 10_000]
+]
+
+let characters = 0
+
+/** What both sides run for every message. */
+const onMessage = (message: string | Uint8Array) =>
+  Effect.sync(() => {
+    characters += message.length
+  })
+
+const takeRaw = (url: string, count: number) =>
+  Effect.gen(function*() {
+    const socket = yield* Socket.makeWebSocket(url)
+    const done = yield* Deferred.make<void>()
+    let left = count
+    const run = socket.runRaw((message) => --left === 0 ? Deferred.succeed(done, undefined) : onMessage(message))
+    yield* Effect.raceFirst(run, Deferred.await(done))
+  })
+
+const take = <E, R>(messages: Stream.Stream<string | Uint8Array, E, R>, count: number) =>
+  Stream.runForEach(Stream.take(messages, count), onMessage)
+
+/** Takes the messages of one connection. */
+const takeMessages = (url: string, count: number) =>
+  Effect.scoped(Effect.gen(function*() {
+    const persistent = yield* makeWebSocket(url, WebSocketConnector.make())
+    const { messages } = yield* persistent.connected
+    yield* take(messages, count)
+  }))
+
+/** Takes the messages of all connections. */
+const takeStream = (url: string, count: number) =>
+  Effect.scoped(Effect.gen(function*() {
+    const persistent = yield* makeWebSocket(url, WebSocketConnector.make())
+    yield* take(PersistentConnection.stream(persistent, ({ messages }) => messages), count)
+  }))
+
+export const messages: Effect.Effect<ReadonlyArray<Figure>> = Effect.scoped(Effect.gen(function*() {
+  const { url } = yield* startServer
+  return yield* Effect.forEach(sizes, ([size, bytes, count]) =>
+    Effect.gen(function*() {
+      const flood = `${url}/flood/${bytes}`
+      const raw = nanosOf(takeRaw(flood, count))
+      const direct = yield* ratio(5, nanosOf(takeMessages(flood, count)), raw)
+      const streamed = yield* ratio(5, nanosOf(takeStream(flood, count)), raw)
+      const unit = "x platform's Socket.runRaw"
+      return [
+        { what: `messages of ${size} a second`, value: direct, unit, floor: { atLeast: bytes === 40 ? 1.4 : 1 } },
+        { what: `the same through stream`, value: streamed, unit, floor: { atLeast: 1 } }
+      ] satisfies ReadonlyArray<Figure>
+    }))
+})).pipe(Effect.map((figures) => figures.flat()), Effect.provide(webSockets), Effect.orDie)

@@ -1,0 +1,113 @@
+import * as Channel from "effect/Channel"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+
+/**
+ * Elements that wait to be taken, in order, and then the end. Each element goes to one taker only.
+ *
+ * @internal
+ */
+export abstract class Backlog<in out A extends { readonly length: number }, in out E> {
+  /** The size of all waiting elements. */
+  protected size = 0
+  private elements: Array<A> = []
+  /** How many of `elements` have been taken, one by one. */
+  private taken = 0
+  private exit: Exit.Exit<void, E> | undefined
+  private takers: Array<(exit: Exit.Exit<void>) => void> | undefined
+
+  /** Called after elements have been taken. */
+  protected abstract onTaken(): void
+
+  /** Gives all waiting elements as one chunk, and so on to the end. */
+  get all(): Channel.Channel<Chunk.Chunk<A>, unknown, E> {
+    return Channel.suspend(() => this.takeAll())
+  }
+
+  /** Takes the next element. After the last one it fails as `all` does, or with `onEnd` if `all` ends regularly. */
+  one<E2>(onEnd: () => E2): Effect.Effect<A, E | E2> {
+    return Effect.suspend(() => {
+      const element = this.elements[this.taken]
+      if (element !== undefined) {
+        this.taken++
+        this.size -= sizeOf(element)
+        // The array must not grow for ever while elements are taken one by one.
+        if (this.taken * 2 > this.elements.length) {
+          this.elements = this.elements.slice(this.taken)
+          this.taken = 0
+        }
+        this.onTaken()
+        return Exit.succeed(element)
+      }
+      if (this.exit === undefined) return Effect.zipRight(this.news, this.one(onEnd))
+      return Effect.zipRight(this.exit, Effect.failSync(onEnd))
+    })
+  }
+
+  /** Adds an element, unless the end has come. */
+  protected add(element: A): void {
+    if (this.exit !== undefined) return
+    this.elements.push(element)
+    this.size += sizeOf(element)
+    this.wake()
+  }
+
+  /** Ends it after the waiting elements. Only the first end counts. */
+  end(exit: Exit.Exit<void, E>): void {
+    this.exit ??= exit
+    this.wake()
+  }
+
+  /** Ends it now: drops the waiting elements. */
+  fail(exit: Exit.Exit<never, E>): void {
+    this.exit = exit
+    this.clear()
+    this.onTaken()
+    this.wake()
+  }
+
+  private takeAll(): Channel.Channel<Chunk.Chunk<A>, unknown, E> {
+    const next = () => this.takeAll()
+    if (this.hasElements) {
+      const elements = this.taken === 0 ? this.elements : this.elements.slice(this.taken)
+      this.clear()
+      this.onTaken()
+      // There is no yield between taking and writing: an interruption comes before both or after both.
+      return Channel.flatMap(Channel.write(Chunk.unsafeFromArray(elements)), next)
+    }
+    return this.exit === undefined
+      ? Channel.flatMap(Channel.fromEffect(this.news), next)
+      : Channel.fromEffect(this.exit)
+  }
+
+  /** Waits for an element, or the end. */
+  private get news(): Effect.Effect<void> {
+    return Effect.async<void>((resume) => {
+      if (this.hasElements || this.exit !== undefined) return resume(Exit.void)
+      const takers = this.takers ??= []
+      takers.push(resume)
+      return Effect.sync(() => takers.splice(takers.indexOf(resume), 1))
+    })
+  }
+
+  private get hasElements(): boolean {
+    return this.taken < this.elements.length
+  }
+
+  /** Wakes all takers: one that comes too late waits again. */
+  private wake(): void {
+    const { takers } = this
+    this.takers = undefined
+    takers?.forEach((resume) => resume(Exit.void))
+  }
+
+  private clear(): void {
+    this.elements = []
+    this.taken = 0
+    this.size = 0
+  }
+}
+
+/** An empty element takes memory too. */
+const sizeOf = (element: { readonly length: number }): number => element.length + 64
