@@ -39,7 +39,8 @@ export default defineConfig((env) => {
       sequence: { sequencer: NearestFirst },
       projects: [{
         ...mutated,
-        test: { ...mutated.test, include: ["test/**/*.test.ts"], exclude }
+        // A test that hangs is a test that fails.
+        test: { ...mutated.test, include: ["test/**/*.test.ts"], exclude, testTimeout: 10_000, hookTimeout: 10_000 }
       }]
     }
   }
