@@ -728,7 +728,7 @@ describe("healthCheck: on demand", () => {
       expect(checked.pingServer.pings).toHaveLength(2)
     }))
 
-  it.effect("a connection of another connector is a defect, and none of the peer's", () =>
+  it.effect("dies for a connection of another connector", () =>
     Effect.gen(function*() {
       const { probe } = Connector.healthCheck(
         Connector.make({ connect: () => Effect.succeed({}), closed: () => Effect.never }),

@@ -36,8 +36,8 @@ const deadButCurrent = (options: { readonly lasts: number }) =>
     return fixture
   })
 
-describe("closeWhenCurrentConnectionIsClosed with a dead connection that the loop does not know yet", () => {
-  it.scoped("A5: who waits for the next attempt already is told when closing begins, who asks now at once", () =>
+describe("closeWhenCurrentConnectionIsClosed before the loop has noticed a loss", () => {
+  it.scoped("A5: a waiting connectedOrFailedToConnect fails when closing begins, and a new call fails at once", () =>
     Effect.gen(function*() {
       const { service } = yield* deadButCurrent({ lasts: 5 })
       const before = yield* askNow(service.connectedOrFailedToConnect)

@@ -247,7 +247,7 @@ describe("closeWhenCurrentConnectionIsClosed", () => {
       expect(server.connects).toBe(1)
     }))
 
-  it.scoped("X4: the policy is not asked, since there will be no other attempt", () =>
+  it.scoped("X4: the policy is not stepped, because no other attempt follows", () =>
     Effect.gen(function*() {
       let asked = 0
       const retry = Schedule.forever.pipe(Schedule.mapEffect(() => Effect.sync(() => asked++)))

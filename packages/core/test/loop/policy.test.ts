@@ -210,7 +210,7 @@ describe("the deadline", () => {
       }
     }))
 
-  it.scoped("D9: the deadline of an attempt that is over is not shown, though its connect goes on", () =>
+  it.scoped("D9: the deadline of an ended attempt is not shown, even if its connect continues", () =>
     Effect.gen(function*() {
       const { service } = yield* makeFixture({}, ({ server }) => {
         server.connect = ({ untimed }) => Effect.uninterruptible(untimed(sleep(5)))
@@ -466,7 +466,7 @@ describe("the schedule", () => {
       expect(new Set(delays).size).toBe(10)
     }))
 
-  it.scoped("T4: without `reconnectJitter` and a jitter of the policy no random number is drawn", () =>
+  it.scoped("T4: without `reconnectJitter` and a policy with jitter, no random number is drawn", () =>
     Effect.gen(function*() {
       let drawn = 0
       const random = Random.make("seed")

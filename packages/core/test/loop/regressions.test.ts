@@ -261,7 +261,7 @@ describe("waiting for its own connection", () => {
       }))
   }
 
-  it.scoped("D7c: a connect whose attempt is over may wait for a connection", () =>
+  it.scoped("D7c: a connect whose attempt has ended may wait for a connection", () =>
     Effect.gen(function*() {
       const retry = Schedule.forever.pipe(Schedule.mapEffect(() => sleep(60)))
       const fixture: Fixture = yield* makeFixture({ attemptTimeout: "5 seconds", retry }, ({ server }) => {
@@ -291,7 +291,7 @@ describe("waiting for its own connection", () => {
       expect(got).toEqual([1])
     }))
 
-  it.scoped("D7a, E1: a handler that was let go, and ends, is not taken for the one that runs then", () =>
+  it.scoped("D7a, E1: the end of a handler that was let go does not end the wait for the running handler", () =>
     Effect.gen(function*() {
       const fixture: Fixture = yield* makeFixture({
         onEvent: ({ _tag }) =>
@@ -355,7 +355,7 @@ describe("waiting for its own connection", () => {
       expect(fixture.server.attempts).toEqual([5])
     }))
 
-  it.scoped("D7b: who is inside one persistent connection is outside another: its close waits until closing has finished", () =>
+  it.scoped("D7b: a fiber inside one persistent connection is outside another: its close waits until closing has finished", () =>
     Effect.gen(function*() {
       const other = yield* makeFixture()
       other.server.release = () => sleep(5)

@@ -142,7 +142,7 @@ describe("the table of transitions", () => {
     }))
 })
 
-it.scoped("a persistent connection is known by its type id, and prints its name and its state", () =>
+it.scoped("a persistent connection has its type id, and prints its name and its state", () =>
   Effect.gen(function*() {
     const { service } = yield* makeFixture({ serverName: "prices" })
     yield* settle

@@ -143,7 +143,7 @@ describe("fibers that a connect leaves behind", () => {
       expect(closedAt).toBe(0)
     }))
 
-  it.scoped("D7b: the producer of a stream's elements is inside: its close waits for the beginning only", () =>
+  it.scoped("D7b: the producer of a stream is inside: its close waits only until closing has begun", () =>
     Effect.gen(function*() {
       const { server, service } = yield* makeFixture()
       server.release = () => sleep(60)

@@ -265,7 +265,7 @@ it.scoped("invalidate waits for the close of the old connection; a new connectio
     expect(yield* ConnectionMap.keys(map)).toEqual(["a"])
   }))
 
-it.scoped("leaving the scope waits for a connection that is being closed already", () =>
+it.scoped("leaving the scope waits for a connection that is already being closed", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     devices.closeTakes = 5_000
@@ -310,7 +310,7 @@ it.scoped("the scope can be left from a connection that is being closed, and fro
     }
   }))
 
-it.scoped("a user that outlives the scope of the map leaves nothing behind, and no timer", () =>
+it.scoped("a user that leaves after the map's scope was left leaves no timer behind", () =>
   Effect.gen(function*() {
     const clock = new SuspendableClock(yield* Effect.clock)
     const { devices, options } = makeDevices()
@@ -327,7 +327,7 @@ it.scoped("a user that outlives the scope of the map leaves nothing behind, and 
     expect([devices.released, clock.sleepers]).toEqual([["a"], 0])
   }))
 
-it.scoped("those that idle for no time that can be measured are closed one after the other", () =>
+it.scoped("connections with an idle time of one nanosecond are all closed", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     const map = yield* ConnectionMap.make({ options, idleTimeToLive: "1 nanos" })
@@ -338,7 +338,7 @@ it.scoped("those that idle for no time that can be measured are closed one after
     expect(devices.released).toEqual(["a", "b", "c"])
   }))
 
-it.scoped("with an endless idle time they stay until the map is left", () =>
+it.scoped("with an infinite idle time, connections stay until the map's scope is left", () =>
   Effect.gen(function*() {
     const clock = new SuspendableClock(yield* Effect.clock)
     const { devices, options } = makeDevices()

@@ -425,7 +425,7 @@ describe("S1: a peer that continues to send", () => {
       expect([closed, got]).toEqual([[], ["a", "b"]])
     }))
 
-  it.scoped("is not asked to end a connection that is closed at once (S2): that is released", () =>
+  it.scoped("is not asked to end a connection that is closed at once (S2)", () =>
     Effect.gen(function*() {
       const fixture = yield* makeSendingPeer
       yield* consume(fixture, 1)

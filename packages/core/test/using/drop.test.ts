@@ -56,7 +56,7 @@ describe("reconnectNow that drops the connection", () => {
       ])
     }))
 
-  it.scoped("does so also if the peer hangs up before the loss has been reported", () =>
+  it.scoped("makes the next attempt at once, even if the peer closes before the loss is reported", () =>
     Effect.gen(function*() {
       const onEvent = on("Connected", (event) => sleep("generation" in event && event.generation === 1 ? 5 : 0))
       const fixture = yield* makeRecordingFixture({ onEvent })

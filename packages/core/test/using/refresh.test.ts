@@ -85,7 +85,7 @@ describe("refresh", () => {
       expect(yield* refreshed(50)).toBeLessThan(before + 200)
     }))
 
-  it.scoped("is no success if what it replaces is young: the policy goes on (D14)", () =>
+  it.scoped("does not restart the policy if the replaced connection is young (D14)", () =>
     Effect.gen(function*() {
       const retry = RetryPolicy.exponential({ base: "1 second", jitter: "none" })
       const { server, service } = yield* makeFixture({ retry }, ({ server }) => server.refuse("no"))
@@ -561,7 +561,7 @@ describe("refreshWhen", () => {
       expect(fixture.eventLog.at(-1)).toBe("160 Connected 3")
     }))
 
-  it.scoped("by the age of the connection, which its signal can read and wait for", () =>
+  it.scoped("by the age of the connection, which the signal can read and wait for", () =>
     Effect.gen(function*() {
       const fixture = yield* makeFixture()
       yield* pass(5)

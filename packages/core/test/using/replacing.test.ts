@@ -93,8 +93,8 @@ describe("replacing connections under Addresses.failover", () => {
     }))
 })
 
-describe("an attempt that should lead elsewhere", () => {
-  it.scoped("is one after the server has announced that it will go, also the first one after the loss", () =>
+describe("`elsewhere` of an attempt", () => {
+  it.scoped("is true after the server has announced its shutdown, and at the first attempt after the loss", () =>
     Effect.gen(function*() {
       const seen: Array<boolean> = []
       const { server, service } = yield* makeFixture({}, ({ server }) => {

@@ -375,7 +375,7 @@ describe("use", () => {
       expect(failure(died)).toEqual(Cause.die("bug"))
     }))
 
-  it.scoped("that cannot be interrupted, and succeeds, leaves nothing but the interruption of its caller", () =>
+  it.scoped("an uninterruptible use adds nothing to the interruption of its caller", () =>
     Effect.gen(function*() {
       const { service } = yield* makeFixture()
       yield* settle
@@ -662,7 +662,7 @@ describe("useRetrying", () => {
       expect([uninterruptible.failure, runs]).toEqual(["own", 2])
     }))
 
-  it.scoped("keeps the failure of f if it closes meanwhile, and an interruption that is its own", () =>
+  it.scoped("keeps a failure of f during a close, and an interruption by f itself", () =>
     Effect.gen(function*() {
       const { service } = yield* makeFixture()
       yield* settle
@@ -676,7 +676,7 @@ describe("useRetrying", () => {
       expect(failing.failure).toBe("mine")
     }))
 
-  it.scoped("keeps the failure of f also if the connection is lost while it closes gracefully", () =>
+  it.scoped("keeps a failure of f if the connection is lost during a graceful close", () =>
     Effect.gen(function*() {
       const { server, service } = yield* makeFixture()
       yield* settle

@@ -71,7 +71,7 @@ describe("the default log", () => {
       }])
     }))
 
-  it.scoped("D13: includes as an error that it was aborted, whatever with", () =>
+  it.scoped("D13: includes an abort as an error, even an abort with a regular end", () =>
     Effect.gen(function*() {
       const { captured, lines } = captureLog()
       const connector = Connector.make({
@@ -109,7 +109,7 @@ describe("the default log", () => {
       expect(messages()).toEqual(["ERROR The persistent connection to \"test\" is closed: it was aborted with no"])
     }))
 
-  it.scoped("names the server, and the event of a handler that is slow or fails", () =>
+  it.scoped("names the server, and the event of a slow or failed handler", () =>
     Effect.gen(function*() {
       const { captured, lines } = captureLog()
       const boom = Effect.die(new Error("bug"))

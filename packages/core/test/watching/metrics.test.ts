@@ -72,7 +72,7 @@ const waiting = (serverName: string) =>
   Effect.map(tagged(ConnectionMetrics.waiting, ["server_name", serverName]), ({ value }) => value)
 
 describe("the counters", () => {
-  it.scoped("count an attempt once, also if it is closed before the policy has decided what comes next", () =>
+  it.scoped("count a failed attempt once, even if a close comes before the policy has decided", () =>
     Effect.gen(function*() {
       const serverName = "slow policy"
       const retry = Schedule.forever.pipe(Schedule.mapEffect(() => Effect.never))

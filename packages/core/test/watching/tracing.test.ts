@@ -301,7 +301,7 @@ describe("the spans of an attempt", () => {
       expect(Option.getOrThrow(Cause.dieOption(Option.getOrThrow(lastCause)))).toBe(defect)
     }))
 
-  it.scoped("leave it on an error in which span of yours it came about", () =>
+  it.scoped("keep the span of the user's code on an error", () =>
     Effect.gen(function*() {
       const { server, service } = yield* makeTracedFixture({})
       server.connect = () => Effect.withSpan(refuse("no"), "handshake")
@@ -311,7 +311,7 @@ describe("the spans of an attempt", () => {
       expect(name).toBe("handshake")
     }))
 
-  it.scoped("say nothing of a server of which the address says nothing", () =>
+  it.scoped("have no server attributes that the address does not show", () =>
     Effect.gen(function*() {
       const { trace } = yield* makeTracedFixture({}, ({ server }) => {
         server.lookUp = () => Effect.succeed("/run/feed.sock")
@@ -418,7 +418,7 @@ describe("the links", () => {
       expect(next!.links.map(({ span }) => span.spanId)).toEqual([refresh!.spanId])
     }))
 
-  it.scoped("never go to a refresh that has failed: the connection stays", () =>
+  it.scoped("never go to a failed refresh, because the connection stays", () =>
     Effect.gen(function*() {
       const { server, service, trace } = yield* makeTracedFixture({})
       yield* settle
