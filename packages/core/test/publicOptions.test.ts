@@ -262,12 +262,14 @@ const table: Record<string, Rows> = {
     RetryPolicy.exponential
   ),
   "RetryPolicy.retryAfter": argument("retryAfter", "finite", RetryPolicy.retryAfter),
-  "RetryPolicy.giveUpAfter": argument(
-    "giveUpAfter",
-    "duration",
-    (time) => RetryPolicy.giveUpAfter(Schedule.forever, time)
-  ),
-  "RetryPolicy.classify": argument("decide", "func", (decide) => RetryPolicy.classify(Schedule.forever, decide)),
+  "RetryPolicy.giveUpAfter": [
+    ...argument("self", "schedule", (self) => RetryPolicy.giveUpAfter(1)(self)),
+    ...argument("giveUpAfter", "duration", (time) => RetryPolicy.giveUpAfter(Schedule.forever, time))
+  ],
+  "RetryPolicy.classify": [
+    ...argument("self", "schedule", (self) => RetryPolicy.classify(() => RetryPolicy.follow)(self)),
+    ...argument("decide", "func", (decide) => RetryPolicy.classify(Schedule.forever, decide))
+  ],
   // Steps a policy directly. `errorClasses.test.ts` tests the behaviour of the loop.
   "RetryPolicy#decide": argument(
     "The result of decide",

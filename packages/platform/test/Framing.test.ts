@@ -249,15 +249,36 @@ describe("lines", () => {
       yield* Fiber.interrupt(watching)
     }))
 
-  it.scopedLive("pass `probe` and `isClosed` on to the transport", () =>
+  it.scopedLive("pass `probe`, `isClosed`, `terminate` and `close` on to the transport", () =>
     Effect.gen(function*() {
-      let probed = 0
-      const checked = Connector.make({ ...tcp, isClosed: () => probed > 0, probe: () => Effect.sync(() => probed++) })
+      const calls: Array<string> = []
+      const call = (name: string) => () => Effect.sync(() => calls.push(name))
+      const { closed, connect } = tcp
+      const checked = Connector.make({
+        connect,
+        closed,
+        isClosed: () => calls.length > 0,
+        probe: call("probe"),
+        terminate: (connection) => Effect.zipRight(call("terminate")(), connection.close),
+        close: call("close")
+      })
       const connector = checked.pipe(Framing.lines())
       const { connection, isClosed } = yield* open(connector)
       assert.isFalse(isClosed())
       yield* connector.probe!(connection)
-      assert.deepStrictEqual([probed, isClosed(), tcp.pipe(Framing.lines()).probe], [1, true, undefined])
+      assert.isTrue(isClosed())
+      yield* connector.close!(connection)
+      yield* connector.terminate!(connection)
+      assert.deepStrictEqual(calls, ["probe", "close", "terminate"])
+      const bare = Connector.make({ connect, closed }).pipe(Framing.lines())
+      assert.deepStrictEqual([bare.probe, bare.terminate, bare.close], [undefined, undefined, undefined])
+    }))
+
+  it.scopedLive("a framed connection prints how many bytes it has received", () =>
+    Effect.gen(function*() {
+      const { connection } = yield* open(tcp.pipe(Framing.lines()), (socket) => void socket.write("a\n"))
+      yield* connection.receive
+      assert.strictEqual(JSON.stringify(connection), `{"_id":"FramedConnection","received":2}`)
     }))
 
   it.scopedLive("the reading fiber is not a part of the attempt, and does not log its failure", () =>
@@ -474,6 +495,30 @@ describe("messages that are decoded", () => {
       assert.deepStrictEqual(reasons, [failed, failed])
     }))
 
+  it.scopedLive("a schema may forbid a message", () =>
+    Effect.gen(function*() {
+      const Forbidding = Schema.transformOrFail(Schema.Number, Schema.Number, {
+        decode: (value, _, ast) => Effect.fail(new ParseResult.Forbidden(ast, value)),
+        encode: Effect.succeed
+      })
+      const { connection } = yield* opened(Forbidding, "1\n")
+      assert.deepStrictEqual(reasonOf(yield* Effect.exit(connection.receive)), {
+        _tag: "DecodeFailed",
+        description: "is forbidden"
+      })
+    }))
+
+  it.scopedLive("messages that arrived together are delivered in one chunk", () =>
+    Effect.gen(function*() {
+      const { connection } = yield* opened(Schema.Number, "1\n2\n3\n")
+      yield* until(() => connection.received() === 6)
+      yield* turn
+      const [first] = Chunk.toReadonlyArray(
+        yield* Stream.runCollect(Stream.take(Stream.chunks(connection.messages), 1))
+      )
+      assert.deepStrictEqual(first, Chunk.make(1, 2, 3))
+    }))
+
   it.scopedLive("A4: after the failure of the stream, the connection is known to be closed", () =>
     Effect.gen(function*() {
       const { connection, isClosed } = yield* opened(Schema.Number, "\"x\"\n")
@@ -503,7 +548,8 @@ describe("messages that are decoded", () => {
         [JSON.stringify({ ...account, tags: ["a", "secret!"] }), `.tags[1]: expected maxLength(6)`],
         [JSON.stringify({ ...account, kind: { closed: "secret" } }), `.kind: expected "open"`],
         [JSON.stringify({ ...account, secret: 1 }), "[…]: is unexpected"],
-        [`{"secret":1,"name":"a"}`, "[…]: is unexpected"]
+        [`{"secret":1,"name":"a"}`, "[…]: is unexpected"],
+        [`{"name":"a"}`, ".balances: is missing"]
       ]
       for (const [text, description] of cases) {
         const { connection } = yield* opened(Account, `${text}\n`)
@@ -595,7 +641,10 @@ describe("over WebSocket", () => {
   it.scopedLive("text that is not well-formed does not encode", () =>
     Effect.gen(function*() {
       const { connection } = yield* start((transport) => transport.pipe(Framing.messages(), Framing.text))
-      assert.strictEqual((yield* Effect.flip(connection.send("\uD800")))._tag, "FramingError")
+      assert.deepStrictEqual(reasonOf(yield* Effect.exit(connection.send("\uD800"))), {
+        _tag: "EncodeFailed",
+        description: "it is not a string that UTF-8 can encode"
+      })
     }))
 })
 
@@ -615,6 +664,12 @@ describe("options and types", () => {
     ]
     for (const [make, message] of wrong) assert.throws(make, message)
   })
+
+  it.scopedLive("a connector whose connections are not framed dies", () =>
+    Effect.gen(function*() {
+      const exit = yield* Effect.exit(open(Framing.text(tcp as never)))
+      assert.include(String(exit), "The connection is not a framed connection")
+    }))
 
   it("the types are inferred, in both forms", () => {
     type Framed<In, Out = In> = Connector.Connector<

@@ -48,6 +48,18 @@ describe("opening a TCP connection", () => {
       assert.isTrue(connection.isClosed())
     }))
 
+  it.scopedLive("gives a connection with its type id, which prints its address", () =>
+    Effect.gen(function*() {
+      const server = yield* tcpServer()
+      const connection = yield* open(server.port)
+      assert.strictEqual(connection[TcpConnector.TypeId], TcpConnector.TypeId)
+      assert.deepStrictEqual(JSON.parse(JSON.stringify(connection)), {
+        _id: "TcpConnection",
+        address: `127.0.0.1:${server.port}`,
+        isClosed: false
+      })
+    }))
+
   it.scopedLive("accepts the path of a Unix socket", () =>
     Effect.gen(function*() {
       const path = join(tmpdir(), `tcp-connector-${process.pid}.sock`)

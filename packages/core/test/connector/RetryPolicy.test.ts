@@ -486,6 +486,11 @@ describe("RetryPolicy", () => {
       expect([goesOn(0, 0), goesOn(30, 3_600), goesOn(29, -7_200), goesOn(1, 0)]).toEqual([true, true, true, false])
     })
 
+    it("does not change the delays of the policy", () => {
+      const policy = RetryPolicy.exponential({ base: "1 second", jitter: "none" })
+      expect(delays(RetryPolicy.giveUpAfter(policy, "1 minute"), 4)).toEqual([1_000, 2_000, 4_000, 8_000])
+    })
+
     it.each<[string, () => unknown]>([
       ["-1", () => RetryPolicy.fixed(0).pipe(RetryPolicy.giveUpAfter(-1))],
       ["undefined", () => (RetryPolicy.giveUpAfter as Function)(RetryPolicy.fixed(0))],

@@ -7,7 +7,7 @@ import * as PersistentConnection from "@persistent-connection/core/PersistentCon
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
@@ -305,6 +305,8 @@ describe("classify", () => {
     ["function", RetryPolicy.retryAfter],
     ["object", { _tag: "Retry" }],
     ["object", { _tag: "RetryAfter", time: "1 minute" }],
+    ["object", { _tag: "RetryAfter" }],
+    ["object", { _tag: "Later", time: Duration.minutes(1) }],
     ["boolean", true]
   ]
 

@@ -728,6 +728,16 @@ describe("healthCheck: on demand", () => {
       expect(checked.pingServer.pings).toHaveLength(2)
     }))
 
+  it.effect("dies for a connection of another connector", () =>
+    Effect.gen(function*() {
+      const { probe } = Connector.healthCheck(
+        Connector.make({ connect: () => Effect.succeed({}), closed: () => Effect.never }),
+        { probe: () => Effect.void, interval: "1 second", timeout: "1 second" }
+      )
+      const exit = yield* Effect.exit(probe!({}))
+      expect(String(exit)).toContain("The connection does not belong to this connector")
+    }))
+
   it.scoped("shares a running probe: there is one probe at a time", () =>
     Effect.gen(function*() {
       const checked = yield* connectChecked({ prepare: answering(() => sleep(5)) })

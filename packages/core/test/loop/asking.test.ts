@@ -36,6 +36,19 @@ const deadButCurrent = (options: { readonly lasts: number }) =>
     return fixture
   })
 
+describe("closeWhenCurrentConnectionIsClosed before the loop has noticed a loss", () => {
+  it.scoped("A5: a waiting connectedOrFailedToConnect fails when closing begins, and a new call fails at once", () =>
+    Effect.gen(function*() {
+      const { service } = yield* deadButCurrent({ lasts: 5 })
+      const before = yield* askNow(service.connectedOrFailedToConnect)
+      yield* service.closeWhenCurrentConnectionIsClosed
+      const after = yield* askNow(service.connectedOrFailedToConnect)
+      expect([before.isWaiting, after.isWaiting]).toEqual([true, false])
+      yield* pass(4)
+      expect(before.error).toBeInstanceOf(ConnectionClosed)
+    }))
+})
+
 describe("the current connection", () => {
   it.scoped("A1: a connection becomes current and all waiting callers get it before its Connected handler ends", () =>
     Effect.gen(function*() {

@@ -247,6 +247,18 @@ describe("closeWhenCurrentConnectionIsClosed", () => {
       expect(server.connects).toBe(1)
     }))
 
+  it.scoped("X4: the policy is not stepped, because no other attempt follows", () =>
+    Effect.gen(function*() {
+      let asked = 0
+      const retry = Schedule.forever.pipe(Schedule.mapEffect(() => Effect.sync(() => asked++)))
+      const fixture = yield* makeFixture({ retry })
+      yield* settle
+      yield* fixture.service.closeWhenCurrentConnectionIsClosed
+      fixture.server.line.drop()
+      yield* settle
+      expect([asked, yield* stateTag(fixture)]).toEqual([0, "Closed"])
+    }))
+
   it.scoped("X4: waiting callers fail, because no other connection will follow", () =>
     Effect.gen(function*() {
       const { server, service } = yield* makeFixture()

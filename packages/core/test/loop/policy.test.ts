@@ -10,6 +10,7 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as ScheduleDecision from "effect/ScheduleDecision"
 import * as ScheduleInterval from "effect/ScheduleInterval"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as TestServices from "effect/TestServices"
 import {
@@ -207,6 +208,19 @@ describe("the deadline", () => {
         expect((yield* askNow(fixture.service.close)).isWaiting).toBe(false)
         yield* TestClock.setTime(0)
       }
+    }))
+
+  it.scoped("D9: the deadline of an ended attempt is not shown, even if its connect continues", () =>
+    Effect.gen(function*() {
+      const { service } = yield* makeFixture({}, ({ server }) => {
+        server.connect = ({ untimed }) => Effect.uninterruptible(untimed(sleep(5)))
+      })
+      yield* pass(1)
+      const states: Array<string> = []
+      yield* askNow(Stream.runForEach(service.state.changes, ({ _tag }) => Effect.sync(() => states.push(_tag))))
+      yield* askNow(service.close)
+      yield* pass(10)
+      expect(states).toEqual(["Connecting", "Closing", "Closed"])
     }))
 
   it.scoped("D9: the deadline of an ended attempt does not affect a later attempt", () =>
@@ -452,6 +466,18 @@ describe("the schedule", () => {
       expect(new Set(delays).size).toBe(10)
     }))
 
+  it.scoped("T4: without `reconnectJitter` and a policy with jitter, no random number is drawn", () =>
+    Effect.gen(function*() {
+      let drawn = 0
+      const random = Random.make("seed")
+      const counting = new Proxy(random, { get: (target, key) => (drawn++, Reflect.get(target, key)) })
+      const { server } = yield* Effect.withRandom(makeFixture(), counting)
+      yield* settle
+      server.line.drop()
+      yield* pass(20)
+      expect([server.lines.length, drawn]).toEqual([2, 0])
+    }))
+
   it.scoped("D11: `reconnectJitter` is added to the delay after a short-lived connection", () =>
     Effect.gen(function*() {
       const { server } = yield* makeFixture({ reconnectJitter: "40 seconds" }).pipe(
@@ -538,7 +564,7 @@ describe("the schedule", () => {
         const fixture = yield* givingUp
         yield* fixture.service.closeWhenCurrentConnectionIsClosed
         yield* settle
-        expect((yield* stateOf(fixture))._tag).toBe("Closed")
+        expect(yield* stateOf(fixture)).toMatchObject({ _tag: "Closed", reason: { _tag: "GaveUp" } })
       }))
 
     it.scoped(`D11, X5: an abort during the last ${last} handler closes at once`, () =>
@@ -546,7 +572,17 @@ describe("the schedule", () => {
         const fixture = yield* givingUp
         yield* fixture.server.abort(new Refused({ text: "enough" }))
         yield* settle
-        expect((yield* stateOf(fixture))._tag).toBe("Closed")
+        expect(yield* stateOf(fixture)).toMatchObject({ _tag: "Closed", reason: { _tag: "Aborted" } })
+      }))
+
+    it.scoped(`D11, X4: closeWhenCurrentConnectionIsClosed after the last ${last} changes nothing`, () =>
+      Effect.gen(function*() {
+        const fixture = yield* givingUp
+        yield* pass(50)
+        const closed = yield* stateOf(fixture)
+        expect(closed).toMatchObject({ _tag: "Closed", reason: { _tag: "GaveUp" } })
+        yield* fixture.service.closeWhenCurrentConnectionIsClosed
+        expect(yield* stateOf(fixture)).toBe(closed)
       }))
   }
 

@@ -14,13 +14,16 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import {
   ask,
   askNow,
   type Fixture,
   hasEnded,
   inScope,
+  type Line,
   makeFixture,
   now,
   on,
@@ -258,6 +261,50 @@ describe("waiting for its own connection", () => {
       }))
   }
 
+  it.scoped("D7c: a connect whose attempt has ended may wait for a connection", () =>
+    Effect.gen(function*() {
+      const retry = Schedule.forever.pipe(Schedule.mapEffect(() => sleep(60)))
+      const fixture: Fixture = yield* makeFixture({ attemptTimeout: "5 seconds", retry }, ({ server }) => {
+        server.connect = () => Effect.uninterruptible(Effect.zipRight(sleep(10), wait))
+      })
+      let exit: Exit.Exit<Line> | undefined
+      const wait = Effect.onExit(
+        Effect.suspend(() => fixture.service.connected),
+        (ended) => Effect.sync(() => exit = ended)
+      )
+      yield* pass(20)
+      fixture.server.accept()
+      yield* pass(100)
+      expect(exit).toEqual(Exit.succeed(fixture.server.lines.at(-1)))
+    }))
+
+  it.scoped("D7a: an AttemptingToConnect handler that waits for a connection gets it", () =>
+    Effect.gen(function*() {
+      const got: Array<number> = []
+      const fixture: Fixture = yield* makeFixture({
+        onEvent: on(
+          "AttemptingToConnect",
+          () => Effect.map(fixture.service.connected, ({ number }) => got.push(number))
+        )
+      })
+      yield* settle
+      expect(got).toEqual([1])
+    }))
+
+  it.scoped("D7a, E1: the end of a handler that was let go does not end the wait for the running handler", () =>
+    Effect.gen(function*() {
+      const fixture: Fixture = yield* makeFixture({
+        onEvent: ({ _tag }) =>
+          _tag === "AttemptingToConnect" ? fixture.service.connected : _tag === "Connected" ? sleep(5) : Effect.void
+      })
+      yield* pass(1)
+      fixture.server.line.drop()
+      yield* settle
+      expect(kinds(fixture)).not.toContain("Disconnected")
+      yield* pass(4)
+      expect(fixture.eventLog.at(3)).toBe("5 Disconnected 1")
+    }))
+
   it.scoped("D7a: the loop does not wait for a handler whose child waits", () =>
     Effect.gen(function*() {
       const fixture: Fixture = yield* makeFixture({
@@ -290,6 +337,36 @@ describe("waiting for its own connection", () => {
       const fixture = yield* makeFixture({ onEvent: on("AttemptingToConnect", () => other.service.connected) })
       yield* pass(10)
       expect(fixture.server.attempts).toEqual([5])
+    }))
+
+  it.scoped("D7, E1: a handler that follows the events of another persistent connection is waited for", () =>
+    Effect.gen(function*() {
+      const other = yield* makeFixture()
+      const fixture = yield* makeFixture({
+        onEvent: on(
+          "AttemptingToConnect",
+          () => Stream.runDrain(Stream.takeUntil(other.service.events, ({ _tag }) => _tag === "Disconnected"))
+        )
+      })
+      yield* pass(5)
+      expect(fixture.server.attempts).toEqual([])
+      other.server.line.drop()
+      yield* settle
+      expect(fixture.server.attempts).toEqual([5])
+    }))
+
+  it.scoped("D7b: a fiber inside one persistent connection is outside another: its close waits until closing has finished", () =>
+    Effect.gen(function*() {
+      const other = yield* makeFixture()
+      other.server.release = () => sleep(5)
+      yield* settle
+      const fixture = yield* makeFixture({}, ({ server }) => {
+        server.connect = () => other.service.close
+      })
+      yield* pass(4)
+      expect(fixture.server.lines).toEqual([])
+      yield* pass(1)
+      expect([fixture.server.lines.length, other.server.released]).toEqual([1, 1])
     }))
 
   it.scoped("X1: a caller that joins a fiber of a connection stays outside: its close waits until closing has finished", () =>

@@ -1,7 +1,7 @@
 import { describe, expect } from "@effect/vitest"
 import * as State from "@persistent-connection/core/ConnectionState"
 import * as Connector from "@persistent-connection/core/Connector"
-import { make, refresh } from "@persistent-connection/core/PersistentConnection"
+import { make, refresh, TypeId } from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
@@ -141,6 +141,18 @@ describe("the table of transitions", () => {
       }
     }))
 })
+
+it.scoped("a persistent connection has its type id, and prints its name and its state", () =>
+  Effect.gen(function*() {
+    const { service } = yield* makeFixture({ serverName: "prices" })
+    yield* settle
+    expect(service[TypeId]).toBe(TypeId)
+    expect(JSON.parse(JSON.stringify(service))).toMatchObject({
+      _id: "PersistentConnection",
+      serverName: "prices",
+      state: { _tag: "Connected" }
+    })
+  }))
 
 describe("the fields", () => {
   it.scoped("D9: an attempt, its number, its address and its deadline", () =>

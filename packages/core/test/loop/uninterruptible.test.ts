@@ -143,6 +143,18 @@ describe("fibers that a connect leaves behind", () => {
       expect(closedAt).toBe(0)
     }))
 
+  it.scoped("D7b: the producer of a stream is inside: its close waits only until closing has begun", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* makeFixture()
+      server.release = () => sleep(60)
+      yield* settle
+      let answered = -1
+      const close = Effect.uninterruptible(Effect.zipRight(service.close, Effect.map(now, (at) => answered = at)))
+      yield* askNow(Stream.runDrain(PersistentConnection.stream(service, () => Stream.fromEffect(close))))
+      yield* pass(100)
+      expect([answered, server.released]).toEqual([0, 1])
+    }))
+
   it.scoped("D7: close completes even if the release waits for a fiber that calls close uninterruptibly", () =>
     Effect.gen(function*() {
       const { service } = yield* makeFixture({}, ({ server }) => {

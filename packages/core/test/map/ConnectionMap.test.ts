@@ -265,13 +265,104 @@ it.scoped("invalidate waits for the close of the old connection; a new connectio
     expect(yield* ConnectionMap.keys(map)).toEqual(["a"])
   }))
 
+it.scoped("leaving the scope waits for a connection that is already being closed", () =>
+  Effect.gen(function*() {
+    const { devices, options } = makeDevices()
+    devices.closeTakes = 5_000
+    const scope = yield* Scope.make()
+    const map = yield* Scope.extend(ConnectionMap.make({ options, idleTimeToLive: "1 minute" }), scope)
+    yield* Effect.scoped(connected(map, "a"))
+    yield* Effect.fork(ConnectionMap.invalidate(map, "a"))
+    yield* pass(1)
+    const leaving = yield* Effect.fork(Scope.close(scope, Exit.void))
+    yield* pass(3)
+    expect(leaving.unsafePoll()).toBeNull()
+    yield* pass(1)
+    expect([leaving.unsafePoll(), devices.released]).toEqual([Exit.void, ["a"]])
+  }))
+
+it.scoped("the scope can be left from a connection that is being closed, and from one that is not", () =>
+  Effect.gen(function*() {
+    for (const isClosing of [true, false]) {
+      const { devices, options } = makeDevices()
+      const scope = yield* Scope.make()
+      const leave = Scope.close(scope, Exit.void)
+      const map = yield* Scope.extend(
+        ConnectionMap.make({
+          options: (key: string) => {
+            const own = options(key)
+            const connector = Connector.setup(
+              own.connector,
+              (device) => Effect.as(isClosing ? Effect.addFinalizer(() => leave) : Effect.forkDaemon(leave), device)
+            )
+            return { ...own, connector: key === "a" ? connector : own.connector }
+          }
+        }),
+        scope
+      )
+      const user = yield* Scope.make()
+      yield* Scope.extend(connected(map, "b"), user)
+      yield* Scope.extend(ConnectionMap.get(map, "a"), user)
+      yield* settle
+      const closing = yield* Effect.fork(isClosing ? Scope.close(user, Exit.void) : leave)
+      yield* settle
+      expect([closing.unsafePoll(), devices.released.sort()]).toEqual([Exit.void, ["a", "b"]])
+    }
+  }))
+
+it.scoped("a user that leaves after the map's scope was left leaves no timer behind", () =>
+  Effect.gen(function*() {
+    const clock = new SuspendableClock(yield* Effect.clock)
+    const { devices, options } = makeDevices()
+    const scope = yield* Scope.make()
+    const map = yield* ConnectionMap.make({ options, idleTimeToLive: "1 minute" }).pipe(
+      Effect.withClock(clock),
+      Scope.extend(scope)
+    )
+    const user = yield* Scope.make()
+    yield* Scope.extend(connected(map, "a"), user)
+    yield* Scope.close(scope, Exit.void)
+    yield* Scope.close(user, Exit.void)
+    yield* settle
+    expect([devices.released, clock.sleepers]).toEqual([["a"], 0])
+  }))
+
+it.scoped("connections with an idle time of one nanosecond are all closed", () =>
+  Effect.gen(function*() {
+    const { devices, options } = makeDevices()
+    const map = yield* ConnectionMap.make({ options, idleTimeToLive: "1 nanos" })
+    for (const key of ["a", "b", "c"]) {
+      yield* Effect.scoped(connected(map, key))
+      yield* settle
+    }
+    expect(devices.released).toEqual(["a", "b", "c"])
+  }))
+
+it.scoped("with an infinite idle time, connections stay until the map's scope is left", () =>
+  Effect.gen(function*() {
+    const clock = new SuspendableClock(yield* Effect.clock)
+    const { devices, options } = makeDevices()
+    const scope = yield* Scope.make()
+    const map = yield* ConnectionMap.make({ options, idleTimeToLive: Infinity }).pipe(
+      Effect.withClock(clock),
+      Scope.extend(scope)
+    )
+    yield* Effect.scoped(connected(map, "a"))
+    yield* pass(100_000)
+    expect([devices.released, clock.sleepers]).toEqual([[], 0])
+    yield* Scope.close(scope, Exit.void)
+    expect(devices.released).toEqual(["a"])
+  }))
+
 it.effect("after its scope was left, the map returns closed connections and opens none", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     const map = yield* Effect.scoped(ConnectionMap.make({ options }))
-    const connection = yield* Effect.scoped(ConnectionMap.get(map, "a"))
+    const scope = yield* Scope.make()
+    const connection = yield* Scope.extend(ConnectionMap.get(map, "a"), scope)
     const exit = yield* Effect.exit(connection.connectedOrClosed)
     expect(String(exit)).toContain("ConnectionClosed")
+    yield* pass(10)
     expect(devices.opened).toEqual([])
     expect(yield* ConnectionMap.keys(map)).toEqual([])
   }))

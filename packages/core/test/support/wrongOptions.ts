@@ -262,8 +262,9 @@ const mistake = async (
   const error = await complaint(give, value)
   if (!Cause.isIllegalArgumentException(error)) return `${name}: ${error === undefined ? "accepted" : String(error)}`
   const { message } = error
-  const isClear = / must be .+, but is /.test(message) && message.length < 300
-  return isClear && message.includes(option) && !message.includes(secret) ? undefined : `${name}: ${message}`
+  const isClear = /^\S.* must be .+, but is /.test(message) && message.length < 300
+  const isNamed = option === "" || `.${message}`.includes(`.${option} must be `)
+  return isClear && isNamed && !message.includes(secret) ? undefined : `${name}: ${message}`
 }
 
 /** `table` has the rows of all exports, as `Module.name`. `free` lists the exports without options. */

@@ -425,6 +425,14 @@ describe("S1: a peer that continues to send", () => {
       expect([closed, got]).toEqual([[], ["a", "b"]])
     }))
 
+  it.scoped("is not asked to end a connection that is closed at once (S2)", () =>
+    Effect.gen(function*() {
+      const fixture = yield* makeSendingPeer
+      yield* consume(fixture, 1)
+      yield* askNow(fixture.service.close)
+      expect([fixture.closed, fixture.first.released]).toEqual([[], 1])
+    }))
+
   it.scoped("may be slow or fail to end the connection: the stream then behaves as without the request", () =>
     Effect.gen(function*() {
       for (const close of [Effect.never, new Refused({ text: "broken pipe" }), Effect.die("bug")]) {

@@ -1,6 +1,7 @@
 /** `reconnectNow` with `whenConnected: "drop"`: it breaks the connection before it opens the next one. */
 import { describe, expect } from "@effect/vitest"
 import { ConnectionLost } from "@persistent-connection/core/ConnectionError"
+import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Effect from "effect/Effect"
@@ -14,6 +15,7 @@ import {
   on,
   type Options,
   pass,
+  Refused,
   settle,
   sleep,
   stateTag
@@ -22,7 +24,8 @@ import { it } from "../support/virtualTime.js"
 
 const { closeGracefully, reconnectNow, reconnectOn, use } = PersistentConnection
 
-const drop = ({ service }: Pick<Fixture, "service">) => reconnectNow(service, { whenConnected: "drop" })
+const drop = ({ service }: { readonly service: PersistentConnection.PersistentConnection<unknown, unknown> }) =>
+  reconnectNow(service, { whenConnected: "drop" })
 
 /** A fixture with an hour between attempts. It records how its connections end. */
 const makeRecordingFixture = (options: Options = {}) =>
@@ -46,6 +49,22 @@ describe("reconnectNow that drops the connection", () => {
       yield* settle
       expect(fixture.eventLog.slice(2)).toEqual([
         "0 Connected 1",
+        "5 Disconnected 1",
+        "5 AttemptingToConnect",
+        "5 ObtainedAddress a",
+        "5 Connected 2"
+      ])
+    }))
+
+  it.scoped("makes the next attempt at once, even if the peer closes before the loss is reported", () =>
+    Effect.gen(function*() {
+      const onEvent = on("Connected", (event) => sleep("generation" in event && event.generation === 1 ? 5 : 0))
+      const fixture = yield* makeRecordingFixture({ onEvent })
+      yield* askNow(drop(fixture))
+      yield* pass(1)
+      fixture.server.line.drop(Exit.fail(new Refused({ text: "reset" })))
+      yield* pass(4)
+      expect(fixture.eventLog.slice(3)).toEqual([
         "5 Disconnected 1",
         "5 AttemptingToConnect",
         "5 ObtainedAddress a",
@@ -144,6 +163,20 @@ describe("reconnectNow that drops the connection", () => {
       yield* drop(fixture)
       yield* pass(5)
       expect([fixture.server.attempts, fixture.eventLog.at(-1)]).toEqual([[0, 5], "10 Connected 1"])
+    }))
+
+  it.scoped("needs no `terminate`", () =>
+    Effect.gen(function*() {
+      let opened = 0
+      const service = yield* PersistentConnection.make({
+        serverName: "test",
+        address: Effect.succeed("a"),
+        connector: Connector.make({ connect: () => Effect.sync(() => ++opened), closed: () => Effect.never })
+      })
+      yield* settle
+      yield* drop({ service })
+      yield* settle
+      expect(opened).toBe(2)
     }))
 
   it.scoped("drops the last connection, and makes no further attempt (X4)", () =>

@@ -3,6 +3,7 @@ import { ConnectionClosed, ConnectionLost } from "@persistent-connection/core/Co
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -26,6 +27,7 @@ import {
   settle,
   sleep
 } from "../support/Fixture.js"
+import { objectsReachableFrom } from "../support/size.js"
 import { it } from "../support/virtualTime.js"
 
 const { maxAge, reconnectNow, refresh, refreshWhen, use } = PersistentConnection
@@ -68,6 +70,33 @@ describe("refresh", () => {
       yield* refresh(service)
       expect(server.lines.map(({ address }) => address)).toEqual(["a", "b"])
       expect((yield* service.state.get).address).toEqual(Option.some("b"))
+    }))
+
+  it.scoped("keeps nothing of the connections that it has replaced", () =>
+    Effect.gen(function*() {
+      const { service } = yield* makeFixture()
+      yield* settle
+      const refreshed = (times: number) =>
+        Effect.map(
+          Effect.repeatN(Effect.zipRight(refresh(service), settle), times - 1),
+          () => objectsReachableFrom(service)
+        )
+      const before = yield* refreshed(5)
+      expect(yield* refreshed(50)).toBeLessThan(before + 200)
+    }))
+
+  it.scoped("does not restart the policy if the replaced connection is young (D14)", () =>
+    Effect.gen(function*() {
+      const retry = RetryPolicy.exponential({ base: "1 second", jitter: "none" })
+      const { server, service } = yield* makeFixture({ retry }, ({ server }) => server.refuse("no"))
+      yield* pass(2)
+      server.accept()
+      yield* pass(3)
+      yield* refresh(service)
+      yield* pass(1)
+      server.line.drop()
+      yield* pass(10)
+      expect(server.attempts).toEqual([0, 1, 3, 5, 9])
     }))
 
   it.scoped("drains the old connection: running uses continue on it, new uses get the new one", () =>
@@ -530,6 +559,23 @@ describe("refreshWhen", () => {
       yield* pass(1)
       expect(yield* currentLine(fixture)).toBe(3)
       expect(fixture.eventLog.at(-1)).toBe("160 Connected 3")
+    }))
+
+  it.scoped("by the age of the connection, which the signal can read and wait for", () =>
+    Effect.gen(function*() {
+      const fixture = yield* makeFixture()
+      yield* pass(5)
+      const ages: Array<number> = []
+      const read = (age: PersistentConnection.ConnectionAge) =>
+        Effect.map(age.now, (duration) => ages.push(Duration.toSeconds(duration)))
+      yield* askNow(refreshWhen(
+        fixture.service,
+        (_, age) => Effect.zipRight(read(age), Effect.zipRight(age.reaches(Duration.seconds(20)), read(age)))
+      ))
+      yield* pass(15)
+      expect([ages, yield* currentLine(fixture)]).toEqual([[5, 20, 0], 2])
+      const asked = yield* askNow(refreshWhen(fixture.service, (_, age) => age.reaches(-1 as never)))
+      expect(asked.failure).toContain("age must be a duration of 0 or more, but is -1")
     }))
 
   it("maxAge throws for invalid options", () => {

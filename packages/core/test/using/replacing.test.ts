@@ -93,6 +93,26 @@ describe("replacing connections under Addresses.failover", () => {
     }))
 })
 
+describe("`elsewhere` of an attempt", () => {
+  it.scoped("is true after the server has announced its shutdown, and at the first attempt after the loss", () =>
+    Effect.gen(function*() {
+      const seen: Array<boolean> = []
+      const { server, service } = yield* makeFixture({}, ({ server }) => {
+        server.lookUp = ({ elsewhere }) => Effect.sync(() => (seen.push(elsewhere), "a"))
+      })
+      yield* settle
+      server.refuse("no")
+      yield* Effect.flip(PersistentConnection.refresh(service))
+      yield* Effect.flip(PersistentConnection.refresh(service, { elsewhere: true }))
+      server.line.drop()
+      yield* pass(10)
+      server.accept()
+      yield* pass(10)
+      yield* PersistentConnection.refresh(service)
+      expect(seen).toEqual([false, false, true, true, false, false])
+    }))
+})
+
 describe("a refresh during a loss", () => {
   it.scoped("does not hide the loss: it is reported and counted, even if a handler delays the event (D5)", () =>
     Effect.gen(function*() {

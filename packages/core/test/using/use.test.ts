@@ -360,6 +360,33 @@ describe("use", () => {
       expect([slow.exit, closing.isWaiting]).toEqual([Exit.void, false])
     }))
 
+  it.scoped("fails with its own failure if it has one after the connection has ended", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* makeFixture()
+      yield* settle
+      const refused = yield* askNow(
+        use(service, () => Effect.uninterruptible(Effect.zipRight(sleep(5), refuse("mine"))))
+      )
+      yield* pass(1)
+      server.line.drop()
+      yield* pass(10)
+      expect(refused.failure).toBe("mine")
+      const died = yield* askNow(use(service, () => Effect.zipRight(service.close, Effect.die("bug"))))
+      expect(failure(died)).toEqual(Cause.die("bug"))
+    }))
+
+  it.scoped("an uninterruptible use adds nothing to the interruption of its caller", () =>
+    Effect.gen(function*() {
+      const { service } = yield* makeFixture()
+      yield* settle
+      for (const end of [Effect.succeed(1), Effect.interrupt]) {
+        const asked = yield* askNow(use(service, () => Effect.uninterruptible(Effect.zipRight(sleep(5), end))))
+        yield* Effect.fork(Fiber.interrupt(asked.fiber))
+        yield* pass(5)
+        expect(Cause.isInterruptedOnly(failure(asked))).toBe(true)
+      }
+    }))
+
   it.scoped("interrupts the forked fibers of f at the end of f", () =>
     Effect.gen(function*() {
       const { service } = yield* makeFixture()
@@ -633,6 +660,32 @@ describe("useRetrying", () => {
       runs = 0
       const uninterruptible = yield* askNow(Effect.uninterruptible(useRetrying(service, f)))
       expect([uninterruptible.failure, runs]).toEqual(["own", 2])
+    }))
+
+  it.scoped("keeps a failure of f during a close, and an interruption by f itself", () =>
+    Effect.gen(function*() {
+      const { service } = yield* makeFixture()
+      yield* settle
+      const interrupting = yield* askNow(useRetrying(service, () => Effect.interrupt))
+      expect(interrupting.failure).toBe("interrupted")
+      const f = () => Effect.uninterruptible(Effect.zipRight(sleep(5), refuse("mine")))
+      const failing = yield* askNow(useRetrying(service, f))
+      yield* pass(1)
+      yield* askNow(service.close)
+      yield* pass(4)
+      expect(failing.failure).toBe("mine")
+    }))
+
+  it.scoped("keeps a failure of f if the connection is lost during a graceful close", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* makeFixture()
+      yield* settle
+      const f = () => Effect.uninterruptible(Effect.zipRight(sleep(5), refuse("mine")))
+      const failing = yield* askNow(useRetrying(service, f))
+      yield* askNow(PersistentConnection.closeGracefully(service, "1 minute"))
+      server.line.drop()
+      yield* pass(5)
+      expect(failing.failure).toBe("mine")
     }))
 
   it.scoped("fails with a failure of f on an open connection, and with a defect of f in any case", () =>

@@ -71,6 +71,18 @@ describe("the default log", () => {
       }])
     }))
 
+  it.scoped("D13: includes an abort as an error, even an abort with a regular end", () =>
+    Effect.gen(function*() {
+      const { captured, lines } = captureLog()
+      const connector = Connector.make({
+        connect: (_: string, { abort }) => abort(new Goodbye({ text: "1000 done" })),
+        closed: () => Effect.never
+      })
+      yield* captured(PersistentConnection.make({ serverName: "a", address: Effect.succeed("a"), connector }))
+      yield* settle
+      expect(lines).toMatchObject([{ level: "ERROR", annotations: { event: "Closed", reason: "Aborted" } }])
+    }))
+
   it.scoped("does not include a close by the owner", () =>
     Effect.gen(function*() {
       const { captured, lines } = captureLog()
@@ -95,6 +107,32 @@ describe("the default log", () => {
       yield* server.abort(new Refused({ text: "no" }))
       yield* Scope.close(scope, Exit.void)
       expect(messages()).toEqual(["ERROR The persistent connection to \"test\" is closed: it was aborted with no"])
+    }))
+
+  it.scoped("names the server, and the event of a slow or failed handler", () =>
+    Effect.gen(function*() {
+      const { captured, lines } = captureLog()
+      const boom = Effect.die(new Error("bug"))
+      const { server } = yield* captured(makeFixture({
+        closeTimeout: "5 seconds",
+        onEvent: ({ _tag }) => _tag === "Connected" ? boom : _tag === "Disconnected" ? Effect.never : Effect.void,
+        retry: Schedule.forever.pipe(Schedule.mapEffect(() => boom))
+      }))
+      server.release = () => Effect.zipRight(Effect.sleep("6 seconds"), boom)
+      yield* settle
+      server.line.drop()
+      yield* pass(10)
+      const server_name = "test"
+      expect(lines.map(({ annotations, message }) => [message, annotations])).toEqual([
+        ["The onEvent handler of \"test\" failed on Connected", { server_name, event: "Connected" }],
+        ["The retry policy of \"test\" failed", { server_name }],
+        ["Closing a connection to \"test\" took longer than 5s; not waiting for it", { server_name }],
+        ["A finalizer of a connection to \"test\" failed", { server_name }],
+        [
+          "The onEvent handler of \"test\" has held up the loop on Disconnected for 10s",
+          { server_name, event: "Disconnected" }
+        ]
+      ])
     }))
 
   it.scoped("shows no credentials", () =>

@@ -5,6 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
+import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import {
   ask,
@@ -71,6 +72,16 @@ const waiting = (serverName: string) =>
   Effect.map(tagged(ConnectionMetrics.waiting, ["server_name", serverName]), ({ value }) => value)
 
 describe("the counters", () => {
+  it.scoped("count a failed attempt once, even if a close comes before the policy has decided", () =>
+    Effect.gen(function*() {
+      const serverName = "slow policy"
+      const retry = Schedule.forever.pipe(Schedule.mapEffect(() => Effect.never))
+      const { service } = yield* makeTrackedFixture({ serverName, retry }, ({ server }) => server.refuse("no"))
+      yield* settle
+      yield* service.close
+      expect(yield* counts(serverName)).toEqual({ ...nothing, failure: 1 })
+    }))
+
   it.scoped("count every attempt by its outcome, also failures without an event", () =>
     Effect.gen(function*() {
       const serverName = "attempts by outcome"

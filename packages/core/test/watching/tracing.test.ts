@@ -176,6 +176,22 @@ describe("the spans of an attempt", () => {
       type: "ECONNREFUSED"
     },
     {
+      name: "an error with a code that is a number",
+      prepare: ({ server }) => {
+        server.connect = () => Effect.die(Object.assign(new RangeError("refused"), { code: 111 }))
+      },
+      ends: ["RangeError: refused", "success", "RangeError: refused"],
+      type: "RangeError"
+    },
+    {
+      name: "an error with a tag and no name",
+      prepare: ({ server }) => {
+        server.connect = () => Effect.die({ _tag: "Banned" })
+      },
+      ends: ["Banned: Banned", "success", "Banned: Banned"],
+      type: "Banned"
+    },
+    {
       name: "a defect that is not an Error",
       prepare: ({ server }) => {
         server.connect = () => Effect.die(3)
@@ -285,6 +301,31 @@ describe("the spans of an attempt", () => {
       expect(Option.getOrThrow(Cause.dieOption(Option.getOrThrow(lastCause)))).toBe(defect)
     }))
 
+  it.scoped("keep the span of the user's code on an error", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* makeTracedFixture({})
+      server.connect = () => Effect.withSpan(refuse("no"), "handshake")
+      const asked = yield* ask(service.connectedOrFailedToConnect)
+      yield* settle
+      const { name } = Reflect.get(asked.error!, Symbol.for("effect/SpanAnnotation")) as Tracer.Span
+      expect(name).toBe("handshake")
+    }))
+
+  it.scoped("have no server attributes that the address does not show", () =>
+    Effect.gen(function*() {
+      const { trace } = yield* makeTracedFixture({}, ({ server }) => {
+        server.lookUp = () => Effect.succeed("/run/feed.sock")
+      })
+      yield* settle
+      const attributes = trace.named("PersistentConnection.connect").attributes
+      expect([attributes.get("server.address"), attributes.has("server.port")]).toEqual(["/run/feed.sock", false])
+      const nameless = yield* makeTracedFixture({}, ({ server }) => {
+        server.lookUp = () => Effect.succeed("prices")
+      })
+      yield* settle
+      expect(nameless.trace.named("PersistentConnection.connect").attributes.has("server.address")).toBe(false)
+    }))
+
   it.scoped("also work for an unreadable error", () =>
     Effect.gen(function*() {
       const { server, trace } = yield* makeTracedFixture({})
@@ -349,7 +390,7 @@ describe("the links", () => {
       yield* pass(10)
       server.line.drop()
       yield* settle
-      expect(trace.attempts[1]!.links[0]!.span._tag).toBe("ExternalSpan")
+      expect(trace.attempts[1]!.links[0]).toMatchObject({ _tag: "SpanLink", span: { _tag: "ExternalSpan" } })
     }))
 
   it.scoped("of two persistent connections are independent", () =>
@@ -375,5 +416,23 @@ describe("the links", () => {
       const [first, refresh, next] = trace.attempts
       expect(refresh!.links.map(({ span }) => span.spanId)).toEqual([first!.spanId])
       expect(next!.links.map(({ span }) => span.spanId)).toEqual([refresh!.spanId])
+    }))
+
+  it.scoped("never go to a failed refresh, because the connection stays", () =>
+    Effect.gen(function*() {
+      const { server, service, trace } = yield* makeTracedFixture({})
+      yield* settle
+      server.refuse("no")
+      yield* Effect.flip(PersistentConnection.refresh(service))
+      yield* Effect.flip(PersistentConnection.refresh(service))
+      server.line.drop()
+      yield* pass(10)
+      const [first, ...others] = trace.attempts
+      expect(others.map(({ links }) => links.map(({ span }) => span.spanId))).toEqual(others.map(() => [first!.spanId]))
+      expect(others.map(({ links }) => links[0]!.attributes)).toEqual([
+        {},
+        {},
+        { "persistent_connection.cause": "a close without an error" }
+      ])
     }))
 })

@@ -95,7 +95,7 @@ export const failover = <Address>(
           state.index = after(last)
         }
         if (attempt.elsewhere && state.index === state.connected) state.index = after(state.index)
-        if (last === 0 && state.index !== 0) state.leftPreferredAt = now
+        if (last === 0) state.leftPreferredAt = now
         return Arr.unsafeGet(list, state.index)
       })
   )

@@ -64,8 +64,7 @@ export const withAttemptSpan = <A, E, R>(
     const use = (span: Tracer.Span) => run(partsOf(span, attributes))
     return inSpan("PersistentConnection.attempt", options, use, outcome, (span, exit) => {
       // No attempt is linked to a failed refresh: the connection stays.
-      const isForgotten = Exit.isFailure(exit) && (isRefresh || Cause.isInterrupted(exit.cause))
-      if (!isForgotten) previous.set(attempt.owner, reference(span))
+      if (!isRefresh || Exit.isSuccess(exit)) previous.set(attempt.owner, reference(span))
     })
   })
 

@@ -103,9 +103,8 @@ export class Draining<C, E, R> {
 
   /** Asks the peer to stop. Otherwise it might send for ever, and the streams would never end. */
   private receiveNoMore({ connection }: Session<C, E>): Effect.Effect<never> {
-    const { close } = this.context.settings.connector
-    const closed = close === undefined ? Effect.void : Effect.exit(Effect.suspend(() => close(connection)))
-    return Effect.interruptible(Effect.zipRight(closed, Effect.never))
+    const closed = Effect.suspend(() => this.context.settings.connector.close?.(connection) ?? Effect.void)
+    return Effect.interruptible(Effect.zipRight(Effect.exit(closed), Effect.never))
   }
 
   private release(session: Session<C, E>): AnyFiber {
@@ -124,7 +123,6 @@ export class Draining<C, E, R> {
   private within(self: Effect.Effect<void>, until = Infinity): Effect.Effect<void> {
     return Effect.suspend(() => {
       const at = Math.min(until, this.endsAt)
-      if (millisUntil(this.context.clock, at) === 0) return Effect.void
       const again = Effect.zipRight(this.endsEarlier.next, Effect.suspend(() => this.within(self, until)))
       return Effect.raceAll([self, sleepUntil(this.context.clock, at), again])
     })

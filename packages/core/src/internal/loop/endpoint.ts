@@ -1,9 +1,8 @@
-import * as Redacted from "effect/Redacted"
 import { hideSecrets } from "../base/secrets.js"
 
 /** The host and the port that an address shows. */
 interface Endpoint {
-  readonly host?: string
+  readonly host?: string | undefined
   readonly port?: number
 }
 
@@ -15,7 +14,7 @@ interface Endpoint {
 export const endpoint = (address: unknown): Endpoint => {
   try {
     if (typeof address === "string") return endpointOfString(address)
-    if (typeof address !== "object" || address === null || Redacted.isRedacted(address)) return {}
+    if (typeof address !== "object" || address === null) return {}
     if (address instanceof URL) return endpointOfUrl(address)
     if ("url" in address) return endpoint(address.url)
     if ("path" in address && typeof address.path === "string") return endpointOfString(address.path)
@@ -31,8 +30,7 @@ const endpointOfString = (text: string): Endpoint => {
   if (text.includes("://")) return URL.canParse(text) ? endpointOfUrl(new URL(text)) : {}
   if (/^(?:[.~]*\/(?!\/)|[a-z]:\\)/i.test(text)) return { host: hideSecrets(text) }
   const [, ipv6, name, port] = /^(?:\[([\da-f:.]+)\]|([\w.-]+)):(\d+)(?:$|\/)/i.exec(hideSecrets(text)) ?? []
-  const host = ipv6 ?? name
-  return host === undefined ? {} : { host, ...portOf(port) }
+  return { host: ipv6 ?? name, ...portOf(port) }
 }
 
 const endpointOfUrl = ({ hostname, port, protocol }: URL): Endpoint =>

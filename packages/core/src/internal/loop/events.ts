@@ -68,7 +68,6 @@ export class Events<A, C, E, R> {
       if (call === undefined) return Effect.void
       const next = Effect.zipRight(this.settling.next, this.settled)
       call.warnAt ??= now(this.context.clock) + Duration.toMillis(this.context.settings.slowHandlerThreshold)
-      if (call.warnAt === Infinity) return next
       return Effect.raceFirst(next, Effect.zipRight(sleepUntil(this.context.clock, call.warnAt), this.warn(call)))
     })
   }

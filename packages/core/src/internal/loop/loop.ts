@@ -40,8 +40,8 @@ type Phase<A, C, E, R> =
   | { readonly _tag: "Connecting"; readonly dial: Dial<A, C, E, R> | undefined }
   | { readonly _tag: "Connected"; readonly session: Session<C, E>; readonly replacement: Replacement<A, C, E, R> }
   | { readonly _tag: "Waiting"; readonly next: Effect.Effect<void> }
-  | { readonly _tag: "Closing"; readonly session: Session<C, E> | undefined }
-  | { readonly _tag: "Closed" }
+  /** Also when it is closed. */
+  | { readonly _tag: "Closing" }
 
 /**
  * The life of a persistent connection: Connecting → Connected → Waiting → Connecting …, until it is Closed.
@@ -164,7 +164,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     if (phase._tag !== "Connected" || phase.session !== session) return
     phase.replacement.abandon()
     const uptime = this.now - session.establishedAt
-    if (atOnce) this.retry.lived(uptime)
+    this.retry.lived(uptime)
     const next = atOnce ? Effect.succeedSome(this.now) : this.retry.afterLoss(this.attemptBegunAt, uptime, cause)
     this.switchTo(Effect.zipRight(this.events.settled, Effect.suspend(() => this.lost(session, cause, next))))
   }
@@ -267,7 +267,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     if (this.isClosing) return
     const { phase, session } = this
     const connection = Option.map(Option.fromNullable(session), ({ connection }) => connection)
-    this.phase = { _tag: "Closing", session }
+    this.phase = { _tag: "Closing" }
     this.enter(State.Closing({ ...this.common("Closing"), connection, reason: this.reason }))
     const dial = phase._tag === "Connecting" ? phase.dial : phase._tag === "Connected" ? phase.replacement : undefined
     const abandoned = dial === undefined ? Effect.void : dial.abandon()
@@ -290,7 +290,6 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
         this.endClose()
         yield* this.events.settled
       }
-      this.phase = { _tag: "Closed" }
       this.enter(State.Closed({ ...this.common("Closed"), reason: this.reason }))
       this.endClose()
       if (session !== undefined) {
@@ -330,7 +329,6 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
    */
   beforeWaiting(fiber: AnyFiber): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (this.fibers.whereIs(fiber) === "outside") return Effect.void
       this.fibers.letHandlersGo(fiber)
       return this.waitsFor(fiber)
         ? Effect.die(new Cause.RuntimeException(`The connection to "${this.settings.serverName}" waits for itself`))

@@ -59,13 +59,12 @@ export class RetryDriver<E, R> {
     if (uptime >= Duration.toMillis(this.settings.minUptime)) this.state = this.settings.schedule.initial
   }
 
-  /** Decides when the next attempt is due after the loss of a connection that lived for `uptime`, in ms. */
+  /** Decides, after `lived`, when the next attempt is due after the loss of a connection that lived for `uptime`, in ms. */
   afterLoss(
     attemptBegunAt: number,
     uptime: number,
     cause: Cause.Cause<E>
   ): Effect.Effect<Option.Option<number>, never, R> {
-    this.lived(uptime)
     const stepped = Effect.map(this.afterFailure(attemptBegunAt, cause), (due) => {
       // D11: after a success, a step whose delay has passed does not count: the next failure gets the first delay.
       if (Option.exists(due, (at) => millisUntil(this.clock, at) === 0)) this.lived(uptime)

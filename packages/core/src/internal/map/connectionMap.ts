@@ -123,9 +123,7 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
       }
       entry.expiresAt = now(this.clock) + this.idleTimeToLive
       this.idle.add(entry)
-      if (this.idleTimeToLive < Infinity) {
-        this.sweeper ??= Runtime.runFork(this.runtime, this.sweep, { immediate: false })
-      }
+      this.sweeper ??= Runtime.runFork(this.runtime, this.sweep, { immediate: false })
       return Effect.void
     })
   }

@@ -72,9 +72,7 @@ export const useRetrying = <C, E, A, E2, R>(
     onSession: (session, caller, again) =>
       Effect.flatMap(session.use(caller, Effect.suspend(() => f(session.connection))), (exit) => {
         if (Exit.isSuccess(exit) || hasDefects(exit.cause)) return exit
-        if (session.endedWith !== undefined && isTorn(exit.cause)) {
-          return session.endedWith._tag === "ConnectionClosed" ? Effect.fail(session.endedWith) : again
-        }
+        if (session.endedWith !== undefined && isTorn(exit.cause)) return again
         if (session.supersededBy?._tag === "ConnectionClosed") return exit
         // The failure may come from a loss that the loop has not noticed yet.
         return Effect.flatMap(hasBeenLost(loopOf(self), session), (isLost) => isLost ? again : exit)
