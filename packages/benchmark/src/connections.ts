@@ -12,7 +12,7 @@ import { WebSocket } from "ws"
 export const never: Effect.Effect<never> = Effect.async<never>((_) => {})
 
 /** A connector that holds next to nothing: what is measured is what the library adds. */
-export const bareConnector = Connector.make({
+const bareConnector = Connector.make({
   connect: () => Effect.succeed({}),
   closed: () => never
 })

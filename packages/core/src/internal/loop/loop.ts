@@ -320,7 +320,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
 
   get session(): Session<C, E> | undefined {
     const { phase } = this
-    return phase._tag === "Connected" || phase._tag === "Closing" ? phase.session : undefined
+    return phase._tag === "Connected" ? phase.session : undefined
   }
 
   /**
