@@ -8,6 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
+import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import {
   askNow,
@@ -224,6 +225,16 @@ describe("reconnectOn", () => {
       yield* Queue.offer(signals, "visible")
       yield* settle
       expect(server.attempts).toEqual([0, 5, 10])
+    }))
+
+  it.scoped("makes the next attempt at once if the policy was still deciding about it", () =>
+    Effect.gen(function*() {
+      const slow = Schedule.addDelayEffect(Schedule.forever, () => Effect.as(sleep(5), "1 hour"))
+      const { server, service } = yield* makeFixture({ retry: slow }, ({ server }) => server.refuse("no"))
+      yield* pass(1)
+      yield* reconnectNow(service)
+      yield* pass(9)
+      expect(server.attempts).toEqual([0, 5])
     }))
 
   it.scoped("probes while connected, if configured, one probe at a time", () =>

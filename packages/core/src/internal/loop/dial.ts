@@ -83,6 +83,10 @@ export class Dial<A, C, E, R> {
     }
   }
 
+  get isOver(): boolean {
+    return this.outcome !== undefined
+  }
+
   /** Is it the fiber of the look-up and the connect, while the attempt is not over? */
   runsIn(fiber: AnyFiber): boolean {
     return this.outcome === undefined && fiber === this.fiber

@@ -230,6 +230,8 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
   attemptNow(): void {
     const { phase } = this
     if (phase._tag === "Connected") this.isUrgent = phase.session.endedWith !== undefined
+    // The attempt has failed, and the policy decides about the next one.
+    if (phase._tag === "Connecting") this.isUrgent = phase.dial?.isOver === true
     if (phase._tag !== "Waiting" || this.ending !== undefined) return
     this.switchTo(Effect.zipRight(this.events.settled, phase.next))
   }
