@@ -327,7 +327,8 @@ describe("a write", () => {
       yield* settle
       yield* (yield* server.accepted).drop
       yield* settle
-      const error = errorOf(yield* Effect.exit(write(socket, "a")))
+      // Without a timer.
+      const error = errorOf(Effect.runSyncExit(write(socket, "a")))
       assert(error.cause instanceof NotConnected)
     }))
 
@@ -343,24 +344,27 @@ describe("a write", () => {
       yield* Fiber.join(fiber)
     }))
 
+  /** `send` waits for the gate, as during backpressure. */
+  const gated = (gate: Deferred.Deferred<void>, log: Array<string>) =>
+    Connector.map(
+      WebSocketConnector.make({ ping: false }),
+      (connection) =>
+        Object.assign(Object.create(connection) as WebSocketConnector.WebSocketConnection, {
+          send: (message: string) =>
+            Effect.zipRight(Deferred.await(gate), connection.send(message)).pipe(
+              Effect.tapBoth({
+                onFailure: () => Effect.sync(() => log.push("failed")),
+                onSuccess: () => Effect.sync(() => log.push("sent"))
+              })
+            )
+        })
+    )
+
   it.scoped("that the lost connection did not send is sent on the next one, once", () =>
     Effect.gen(function*() {
       const gate = yield* Deferred.make<void>()
-      const sent: Array<string> = []
-      const { server, socket } = yield* makeFixture({
-        connector: Connector.map(WebSocketConnector.make({ ping: false }), (connection) =>
-          Object.assign(Object.create(connection) as WebSocketConnector.WebSocketConnection, {
-            // Waits, as during backpressure. The connection ends meanwhile.
-            send: (message: string) =>
-              Effect.zipRight(Deferred.await(gate), connection.send(message)).pipe(
-                Effect.tapBoth({
-                  onFailure: () =>
-                    Effect.sync(() => sent.push("failed")),
-                  onSuccess: () => Effect.sync(() => sent.push("sent"))
-                })
-              )
-          }))
-      })
+      const log: Array<string> = []
+      const { server, socket } = yield* makeFixture({ connector: gated(gate, log) })
       yield* settle
       const first = yield* server.accepted
       const fiber = yield* start(write(socket, "a"))
@@ -369,9 +373,27 @@ describe("a write", () => {
       yield* Deferred.succeed(gate, undefined)
       yield* TestClock.adjust("10 seconds")
       yield* Fiber.join(fiber)
-      assert.deepStrictEqual(sent, ["failed", "sent"])
+      assert.deepStrictEqual(log, ["failed", "sent"])
       assert.deepStrictEqual(yield* first.received, [])
       assert.deepStrictEqual(yield* (yield* server.accepted).received, ["a"])
+    }))
+
+  it.scoped("waits for at most `waitTimeout` over several losses", () =>
+    Effect.gen(function*() {
+      const gate = yield* Deferred.make<void>()
+      const { server, socket } = yield* makeFixture({ connector: gated(gate, []), waitTimeout: "15 seconds" })
+      yield* settle
+      yield* (yield* server.accepted).drop
+      yield* settle
+      const fiber = yield* start(write(socket, "a"))
+      yield* TestClock.adjust("10 seconds")
+      yield* (yield* server.accepted).drop
+      yield* settle
+      yield* Deferred.succeed(gate, undefined)
+      yield* TestClock.adjust("4999 millis")
+      assert.isFalse(hasEnded(fiber))
+      yield* TestClock.adjust("1 millis")
+      assert.isTrue(hasEnded(fiber))
     }))
 
   it.scoped("fails with the error of `send` on a connection that works", () =>
@@ -406,8 +428,6 @@ describe("a CloseEvent", () => {
       const { feed, server, socket } = yield* makeFixture()
       const { run } = yield* record(socket)
       const peer = yield* server.accepted
-      // The policy would make the next attempt at once.
-      yield* TestClock.adjust("1 minute")
       yield* write(socket, new Socket.CloseEvent(4000, "bye"))
       assert.deepStrictEqual(yield* peer.closedByClient, { code: 4000, reason: "bye" })
       assert.isTrue(yield* feed.isClosed)
@@ -431,6 +451,25 @@ describe("a CloseEvent", () => {
       yield* settle
       yield* write(other.socket, new Socket.CloseEvent())
       assert.isTrue(yield* other.feed.isClosed)
+    }))
+
+  it.scoped("causes no other attempt, even if the close takes longer than the connection", () =>
+    Effect.gen(function*() {
+      const connector = Connector.map(
+        WebSocketConnector.make({ ping: false }),
+        (connection) =>
+          Object.assign(Object.create(connection) as WebSocketConnector.WebSocketConnection, {
+            close: (code?: number) => Effect.zipRight(connection.close(code), Effect.sleep("1 second"))
+          })
+      )
+      const { feed, server, socket } = yield* makeFixture({ connector })
+      // The policy would make the next attempt at once.
+      yield* TestClock.adjust("1 minute")
+      const fiber = yield* start(write(socket, new Socket.CloseEvent()))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(fiber)
+      assert.isTrue(yield* feed.isClosed)
+      assert.strictEqual((yield* server.attempts).length, 1)
     }))
 
   it.scoped("can be written by a handler", () =>

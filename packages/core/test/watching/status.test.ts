@@ -74,6 +74,9 @@ describe("the first connection", () => {
       const fixture = yield* makeFixture({}, ({ server }) => {
         server.connect = () => Effect.zipRight(sleep(1), Effect.fail(new Refused({ text: "no" })))
       })
+      // Before the loop has begun.
+      const first = yield* PersistentConnection.status(fixture.service).get
+      expect(textOf(first)).toBe("Connecting since 0, attempt 1, next now, nothing")
       const { seen } = yield* watch(fixture, threeSeconds)
       yield* pass(15)
       fixture.server.accept()

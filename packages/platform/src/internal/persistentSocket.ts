@@ -176,8 +176,7 @@ const writeTo = (self: Service, waitTimeout: number): Write => {
     if (Socket.isCloseEvent(chunk)) return closeAll(self, chunk)
     const sent = Effect.flatMap(
       self.currentConnection,
-      (current) =>
-        Option.isSome(current) && !current.value.isClosed() ? sendOn(current.value, chunk) : sendOnNext(chunk)
+      (current) => Option.isSome(current) ? sendOn(current.value, chunk) : sendOnNext(chunk)
     )
     return Effect.mapError(sent, writeFailed)
   }
