@@ -33,6 +33,7 @@ import type * as Subscribable from "effect/Subscribable"
 import type { ConnectionClosed, ConnectionLost, NotConnected } from "./ConnectionError.js"
 import type { ConnectionEvent } from "./ConnectionEvent.js"
 import type { ConnectionState } from "./ConnectionState.js"
+import type { ConnectionStatus } from "./ConnectionStatus.js"
 import type { Attempt, AttemptFailure, Connection, Connector, Error, TypeId as ConnectorTypeId } from "./Connector.js"
 import type { Inferred } from "./internal/base/inferred.js"
 import * as option from "./internal/base/options.js"
@@ -41,6 +42,7 @@ import * as following from "./internal/using/following.js"
 import * as replacing from "./internal/using/replacing.js"
 import * as streaming from "./internal/using/streaming.js"
 import * as using from "./internal/using/using.js"
+import * as watching from "./internal/watching/connectionStatus.js"
 
 /**
  * @since 0.1.0
@@ -693,6 +695,64 @@ export const reconnectOn: {
     options?: ReconnectOptions
   ): Effect.Effect<void, E2, R>
 } = /* @__PURE__ */ dual((args) => isPersistentConnection(args[0]), replacing.reconnectOn)
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface StatusOptions {
+  /**
+   * While a loss is shorter than this, the status is still `Connected`. With 0 every loss is shown;
+   * `Duration.infinity` shows none. Default: 2 s.
+   */
+  readonly ignoreLossesShorterThan?: Duration.DurationInput | undefined
+}
+
+/**
+ * The status for a user interface, and its changes; see `ConnectionStatus`. It does not flicker:
+ *
+ * - A loss is not shown before it has lasted for `ignoreLossesShorterThan`, so a shorter one is never shown.
+ * - A longer loss is shown with the moment at which the connection was lost. While it lasts, each attempt, each failure
+ *   and each new delay changes the status.
+ * - A connection is shown at once, and so is the beginning of a close.
+ *
+ * `changes` begins with the present status, and ends after `Closed`. It never repeats a status. A slow consumer gets the
+ * latest status next, without those in between.
+ *
+ * @example
+ * ```ts
+ * import * as ConnectionStatus from "@persistent-connection/core/ConnectionStatus"
+ * import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+ * import * as Effect from "effect/Effect"
+ * import * as Stream from "effect/Stream"
+ *
+ * declare const feed: PersistentConnection.PersistentConnection<object, Error>
+ * declare const setBanner: (text: string) => Effect.Effect<void>
+ *
+ * const text = ConnectionStatus.$match({
+ *   Connecting: () => "Connecting …",
+ *   Connected: () => "",
+ *   Reconnecting: ({ attempt }) => `No connection. Attempt ${attempt} …`,
+ *   Closed: () => "Disconnected"
+ * })
+ *
+ * export const banner = PersistentConnection.status(feed, { ignoreLossesShorterThan: "3 seconds" }).changes.pipe(
+ *   Stream.runForEach((status) => setBanner(text(status)))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category watching
+ */
+export const status: {
+  (options?: StatusOptions): <Connection, E>(
+    self: PersistentConnection<Connection, E>
+  ) => Subscribable.Subscribable<ConnectionStatus<E>>
+  <Connection, E>(
+    self: PersistentConnection<Connection, E>,
+    options?: StatusOptions
+  ): Subscribable.Subscribable<ConnectionStatus<E>>
+} = /* @__PURE__ */ dual((args) => isPersistentConnection(args[0]), watching.status)
 
 /**
  * Tests whether a value is a persistent connection.

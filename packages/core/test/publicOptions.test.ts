@@ -6,6 +6,7 @@ import * as ConnectionLog from "@persistent-connection/core/ConnectionLog"
 import * as ConnectionMap from "@persistent-connection/core/ConnectionMap"
 import * as ConnectionMetrics from "@persistent-connection/core/ConnectionMetrics"
 import * as ConnectionState from "@persistent-connection/core/ConnectionState"
+import * as ConnectionStatus from "@persistent-connection/core/ConnectionStatus"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as Inspect from "@persistent-connection/core/Inspect"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
@@ -247,6 +248,11 @@ const table: Record<string, Rows> = {
     ...argument("signals", "stream", (signals) => PersistentConnection.reconnectOn(feed, signals)),
     ...reconnectOptions((options) => PersistentConnection.reconnectOn(feed, Stream.empty, options))
   ],
+  "PersistentConnection.status": optionsOf<PersistentConnection.StatusOptions>(
+    { ignoreLossesShorterThan: "duration?" },
+    {},
+    (options) => PersistentConnection.status(feed, options)
+  ),
   "RetryPolicy.randomized": [
     ...argument("delay", "finite", (delay) => RetryPolicy.randomized(delay)),
     ...optionsOf<{ readonly jitter?: number | undefined }>(
@@ -366,6 +372,7 @@ const modules = {
   ConnectionMap,
   ConnectionMetrics,
   ConnectionState,
+  ConnectionStatus,
   Connector,
   Inspect,
   PersistentConnection,
@@ -412,6 +419,7 @@ tryWrongOptions(modules, table, {
     "waiting"
   ],
   ConnectionState: ["$is", "$match", "Closed", "Closing", "Connected", "Connecting", "Waiting", "connection"],
+  ConnectionStatus: ["$is", "$match", "Closed", "Connected", "Connecting", "Reconnecting"],
   Connector: ["TypeId"],
   Inspect: ["all"],
   PersistentConnection: ["TypeId", "isPersistentConnection"],

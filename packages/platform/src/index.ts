@@ -6,5 +6,6 @@
  */
 export * as Framing from "./Framing.js"
 export * as FramingError from "./FramingError.js"
+export * as PersistentSocket from "./PersistentSocket.js"
 export * as WebSocketConnector from "./WebSocketConnector.js"
 export * as WebSocketError from "./WebSocketError.js"

@@ -1,16 +1,20 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Framing from "@persistent-connection/platform/Framing"
 import * as FramingErrors from "@persistent-connection/platform/FramingError"
+import * as PersistentSocket from "@persistent-connection/platform/PersistentSocket"
 import * as TcpConnector from "@persistent-connection/platform/TcpConnector"
 import * as TcpErrors from "@persistent-connection/platform/TcpError"
 import * as TestWebSocket from "@persistent-connection/platform/testing/TestWebSocket"
 import * as WebSocketConnector from "@persistent-connection/platform/WebSocketConnector"
 import * as WebSocketErrors from "@persistent-connection/platform/WebSocketError"
+import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import { readdirSync, readFileSync } from "node:fs"
 import { WebSocket } from "ws"
 import {
@@ -66,6 +70,14 @@ const scripts = {
   right: [[], [answer], [TestWebSocket.hang, answer]]
 }
 
+const feed = await Effect.runPromise(Effect.scoped(PersistentConnection.make({
+  serverName: "feed",
+  address: Effect.succeed({ path: "/nowhere" }),
+  connector: tcp
+})))
+class Feed extends Context.Tag("Feed")<Feed, typeof feed>() {}
+const line = { [TcpConnector.TypeId]: TcpConnector.TypeId, data: Stream.empty }
+
 const onTestWebSocket = <A>(f: (self: TestWebSocket.TestWebSocket) => Effect.Effect<A>) =>
   Effect.flatMap(TestWebSocket.make(), f)
 
@@ -94,6 +106,27 @@ const table: Record<string, Rows> = {
     "schema",
     "schema",
     (schema) => Framing.schema(Framing.lines(tcp), schema as typeof Schema.String)
+  ),
+  "PersistentSocket.make": [
+    ...argument("self", only(feed), (self) => PersistentSocket.make(self)),
+    ...optionsOf<PersistentSocket.Options>(
+      { waitTimeout: "duration?" },
+      {},
+      (options) => PersistentSocket.make(feed, options)
+    )
+  ],
+  "PersistentSocket.layer": [
+    ...argument("tag", only(Feed), (tag) => PersistentSocket.layer(tag as typeof Feed)),
+    ...optionsOf<PersistentSocket.Options>(
+      { waitTimeout: "duration?" },
+      {},
+      (options) => PersistentSocket.layer(Feed, options)
+    )
+  ],
+  "PersistentSocket.fromConnection": argument(
+    "connection",
+    { ...only(line), right: [line] },
+    PersistentSocket.fromConnection
   ),
   "TcpConnector.make": optionsOf<TcpConnector.Options>(
     {
@@ -172,6 +205,7 @@ const table: Record<string, Rows> = {
 const modules = {
   Framing,
   FramingError: FramingErrors,
+  PersistentSocket,
   TcpConnector,
   TcpError: TcpErrors,
   TestWebSocket,

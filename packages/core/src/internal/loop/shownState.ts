@@ -1,5 +1,7 @@
 import * as Option from "effect/Option"
+import type { ClosedReason } from "../../ConnectionError.js"
 import type { ConnectionState } from "../../ConnectionState.js"
+import type { ConnectionStatus } from "../../ConnectionStatus.js"
 import { render, summary } from "../base/render.js"
 
 /**
@@ -13,8 +15,22 @@ export const shownState = (state: ConnectionState<unknown, unknown>) => {
     ...rest,
     address: Option.map(state.address, render),
     lastCause: Option.map(state.lastCause, summary),
-    ..."reason" in state && "cause" in state.reason
-      ? { reason: { ...state.reason, cause: summary(state.reason.cause) } }
-      : {}
+    ...shownReason(state)
   }
 }
+
+/**
+ * A status for people and logs, with the causes in words.
+ *
+ * @internal
+ */
+export const shownStatus = (status: ConnectionStatus<unknown>) => ({
+  ...status,
+  ..."cause" in status ? { cause: summary(status.cause) } : {},
+  ...shownReason(status)
+})
+
+const shownReason = (self: { readonly _tag: string; readonly reason?: ClosedReason<unknown> }) =>
+  self.reason !== undefined && "cause" in self.reason
+    ? { reason: { ...self.reason, cause: summary(self.reason.cause) } }
+    : {}

@@ -29,6 +29,15 @@ export interface Observer<C, E> {
   readonly onWaiting?: (waiting: number) => void
 }
 
+/** A time without a connection. */
+interface Outage {
+  /** When it began: in ms of wall time, and of monotonic time. */
+  readonly since: number
+  readonly begunAt: number
+  /** The number of the last attempt; 0 if there has been none since the loss. */
+  attempt: number
+}
+
 /**
  * The state and its observers. The bus and the `SubscriptionRef` are made on first use.
  *
@@ -44,18 +53,24 @@ export class Status<C, E> {
   state: ConnectionState<C, E>
   /** When this phase began, in ms of monotonic time. */
   enteredAt: number
+  /** The present time without a connection; undefined while there is one. */
+  outage: Outage | undefined
 
   constructor(clock: Clock.Clock, private readonly runtime: Runtime.Runtime<never>) {
     const none = Option.none()
     const since = clock.unsafeCurrentTimeMillis()
     this.state = Connecting({ since, generation: 0, attempt: 1, address: none, lastCause: none, deadline: none })
     this.enteredAt = now(clock)
+    this.outage = { since, begunAt: this.enteredAt, attempt: 1 }
   }
 
   enter(state: ConnectionState<C, E>, at: number): void {
     const previous = this.state
     this.state = state
     if (previous._tag !== state._tag || previous.since !== state.since) this.enteredAt = at
+    if (state._tag === "Connected") this.outage = undefined
+    else this.outage ??= { since: state.since, begunAt: at, attempt: 0 }
+    if (state._tag === "Connecting" && this.outage !== undefined) this.outage.attempt = state.attempt
     this.observers?.forEach((observer) => observer.onTransition?.(previous, state, at))
     this.bus?.publish(state)
     this.setCurrent(connection(previous))

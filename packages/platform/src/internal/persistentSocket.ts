@@ -1,0 +1,191 @@
+import * as Socket from "@effect/platform/Socket"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as FiberSet from "effect/FiberSet"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Options, SocketConnection } from "../PersistentSocket.js"
+import type { TcpError } from "../TcpError.js"
+import type { WebSocketError } from "../WebSocketError.js"
+import * as option from "./options.js"
+import { TypeId as TcpTypeId } from "./tcpConnection.js"
+import { TypeId as WebSocketTypeId } from "./webSocketConnection.js"
+
+type Message = string | Uint8Array
+type Service = PersistentConnection.PersistentConnection<SocketConnection, unknown>
+type Write = (chunk: Message | Socket.CloseEvent) => Effect.Effect<void, Socket.SocketError>
+
+/** @internal */
+export const make = (self: Service, options?: Options): Socket.Socket => withOptions(options)(self)
+
+/** @internal */
+export const layer = <Id, Connection extends SocketConnection, E>(
+  tag: Context.Tag<Id, PersistentConnection.PersistentConnection<Connection, E>>,
+  options?: Options
+): Layer.Layer<Socket.Socket, never, Id> =>
+  Layer.effect(Socket.Socket, Effect.map(asTag("tag", tag), withOptions(options)))
+
+const asTag = option.kind("a Tag", Context.isTag)
+
+const readers = { waitTimeout: option.withDefault(option.duration, "30 seconds") }
+
+const withOptions = (options: Options | undefined): (self: Service) => Socket.Socket => {
+  const { waitTimeout } = option.read(options, readers)
+  return (self) => {
+    asService("self", self)
+    return socketOf(
+      PersistentConnection.stream(self, arrivals),
+      readFailed,
+      Effect.succeed(writeTo(self, Duration.toMillis(waitTimeout)))
+    )
+  }
+}
+
+const asService = option.kind("a PersistentConnection", PersistentConnection.isPersistentConnection)
+
+/** @internal */
+export const fromConnection = (connection: SocketConnection): Socket.Socket => {
+  asConnection("connection", connection)
+  const write: Write = (chunk) =>
+    Effect.mapError(
+      Socket.isCloseEvent(chunk) ? closeWith(connection, chunk) : connection.send(chunk),
+      writeFailed
+    )
+  const onLeave = isTcp(connection) ? Effect.forkDaemon(connection.close) : Effect.void
+  return socketOf(arrivals(connection), ended, Effect.acquireRelease(Effect.succeed(write), () => onLeave))
+}
+
+const asConnection = option.kind(
+  "a WebSocketConnection or a TcpConnection",
+  (input) => Predicate.hasProperty(input, WebSocketTypeId) || Predicate.hasProperty(input, TcpTypeId)
+)
+
+const isTcp = Predicate.hasProperty(TcpTypeId) as (
+  connection: SocketConnection
+) => connection is Extract<SocketConnection, { readonly [TcpTypeId]: unknown }>
+
+const closeWith = (
+  connection: SocketConnection,
+  { code, reason }: Socket.CloseEvent
+): Effect.Effect<void, WebSocketError> => isTcp(connection) ? connection.close : connection.close(code, reason)
+
+// Reading --------------------------------------------------------------------------------------------------------
+
+/** A connection, and then its messages. */
+type Arrival = SocketConnection | Message
+
+const arrivals = (connection: SocketConnection): Stream.Stream<Arrival, WebSocketError | TcpError> => {
+  const messages: Stream.Stream<Message, WebSocketError | TcpError> = isTcp(connection)
+    ? connection.data
+    : connection.messages
+  return Stream.concat(Stream.succeed(connection), messages)
+}
+
+const isMessage = (arrival: Arrival): arrival is Message => typeof arrival === "string" || arrival instanceof Uint8Array
+
+const socketOf = <E>(
+  source: Stream.Stream<Arrival, E>,
+  onError: (error: E) => Socket.SocketError,
+  writer: Socket.Socket["writer"]
+): Socket.Socket => {
+  const runRaw: Socket.Socket["runRaw"] = <A, E2, R>(
+    handler: (message: Message) => Effect.Effect<A, E2, R> | void,
+    { onOpen = Effect.void }: { readonly onOpen?: Effect.Effect<void> | undefined } = {}
+  ) =>
+    Effect.scopedWith((scope) =>
+      Effect.gen(function*() {
+        const fibers = yield* Scope.extend(FiberSet.make<unknown, E2>(), scope)
+        const run = yield* FiberSet.runtime(fibers)<R>()
+        const arrived = (arrival: Arrival): void => {
+          if (isMessage(arrival)) {
+            const handled = handler(arrival)
+            if (Effect.isEffect(handled)) run(handled)
+            return
+          }
+          const opening = run(onOpen)
+          if (opening.unsafePoll() !== null) return
+          const untilEnd = Effect.raceFirst(Fiber.await(opening), Effect.exit<unknown, unknown, never>(arrival.closed))
+          run(Effect.zipRight(untilEnd, Fiber.interrupt(opening)))
+        }
+        const read = Stream.runForEachChunk(source, (chunk) =>
+          Effect.sync(() => {
+            for (const arrival of chunk) arrived(arrival)
+          }))
+        yield* Effect.raceFirst(Effect.mapError(read, onError), FiberSet.join(fibers))
+      })
+    ).pipe(Effect.interruptible)
+  return Socket.Socket.of({
+    [Socket.TypeId]: Socket.TypeId,
+    run: (handler, options) =>
+      runRaw((message) => handler(typeof message === "string" ? encoder.encode(message) : message), options),
+    runRaw,
+    writer
+  })
+}
+
+const encoder = new TextEncoder()
+
+const readFailed = (cause: unknown) => new Socket.SocketGenericError({ reason: "Read", cause })
+
+const ended = (error: WebSocketError | TcpError): Socket.SocketError =>
+  error._tag === "WebSocketError" && error.reason._tag === "Closed"
+    ? new Socket.SocketCloseError({ reason: "Close", code: error.reason.code, closeReason: error.reason.reason })
+    : readFailed(error)
+
+// Writing --------------------------------------------------------------------------------------------------------
+
+const writeFailed = (cause: unknown) => new Socket.SocketGenericError({ reason: "Write", cause })
+
+/** `waitTimeout` is in ms. */
+const writeTo = (self: Service, waitTimeout: number): Write => {
+  const connection = PersistentConnection.use(self, Effect.succeed)
+  const connectionNow = PersistentConnection.use(self, Effect.succeed, { whenDisconnected: "fail" })
+
+  const connectionWithin = (millis: number) =>
+    // Interruptible: otherwise the timeout would have no effect in an uninterruptible region, such as a finalizer.
+    millis <= 0 ? connectionNow : Effect.flatten(Effect.timeoutTo(Effect.interruptible(connection), {
+      duration: millis,
+      onSuccess: Effect.succeed,
+      // Fails with the cause of the outage.
+      onTimeout: () => connectionNow
+    }))
+
+  /** Waits for a connection, until a moment of the clock's monotonic time, in ms. */
+  const sendOnNext = (message: Message, deadline?: number): Effect.Effect<void, unknown> =>
+    Effect.flatMap(Clock.currentTimeNanos, (nanos) => {
+      const now = Number(nanos) / 1_000_000
+      const until = deadline ?? now + waitTimeout
+      return Effect.flatMap(connectionWithin(until - now), (connection) => sendOn(connection, message, until))
+    })
+
+  /** A message that could not be sent, because its connection was lost, is sent on the next one. */
+  const sendOn = (connection: SocketConnection, message: Message, deadline?: number): Effect.Effect<void, unknown> =>
+    Effect.catchAll<void, unknown, never, void, unknown, never>(
+      connection.send(message),
+      (error) => connection.isClosed() ? sendOnNext(message, deadline) : Effect.fail(error)
+    )
+
+  return (chunk) => {
+    if (Socket.isCloseEvent(chunk)) return closeAll(self, chunk)
+    const sent = Effect.flatMap(
+      self.currentConnection,
+      (current) => Option.isSome(current) ? sendOn(current.value, chunk) : sendOnNext(chunk)
+    )
+    return Effect.mapError(sent, writeFailed)
+  }
+}
+
+const closeAll = (self: Service, event: Socket.CloseEvent): Effect.Effect<void> =>
+  Effect.flatMap(self.currentConnection, (current) =>
+    // First, so that the end of the connection causes no other attempt.
+    Effect.zipRight(
+      self.closeWhenCurrentConnectionIsClosed,
+      Option.isSome(current) ? Effect.ignore(closeWith(current.value, event)) : Effect.void
+    )).pipe(Effect.zipRight(self.close))
