@@ -5,13 +5,15 @@ import * as WebSocketConnector from "@persistent-connection/platform/WebSocketCo
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import { WebSocket } from "ws"
 import { makeWebSocket, webSockets } from "./connections.js"
 import { type Figure, nanosOf, ratio } from "./measuring.js"
 import { startServer } from "./serverProcess.js"
 
 const sizes: ReadonlyArray<readonly [size: string, bytes: number, count: number]> = [
-  ["40 B", 40, 200_000],
-  ["64 kB", 65_536, 10_000]
+  // The long ones first: what 200,000 short ones leave in the heap makes each collection of garbage slower.
+  ["64 kB", 65_536, 10_000],
+  ["40 B", 40, 200_000]
 ]
 
 let characters = 0
@@ -33,6 +35,21 @@ const takeRaw = (url: string, count: number) =>
 
 const take = <E, R>(messages: Stream.Stream<string | Uint8Array, E, R>, count: number) =>
   Stream.runForEach(Stream.take(messages, count), onMessage)
+
+/** Takes the messages with a plain stream over a bare socket: what a stream costs by itself. */
+const takePlain = (url: string, count: number) =>
+  take(
+    Stream.asyncPush<string>((emit) =>
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          const socket = new WebSocket(url)
+          socket.addEventListener("message", ({ data }) => emit.single(data as string))
+          return socket
+        }),
+        (socket) => Effect.sync(() => socket.terminate())
+      ), { bufferSize: "unbounded" }),
+    count
+  )
 
 /** Takes the messages of one connection. */
 const takeMessages = (url: string, count: number) =>
@@ -56,10 +73,12 @@ export const messages: Effect.Effect<ReadonlyArray<Figure>> = Effect.scoped(Effe
       const flood = `${url}/flood/${bytes}`
       const raw = nanosOf(takeRaw(flood, count))
       const direct = yield* ratio(5, nanosOf(takeMessages(flood, count)), raw)
+      const plain = yield* ratio(5, nanosOf(takeMessages(flood, count)), nanosOf(takePlain(flood, count)))
       const streamed = yield* ratio(5, nanosOf(takeStream(flood, count)), raw)
       const unit = "x platform's Socket.runRaw"
       return [
         { what: `messages of ${size} a second`, value: direct, unit, floor: { atLeast: bytes === 40 ? 1.4 : 1 } },
+        { what: `the same`, value: plain, unit: "x a Stream.asyncPush over ws", floor: { atLeast: 1 } },
         { what: `the same through stream`, value: streamed, unit, floor: { atLeast: 1 } }
       ] satisfies ReadonlyArray<Figure>
     }))
