@@ -19,6 +19,10 @@ export class Counting extends RpcGroup.make(
   Rpc.make("When", { payload: { date: Schema.Date }, success: Schema.Date }),
   Rpc.make("Numbers", { payload: { from: Schema.Number, to: Schema.Number }, success: Schema.Number, stream: true }),
   Rpc.make("Endless", { payload: { from: Schema.Number }, success: Schema.Number, error: NotFound, stream: true }),
+  Rpc.make("Slow", { payload: { id: Schema.Number }, success: Schema.Number }),
+  Rpc.make("SlowAgain", { payload: { id: Schema.Number }, success: Schema.Number })
+    .annotate(RpcAnnotation.Idempotent, true),
+  Rpc.make("Sequence", { payload: { from: Schema.Number }, success: Schema.Number, stream: true }),
   Rpc.make("nested.Get", { payload: { key: Schema.String }, success: Schema.String })
 ) {}
 
@@ -67,6 +71,15 @@ export const handlers = (tally: Tally) =>
     Endless: ({ from }) =>
       from < 0
         ? Stream.fail(new NotFound({ key: String(from) }))
-        : Stream.concat(Stream.make(from, from + 1), Stream.fromEffect(tally.hang("Endless", from))),
+        : Stream.concat(Stream.make(from, from + 1), Stream.never).pipe(
+          Stream.ensuring(Effect.sync(() => tally.interrupted.push(`Endless ${from}`)))
+        ),
+    Slow: ({ id }) =>
+      Effect.suspend(() => {
+        tally.run("Slow", id)
+        return Effect.delay(Effect.succeed(id), 3)
+      }),
+    SlowAgain: ({ id }) => Effect.delay(Effect.succeed(id), 3),
+    Sequence: ({ from }) => Stream.rechunk(Stream.iterate(from, (number) => number + 1), 10),
     "nested.Get": ({ key }) => Effect.succeed(`nested ${key}`)
   })
