@@ -124,3 +124,58 @@ const explanations: Record<RpcCallErrorReason, string> = {
   SendFailed: "not sent, because the transport refused it",
   DecodeFailed: "the answer does not match the schemas of the procedure"
 }
+
+/**
+ * Why the client does not use a server:
+ *
+ * - `NoMenu`: the server has no menu.
+ * - `InvalidMenu`: the server gave something else as its menu.
+ * - `Incompatible`: the tags of the procedures that the server does not have (`missing`), or has with other schemas
+ *   (`incompatible`).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type RpcMenuErrorReason =
+  | { readonly _tag: "NoMenu" }
+  | { readonly _tag: "InvalidMenu" }
+  | {
+    readonly _tag: "Incompatible"
+    readonly missing: ReadonlyArray<string>
+    readonly incompatible: ReadonlyArray<string>
+  }
+
+/**
+ * The attempt failed because the procedures of the server are not those of the client; see `RpcMenu.check`.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class RpcMenuError extends /* @__PURE__ */ Data.TaggedError("RpcMenuError")<{
+  readonly serverName: string
+  readonly reason: RpcMenuErrorReason
+}> {
+  /**
+   * One line of text: the name of the server, and the reason with the tags of the procedures.
+   *
+   * @since 0.1.0
+   */
+  override get message(): string {
+    return `RPC server "${this.serverName}": ${explainMenu(this.reason)}`
+  }
+}
+
+const explainMenu = (reason: RpcMenuErrorReason): string => {
+  switch (reason._tag) {
+    case "NoMenu":
+      return "it has no menu"
+    case "InvalidMenu":
+      return "its menu is not valid"
+    case "Incompatible": {
+      const list = (what: string, tags: ReadonlyArray<string>) =>
+        tags.length === 0 ? [] : [`${what} ${tags.map((tag) => `"${tag}"`).join(", ")}`]
+      return [...list("it does not have", reason.missing), ...list("it has other schemas for", reason.incompatible)]
+        .join("; ")
+    }
+  }
+}

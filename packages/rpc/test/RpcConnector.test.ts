@@ -165,6 +165,36 @@ describe("an RPC connection", () => {
       server.onSend = undefined
       assert.strictEqual(yield* connection.connected, rpc)
       assert.strictEqual((yield* ask(rpc, request("Add", { id: 2 })))[0]?._tag, "Exit")
+      assert.deepStrictEqual(server.arrived, ["1 Add"])
+    }))
+
+  it.scoped("fails a request that is not sent because the connection is about to end, with the loss", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { rpc } = yield* serving(server)
+      server.isClosing = true
+      server.onSend = () => new WireError({ reason: "closing" })
+      const asking = yield* Effect.fork(Effect.flip(ask(rpc, request("Add", { id: 1 }))))
+      yield* pass(1)
+      server.kill()
+      const error = yield* Fiber.join(asking)
+      assert.instanceOf(error, ConnectionError.ConnectionLost)
+      assert.deepStrictEqual(error.lossCause, Cause.fail(new WireError({ reason: "killed" })))
+    }))
+
+  it.scoped("has the cause of a regular end, which the transport reports only as its close", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { connection, rpc } = yield* serving(server)
+      const hanging = yield* Effect.fork(Effect.flip(ask(rpc, request("Hang", { id: 1 }))))
+      yield* settle
+      const goingAway = new WireError({ reason: "going away" })
+      for (const { end } of server.open.values()) end(Exit.fail(goingAway), Exit.void)
+      const error = yield* Fiber.join(hanging)
+      assert.instanceOf(error, ConnectionError.ConnectionLost)
+      assert.deepStrictEqual(error.lossCause, Cause.fail(goingAway))
+      yield* settle
+      assert.deepStrictEqual(yield* lastFailure(connection), goingAway)
     }))
 
   it.scoped("fails a request that does not encode, and stays", () =>
@@ -295,10 +325,12 @@ describe("bad input from the server", () => {
     Effect.gen(function*() {
       const server = new MemoryServer()
       const { connection, rpc } = yield* serving(server)
-      const hanging = yield* Effect.fork(ask(rpc, request("Hang", { id: 1 })))
+      const slow = yield* Effect.fork(ask(rpc, request("Slow", { id: 1 })))
       yield* settle
       yield* ask(rpc, request("Die", { id: 2 }))
-      assert.strictEqual((yield* Fiber.join(hanging))[0]?._tag, "Defect")
+      assert.strictEqual((yield* Fiber.join(slow))[0]?._tag, "Defect")
+      // Now the server answers the slow request too.
+      yield* pass(1)
       assert.strictEqual((yield* ask(rpc, request("Add", { id: 3 })))[0]?._tag, "Exit")
       assert.strictEqual(yield* connection.connected, rpc)
     }))

@@ -108,7 +108,6 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
     const lost = this.lost = Exit.fail(new ConnectionLost({ serverName, generation, lossCause }))
     Deferred.unsafeDone(this.end, Cause.isEmpty(lossCause) ? Exit.void : Exit.failCause(lossCause))
     for (const request of this.open.values()) request?.lose(lost)
-    this.open.clear()
   }
 
   /** Reads until the transport has ended and everything received has been given to its request. */
@@ -242,8 +241,8 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
         return undefined
       case "Chunk":
       case "Exit": {
-        const id = message["requestId"]
-        if (!Predicate.isString(id) || !this.open.has(id)) return "UnknownRequest"
+        const id = message["requestId"] as string
+        if (!this.open.has(id)) return "UnknownRequest"
         const request = this.open.get(id)
         if (message["_tag"] === "Exit") this.open.delete(id)
         request?.offer(message as never)

@@ -26,7 +26,7 @@ interface Wire {
 interface Accepted {
   readonly id: number
   readonly give: (data: string | Uint8Array) => void
-  readonly end: (exit: Exit.Exit<void, WireError>) => void
+  readonly end: (exit: Exit.Exit<void, WireError>, endOfMessages?: Exit.Exit<void, WireError>) => void
 }
 
 export class MemoryServer {
@@ -41,6 +41,8 @@ export class MemoryServer {
   /** The answer of `send` of the clients, instead of sending. */
   onSend: ((message: FromClientEncoded) => Effect.Effect<void, WireError> | undefined) | undefined
   onConnect: (() => void) | undefined
+  /** The clients know that their connections are about to end. */
+  isClosing = false
   private request: (client: number, message: FromClientEncoded) => Effect.Effect<void> = () => Effect.void
   readonly disconnects = Effect.runSync(Mailbox.make<number>())
 
@@ -78,9 +80,9 @@ export class MemoryServer {
             received++
             inbox.unsafeOffer(data)
           },
-          end: (exit) => {
+          end: (exit, endOfMessages = exit) => {
             this.open.delete(id)
-            inbox.unsafeDone(exit)
+            inbox.unsafeDone(endOfMessages)
             Deferred.unsafeDone(closed, exit)
             this.disconnects.unsafeOffer(id)
           }
@@ -105,7 +107,8 @@ export class MemoryServer {
         this.onConnect?.()
         return wire
       }),
-    closed: (wire) => wire.closed
+    closed: (wire) => wire.closed,
+    isClosed: () => this.isClosing
   })
 
   /** Ends all connections. */
