@@ -171,11 +171,11 @@ const explainMenu = (reason: RpcMenuErrorReason): string => {
       return "it has no menu"
     case "InvalidMenu":
       return "its menu is not valid"
-    case "Incompatible": {
-      const list = (what: string, tags: ReadonlyArray<string>) =>
-        tags.length === 0 ? [] : [`${what} ${tags.map((tag) => `"${tag}"`).join(", ")}`]
+    case "Incompatible":
       return [...list("it does not have", reason.missing), ...list("it has other schemas for", reason.incompatible)]
         .join("; ")
-    }
   }
 }
+
+const list = (what: string, tags: ReadonlyArray<string>): ReadonlyArray<string> =>
+  tags.length === 0 ? [] : [`${what} ${tags.map((tag) => `"${tag}"`).join(", ")}`]

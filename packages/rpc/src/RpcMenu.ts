@@ -39,13 +39,13 @@
  *
  * @since 0.1.0
  */
-import * as Rpc from "@effect/rpc/Rpc"
+import type * as Rpc from "@effect/rpc/Rpc"
 import type * as RpcGroup from "@effect/rpc/RpcGroup"
 import type { ConnectionLost } from "@persistent-connection/core/ConnectionError"
 import * as Connector from "@persistent-connection/core/Connector"
 import { dual } from "effect/Function"
 import type * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
+import type * as Schema from "effect/Schema"
 import * as internal from "./internal/menu.js"
 import type { RpcConnection } from "./RpcConnector.js"
 import type { RpcCallError, RpcMenuError } from "./RpcError.js"

@@ -2,6 +2,7 @@ import type { RequestEncoded } from "@effect/rpc/RpcMessage"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import { assert, describe } from "@effect/vitest"
 import * as ConnectionError from "@persistent-connection/core/ConnectionError"
+import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as RpcConnector from "@persistent-connection/rpc/RpcConnector"
@@ -11,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import type * as Stream from "effect/Stream"
 import { it, now, pass, settle } from "../../core/test/support/virtualTime.js"
 import { Tally } from "./support/counting.js"
 import { MemoryServer, WireError } from "./support/memoryServer.js"
@@ -182,6 +184,16 @@ describe("an RPC connection", () => {
       assert.deepStrictEqual(error.lossCause, Cause.fail(new WireError({ reason: "killed" })))
     }))
 
+  it.scoped("is not given to anybody once the transport is closing", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { connection } = yield* serving(server)
+      server.isClosing = true
+      const waiting = yield* Effect.fork(connection.connected)
+      yield* pass(1)
+      assert.isTrue(Option.isNone(yield* Fiber.poll(waiting)))
+    }))
+
   it.scoped("has the cause of a regular end, which the transport reports only as its close", () =>
     Effect.gen(function*() {
       const server = new MemoryServer()
@@ -222,6 +234,42 @@ describe("an RPC connection", () => {
       yield* settle
       yield* connection.close
       assert.instanceOf(yield* Fiber.join(hanging), ConnectionError.ConnectionLost)
+    }))
+})
+
+describe("an RPC connection over a transport of bytes", () => {
+  /** The attempt of a connection over bytes. */
+  const attempting = (server: MemoryServer) =>
+    Effect.gen(function*() {
+      yield* server.serve(new Tally())
+      const bytes = Connector.map(server.connector, ({ messages, received, send }) => ({
+        data: messages as Stream.Stream<Uint8Array, WireError>,
+        received,
+        send
+      }))
+      const connection = yield* PersistentConnection.make({
+        serverName: "counting",
+        address: Effect.succeed("here"),
+        connector: RpcConnector.make(bytes)
+      })
+      yield* settle
+      return connection
+    }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+
+  it.scoped("speaks NDJSON and MsgPack", () =>
+    Effect.gen(function*() {
+      for (const serialization of [RpcSerialization.ndjson, RpcSerialization.msgPack]) {
+        const connection = yield* attempting(new MemoryServer(serialization))
+        assert.strictEqual((yield* ask(yield* connection.connected, request("Add", { id: 1 })))[0]?._tag, "Exit")
+      }
+    }))
+
+  it.scoped("does not speak JSON, which has no framing", () =>
+    Effect.gen(function*() {
+      const connection = yield* attempting(new MemoryServer(RpcSerialization.json))
+      const { lastCause } = yield* connection.state.get
+      const defect = Option.getOrThrow(Option.flatMap(lastCause, Cause.dieOption))
+      assert.isTrue(Cause.isIllegalArgumentException(defect))
     }))
 })
 
