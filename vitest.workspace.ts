@@ -31,9 +31,9 @@ export default defineConfig(({ mode }) => {
       // Tests use the sources, without a build. Internal modules cannot be imported by the name of the package.
       alias: [
         { find: /^#internal\/(.+)\.js$/, replacement: `${packages}/core/src/internal/$1.ts` },
-        { find: /^@persistent-connection\/(core|platform)$/, replacement: `${packages}/$1/src/index.ts` },
+        { find: /^@persistent-connection\/(core|platform|rpc)$/, replacement: `${packages}/$1/src/index.ts` },
         {
-          find: /^@persistent-connection\/(core|platform)\/(?!internal\/)(.+)$/,
+          find: /^@persistent-connection\/(core|platform|rpc)\/(?!internal\/)(.+)$/,
           replacement: `${packages}/$1/src/$2.ts`
         }
       ]
@@ -45,8 +45,8 @@ export default defineConfig(({ mode }) => {
       maxWorkers: "100%",
       minWorkers: "100%",
       projects: isProof
-        ? [project("core", [setup]), project("platform"), project("playground")]
-        : [project("core", [setup]), project("platform")]
+        ? [project("core", [setup]), project("platform"), project("rpc"), project("playground")]
+        : [project("core", [setup]), project("platform"), project("rpc")]
     }
   }
 })

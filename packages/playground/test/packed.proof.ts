@@ -55,6 +55,7 @@ describe("the packed packages", () => {
             `file:${tarballs.find((file) => file.startsWith(`persistent-connection-${name}-`))}`
           ])),
           "@effect/platform": installedVersion("@effect/platform"),
+          "@effect/rpc": installedVersion("@effect/rpc"),
           "@types/node": installedVersion("@types/node"),
           effect: installedVersion("effect")
         }

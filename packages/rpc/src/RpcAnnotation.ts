@@ -1,0 +1,48 @@
+/**
+ * How calls behave without a connection and after its loss: annotations of procedures, and services for single calls.
+ *
+ * @example
+ * ```ts
+ * import * as Rpc from "@effect/rpc/Rpc"
+ * import * as RpcAnnotation from "@persistent-connection/rpc/RpcAnnotation"
+ * import * as Effect from "effect/Effect"
+ * import * as Schema from "effect/Schema"
+ *
+ * export const status = Rpc.make("Status", { success: Schema.String })
+ *   .annotate(RpcAnnotation.Idempotent, true)
+ *   .annotate(RpcAnnotation.MaxWait, "30 seconds")
+ *
+ * declare const orders: { readonly Status: () => Effect.Effect<string> }
+ *
+ * // This call fails at once if there is no connection.
+ * export const now = orders.Status().pipe(Effect.provideService(RpcAnnotation.MaxWait, 0))
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+
+/**
+ * An annotation of a procedure: its calls may run twice. After a loss such a call waits for the next connection and is
+ * sent again, as often as necessary; limit the whole with `Effect.timeout`. It applies to calls, not to streams. As a
+ * service of the context, it applies to single calls, and has priority over the annotation.
+ *
+ * @since 0.1.0
+ * @category annotations
+ */
+export class Idempotent extends Context.Tag("@persistent-connection/rpc/Idempotent")<Idempotent, boolean>() {}
+
+/**
+ * How long a call waits if there is no connection; then it fails with `NotConnected`. With 0 it fails at once, and with
+ * `Duration.infinity` there is no limit. The wait ends when the request is sent: for a limit of the whole call, use
+ * `Effect.timeout`.
+ *
+ * It is a service of the context, for single calls, and an annotation, for procedures. The service has priority over
+ * the annotation, and the annotation over the option `maxWait` of the client. Throws an `IllegalArgumentException`
+ * (which the call dies with) for a negative duration.
+ *
+ * @since 0.1.0
+ * @category annotations
+ */
+export class MaxWait extends Context.Tag("@persistent-connection/rpc/MaxWait")<MaxWait, Duration.DurationInput>() {}

@@ -1,0 +1,112 @@
+import * as Rpc from "@effect/rpc/Rpc"
+import * as RpcGroup from "@effect/rpc/RpcGroup"
+import type { ConnectionLost } from "@persistent-connection/core/ConnectionError"
+import * as Connector from "@persistent-connection/core/Connector"
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import type { Answer, RpcConnection } from "../RpcConnector.js"
+import { type RpcCallError, RpcMenuError } from "../RpcError.js"
+import type { CheckOptions } from "../RpcMenu.js"
+import { fingerprint } from "./fingerprint.js"
+
+/** @internal */
+export const tag = "@persistent-connection/rpc/Menu" as const
+
+/**
+ * The fingerprints of the procedures of a server, by their tags.
+ *
+ * @internal
+ */
+export const Menu = Schema.Record({ key: Schema.String, value: Schema.String })
+
+/** @internal */
+export const procedure = Rpc.make(tag, { success: Menu })
+
+const menuOf = <Rpcs extends Rpc.Any>(group: RpcGroup.RpcGroup<Rpcs>): typeof Menu.Type =>
+  Object.fromEntries(Array.from(group.requests.values(), (procedure) => [procedure._tag, fingerprint(procedure)]))
+
+/** @internal */
+export const layer = <Rpcs extends Rpc.Any>(
+  group: RpcGroup.RpcGroup<Rpcs>
+): Layer.Layer<Rpc.ToHandler<typeof procedure>> => {
+  const menu = menuOf(group)
+  return RpcGroup.make(procedure).toLayer({ [tag]: () => Effect.succeed(menu) })
+}
+
+/** The tags that a connection can use, by connection or client. */
+const usableTags = new WeakMap<object, ReadonlySet<string>>()
+
+/**
+ * Makes `newest` work on what was derived from a connection.
+ *
+ * @internal
+ */
+export const inherit = (connection: object, derived: object): void => {
+  const usable = usableTags.get(connection)
+  if (usable !== undefined) usableTags.set(derived, usable)
+}
+
+/** @internal */
+export const newest = <const Tags extends readonly [string, ...ReadonlyArray<string>]>(
+  connection: object,
+  ...tags: Tags
+): Tags[number] => tags.find((tag) => usableTags.get(connection)?.has(tag)) ?? tags.at(-1)!
+
+/** @internal */
+export const check = <Address, E0, E, R, Rpcs extends Rpc.Any>(
+  self: Connector.Connector<Address, RpcConnection<E0>, E, R>,
+  group: RpcGroup.RpcGroup<Rpcs>,
+  options?: CheckOptions
+): Connector.Connector<
+  Address,
+  RpcConnection<E0>,
+  E | RpcMenuError | RpcCallError | ConnectionLost<E0> | ConnectionLost,
+  R
+> => {
+  const known = menuOf(group)
+  return Connector.setup(self, (connection: RpcConnection<E0>, _: Address, { serverName }) =>
+    Effect.gen(function*() {
+      const menu = yield* fetch(connection, serverName)
+      if (menu === undefined) {
+        if (options?.withoutMenu === "accept") return
+        return yield* new RpcMenuError({ serverName, reason: { _tag: "NoMenu" } })
+      }
+      const tags = Object.keys(known)
+      const has = (tag: string) => Object.hasOwn(menu, tag)
+      const usable = new Set(tags.filter((tag) => has(tag) && menu[tag] === known[tag]))
+      const lacking = tags.filter((tag) => !tags.some((other) => nameOf(other) === nameOf(tag) && usable.has(other)))
+      if (lacking.length > 0) {
+        const missing = lacking.filter((tag) => !has(tag))
+        const incompatible = lacking.filter(has)
+        return yield* new RpcMenuError({ serverName, reason: { _tag: "Incompatible", missing, incompatible } })
+      }
+      usableTags.set(connection, usable)
+    }))
+}
+
+/** The name of a procedure: its tag without the version. */
+const nameOf = (tag: string): string => tag.replace(/@\d+$/, "")
+
+/** Fetches the menu of a server; undefined if it has none. */
+const fetch = <E>(
+  connection: RpcConnection<E>,
+  serverName: string
+): Effect.Effect<typeof Menu.Type | undefined, ConnectionLost<E> | RpcCallError | RpcMenuError> =>
+  Effect.gen(function*() {
+    let answer: Answer | undefined
+    yield* connection.request(
+      { _tag: "Request", id: "0", tag, payload: undefined, headers: [] },
+      (last) =>
+        Effect.sync(() => {
+          answer = last
+        })
+    )
+    if (answer?._tag !== "Exit" || answer.exit?._tag !== "Success") return undefined
+    return yield* Effect.mapError(
+      decode(answer.exit.value),
+      () => new RpcMenuError({ serverName, reason: { _tag: "InvalidMenu" } })
+    )
+  })
+
+const decode = Schema.decodeUnknown(Menu)

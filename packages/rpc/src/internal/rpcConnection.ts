@@ -1,0 +1,279 @@
+import type { FromClientEncoded, RequestEncoded } from "@effect/rpc/RpcMessage"
+import type { Parser } from "@effect/rpc/RpcSerialization"
+import { ConnectionLost } from "@persistent-connection/core/ConnectionError"
+import * as Cause from "effect/Cause"
+import type * as Chunk from "effect/Chunk"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import * as Inspectable from "effect/Inspectable"
+import * as Predicate from "effect/Predicate"
+import * as Stream from "effect/Stream"
+import type { Answer, RpcConnection } from "../RpcConnector.js"
+import { RpcCallError, RpcProtocolError, type RpcProtocolErrorReason } from "../RpcError.js"
+
+/** @internal */
+export const TypeId = "~persistent-connection/RpcConnection" as const
+
+/** The answers to one open request, until the request takes them. */
+class OpenRequest<E> {
+  private readonly answers: Array<Answer> = []
+  private lost: Exit.Exit<never, ConnectionLost<E>> | undefined
+  private resume: ((effect: Effect.Effect<void>) => void) | undefined
+
+  constructor(readonly procedure: string) {}
+
+  offer(answer: Answer): void {
+    this.answers.push(answer)
+    this.resume?.(Effect.void)
+  }
+
+  /** There will be no more answers. */
+  lose(lost: Exit.Exit<never, ConnectionLost<E>>): void {
+    this.lost = lost
+    this.resume?.(Effect.void)
+  }
+
+  /** Calls `onAnswer` with each answer, up to the last one. */
+  deliver<E2, R>(
+    onAnswer: (answer: Answer) => Effect.Effect<unknown, E2, R>
+  ): Effect.Effect<void, E2 | ConnectionLost<E>, R> {
+    return Effect.suspend(() => {
+      const answer = this.answers.shift()
+      if (answer === undefined) return this.lost ?? Effect.flatMap(this.arrival, () => this.deliver(onAnswer))
+      const handled = onAnswer(answer)
+      return answer._tag === "Chunk"
+        ? Effect.flatMap(handled, () => this.deliver(onAnswer))
+        : Effect.asVoid(handled)
+    })
+  }
+
+  private readonly arrival: Effect.Effect<void> = Effect.async<void>((resume) => {
+    this.resume = resume
+    return Effect.sync(() => {
+      this.resume = undefined
+    })
+  })
+}
+
+/** What an RPC connection needs of its transport. */
+interface Parts<out E> {
+  readonly serverName: string
+  readonly generation: number
+  readonly parser: Parser
+  readonly maxMessageSize: number
+  readonly send: (data: string | Uint8Array) => Effect.Effect<void, E>
+  readonly received: () => number
+  readonly isClosed: () => boolean
+}
+
+/**
+ * One fiber, `read`, gives each answer to its request. The fiber of the request handles it, so that a slow consumer of
+ * a stream delays no other request.
+ *
+ * @internal
+ */
+export class Connection<E> extends Inspectable.Class implements RpcConnection<E | RpcProtocolError> {
+  readonly [TypeId]: typeof TypeId = TypeId
+  readonly received: () => number
+  /** The open requests by their ids; undefined if nobody waits for the answer. */
+  private readonly open = new Map<string, OpenRequest<E | RpcProtocolError> | undefined>()
+  private readonly pongs = new Set<() => void>()
+  private readonly end = Deferred.unsafeMake<void, E | RpcProtocolError>(FiberId.none)
+  private lost: Exit.Exit<never, ConnectionLost<E | RpcProtocolError>> | undefined
+
+  constructor(private readonly parts: Parts<E>) {
+    super()
+    this.received = parts.received
+  }
+
+  toJSON(): unknown {
+    return { _id: "RpcConnection", received: this.received(), open: this.open.size }
+  }
+
+  /** Waits until the connection is lost. */
+  get closed(): Effect.Effect<void, E | RpcProtocolError> {
+    return Deferred.await(this.end)
+  }
+
+  get isClosed(): boolean {
+    return this.lost !== undefined || this.parts.isClosed()
+  }
+
+  /** Ends the connection and all open requests. Only the first call counts. */
+  lose(lossCause: Cause.Cause<E | RpcProtocolError>): void {
+    if (this.lost !== undefined) return
+    const { generation, serverName } = this.parts
+    const lost = this.lost = Exit.fail(new ConnectionLost({ serverName, generation, lossCause }))
+    Deferred.unsafeDone(this.end, Cause.isEmpty(lossCause) ? Exit.void : Exit.failCause(lossCause))
+    for (const request of this.open.values()) request?.lose(lost)
+  }
+
+  /** Reads until the transport has ended and everything received has been given to its request. */
+  read(
+    pieces: Stream.Stream<string | Uint8Array, E>,
+    closed: Effect.Effect<unknown, E>
+  ): Effect.Effect<void> {
+    return Stream.runForEachChunk(pieces, (chunk) => Effect.suspend(() => this.take(chunk))).pipe(
+      Effect.zipRight(Effect.suspend(() => this.isTorn ? this.error({ _tag: "TornMessage" }) : Effect.void)),
+      Effect.zipRight(closed),
+      Effect.onExit((exit) =>
+        Effect.sync(() =>
+          // An interruption means that the connection is being released.
+          this.lose(Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause) ? exit.cause : Cause.empty)
+        )
+      ),
+      // `closed` reports the failure. If the fiber failed, Effect would log it.
+      Effect.catchAllCause(() => Effect.void)
+    )
+  }
+
+  /** Sends a ping, and waits for the pong. */
+  get ping(): Effect.Effect<void, E> {
+    const pong = Effect.async<void>((resume) => {
+      const onPong = () => resume(Effect.void)
+      this.pongs.add(onPong)
+      return Effect.sync(() => this.pongs.delete(onPong))
+    })
+    return Effect.catchAll(
+      Effect.zipRight(this.write({ _tag: "Ping" }, "Ping"), pong),
+      // After the end, the result of a ping has no effect.
+      (error) => error instanceof RpcCallError ? Effect.fail(error.underlying as E) : Effect.never
+    )
+  }
+
+  readonly request: RpcConnection<E | RpcProtocolError>["request"] = (message, onAnswer) =>
+    Effect.uninterruptibleMask((restore) => {
+      if (this.lost !== undefined) return this.lost
+      const { id, tag } = message
+      if (this.open.has(id)) return Effect.dieMessage(`The request id ${id} belongs to an open request`)
+      const request = new OpenRequest<E | RpcProtocolError>(tag)
+      this.open.set(id, request)
+      const abandon = Effect.suspend(() => {
+        if (this.open.get(id) !== request) return Effect.void
+        // The server still answers, with the interruption.
+        this.open.set(id, undefined)
+        const interrupt = Effect.interruptible(this.write({ _tag: "Interrupt", requestId: id }, tag))
+        return Effect.ignore(Effect.timeout(interrupt, interruptTimeout))
+      })
+      const sent = Effect.tapError(this.write(message, tag), () => Effect.sync(() => this.open.delete(id)))
+      return Effect.onExit(
+        restore(Effect.zipRight(sent, request.deliver(onAnswer))),
+        (exit) => Exit.isSuccess(exit) ? Effect.void : abandon
+      )
+    })
+
+  readonly send: RpcConnection<E | RpcProtocolError>["send"] = (message) =>
+    Effect.suspend(() => {
+      if (message._tag !== "Request") {
+        const procedure = "requestId" in message ? this.open.get(message.requestId)?.procedure : undefined
+        return this.write(message, procedure ?? message._tag)
+      }
+      const { id, tag } = message
+      if (this.open.has(id)) return Effect.dieMessage(`The request id ${id} belongs to an open request`)
+      this.open.set(id, undefined)
+      return Effect.tapError(this.write(message, tag), () => Effect.sync(() => this.open.delete(id)))
+    })
+
+  private write(
+    message: FromClientEncoded | RequestEncoded,
+    procedure: string
+  ): Effect.Effect<void, ConnectionLost<E | RpcProtocolError> | RpcCallError> {
+    return Effect.suspend(() => {
+      if (this.lost !== undefined) return this.lost
+      const { parser, send, serverName } = this.parts
+      let data
+      try {
+        data = parser.encode(message)
+      } catch (underlying) {
+        return new RpcCallError({ serverName, procedure, reason: "EncodeFailed", underlying })
+      }
+      if (data === undefined) return Effect.void
+      return Effect.catchAll(
+        send(data),
+        (underlying): Effect.Effect<void, ConnectionLost<E | RpcProtocolError> | RpcCallError> =>
+          // A transport that is about to end refuses to send. Then the reason is the end.
+          this.isClosed
+            ? Effect.flatMap(Effect.exit(this.closed), () => this.lost ?? Effect.void)
+            : new RpcCallError({ serverName, procedure, reason: "SendFailed", underlying })
+      )
+    })
+  }
+
+  private take(pieces: Chunk.Chunk<string | Uint8Array>): Effect.Effect<void, RpcProtocolError> {
+    for (const piece of pieces) {
+      const reason = this.takePiece(piece)
+      if (reason !== undefined) return this.error(reason)
+    }
+    return Effect.void
+  }
+
+  private takePiece(piece: string | Uint8Array): RpcProtocolErrorReason | undefined {
+    const { maxMessageSize, parser } = this.parts
+    if (piece.length > maxMessageSize) return { _tag: "MessageTooLong", limit: maxMessageSize }
+    let messages
+    try {
+      messages = parser.decode(piece)
+    } catch (error) {
+      return isTooLong(error) ? { _tag: "MessageTooLong", limit: error.maxBufferSize } : { _tag: "DecodeFailed" }
+    }
+    for (const message of messages) {
+      const wrong = this.takeMessage(message)
+      if (wrong !== undefined) return { _tag: wrong }
+    }
+    return undefined
+  }
+
+  /** The server chooses every part of the message, so nothing of it can be trusted. */
+  private takeMessage(message: unknown): "UnknownMessage" | "UnknownRequest" | undefined {
+    if (!Predicate.isRecord(message)) return "UnknownMessage"
+    switch (message["_tag"]) {
+      case "Pong":
+        for (const onPong of this.pongs) onPong()
+        return undefined
+      case "Defect":
+        for (const [id, request] of this.open) {
+          request?.offer(message as never)
+          // The server still answers those requests whose handlers have not died.
+          this.open.set(id, undefined)
+        }
+        return undefined
+      case "Chunk":
+      case "Exit": {
+        const id = message["requestId"] as string
+        if (!this.open.has(id)) return "UnknownRequest"
+        const request = this.open.get(id)
+        if (message["_tag"] === "Exit") this.open.delete(id)
+        request?.offer(message as never)
+        return undefined
+      }
+      default:
+        return "UnknownMessage"
+    }
+  }
+
+  /**
+   * Is the parser in the middle of a message? It does not say so itself. But then another message is not decoded as
+   * what it is.
+   */
+  private get isTorn(): boolean {
+    const { parser } = this.parts
+    try {
+      const messages = parser.decode(parser.encode({ _tag: "Pong" }) ?? "")
+      return !(messages.length === 1 && Predicate.isTagged(messages[0], "Pong"))
+    } catch {
+      return true
+    }
+  }
+
+  private error(reason: RpcProtocolErrorReason): RpcProtocolError {
+    return new RpcProtocolError({ serverName: this.parts.serverName, reason })
+  }
+}
+
+/** How long an interrupted call waits until the transport has sent the interruption. */
+const interruptTimeout = "1 second"
+
+const isTooLong = (error: unknown): error is { readonly maxBufferSize: number } =>
+  Predicate.isTagged(error, "RpcSerializationError")

@@ -1,0 +1,106 @@
+import * as RpcSerialization from "@effect/rpc/RpcSerialization"
+import * as Connector from "@persistent-connection/core/Connector"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { FailureOf, Options, RpcConnection, RpcFailure, Transport } from "../RpcConnector.js"
+import * as option from "./options.js"
+import { Connection, TypeId } from "./rpcConnection.js"
+
+/** @internal */
+export { TypeId }
+
+/** @internal */
+export const make = <Address, T extends Transport<unknown>, E, R>(
+  transport: Connector.Connector<Address, T, E, R>,
+  options?: Options
+): Connector.Connector<
+  Address,
+  RpcConnection<RpcFailure<T, E>>,
+  RpcFailure<T, E>,
+  R | RpcSerialization.RpcSerialization
+> => {
+  type Failure = RpcFailure<T, E>
+  type Rpc = Connection<Failure>
+  const maxMessageSize = option.size("maxMessageSize", options?.maxMessageSize) ?? 16 * 1024 * 1024
+  const { close, closed, connect, isClosed, probe, terminate } = transport
+  const monitor = options?.ping === false ? undefined : Connector.monitor<Rpc, Failure>({
+    probe: (connection) => connection.ping,
+    interval: options?.ping?.interval ?? "10 seconds",
+    timeout: options?.ping?.timeout ?? "10 seconds",
+    missedProbes: options?.ping?.missedProbes,
+    activity: (connection) => connection.received(),
+    onFailure: (connection, cause) => connection.lose(cause)
+  })
+
+  /** What belongs to a connection, besides itself. */
+  interface Behind {
+    readonly rpc: Rpc
+    readonly transport: T
+    readonly probe: Effect.Effect<unknown, Failure> | undefined
+  }
+  const connections = new WeakMap<RpcConnection<Failure>, Behind>()
+  const behind = (connection: RpcConnection<Failure>): Behind => {
+    const found = connections.get(connection)
+    if (found === undefined) {
+      throw new Cause.IllegalArgumentException("The connection does not belong to this connector")
+    }
+    return found
+  }
+
+  return Connector.make<
+    Address,
+    RpcConnection<Failure>,
+    Failure,
+    Failure,
+    R | RpcSerialization.RpcSerialization | Scope.Scope
+  >({
+    connect: (address, attempt) =>
+      Effect.gen(function*() {
+        const serialization = yield* RpcSerialization.RpcSerialization
+        const connected = yield* connect(address, attempt)
+        const isOfMessages = "messages" in connected
+        if (!isOfMessages && !serialization.includesFraming) {
+          throw new Cause.IllegalArgumentException(
+            `A transport of bytes needs a serialization with framing, such as NDJSON, not ${serialization.contentType}`
+          )
+        }
+        const rpc: Rpc = new Connection<Failure>({
+          serverName: attempt.serverName,
+          generation: attempt.generation,
+          parser: serialization.unsafeMake(),
+          maxMessageSize: isOfMessages ? maxMessageSize : Infinity,
+          send: connected.send as (data: string | Uint8Array) => Effect.Effect<void, FailureOf<T>>,
+          received: connected.received,
+          isClosed: () => isClosed?.(connected) === true
+        })
+        // A release ends the open requests, also if it comes before the first turn of `read`.
+        yield* Effect.addFinalizer(() => Effect.sync(() => rpc.lose(Cause.empty)))
+        const pieces = (isOfMessages ? connected.messages : connected.data) as Stream.Stream<string, FailureOf<T>>
+        yield* forkWithConnection(rpc.read(pieces, Effect.suspend(() => closed(connected))))
+        const monitored = monitor && (yield* monitor(rpc, attempt.serverName))
+        connections.set(rpc, {
+          rpc,
+          transport: connected,
+          probe: monitored?.ask ?? (probe && Effect.suspend(() => probe(connected)))
+        })
+        return rpc
+      }),
+    closed: (connection) => Effect.suspend(() => behind(connection).rpc.closed),
+    isClosed: (connection) => behind(connection).rpc.isClosed,
+    probe: monitor === undefined && probe === undefined
+      ? undefined
+      : (connection) => Effect.suspend(() => behind(connection).probe ?? Effect.void),
+    terminate: terminate && ((connection) => Effect.suspend(() => terminate(behind(connection).transport))),
+    close: close && ((connection) => Effect.suspend(() => close(behind(connection).transport)))
+  })
+}
+
+/**
+ * Forks into the scope of the connection. The fiber is interruptible even if the attempt is not, and does not inherit
+ * the context of the attempt, such as its span.
+ */
+const forkWithConnection = (effect: Effect.Effect<void>): Effect.Effect<unknown, never, Scope.Scope> =>
+  Effect.forkScoped(Effect.interruptible(Effect.mapInputContext(effect, () => Context.empty())))

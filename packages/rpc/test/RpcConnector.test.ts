@@ -1,0 +1,460 @@
+import type { RequestEncoded } from "@effect/rpc/RpcMessage"
+import * as RpcSerialization from "@effect/rpc/RpcSerialization"
+import { assert, describe } from "@effect/vitest"
+import * as ConnectionError from "@persistent-connection/core/ConnectionError"
+import * as Connector from "@persistent-connection/core/Connector"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import * as RpcConnector from "@persistent-connection/rpc/RpcConnector"
+import { RpcCallError, RpcProtocolError } from "@persistent-connection/rpc/RpcError"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import type * as Stream from "effect/Stream"
+import { it, now, pass, settle } from "../../core/test/support/virtualTime.js"
+import { Tally } from "./support/counting.js"
+import { MemoryServer, WireError } from "./support/memoryServer.js"
+
+const connect = (server: MemoryServer, options?: RpcConnector.Options) =>
+  PersistentConnection.make({
+    serverName: "counting",
+    address: Effect.succeed("here"),
+    connector: RpcConnector.make(server.connector, options),
+    retry: RetryPolicy.fixed("5 seconds")
+  }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+
+let lastId = 0
+const request = (tag: string, payload: unknown): RequestEncoded => ({
+  _tag: "Request",
+  id: String(++lastId),
+  tag,
+  payload,
+  headers: []
+})
+
+/** Sends a request, and gives all its answers. */
+const ask = (connection: RpcConnector.RpcConnection<unknown>, message: RequestEncoded) =>
+  Effect.gen(function*() {
+    const answers: Array<RpcConnector.Answer> = []
+    yield* connection.request(message, (answer) =>
+      Effect.gen(function*() {
+        answers.push(answer)
+        if (answer._tag === "Chunk") yield* connection.send({ _tag: "Ack", requestId: message.id })
+      }))
+    return answers
+  })
+
+const serving = (server: MemoryServer, options?: RpcConnector.Options) =>
+  Effect.gen(function*() {
+    const tally = new Tally()
+    yield* server.serve(tally)
+    const connection = yield* connect(server, options)
+    yield* settle
+    return { connection, tally, rpc: yield* connection.connected }
+  })
+
+/** The cause of the last loss. */
+const lastFailure = (connection: PersistentConnection.PersistentConnection<unknown, unknown>) =>
+  Effect.map(connection.state.get, ({ lastCause }) => Option.getOrThrow(Option.flatMap(lastCause, Cause.failureOption)))
+
+describe("an RPC connection", () => {
+  it.scoped("gives the answers of a request in order, up to the last", () =>
+    Effect.gen(function*() {
+      const { rpc } = yield* serving(new MemoryServer())
+      const answers = yield* ask(rpc, request("Numbers", { from: 1, to: 3 }))
+      assert.deepStrictEqual(
+        answers.map((answer) => answer._tag === "Chunk" ? answer.values : answer._tag),
+        [[1, 2], [3], "Exit"]
+      )
+    }))
+
+  it.scoped("answers one request while the consumer of another one waits", () =>
+    Effect.gen(function*() {
+      const { rpc } = yield* serving(new MemoryServer())
+      yield* Effect.fork(rpc.request(request("Numbers", { from: 1, to: 3 }), () => Effect.never))
+      yield* settle
+      assert.strictEqual((yield* ask(rpc, request("Add", { id: 1 })))[0]?._tag, "Exit")
+    }))
+
+  it.scoped("fails its open requests with the loss and its cause, and later ones too", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { rpc } = yield* serving(server)
+      const hanging = yield* Effect.fork(Effect.flip(ask(rpc, request("Hang", { id: 1 }))))
+      yield* settle
+      server.kill()
+      for (const error of [yield* Fiber.join(hanging), yield* Effect.flip(ask(rpc, request("Add", { id: 1 })))]) {
+        assert.instanceOf(error, ConnectionError.ConnectionLost)
+        assert.strictEqual(error.serverName, "counting")
+        assert.strictEqual(error.generation, 1)
+        assert.deepStrictEqual(error.lossCause, Cause.fail(new WireError({ reason: "killed" })))
+      }
+    }))
+
+  it.scoped("gives an answer that arrived just before the loss to its request", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { connection } = yield* serving(server)
+      server.isSilent = true
+      const message = request("Add", { id: 1 })
+      const asking = yield* Effect.fork(PersistentConnection.use(connection, (rpc) => ask(rpc, message)))
+      yield* settle
+      server.give(JSON.stringify({ _tag: "Exit", requestId: message.id, exit: { _tag: "Success", value: 7 } }))
+      server.kill()
+      assert.strictEqual((yield* Fiber.join(asking))[0]?._tag, "Exit")
+    }))
+
+  it.scoped("tells the server when a request is interrupted, and drops its answer", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { connection, rpc, tally } = yield* serving(server)
+      const hanging = yield* Effect.fork(ask(rpc, request("Hang", { id: 1 })))
+      yield* settle
+      yield* Fiber.interrupt(hanging)
+      yield* settle
+      assert.deepStrictEqual(tally.interrupted, ["Hang 1"])
+      assert.deepStrictEqual(server.arrived, ["1 Hang", "1 Interrupt"])
+      assert.strictEqual(yield* connection.connected, rpc)
+    }))
+
+  it.scoped("does not wait for the interruption of a request for more than a second", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { rpc } = yield* serving(server)
+      const hanging = yield* Effect.fork(ask(rpc, request("Hang", { id: 1 })))
+      yield* settle
+      server.onSend = () => Effect.never
+      const interrupting = yield* Effect.fork(Fiber.interrupt(hanging))
+      yield* pass(0.9)
+      assert.isTrue(Option.isNone(yield* Fiber.poll(interrupting)))
+      yield* pass(0.1)
+      assert.isTrue(Option.isSome(yield* Fiber.poll(interrupting)))
+    }))
+
+  it.scoped("tells the server to stop when the consumer of the answers fails", () =>
+    Effect.gen(function*() {
+      const { rpc, tally } = yield* serving(new MemoryServer())
+      const error = yield* Effect.flip(rpc.request(request("Endless", { from: 5 }), () => Effect.fail("enough")))
+      yield* settle
+      assert.strictEqual(error, "enough")
+      assert.deepStrictEqual(tally.interrupted, ["Endless 5"])
+    }))
+
+  it.scoped("dies of a request with the id of an open one", () =>
+    Effect.gen(function*() {
+      const { rpc } = yield* serving(new MemoryServer())
+      const message = request("Hang", { id: 1 })
+      yield* Effect.fork(ask(rpc, message))
+      yield* settle
+      const [first, second] = [yield* Effect.exit(ask(rpc, message)), yield* Effect.exit(rpc.send(message))]
+      assert.isTrue(Exit.isFailure(first) && Cause.isDie(first.cause))
+      assert.isTrue(Exit.isFailure(second) && Cause.isDie(second.cause))
+    }))
+
+  it.scoped("fails a request that the transport does not send, and stays", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { connection, rpc } = yield* serving(server)
+      server.onSend = () => new WireError({ reason: "too busy" })
+      const error = yield* Effect.flip(ask(rpc, request("Add", { id: 1 })))
+      assert.instanceOf(error, RpcCallError)
+      assert.deepStrictEqual(
+        [error.reason, error.procedure, error.underlying],
+        ["SendFailed", "Add", new WireError({ reason: "too busy" })]
+      )
+      server.onSend = undefined
+      assert.strictEqual(yield* connection.connected, rpc)
+      assert.strictEqual((yield* ask(rpc, request("Add", { id: 2 })))[0]?._tag, "Exit")
+      assert.deepStrictEqual(server.arrived, ["1 Add"])
+    }))
+
+  it.scoped("fails a request that is not sent because the connection is about to end, with the loss", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { rpc } = yield* serving(server)
+      server.isClosing = true
+      server.onSend = () => new WireError({ reason: "closing" })
+      const asking = yield* Effect.fork(Effect.flip(ask(rpc, request("Add", { id: 1 }))))
+      yield* pass(1)
+      server.kill()
+      const error = yield* Fiber.join(asking)
+      assert.instanceOf(error, ConnectionError.ConnectionLost)
+      assert.deepStrictEqual(error.lossCause, Cause.fail(new WireError({ reason: "killed" })))
+    }))
+
+  it.scoped("is not given to anybody once the transport is closing", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { connection } = yield* serving(server)
+      server.isClosing = true
+      const waiting = yield* Effect.fork(connection.connected)
+      yield* pass(1)
+      assert.isTrue(Option.isNone(yield* Fiber.poll(waiting)))
+    }))
+
+  it.scoped("has the cause of a regular end, which the transport reports only as its close", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { connection, rpc } = yield* serving(server)
+      const hanging = yield* Effect.fork(Effect.flip(ask(rpc, request("Hang", { id: 1 }))))
+      yield* settle
+      const goingAway = new WireError({ reason: "going away" })
+      for (const { end } of server.open.values()) end(Exit.fail(goingAway), Exit.void)
+      const error = yield* Fiber.join(hanging)
+      assert.instanceOf(error, ConnectionError.ConnectionLost)
+      assert.deepStrictEqual(error.lossCause, Cause.fail(goingAway))
+      yield* settle
+      assert.deepStrictEqual(yield* lastFailure(connection), goingAway)
+    }))
+
+  it.scoped("fails a request that does not encode, and stays", () =>
+    Effect.gen(function*() {
+      const { rpc } = yield* serving(new MemoryServer())
+      const error = yield* Effect.flip(ask(rpc, request("Add", { id: 1n })))
+      assert.instanceOf(error, RpcCallError)
+      assert.strictEqual(error.reason, "EncodeFailed")
+      assert.strictEqual((yield* ask(rpc, request("Add", { id: 2 })))[0]?._tag, "Exit")
+    }))
+
+  it.scoped("drops the answer to a request for which nobody waits", () =>
+    Effect.gen(function*() {
+      const { connection, rpc, tally } = yield* serving(new MemoryServer())
+      yield* rpc.send(request("Add", { id: 1 }))
+      yield* settle
+      assert.strictEqual(tally.total, 1)
+      assert.strictEqual(yield* connection.connected, rpc)
+    }))
+
+  it.scoped("ends its open requests when the persistent connection is closed", () =>
+    Effect.gen(function*() {
+      const { connection, rpc } = yield* serving(new MemoryServer())
+      const hanging = yield* Effect.fork(Effect.flip(ask(rpc, request("Hang", { id: 1 }))))
+      yield* settle
+      yield* connection.close
+      assert.instanceOf(yield* Fiber.join(hanging), ConnectionError.ConnectionLost)
+    }))
+})
+
+describe("an RPC connection over a transport of bytes", () => {
+  /** The attempt of a connection over bytes. */
+  const attempting = (server: MemoryServer) =>
+    Effect.gen(function*() {
+      yield* server.serve(new Tally())
+      const bytes = Connector.map(server.connector, ({ messages, received, send }) => ({
+        data: messages as Stream.Stream<Uint8Array, WireError>,
+        received,
+        send
+      }))
+      const connection = yield* PersistentConnection.make({
+        serverName: "counting",
+        address: Effect.succeed("here"),
+        connector: RpcConnector.make(bytes)
+      })
+      yield* settle
+      return connection
+    }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+
+  it.scoped("speaks NDJSON and MsgPack", () =>
+    Effect.gen(function*() {
+      for (const serialization of [RpcSerialization.ndjson, RpcSerialization.msgPack]) {
+        const connection = yield* attempting(new MemoryServer(serialization))
+        assert.strictEqual((yield* ask(yield* connection.connected, request("Add", { id: 1 })))[0]?._tag, "Exit")
+      }
+    }))
+
+  it.scoped("does not speak JSON, which has no framing", () =>
+    Effect.gen(function*() {
+      const connection = yield* attempting(new MemoryServer(RpcSerialization.json))
+      const { lastCause } = yield* connection.state.get
+      const defect = Option.getOrThrow(Option.flatMap(lastCause, Cause.dieOption))
+      assert.isTrue(Cause.isIllegalArgumentException(defect))
+    }))
+})
+
+describe("bad input from the server", () => {
+  const known = JSON.stringify({ _tag: "Exit", requestId: "1", exit: { _tag: "Success" } })
+  const cases: ReadonlyArray<readonly [string, string | Uint8Array, RpcProtocolError["reason"]]> = [
+    ["garbage", "}{", { _tag: "DecodeFailed" }],
+    ["bytes that are not UTF-8", new Uint8Array([0xff, 0xfe]), { _tag: "DecodeFailed" }],
+    ["a number", "7", { _tag: "UnknownMessage" }],
+    ["null", "null", { _tag: "UnknownMessage" }],
+    ["a list", "[]", { _tag: "UnknownMessage" }],
+    ["another tag", JSON.stringify({ _tag: "Ping" }), { _tag: "UnknownMessage" }],
+    ["an error of the client", JSON.stringify({ _tag: "ClientProtocolError", error: 1 }), { _tag: "UnknownMessage" }],
+    ["an answer to no request", known, { _tag: "UnknownRequest" }],
+    ["a chunk for no request", JSON.stringify({ _tag: "Chunk", requestId: "1", values: [1] }), {
+      _tag: "UnknownRequest"
+    }],
+    ["an id that is no text", JSON.stringify({ _tag: "Exit", requestId: 1 }), { _tag: "UnknownRequest" }],
+    ["an id that is missing", JSON.stringify({ _tag: "Exit" }), { _tag: "UnknownRequest" }],
+    ["a huge message", " ".repeat(1_001), { _tag: "MessageTooLong", limit: 1_000 }]
+  ]
+
+  for (const [name, data, reason] of cases) {
+    it.scoped(`ends the connection and its requests with a typed error: ${name}`, () =>
+      Effect.gen(function*() {
+        const server = new MemoryServer()
+        const { connection, rpc } = yield* serving(server, { maxMessageSize: 1_000 })
+        const hanging = yield* Effect.fork(Effect.flip(ask(rpc, { ...request("Hang", { id: 1 }), id: "5" })))
+        yield* settle
+        server.give(data)
+        const error = yield* Fiber.join(hanging)
+        const expected = new RpcProtocolError({ serverName: "counting", reason })
+        assert.instanceOf(error, ConnectionError.ConnectionLost)
+        assert.deepStrictEqual(error.lossCause, Cause.fail(expected))
+        assert.deepStrictEqual(yield* lastFailure(connection), expected)
+        yield* pass(5)
+        assert.strictEqual(server.opened, 2)
+        assert.strictEqual((yield* ask(yield* connection.connected, request("Add", { id: 1 })))[0]?._tag, "Exit")
+      }))
+  }
+
+  it.scoped("ends the connection: a second answer to a request", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { connection, rpc } = yield* serving(server)
+      const message = request("Add", { id: 1 })
+      yield* ask(rpc, message)
+      server.give(JSON.stringify({ _tag: "Exit", requestId: message.id, exit: { _tag: "Success", value: 7 } }))
+      yield* settle
+      assert.strictEqual(
+        (yield* lastFailure(connection) as Effect.Effect<RpcProtocolError>).reason._tag,
+        "UnknownRequest"
+      )
+    }))
+
+  for (const name of ["ndjson", "msgPack"] as const) {
+    it.scoped(`is a torn message if the connection ends in the middle of one: ${name}`, () =>
+      Effect.gen(function*() {
+        const server = new MemoryServer(RpcSerialization[name])
+        const { connection, rpc } = yield* serving(server)
+        const message = request("Hang", { id: 1 })
+        yield* Effect.fork(ask(rpc, message))
+        yield* settle
+        const encoded = server.serialization.unsafeMake().encode({ _tag: "Exit", requestId: message.id, exit: {} })!
+        server.give(encoded.slice(0, -1))
+        server.kill(Cause.empty)
+        yield* settle
+        assert.deepStrictEqual(
+          yield* lastFailure(connection),
+          new RpcProtocolError({ serverName: "counting", reason: { _tag: "TornMessage" } })
+        )
+      }))
+
+    it.scoped(`is no torn message if the connection ends after one: ${name}`, () =>
+      Effect.gen(function*() {
+        const server = new MemoryServer(RpcSerialization[name])
+        const { connection, rpc } = yield* serving(server)
+        yield* ask(rpc, request("Add", { id: 1 }))
+        server.kill(Cause.empty)
+        yield* settle
+        assert.deepStrictEqual((yield* connection.state.get).lastCause, Option.some(Cause.empty))
+      }))
+
+    it.scoped(`is too long if its serialization says so: ${name}`, () =>
+      Effect.gen(function*() {
+        const serialization = name === "ndjson"
+          ? RpcSerialization.makeNdjson({ maxBufferSize: 100 })
+          : RpcSerialization.makeMsgPack({ maxBufferSize: 100 })
+        const server = new MemoryServer(serialization)
+        const { connection } = yield* serving(server)
+        server.give(RpcSerialization[name].unsafeMake().encode({ _tag: "Pong", text: "x".repeat(200) })!.slice(0, -1))
+        yield* settle
+        assert.deepStrictEqual(
+          yield* lastFailure(connection),
+          new RpcProtocolError({ serverName: "counting", reason: { _tag: "MessageTooLong", limit: 100 } })
+        )
+      }))
+  }
+
+  it.scoped("does not end the connection: a defect of a handler answers all open requests", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { connection, rpc } = yield* serving(server)
+      const slow = yield* Effect.fork(ask(rpc, request("Slow", { id: 1 })))
+      yield* settle
+      yield* ask(rpc, request("Die", { id: 2 }))
+      assert.strictEqual((yield* Fiber.join(slow))[0]?._tag, "Defect")
+      // Now the server answers the slow request too.
+      yield* pass(1)
+      assert.strictEqual((yield* ask(rpc, request("Add", { id: 3 })))[0]?._tag, "Exit")
+      assert.strictEqual(yield* connection.connected, rpc)
+    }))
+})
+
+describe("the pings", () => {
+  it.scoped("are sent every 10 s of silence, and the connection is lost after 30 s without an answer", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { connection, rpc } = yield* serving(server)
+      const hanging = yield* Effect.fork(Effect.flip(ask(rpc, request("Hang", { id: 1 }))))
+      yield* pass(10)
+      const pings = () => server.arrived.filter((message) => message === "1 Ping").length
+      assert.strictEqual(pings(), 1)
+      server.isSilent = true
+      // The interval is shortened by up to a quarter.
+      const silentAt = yield* now
+      const error = yield* Fiber.join(hanging)
+      assert.instanceOf(error, ConnectionError.ConnectionLost)
+      const cause = Option.getOrThrow(Cause.failureOption(error.lossCause))
+      assert.isTrue(Cause.isTimeoutException(cause))
+      assert.isAtMost((yield* now) - silentAt, 30)
+      assert.isAtLeast((yield* now) - silentAt, 20)
+      assert.isTrue(Cause.isTimeoutException(yield* lastFailure(connection)))
+    }).pipe(Effect.raceFirst(Effect.zipRight(pass(60), Effect.dieMessage("the connection was not lost")))))
+
+  it.scoped("are not sent to a server that sends", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      yield* serving(server)
+      for (let second = 0; second < 60; second++) {
+        server.give(JSON.stringify({ _tag: "Pong" }))
+        yield* pass(1)
+      }
+      assert.deepStrictEqual(server.arrived, [])
+    }))
+
+  it.scoped("have the given times", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { connection, rpc } = yield* serving(server, {
+        ping: { interval: "1 second", timeout: "2 seconds", missedProbes: 1 }
+      })
+      server.isSilent = true
+      yield* pass(2.7)
+      assert.strictEqual(yield* connection.connected, rpc)
+      yield* pass(0.3)
+      assert.strictEqual((yield* connection.state.get)._tag, "Waiting")
+    }))
+
+  it.scoped("can be turned off", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { connection, rpc } = yield* serving(server, { ping: false })
+      server.isSilent = true
+      yield* pass(3_600)
+      assert.strictEqual(yield* connection.connected, rpc)
+      assert.deepStrictEqual(server.arrived, [])
+    }))
+
+  it.scoped("probe the server on demand", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { connection, rpc } = yield* serving(server)
+      yield* PersistentConnection.reconnectNow(connection, { whenConnected: "probe" })
+      assert.deepStrictEqual(server.arrived, ["1 Ping"])
+      assert.strictEqual(yield* now, 0)
+      assert.strictEqual(yield* connection.connected, rpc)
+    }))
+
+  it.scoped("that cannot be sent end the connection", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { connection } = yield* serving(server)
+      server.onSend = () => new WireError({ reason: "broken" })
+      yield* pass(10)
+      assert.deepStrictEqual(yield* lastFailure(connection), new WireError({ reason: "broken" }))
+    }))
+})

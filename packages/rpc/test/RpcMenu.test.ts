@@ -1,0 +1,202 @@
+import * as Rpc from "@effect/rpc/Rpc"
+import * as RpcGroup from "@effect/rpc/RpcGroup"
+import * as RpcSerialization from "@effect/rpc/RpcSerialization"
+import * as RpcServer from "@effect/rpc/RpcServer"
+import { assert, describe } from "@effect/vitest"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import * as RpcConnector from "@persistent-connection/rpc/RpcConnector"
+import { RpcMenuError } from "@persistent-connection/rpc/RpcError"
+import * as RpcMenu from "@persistent-connection/rpc/RpcMenu"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { it, pass, settle } from "../../core/test/support/virtualTime.js"
+import { Counting, Tally } from "./support/counting.js"
+import { MemoryServer } from "./support/memoryServer.js"
+
+const price1 = Rpc.make("Price@1", { payload: { symbol: Schema.String }, success: Schema.Number })
+const price2 = Rpc.make("Price@2", { payload: { symbol: Schema.String }, success: Schema.String })
+const stop = Rpc.make("Stop")
+
+const Old = RpcGroup.make(price1, stop)
+const New = RpcGroup.make(price1, price2, stop)
+
+const handlers = New.toLayer({
+  "Price@1": () => Effect.succeed(1),
+  "Price@2": () => Effect.succeed("two"),
+  Stop: () => Effect.void
+})
+
+/** Serves this group with its menu, or with that of another group. */
+const serve = (server: MemoryServer, group: RpcGroup.RpcGroup<any>, menu = group) =>
+  Layer.launch(RpcServer.layer(RpcMenu.addTo(group)).pipe(Layer.provide([handlers, RpcMenu.layer(menu)]))).pipe(
+    Effect.provideServiceEffect(RpcServer.Protocol, server.protocol),
+    Effect.forkScoped
+  ) as Effect.Effect<unknown>
+
+const connect = <Rpcs extends Rpc.Any>(
+  server: MemoryServer,
+  group: RpcGroup.RpcGroup<Rpcs>,
+  options?: RpcMenu.CheckOptions
+) =>
+  Effect.gen(function*() {
+    const connection = yield* PersistentConnection.make({
+      serverName: "prices",
+      address: Effect.succeed("here"),
+      connector: RpcConnector.make(server.connector).pipe(RpcMenu.check(group, options), RpcConnector.client(group)),
+      retry: RetryPolicy.fixed("5 seconds")
+    })
+    yield* settle
+    return connection
+  }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+
+const failureOf = (connection: PersistentConnection.PersistentConnection<unknown, unknown>) =>
+  Effect.map(connection.state.get, (state) => {
+    assert.strictEqual(state._tag, "Waiting")
+    const failure = Option.getOrThrow(Option.flatMap(state.lastCause, Cause.failureOption))
+    assert.instanceOf(failure, RpcMenuError)
+    return failure
+  })
+
+describe("the menu", () => {
+  it.scoped("lets a client use a server that has its procedures", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      yield* serve(server, New)
+      const client = yield* (yield* connect(server, New)).connected
+      assert.strictEqual(yield* client["Price@2"]({ symbol: "a" }), "two")
+      assert.strictEqual(server.arrived[0], "1 @persistent-connection/rpc/Menu")
+    }))
+
+  it.scoped("names the procedures that the server does not have, or has with other schemas", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      yield* serve(server, New)
+      const Other = RpcGroup.make(price1, Rpc.make("Start"), stop.setSuccess(Schema.Number))
+      const error = yield* failureOf(yield* connect(server, Other))
+      assert.deepStrictEqual(error.reason, { _tag: "Incompatible", missing: ["Start"], incompatible: ["Stop"] })
+      assert.strictEqual(
+        error.message,
+        `RPC server "prices": it does not have "Start"; it has other schemas for "Stop"`
+      )
+      assert.strictEqual(server.open.size, 0)
+    }))
+
+  it.scoped("needs one version of a procedure, and chooses the newest that the server of a connection has", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      yield* serve(server, Old)
+      const connection = yield* connect(server, New)
+      const newest = PersistentConnection.use(
+        connection,
+        (client) => Effect.succeed(RpcMenu.newest(client, "Price@2", "Price@1"))
+      )
+      assert.strictEqual(yield* newest, "Price@1")
+      // The server is replaced by a new one.
+      yield* serve(server, New)
+      server.kill()
+      yield* pass(5)
+      assert.strictEqual(yield* newest, "Price@2")
+    }))
+
+  it.scoped("does not choose a version with other schemas", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      yield* serve(server, New)
+      const connection = yield* connect(server, RpcGroup.make(price1, price2.setSuccess(Schema.Boolean)))
+      assert.strictEqual(RpcMenu.newest(yield* connection.connected, "Price@2", "Price@1"), "Price@1")
+    }))
+
+  it.scoped("is required", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      yield* server.serve(new Tally())
+      assert.deepStrictEqual((yield* failureOf(yield* connect(server, Counting))).reason, { _tag: "NoMenu" })
+    }))
+
+  it.scoped("is not required if the client accepts servers without one", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      yield* server.serve(new Tally())
+      const client = yield* (yield* connect(server, Counting, { withoutMenu: "accept" })).connected
+      assert.strictEqual(yield* client.Get({ key: "a" }), "value of a")
+      assert.strictEqual(RpcMenu.newest(client, "b", "a"), "a")
+    }))
+
+  it.scoped("must be a menu", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      yield* connect(server, New, { withoutMenu: "accept" }).pipe(
+        Effect.tap(() =>
+          Effect.sync(() =>
+            server.give(JSON.stringify({ _tag: "Exit", requestId: "0", exit: { _tag: "Success", value: [1] } }))
+          )
+        ),
+        Effect.tap(() => settle),
+        Effect.flatMap(failureOf),
+        Effect.map((error) => assert.strictEqual(error.reason._tag, "InvalidMenu"))
+      )
+    }))
+})
+
+describe("the fingerprint of a procedure", () => {
+  /** Are the fingerprints of these two procedures the same? */
+  const same = (one: Rpc.Any, other: Rpc.Any) =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      yield* serve(server, RpcGroup.make(one) as never)
+      const connection = yield* connect(server, RpcGroup.make(other))
+      return (yield* connection.state.get)._tag === "Connected"
+    }).pipe(Effect.scoped)
+
+  interface Tree {
+    readonly children: ReadonlyArray<Tree>
+  }
+  const tree: Schema.Schema<Tree> = Schema.Struct({ children: Schema.Array(Schema.suspend(() => tree)) })
+  interface Bush {
+    readonly children: ReadonlyArray<Bush>
+    readonly name: string
+  }
+  const bush: Schema.Schema<Bush> = Schema.Struct({
+    children: Schema.Array(Schema.suspend(() => bush)),
+    name: Schema.String
+  })
+  class Point extends Schema.Class<Point>("Point")({ x: Schema.Number }) {}
+
+  const make = (success: Schema.Schema.Any) => Rpc.make("Call", { success })
+  const { Array: ArrayOf, Date: DateFromText, Literal, Number, String: Text, Struct, Union } = Schema
+  const cases: ReadonlyArray<readonly [string, Rpc.Any, Rpc.Any, boolean]> = [
+    ["the order of fields", make(Struct({ a: Text, b: Number })), make(Struct({ b: Number, a: Text })), true],
+    ["the order of members of a union", make(Union(Text, Number)), make(Union(Number, Text)), true],
+    ["the decoded side", make(DateFromText), make(Text), true],
+    ["a filter", make(Schema.NonEmptyString), make(Text), true],
+    ["a class", make(Point), make(Struct({ x: Number })), true],
+    ["the name of a field", make(Struct({ a: Text })), make(Struct({ b: Text })), false],
+    ["an optional field", make(Struct({ a: Text })), make(Struct({ a: Schema.optional(Text) })), false],
+    ["a literal", make(Literal("a")), make(Literal("b")), false],
+    ["elements", make(ArrayOf(Text)), make(ArrayOf(Number)), false],
+    ["recursion", make(tree), make(bush), false],
+    ["a stream", make(Text), Rpc.make("Call", { success: Text, stream: true }), false],
+    ["the payload", make(Text), Rpc.make("Call", { success: Text, payload: { a: Text } }), false],
+    ["the error", make(Text), Rpc.make("Call", { success: Text, error: Text }), false],
+    [
+      "the error of a stream",
+      Rpc.make("Call", { success: Text, error: Text, stream: true }),
+      Rpc.make("Call", {
+        success: Text,
+        stream: true
+      }),
+      false
+    ]
+  ]
+  for (const [name, one, other, expected] of cases) {
+    it.scoped(`${expected ? "ignores" : "changes with"} ${name}`, () =>
+      Effect.gen(function*() {
+        assert.strictEqual(yield* same(one, other), expected)
+        assert.isTrue(yield* same(one, one))
+      }))
+  }
+})

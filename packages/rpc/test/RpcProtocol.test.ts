@@ -1,0 +1,224 @@
+import * as RpcClient from "@effect/rpc/RpcClient"
+import { RpcClientError } from "@effect/rpc/RpcClientError"
+import * as RpcSerialization from "@effect/rpc/RpcSerialization"
+import { assert, describe } from "@effect/vitest"
+import { ConnectionClosed, ConnectionLost, NotConnected } from "@persistent-connection/core/ConnectionError"
+import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import * as RpcAnnotation from "@persistent-connection/rpc/RpcAnnotation"
+import * as RpcConnector from "@persistent-connection/rpc/RpcConnector"
+import { RpcCallError } from "@persistent-connection/rpc/RpcError"
+import * as RpcProtocol from "@persistent-connection/rpc/RpcProtocol"
+import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { it, now, pass, settle } from "../../core/test/support/virtualTime.js"
+import { Counting, NotFound, Tally } from "./support/counting.js"
+import { MemoryServer, WireError } from "./support/memoryServer.js"
+
+const killed = Cause.fail(new WireError({ reason: "killed" }))
+
+const serving = (options?: RpcProtocol.Options, server = new MemoryServer()) =>
+  Effect.gen(function*() {
+    const tally = new Tally()
+    yield* server.serve(tally)
+    const connection = yield* PersistentConnection.make({
+      serverName: "counting",
+      address: Effect.succeed("here"),
+      connector: RpcConnector.make(server.connector),
+      retry: RetryPolicy.fixed("5 seconds")
+    })
+    const protocol = yield* RpcProtocol.make(connection, options)
+    const client = yield* RpcClient.make(Counting).pipe(Effect.provideService(RpcClient.Protocol, protocol))
+    yield* settle
+    return { client, connection, protocol, server, tally }
+  }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+
+/** The error of a call, which must be an `RpcClientError`, and its cause. */
+const causeOf = <A, E>(call: Effect.Effect<A, E>) =>
+  Effect.map(Effect.flip(call), (error) => {
+    assert.instanceOf(error, RpcClientError)
+    assert.strictEqual(error.message, (error.cause as Error).message)
+    return error.cause
+  })
+
+describe("the protocol over a persistent connection", () => {
+  it.scoped("serves `RpcClient.make`", () =>
+    Effect.gen(function*() {
+      const { client } = yield* serving()
+      assert.strictEqual(yield* client.Get({ key: "a" }), "value of a")
+      assert.strictEqual(yield* client.nested.Get({ key: "a" }), "nested a")
+      assert.deepStrictEqual(yield* Effect.flip(client.Get({ key: "none" })), new NotFound({ key: "none" }))
+      assert.deepStrictEqual(
+        Chunk.toReadonlyArray(yield* Stream.runCollect(client.Numbers({ from: 1, to: 100 }))),
+        Array.from({ length: 100 }, (_, index) => index + 1)
+      )
+      assert.deepStrictEqual(
+        yield* Effect.flip(Stream.runDrain(client.Endless({ from: -1 }))),
+        new NotFound({ key: "-1" })
+      )
+      yield* client.Add({ id: 1 }, { discard: true })
+    }))
+
+  it.scoped("is a layer over the persistent connection of a tag", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      yield* server.serve(new Tally())
+      const connector = RpcConnector.make(server.connector)
+      class Server extends Context.Tag("test/Server")<Server, PersistentConnection.Of<typeof connector>>() {}
+      const ProtocolLive = RpcProtocol.layer(Server).pipe(
+        Layer.provide(PersistentConnection.layer(Server, {
+          serverName: "counting",
+          address: Effect.succeed("here"),
+          connector
+        })),
+        Layer.provide(RpcSerialization.layerJson)
+      )
+      const value = yield* Effect.scoped(Effect.flatMap(RpcClient.make(Counting), (client) => client.Get({ key: "a" })))
+        .pipe(Effect.provide(ProtocolLive))
+      assert.strictEqual(value, "value of a")
+      assert.strictEqual(server.open.size, 0)
+    }))
+
+  it.scoped("fails open calls and streams at once with the loss and its cause, and sends none again", () =>
+    Effect.gen(function*() {
+      const { client, server, tally } = yield* serving()
+      const elements: Array<number> = []
+      const open = yield* Effect.fork(Effect.all([
+        causeOf(client.Hang({ id: 1 })),
+        causeOf(client.HangOnce({ id: 1 })),
+        causeOf(Stream.runForEach(client.Endless({ from: 1 }), (element) => Effect.sync(() => elements.push(element))))
+      ], { concurrency: "unbounded" }))
+      yield* settle
+      const lostAt = yield* now
+      server.kill()
+      for (const cause of yield* Fiber.join(open)) {
+        assert.instanceOf(cause, ConnectionLost)
+        assert.deepStrictEqual(cause.lossCause, killed)
+      }
+      assert.strictEqual(yield* now, lostAt)
+      assert.deepStrictEqual(elements, [1, 2])
+      yield* pass(5)
+      assert.strictEqual(yield* client.Get({ key: "a" }), "value of a")
+      assert.deepStrictEqual([tally.runs.get("Hang 1"), tally.runs.get("HangOnce 1")], [1, 1])
+    }))
+
+  it.scoped("lets a new call wait for the next connection, for 10 s", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* serving()
+      server.kill()
+      yield* settle
+      assert.strictEqual(yield* Effect.zipRight(Effect.fork(pass(5)), client.Get({ key: "a" })), "value of a")
+      server.isDown = true
+      server.kill()
+      yield* settle
+      const call = yield* Effect.fork(causeOf(client.Get({ key: "a" })))
+      yield* pass(9.999)
+      assert.isTrue(Option.isNone(yield* Fiber.poll(call)))
+      yield* pass(0.001)
+      const cause = yield* Fiber.join(call)
+      assert.instanceOf(cause, NotConnected)
+    }))
+
+  it.scoped("lets a new call fail at once, if told so for the client or for the call", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* serving({ maxWait: 0 })
+      server.isDown = true
+      server.kill()
+      yield* settle
+      assert.instanceOf(yield* causeOf(client.Get({ key: "a" })), NotConnected)
+      const call = yield* Effect.fork(
+        causeOf(Effect.provideService(client.Get({ key: "a" }), RpcAnnotation.MaxWait, "2 seconds"))
+      )
+      yield* pass(1.999)
+      assert.isTrue(Option.isNone(yield* Fiber.poll(call)))
+      yield* pass(0.001)
+      assert.instanceOf(yield* Fiber.join(call), NotConnected)
+    }))
+
+  it.scoped("fails a call that the transport does not send", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* serving()
+      server.onSend = () => new WireError({ reason: "too busy" })
+      assert.instanceOf(yield* causeOf(client.Get({ key: "a" })), RpcCallError)
+      server.onSend = undefined
+      assert.strictEqual(yield* client.Get({ key: "a" }), "value of a")
+    }))
+
+  it.scoped("does not fail other calls with a call that fails alone", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* serving()
+      const hanging = yield* Effect.fork(client.Hang({ id: 1 }))
+      yield* settle
+      server.onSend = () => new WireError({ reason: "too busy" })
+      assert.instanceOf(yield* causeOf(client.Get({ key: "a" })), RpcCallError)
+      yield* settle
+      assert.isTrue(Option.isNone(yield* Fiber.poll(hanging)))
+    }))
+
+  it.scoped("interrupts the handlers of calls and streams that are interrupted", () =>
+    Effect.gen(function*() {
+      const { client, server, tally } = yield* serving()
+      const running = yield* Effect.fork(
+        Effect.all([client.Hang({ id: 1 }), Stream.runDrain(client.Endless({ from: 2 }))], { concurrency: 2 })
+      )
+      yield* settle
+      yield* Fiber.interrupt(running)
+      yield* settle
+      assert.deepStrictEqual(tally.interrupted.sort(), ["Endless 2", "Hang 1"])
+      assert.strictEqual(server.arrived.filter((message) => message === "1 Interrupt").length, 2)
+    }))
+
+  it.scoped("`refresh` lets open calls finish on the old connection", () =>
+    Effect.gen(function*() {
+      const { client, connection } = yield* serving()
+      const hanging = yield* Effect.fork(causeOf(client.Hang({ id: 1 })))
+      const streaming = yield* Effect.fork(Stream.runDrain(Stream.take(client.Numbers({ from: 1, to: 9 }), 9)))
+      yield* PersistentConnection.refresh(connection)
+      assert.strictEqual(yield* client.Add({ id: 1 }), 1)
+      yield* Fiber.join(streaming)
+      yield* pass(29.999)
+      assert.isTrue(Option.isNone(yield* Fiber.poll(hanging)))
+      yield* pass(0.001)
+      assert.instanceOf(yield* Fiber.join(hanging), ConnectionLost)
+    }))
+
+  it.scoped("fails calls when the persistent connection is closed", () =>
+    Effect.gen(function*() {
+      const { client, connection } = yield* serving()
+      const open = yield* Effect.fork(causeOf(client.Hang({ id: 1 })))
+      yield* settle
+      yield* connection.close
+      assert.instanceOf(yield* Fiber.join(open), ConnectionClosed)
+      assert.instanceOf(yield* causeOf(client.Get({ key: "a" })), ConnectionClosed)
+    }))
+
+  it.scoped("removes what `RpcClient` keeps of failed calls, when no other call is open", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      yield* server.serve(new Tally())
+      const connection = yield* PersistentConnection.make({
+        serverName: "counting",
+        address: Effect.succeed("here"),
+        connector: RpcConnector.make(server.connector)
+      }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+      const protocol = yield* RpcProtocol.make(connection)
+      const written: Array<string> = []
+      yield* Effect.forkScoped(protocol.run((message) => Effect.sync(() => written.push(message._tag))))
+      const send = (id: string, tag: string) =>
+        Effect.exit(protocol.send({ _tag: "Request", id, tag, payload: { id: 1 }, headers: [] }))
+      const open = yield* Effect.fork(send("1", "Hang"))
+      yield* settle
+      server.onSend = () => new WireError({ reason: "too busy" })
+      yield* send("2", "Add")
+      assert.deepStrictEqual(written, [])
+      yield* Fiber.interrupt(open)
+      yield* send("3", "Add")
+      assert.deepStrictEqual(written, ["ClientProtocolError"])
+    }))
+})

@@ -1,0 +1,119 @@
+/** RPC servers of `@effect/rpc` on loopback, which the tests kill and restart. */
+import * as NodeSocket from "@effect/platform-node/NodeSocket"
+import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
+import * as Socket from "@effect/platform/Socket"
+import * as SocketServer from "@effect/platform/SocketServer"
+import * as RpcSerialization from "@effect/rpc/RpcSerialization"
+import * as RpcServer from "@effect/rpc/RpcServer"
+import * as Connector from "@persistent-connection/core/Connector"
+import * as TcpConnector from "@persistent-connection/platform/TcpConnector"
+import * as WebSocketConnector from "@persistent-connection/platform/WebSocketConnector"
+import * as RpcConnector from "@persistent-connection/rpc/RpcConnector"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { WebSocket } from "ws"
+import { Counting, handlers, type Tally } from "./counting.js"
+
+export interface Wire {
+  readonly transport: "WebSocket" | "TCP"
+  readonly serialization: "json" | "ndjson" | "msgPack"
+}
+
+/** All transports and serializations that go together. */
+export const wires: ReadonlyArray<Wire> = [
+  { transport: "WebSocket", serialization: "json" },
+  { transport: "WebSocket", serialization: "ndjson" },
+  { transport: "WebSocket", serialization: "msgPack" },
+  { transport: "TCP", serialization: "ndjson" },
+  { transport: "TCP", serialization: "msgPack" }
+]
+
+export interface RealServer {
+  readonly port: number
+  /** Resets all connections, and ends the server. */
+  readonly kill: Effect.Effect<void>
+}
+
+/** Starts a server of the group `Counting`; the end of the scope kills it. */
+export const start = (wire: Wire, tally: Tally, port = 0): Effect.Effect<RealServer, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const resets = new Set<() => void>()
+    let isKilled = false
+    const accept = (reset: () => void) =>
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          if (isKilled) reset()
+          resets.add(reset)
+        }),
+        () => Effect.sync(() => resets.delete(reset))
+      )
+    const listening = yield* Deferred.make<number>()
+    const host = "127.0.0.1"
+    const socketServer = Effect.gen(function*() {
+      const server = yield* wire.transport === "TCP"
+        ? NodeSocketServer.make({ host, port })
+        : NodeSocketServer.makeWebSocket({ host, port })
+      if (server.address._tag === "TcpAddress") yield* Deferred.succeed(listening, server.address.port)
+      return SocketServer.SocketServer.of({
+        address: server.address,
+        run: (handler) =>
+          server.run((socket) =>
+            Effect.gen(function*() {
+              const tcp = yield* Effect.serviceOption(NodeSocket.NetSocket)
+              const web = yield* Effect.serviceOption(Socket.WebSocket)
+              if (tcp._tag === "Some") yield* accept(() => tcp.value.resetAndDestroy())
+              if (web._tag === "Some") yield* accept(() => (web.value as unknown as WebSocket).terminate())
+              return yield* handler(socket)
+            }).pipe(Effect.scoped) as Effect.Effect<unknown, never, never>
+          ) as never
+      })
+    })
+    const running = yield* Layer.launch(
+      RpcServer.layer(Counting, { disableTracing: true }).pipe(
+        Layer.provide(handlers(tally)),
+        Layer.provide(RpcServer.layerProtocolSocketServer),
+        Layer.provide(Layer.scoped(SocketServer.SocketServer, socketServer)),
+        Layer.provide(Layer.succeed(RpcSerialization.RpcSerialization, RpcSerialization[wire.serialization]))
+      )
+    ).pipe(Effect.forkDaemon)
+    const kill = Effect.suspend(() => {
+      isKilled = true
+      for (const reset of resets) reset()
+      return Effect.asVoid(Fiber.interrupt(running))
+    })
+    yield* Effect.addFinalizer(() => kill)
+    return { port: yield* Effect.raceFirst(Deferred.await(listening), Effect.orDie(Fiber.join(running))), kill }
+  })
+
+/** A connector of RPC connections to a server on the port that is the address. */
+export const connector = ({ transport }: Wire, options?: RpcConnector.Options) =>
+  (transport === "TCP" ? overTcp(options) : overWebSocket(options)) as unknown as Connector.Connector<
+    number,
+    RpcConnector.RpcConnection<Failure>,
+    Failure,
+    Socket.WebSocketConstructor | RpcSerialization.RpcSerialization
+  >
+
+type Failure = Connector.Error<ReturnType<typeof overTcp>> | Connector.Error<ReturnType<typeof overWebSocket>>
+
+const overTcp = (options?: RpcConnector.Options) =>
+  TcpConnector.make().pipe(
+    Connector.mapAddress((port: number) => ({ host: "127.0.0.1", port })),
+    (transport) => RpcConnector.make(transport, options)
+  )
+
+const overWebSocket = (options?: RpcConnector.Options) =>
+  WebSocketConnector.make().pipe(
+    Connector.mapAddress((port: number) => `ws://127.0.0.1:${port}`),
+    (transport) => RpcConnector.make(transport, options)
+  )
+
+/** What the connectors of a wire need. */
+export const layer = (wire: Wire) =>
+  Layer.merge(
+    WebSocketConnector.layerWs(WebSocket),
+    Layer.succeed(RpcSerialization.RpcSerialization, RpcSerialization[wire.serialization])
+  )
