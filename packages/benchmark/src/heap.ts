@@ -22,7 +22,7 @@ const collectGarbage = Effect.gen(function*() {
 const heapUsed = Effect.zipRight(collectGarbage, Effect.sync(() => process.memoryUsage().heapUsed))
 
 /** The kB of heap that each of `count` values keeps in a scope. The first ones, which load code, do not count. */
-const heapOfEach = <A, E, R>(count: number, one: Effect.Effect<A, E, R>) =>
+export const heapOfEach = <A, E, R>(count: number, one: Effect.Effect<A, E, R>) =>
   Effect.scoped(Effect.gen(function*() {
     const items: Array<A> = Array.from({ length: count })
     for (let i = 0; i < 100; i++) yield* one
@@ -49,7 +49,7 @@ const figure = (
 })
 
 export const heap: Effect.Effect<ReadonlyArray<Figure>> = Effect.scoped(Effect.gen(function*() {
-  const { url } = yield* startServer
+  const { url } = yield* startServer()
   const idle = `${url}/idle`
   const bare = yield* heapOfEach(10_000, connected(makeBare))
   const fiber = yield* heapOfEach(10_000, Effect.forkScoped(never))

@@ -11,10 +11,19 @@ import { heap } from "./heap.js"
 import { type Figure, isMet } from "./measuring.js"
 import { messages } from "./messages.js"
 import { reconnect } from "./reconnect.js"
+import { rpc } from "./rpc.js"
 import { size } from "./size.js"
 import { streams } from "./streams.js"
 
-const all: Record<string, Effect.Effect<ReadonlyArray<Figure>>> = { heap, calls, streams, messages, reconnect, size }
+const all: Record<string, Effect.Effect<ReadonlyArray<Figure>>> = {
+  heap,
+  calls,
+  streams,
+  messages,
+  reconnect,
+  rpc,
+  size
+}
 
 const print = (figure: Figure) => {
   const { floor, unit, value, what } = figure

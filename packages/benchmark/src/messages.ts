@@ -67,7 +67,7 @@ const takeStream = (url: string, count: number) =>
   }))
 
 export const messages: Effect.Effect<ReadonlyArray<Figure>> = Effect.scoped(Effect.gen(function*() {
-  const { url } = yield* startServer
+  const { url } = yield* startServer()
   return yield* Effect.forEach(sizes, ([size, bytes, count]) =>
     Effect.gen(function*() {
       const flood = `${url}/flood/${bytes}`

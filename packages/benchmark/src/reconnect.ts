@@ -22,7 +22,7 @@ const bareLoop = (url: string) =>
   })))
 
 export const reconnect: Effect.Effect<ReadonlyArray<Figure>> = Effect.scoped(Effect.gen(function*() {
-  const server = yield* startServer
+  const server = yield* startServer()
   const url = `${server.url}/kicked/${kicks}`
   const timesOf = <E, R>(client: Effect.Effect<unknown, E, R>) =>
     Effect.map(

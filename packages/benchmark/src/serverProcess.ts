@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { type ChildProcess, fork } from "node:child_process"
 
-/** The process of `server.ts`. */
+/** The process of a server. */
 export interface ServerProcess {
   readonly url: string
   /** The next message of the process to its parent. */
@@ -14,12 +14,13 @@ const nextMessage = (child: ChildProcess) =>
     child.once("message", (message) => resume(Effect.succeed(message)))
   })
 
-/** Starts the server; closing the scope ends it. */
-export const startServer: Effect.Effect<ServerProcess, never, Scope.Scope> = Effect.gen(function*() {
-  const child = yield* Effect.acquireRelease(
-    Effect.sync(() => fork(new URL("server.js", import.meta.url), { execArgv: [] })),
-    (child) => Effect.sync(() => child.kill())
-  )
-  const { port } = (yield* nextMessage(child)) as { readonly port: number }
-  return { url: `ws://127.0.0.1:${port}`, nextMessage: nextMessage(child) }
-})
+/** Starts a server; closing the scope ends it. */
+export const startServer = (module = "server.js"): Effect.Effect<ServerProcess, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const child = yield* Effect.acquireRelease(
+      Effect.sync(() => fork(new URL(module, import.meta.url), { execArgv: [] })),
+      (child) => Effect.sync(() => child.kill())
+    )
+    const { port } = (yield* nextMessage(child)) as { readonly port: number }
+    return { url: `ws://127.0.0.1:${port}`, nextMessage: nextMessage(child) }
+  })
