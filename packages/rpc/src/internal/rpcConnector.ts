@@ -88,7 +88,7 @@ export const make = <Address, T extends Transport<unknown>, E, R>(
         })
         return rpc
       }),
-    closed: (connection) => Effect.suspend(() => behind(connection).rpc.closed),
+    closed: (connection) => behind(connection).rpc.closed,
     isClosed: (connection) => behind(connection).rpc.isClosed,
     probe: monitor === undefined && probe === undefined
       ? undefined
