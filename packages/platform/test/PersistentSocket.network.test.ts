@@ -33,6 +33,9 @@ import { freePort, tcpServer, until, webSocketServer } from "./support/servers.j
 
 const retry = Schedule.spaced("5 millis")
 
+/** A scope that the test closes, at the latest when it ends. */
+const closeable = Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
+
 /** A server of lines of text. */
 interface Peer {
   readonly send: (line: string) => void
@@ -118,7 +121,7 @@ describe.each(transports)("a persistent socket ($name)", ({ client, serve }) => 
     Effect.gen(function*() {
       const sockets = yield* netSockets
       const port = yield* freePort
-      const scope = yield* Scope.make()
+      const scope = yield* closeable
       let connections = 0
       yield* serve(port, (peer) => {
         if (connections === 10) return
@@ -174,7 +177,7 @@ describe.each(transports)("a persistent socket ($name)", ({ client, serve }) => 
         Effect.forever(Effect.suspend(() => Effect.zipRight(write(`${++sent}\n`), Effect.yieldNow())))
       )
       for (let restarts = 0; restarts < 5; restarts++) {
-        const server = yield* Scope.make()
+        const server = yield* closeable
         const before = arrived.length
         const answeredBefore = answered.length
         yield* Scope.extend(
@@ -239,7 +242,7 @@ describe("RpcClient.layerProtocolSocket over a persistent socket", () => {
             ),
             scope
           )
-        const clientScope = yield* Scope.make()
+        const clientScope = yield* closeable
         const feed = yield* Scope.extend(transport.client(port), clientScope)
         const protocol = yield* Layer.buildWithScope(
           RpcClient.layerProtocolSocket().pipe(
@@ -249,7 +252,7 @@ describe("RpcClient.layerProtocolSocket over a persistent socket", () => {
         )
         const api = yield* RpcClient.make(Api).pipe(Effect.provide(protocol), Scope.extend(clientScope))
         for (let restarts = 0; restarts < 3; restarts++) {
-          const serverScope = yield* Scope.make()
+          const serverScope = yield* closeable
           // Begins before there is a server.
           const early = yield* Effect.fork(api.Add({ a: restarts, b: 1 }))
           assert.isTrue(Option.isNone(yield* feed.currentConnection))
@@ -389,13 +392,15 @@ describe("the socket of a single WebSocket", () => {
         yield* Effect.fork(PersistentConnection.forEachConnection(feed, (connection) => {
           const socket = PersistentSocket.fromConnection(connection)
           const write = (text: string) => Effect.scoped(Effect.flatMap(socket.writer, (write) => write(text)))
-          return Effect.zipRight(
-            Effect.zipRight(write("hello"), write("again")),
-            Effect.ignore(socket.runRaw((message) => {
+          return Effect.gen(function*() {
+            yield* write("hello")
+            sessions.push(String(yield* connection.receive))
+            yield* write("again")
+            yield* Effect.ignore(socket.runRaw((message) => {
               sessions.push(String(message))
-              return sessions.length % 2 === 0 ? write("close 1006") : undefined
+              return write("close 1006")
             }))
-          )
+          })
         }))
         yield* until(() => sessions.length === 6)
       }).pipe(Effect.provide(
