@@ -34,6 +34,14 @@ export interface Options {
    * limit. Default: 30 s.
    */
   readonly waitTimeout?: Duration.DurationInput | undefined
+
+  /**
+   * What a run does when its connection is lost: it continues with the next one (`"continue"`, the default), or it ends
+   * as a run of `fromConnection` does (`"end"`), and the next run continues. Use `"end"` for a program that runs the
+   * socket again by itself, and must know of each loss, because it has requests that wait for an answer, or a decoder
+   * with a part of a message. `RpcClient.layerProtocolSocket` is such a program.
+   */
+  readonly whenLost?: "continue" | "end" | undefined
 }
 
 /**

@@ -209,6 +209,16 @@ const handlers = Api.toLayer({
   Count: () => Stream.range(1, 100)
 })
 
+const rpcServer = <E>(
+  server: Layer.Layer<SocketServer.SocketServer, E>,
+  serialization: Layer.Layer<RpcSerialization.RpcSerialization>
+) =>
+  RpcServer.layer(Api).pipe(
+    Layer.provide(handlers),
+    Layer.provide(RpcServer.layerProtocolSocketServer),
+    Layer.provide([serialization, server])
+  )
+
 describe("RpcClient.layerProtocolSocket over a persistent socket", () => {
   const overWebSocket = {
     server: (port: number) => NodeSocketServer.layerWebSocket({ port, host: "127.0.0.1" }),
@@ -231,17 +241,7 @@ describe("RpcClient.layerProtocolSocket over a persistent socket", () => {
         const sockets = yield* netSockets
         const port = yield* freePort
         const start = (scope: Scope.Scope) =>
-          Layer.buildWithScope(
-            RpcServer.layer(Api).pipe(
-              Layer.provide(handlers),
-              Layer.provide(RpcServer.layerProtocolSocketServer),
-              Layer.provide([
-                serialization,
-                transport.server(port) as Layer.Layer<SocketServer.SocketServer>
-              ])
-            ),
-            scope
-          )
+          Layer.buildWithScope(rpcServer(transport.server(port), serialization), scope)
         const clientScope = yield* closeable
         const feed = yield* Scope.extend(transport.client(port), clientScope)
         const protocol = yield* Layer.buildWithScope(
@@ -271,6 +271,37 @@ describe("RpcClient.layerProtocolSocket over a persistent socket", () => {
         yield* until(() => sockets.every((socket) => socket.closed))
       }))
   }
+})
+
+describe("RpcClient.layerProtocolSocket over a persistent socket with `whenLost: \"end\"`", () => {
+  it.scopedLive("fails the calls that wait at a loss, and goes on after a torn message", () =>
+    Effect.gen(function*() {
+      const port = yield* freePort
+      const feed = yield* transports[1]!.client(port)
+      const protocol = yield* Layer.build(
+        RpcClient.layerProtocolSocket({ retrySchedule: Schedule.spaced("5 millis") }).pipe(
+          Layer.provide([
+            RpcSerialization.layerNdjson,
+            Layer.succeed(Socket.Socket, PersistentSocket.make(feed, { whenLost: "end" }))
+          ])
+        )
+      )
+      const api = yield* Effect.provide(RpcClient.make(Api), protocol)
+      const torn = yield* closeable
+      yield* Scope.extend(
+        tcpServer({
+          port,
+          onSocket: (socket) => socket.once("data", () => socket.end(`{"_tag":"Exit","requ`))
+        }),
+        torn
+      )
+      const error = yield* Effect.flip(api.Add({ a: 1, b: 2 }))
+      assert.strictEqual(error._tag, "RpcClientError")
+      yield* Scope.close(torn, Exit.void)
+      yield* Layer.build(rpcServer(NodeSocketServer.layer({ port, host: "127.0.0.1" }), RpcSerialization.layerNdjson))
+      const sum = yield* Effect.retry(api.Add({ a: 1, b: 2 }), Schedule.spaced("5 millis"))
+      assert.strictEqual(sum, 3)
+    }))
 })
 
 describe("the socket of a single TCP connection", () => {
