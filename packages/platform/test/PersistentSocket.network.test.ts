@@ -29,7 +29,7 @@ import type * as Net from "node:net"
 import { WebSocket } from "ws"
 import { Clients, connect } from "./support/clients.js"
 import { netSockets } from "./support/netSockets.js"
-import { freePort, tcpServer, until, webSocketServer } from "./support/servers.js"
+import { freePort, tcpServer, turn, until, webSocketServer } from "./support/servers.js"
 
 const retry = Schedule.spaced("5 millis")
 
@@ -174,7 +174,9 @@ describe.each(transports)("a persistent socket ($name)", ({ client, serve }) => 
       const write = yield* socket.writer
       let sent = 0
       const writing = yield* Effect.forkScoped(
-        Effect.forever(Effect.suspend(() => Effect.zipRight(write(`${++sent}\n`), Effect.yieldNow())))
+        Effect.forever(
+          Effect.suspend(() => Effect.zipRight(write(`${++sent}\n`), sent % 20 === 0 ? turn : Effect.void))
+        )
       )
       for (let restarts = 0; restarts < 5; restarts++) {
         const server = yield* closeable
