@@ -28,8 +28,8 @@ export interface Outage<E> {
    * during an attempt, and if there will be no other attempt.
    */
   readonly nextAttemptAt: Option.Option<number>
-  /** The last failure, or the loss. Empty before the first failure, and if the connection ended without an error. */
-  readonly cause: Cause.Cause<AttemptFailure<E>>
+  /** The cause of the last failure or loss; empty if a connection ended without an error, none before the first. */
+  readonly lastCause: Option.Option<Cause.Cause<AttemptFailure<E>>>
 }
 
 /**

@@ -129,7 +129,7 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
 
   /**
    * The state now, and its changes; see `ConnectionState`. `changes` begins with the present state, and never ends. A
-   * consumer that falls more than 64 states behind loses the oldest ones.
+   * consumer that falls more than 64 states behind loses the oldest ones. For a user interface see `status`.
    */
   readonly state: Subscribable.Subscribable<ConnectionState<Connection, E>>
 

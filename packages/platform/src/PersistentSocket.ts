@@ -34,13 +34,22 @@ export interface Options {
    * limit. Default: 30 s.
    */
   readonly waitTimeout?: Duration.DurationInput | undefined
+
+  /**
+   * What a run does when its connection is lost: it continues with the next one (`"continue"`, the default), or it ends
+   * as a run of `fromConnection` does (`"end"`), and the next run continues. Use `"end"` for a program that runs the
+   * socket again by itself, and must know of each loss, because it has requests that wait for an answer, or a decoder
+   * with a part of a message. `RpcClient.layerProtocolSocket` is such a program.
+   */
+  readonly whenLost?: "continue" | "end" | undefined
 }
 
 /**
- * A socket over a persistent connection. Leaving a scope of the socket does not close the persistent connection.
+ * A socket over a persistent connection. Leaving the scope of a `writer` does not close the persistent connection.
  *
- * `run` and `runRaw` pass on the messages of the current connection, then those of each next one, in order. No message
- * that was received is lost at a loss, nor are the effects of handlers that still run. A run ends only in these ways:
+ * `run` and `runRaw` pass on the messages of the current connection, then those of each next one. Everything that a
+ * connection has received is passed on, in order, before anything from the next one (S1), and the effects of handlers go
+ * on over losses. A run ends only in these ways, unless `whenLost` is `"end"`:
  *
  * - it succeeds when the owner closes the persistent connection, also by a `CloseEvent`;
  * - it fails with a `SocketGenericError` if the persistent connection gave up or was aborted: its `reason` is `"Read"`,

@@ -29,9 +29,12 @@ import type * as Net from "node:net"
 import { WebSocket } from "ws"
 import { Clients, connect } from "./support/clients.js"
 import { netSockets } from "./support/netSockets.js"
-import { freePort, tcpServer, until, webSocketServer } from "./support/servers.js"
+import { freePort, tcpServer, turn, until, webSocketServer } from "./support/servers.js"
 
 const retry = Schedule.spaced("5 millis")
+
+/** A scope that the test closes, at the latest when it ends. */
+const closeable = Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
 
 /** A server of lines of text. */
 interface Peer {
@@ -118,7 +121,7 @@ describe.each(transports)("a persistent socket ($name)", ({ client, serve }) => 
     Effect.gen(function*() {
       const sockets = yield* netSockets
       const port = yield* freePort
-      const scope = yield* Scope.make()
+      const scope = yield* closeable
       let connections = 0
       yield* serve(port, (peer) => {
         if (connections === 10) return
@@ -171,10 +174,12 @@ describe.each(transports)("a persistent socket ($name)", ({ client, serve }) => 
       const write = yield* socket.writer
       let sent = 0
       const writing = yield* Effect.forkScoped(
-        Effect.forever(Effect.suspend(() => Effect.zipRight(write(`${++sent}\n`), Effect.yieldNow())))
+        Effect.forever(
+          Effect.suspend(() => Effect.zipRight(write(`${++sent}\n`), sent % 20 === 0 ? turn : Effect.void))
+        )
       )
       for (let restarts = 0; restarts < 5; restarts++) {
-        const server = yield* Scope.make()
+        const server = yield* closeable
         const before = arrived.length
         const answeredBefore = answered.length
         yield* Scope.extend(
@@ -206,6 +211,16 @@ const handlers = Api.toLayer({
   Count: () => Stream.range(1, 100)
 })
 
+const rpcServer = <E>(
+  server: Layer.Layer<SocketServer.SocketServer, E>,
+  serialization: Layer.Layer<RpcSerialization.RpcSerialization>
+) =>
+  RpcServer.layer(Api).pipe(
+    Layer.provide(handlers),
+    Layer.provide(RpcServer.layerProtocolSocketServer),
+    Layer.provide([serialization, server])
+  )
+
 describe("RpcClient.layerProtocolSocket over a persistent socket", () => {
   const overWebSocket = {
     server: (port: number) => NodeSocketServer.layerWebSocket({ port, host: "127.0.0.1" }),
@@ -228,18 +243,8 @@ describe("RpcClient.layerProtocolSocket over a persistent socket", () => {
         const sockets = yield* netSockets
         const port = yield* freePort
         const start = (scope: Scope.Scope) =>
-          Layer.buildWithScope(
-            RpcServer.layer(Api).pipe(
-              Layer.provide(handlers),
-              Layer.provide(RpcServer.layerProtocolSocketServer),
-              Layer.provide([
-                serialization,
-                transport.server(port) as Layer.Layer<SocketServer.SocketServer>
-              ])
-            ),
-            scope
-          )
-        const clientScope = yield* Scope.make()
+          Layer.buildWithScope(rpcServer(transport.server(port), serialization), scope)
+        const clientScope = yield* closeable
         const feed = yield* Scope.extend(transport.client(port), clientScope)
         const protocol = yield* Layer.buildWithScope(
           RpcClient.layerProtocolSocket().pipe(
@@ -249,7 +254,7 @@ describe("RpcClient.layerProtocolSocket over a persistent socket", () => {
         )
         const api = yield* RpcClient.make(Api).pipe(Effect.provide(protocol), Scope.extend(clientScope))
         for (let restarts = 0; restarts < 3; restarts++) {
-          const serverScope = yield* Scope.make()
+          const serverScope = yield* closeable
           // Begins before there is a server.
           const early = yield* Effect.fork(api.Add({ a: restarts, b: 1 }))
           assert.isTrue(Option.isNone(yield* feed.currentConnection))
@@ -268,6 +273,37 @@ describe("RpcClient.layerProtocolSocket over a persistent socket", () => {
         yield* until(() => sockets.every((socket) => socket.closed))
       }))
   }
+})
+
+describe("RpcClient.layerProtocolSocket over a persistent socket with `whenLost: \"end\"`", () => {
+  it.scopedLive("fails the calls that wait at a loss, and goes on after a torn message", () =>
+    Effect.gen(function*() {
+      const port = yield* freePort
+      const feed = yield* transports[1]!.client(port)
+      const protocol = yield* Layer.build(
+        RpcClient.layerProtocolSocket({ retrySchedule: Schedule.spaced("5 millis") }).pipe(
+          Layer.provide([
+            RpcSerialization.layerNdjson,
+            Layer.succeed(Socket.Socket, PersistentSocket.make(feed, { whenLost: "end" }))
+          ])
+        )
+      )
+      const api = yield* Effect.provide(RpcClient.make(Api), protocol)
+      const torn = yield* closeable
+      yield* Scope.extend(
+        tcpServer({
+          port,
+          onSocket: (socket) => socket.once("data", () => socket.end(`{"_tag":"Exit","requ`))
+        }),
+        torn
+      )
+      const error = yield* Effect.flip(api.Add({ a: 1, b: 2 }))
+      assert.strictEqual(error._tag, "RpcClientError")
+      yield* Scope.close(torn, Exit.void)
+      yield* Layer.build(rpcServer(NodeSocketServer.layer({ port, host: "127.0.0.1" }), RpcSerialization.layerNdjson))
+      const sum = yield* Effect.retry(api.Add({ a: 1, b: 2 }), Schedule.spaced("5 millis"))
+      assert.strictEqual(sum, 3)
+    }))
 })
 
 describe("the socket of a single TCP connection", () => {
@@ -389,13 +425,15 @@ describe("the socket of a single WebSocket", () => {
         yield* Effect.fork(PersistentConnection.forEachConnection(feed, (connection) => {
           const socket = PersistentSocket.fromConnection(connection)
           const write = (text: string) => Effect.scoped(Effect.flatMap(socket.writer, (write) => write(text)))
-          return Effect.zipRight(
-            Effect.zipRight(write("hello"), write("again")),
-            Effect.ignore(socket.runRaw((message) => {
+          return Effect.gen(function*() {
+            yield* write("hello")
+            sessions.push(String(yield* connection.receive))
+            yield* write("again")
+            yield* Effect.ignore(socket.runRaw((message) => {
               sessions.push(String(message))
-              return sessions.length % 2 === 0 ? write("close 1006") : undefined
+              return write("close 1006")
             }))
-          )
+          })
         }))
         yield* until(() => sessions.length === 6)
       }).pipe(Effect.provide(

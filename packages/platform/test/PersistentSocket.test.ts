@@ -30,7 +30,7 @@ interface Options extends PersistentSocket.Options {
 }
 
 /** A scripted server, a persistent connection to it with 10 seconds between attempts, and its socket. */
-const makeFixture = ({ waitTimeout, ...options }: Options = {}) =>
+const makeFixture = ({ waitTimeout, whenLost, ...options }: Options = {}) =>
   Effect.gen(function*() {
     const server = yield* TestWebSocket.make()
     const feed = yield* PersistentConnection.make({
@@ -40,7 +40,7 @@ const makeFixture = ({ waitTimeout, ...options }: Options = {}) =>
       retry: RetryPolicy.fixed("10 seconds"),
       ...options
     }).pipe(Effect.provide(server.layer))
-    return { server, feed, socket: PersistentSocket.make(feed, { waitTimeout }) }
+    return { server, feed, socket: PersistentSocket.make(feed, { waitTimeout, whenLost }) }
   })
 
 /** Runs everything that is due. */
@@ -216,6 +216,46 @@ describe("run", () => {
       yield* settle
       yield* Fiber.interrupt(run)
       assert.strictEqual(interrupted, 2)
+    }))
+})
+
+describe("run, with `whenLost: \"end\"`", () => {
+  it.scoped("ends as its connection does, after its last message; the next run waits for the next connection", () =>
+    Effect.gen(function*() {
+      const { server, socket } = yield* makeFixture({ whenLost: "end" })
+      for (const code of [1000, 1006, 4000]) {
+        const { log, run } = yield* record(socket)
+        yield* TestClock.adjust("10 seconds")
+        const peer = yield* server.accepted
+        yield* peer.send("a", "b")
+        yield* code === 1006 ? peer.drop : peer.close(code, "because")
+        const exit = yield* Effect.zipRight(settle, Fiber.await(run))
+        assert.deepStrictEqual(log, ["open", "a", "b"])
+        if (code === 1000) assert.deepStrictEqual(exit, Exit.void)
+        else {
+          const closeReason = code === 1006 ? "" : "because"
+          assert.deepStrictEqual(exit, Exit.fail(new Socket.SocketCloseError({ reason: "Close", code, closeReason })))
+        }
+      }
+    }))
+
+  it.scoped("succeeds when the owner closes the persistent connection, and fails if that gave up", () =>
+    Effect.gen(function*() {
+      for (const isConnected of [true, false]) {
+        const { feed, server, socket } = yield* makeFixture({ whenLost: "end" })
+        yield* settle
+        if (!isConnected) yield* (yield* server.accepted).drop
+        yield* settle
+        const { run } = yield* record(socket)
+        yield* start(feed.close)
+        assert.deepStrictEqual(yield* Fiber.await(run), Exit.void)
+        yield* socket.run(() => {})
+      }
+      const { server, socket } = yield* makeFixture({ whenLost: "end", retry: Schedule.stop })
+      yield* settle
+      yield* (yield* server.accepted).drop
+      yield* settle
+      assert(errorOf(yield* Effect.exit(socket.run(() => {}))).cause instanceof ConnectionClosed)
     }))
 })
 

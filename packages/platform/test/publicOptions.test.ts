@@ -110,7 +110,7 @@ const table: Record<string, Rows> = {
   "PersistentSocket.make": [
     ...argument("self", only(feed), (self) => PersistentSocket.make(self)),
     ...optionsOf<PersistentSocket.Options>(
-      { waitTimeout: "duration?" },
+      { waitTimeout: "duration?", whenLost: maybe(only("continue", "end")) },
       {},
       (options) => PersistentSocket.make(feed, options)
     )
@@ -118,7 +118,7 @@ const table: Record<string, Rows> = {
   "PersistentSocket.layer": [
     ...argument("tag", only(Feed), (tag) => PersistentSocket.layer(tag as typeof Feed)),
     ...optionsOf<PersistentSocket.Options>(
-      { waitTimeout: "duration?" },
+      { waitTimeout: "duration?", whenLost: maybe(only("continue", "end")) },
       {},
       (options) => PersistentSocket.layer(Feed, options)
     )

@@ -1,4 +1,5 @@
 import * as Socket from "@effect/platform/Socket"
+import { ConnectionClosed } from "@persistent-connection/core/ConnectionError"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -13,7 +14,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Options, SocketConnection } from "../PersistentSocket.js"
 import type { TcpError } from "../TcpError.js"
-import type { WebSocketError } from "../WebSocketError.js"
+import { WebSocketError } from "../WebSocketError.js"
 import * as option from "./options.js"
 import { TypeId as TcpTypeId } from "./tcpConnection.js"
 import { TypeId as WebSocketTypeId } from "./webSocketConnection.js"
@@ -34,17 +35,17 @@ export const layer = <Id, Connection extends SocketConnection, E>(
 
 const asTag = option.kind("a Tag", Context.isTag)
 
-const readers = { waitTimeout: option.withDefault(option.duration, "30 seconds") }
+const readers = {
+  waitTimeout: option.withDefault(option.duration, "30 seconds"),
+  whenLost: option.optional(option.oneOf("continue", "end"))
+}
 
 const withOptions = (options: Options | undefined): (self: Service) => Socket.Socket => {
-  const { waitTimeout } = option.read(options, readers)
+  const { waitTimeout, whenLost } = option.read(options, readers)
   return (self) => {
     asService("self", self)
-    return socketOf(
-      PersistentConnection.stream(self, arrivals),
-      readFailed,
-      Effect.succeed(writeTo(self, Duration.toMillis(waitTimeout)))
-    )
+    const source = whenLost === "end" ? ofNext(self) : PersistentConnection.stream(self, arrivals)
+    return socketOf(source, Effect.succeed(writeTo(self, Duration.toMillis(waitTimeout))))
   }
 }
 
@@ -59,7 +60,7 @@ export const fromConnection = (connection: SocketConnection): Socket.Socket => {
       writeFailed
     )
   const onLeave = isTcp(connection) ? Effect.forkDaemon(connection.close) : Effect.void
-  return socketOf(arrivals(connection), ended, Effect.acquireRelease(Effect.succeed(write), () => onLeave))
+  return socketOf(arrivals(connection), Effect.acquireRelease(Effect.succeed(write), () => onLeave))
 }
 
 const asConnection = option.kind(
@@ -88,11 +89,21 @@ const arrivals = (connection: SocketConnection): Stream.Stream<Arrival, WebSocke
   return Stream.concat(Stream.succeed(connection), messages)
 }
 
+/** The current or the next connection, and then its messages. Ends if the owner closes the persistent connection. */
+const ofNext = (self: Service): Stream.Stream<Arrival, unknown> =>
+  Stream.unwrap(
+    PersistentConnection.use(self, (connection) => Effect.succeed(arrivals(connection))).pipe(
+      Effect.catchIf(isClosedByOwner, () => Effect.succeed(Stream.empty))
+    )
+  )
+
+const isClosedByOwner = (error: unknown): boolean =>
+  error instanceof ConnectionClosed && error.reason._tag === "ClosedByOwner"
+
 const isMessage = (arrival: Arrival): arrival is Message => typeof arrival === "string" || arrival instanceof Uint8Array
 
-const socketOf = <E>(
-  source: Stream.Stream<Arrival, E>,
-  onError: (error: E) => Socket.SocketError,
+const socketOf = (
+  source: Stream.Stream<Arrival, unknown>,
   writer: Socket.Socket["writer"]
 ): Socket.Socket => {
   const runRaw: Socket.Socket["runRaw"] = <A, E2, R>(
@@ -118,7 +129,7 @@ const socketOf = <E>(
           Effect.sync(() => {
             for (const arrival of chunk) arrived(arrival)
           }))
-        yield* Effect.raceFirst(Effect.mapError(read, onError), FiberSet.join(fibers))
+        yield* Effect.raceFirst(Effect.mapError(read, ended), FiberSet.join(fibers))
       })
     ).pipe(Effect.interruptible)
   return Socket.Socket.of({
@@ -132,12 +143,10 @@ const socketOf = <E>(
 
 const encoder = new TextEncoder()
 
-const readFailed = (cause: unknown) => new Socket.SocketGenericError({ reason: "Read", cause })
-
-const ended = (error: WebSocketError | TcpError): Socket.SocketError =>
-  error._tag === "WebSocketError" && error.reason._tag === "Closed"
+const ended = (error: unknown): Socket.SocketError =>
+  error instanceof WebSocketError && error.reason._tag === "Closed"
     ? new Socket.SocketCloseError({ reason: "Close", code: error.reason.code, closeReason: error.reason.reason })
-    : readFailed(error)
+    : new Socket.SocketGenericError({ reason: "Read", cause: error })
 
 // Writing --------------------------------------------------------------------------------------------------------
 

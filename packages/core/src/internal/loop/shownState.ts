@@ -26,7 +26,7 @@ export const shownState = (state: ConnectionState<unknown, unknown>) => {
  */
 export const shownStatus = (status: ConnectionStatus<unknown>) => ({
   ...status,
-  ..."cause" in status ? { cause: summary(status.cause) } : {},
+  ..."lastCause" in status ? { lastCause: Option.map(status.lastCause, summary) } : {},
   ...shownReason(status)
 })
 

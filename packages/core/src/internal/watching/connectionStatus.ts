@@ -1,4 +1,3 @@
-import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
@@ -40,7 +39,7 @@ export const status = <C, E>(
       since,
       attempt,
       nextAttemptAt: state._tag === "Waiting" ? state.nextAttemptAt : Option.none(),
-      cause: Option.getOrElse(state.lastCause, () => Cause.empty)
+      lastCause: state.lastCause
     }
     return state.generation === 0 ? Status.Connecting(shown) : Status.Reconnecting(shown)
   }
