@@ -1,8 +1,7 @@
 import type { FromClientEncoded, RequestEncoded } from "@effect/rpc/RpcMessage"
 import type { Parser } from "@effect/rpc/RpcSerialization"
-import { ConnectionLost } from "@persistent-connection/core/ConnectionError"
+import { ConnectionLost, isRegularEnd } from "@persistent-connection/core/ConnectionError"
 import * as Cause from "effect/Cause"
-import type * as Chunk from "effect/Chunk"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -10,7 +9,7 @@ import * as FiberId from "effect/FiberId"
 import * as Inspectable from "effect/Inspectable"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
-import type { Answer, RpcConnection } from "../RpcConnector.js"
+import type { Answer, RpcConnection, Transport } from "../RpcConnector.js"
 import { RpcCallError, RpcProtocolError, type RpcProtocolErrorReason } from "../RpcError.js"
 
 /** @internal */
@@ -106,18 +105,18 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
     if (this.lost !== undefined) return
     const { generation, serverName } = this.parts
     const lost = this.lost = Exit.fail(new ConnectionLost({ serverName, generation, lossCause }))
-    Deferred.unsafeDone(this.end, Cause.isEmpty(lossCause) ? Exit.void : Exit.failCause(lossCause))
+    // The requests first: it is cheaper if they fail by themselves than if their uses are interrupted.
     for (const request of this.open.values()) request?.lose(lost)
+    Deferred.unsafeDone(this.end, Cause.isEmpty(lossCause) ? Exit.void : Exit.failCause(lossCause))
   }
 
   /** Reads until the transport has ended and everything received has been given to its request. */
-  read(
-    pieces: Stream.Stream<string | Uint8Array, E>,
-    closed: Effect.Effect<unknown, E>
-  ): Effect.Effect<void> {
-    return Stream.runForEachChunk(pieces, (chunk) => Effect.suspend(() => this.take(chunk))).pipe(
-      Effect.zipRight(Effect.suspend(() => this.isTorn ? this.error({ _tag: "TornMessage" }) : Effect.void)),
-      Effect.zipRight(closed),
+  read(transport: Transport<E>, closed: Effect.Effect<unknown, E>): Effect.Effect<unknown> {
+    return this.readAll(transport).pipe(
+      Effect.zipRight(Effect.exit(closed)),
+      Effect.flatMap((exit): Effect.Effect<unknown, E | RpcProtocolError> =>
+        (Exit.isSuccess(exit) || isRegularEnd(exit.cause)) && this.isTorn ? this.error({ _tag: "TornMessage" }) : exit
+      ),
       Effect.onExit((exit) =>
         Effect.sync(() =>
           // An interruption means that the connection is being released.
@@ -125,8 +124,26 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
         )
       ),
       // `closed` reports the failure. If the fiber failed, Effect would log it.
-      Effect.catchAllCause(() => Effect.void)
+      Effect.exit
     )
+  }
+
+  private readAll(transport: Transport<E>): Effect.Effect<void, E | RpcProtocolError> {
+    const take = (piece: string | Uint8Array): Effect.Effect<void, RpcProtocolError> => {
+      const reason = this.takePiece(piece)
+      return reason === undefined ? Effect.void : this.error(reason)
+    }
+    const { receive } = transport
+    if (receive === undefined) {
+      return Stream.runForEach("messages" in transport ? transport.messages : transport.data, take)
+    }
+    // An idle stream holds some 30 kB, an idle effect 4 kB.
+    const all: Effect.Effect<void, E | RpcProtocolError> = Effect.matchEffect(receive, {
+      onSuccess: (piece) => Effect.zipRight(take(piece), all),
+      // It fails at every end of the connection; `closed` knows how that was.
+      onFailure: () => Effect.void
+    })
+    return all
   }
 
   /** Sends a ping, and waits for the pong. */
@@ -151,7 +168,7 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
       const request = new OpenRequest<E | RpcProtocolError>(tag)
       this.open.set(id, request)
       const abandon = Effect.suspend(() => {
-        if (this.open.get(id) !== request) return Effect.void
+        if (this.lost !== undefined || this.open.get(id) !== request) return Effect.void
         // The server still answers, with the interruption.
         this.open.set(id, undefined)
         const interrupt = Effect.interruptible(this.write({ _tag: "Interrupt", requestId: id }, tag))
@@ -199,14 +216,6 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
             : new RpcCallError({ serverName, procedure, reason: "SendFailed", underlying })
       )
     })
-  }
-
-  private take(pieces: Chunk.Chunk<string | Uint8Array>): Effect.Effect<void, RpcProtocolError> {
-    for (const piece of pieces) {
-      const reason = this.takePiece(piece)
-      if (reason !== undefined) return this.error(reason)
-    }
-    return Effect.void
   }
 
   private takePiece(piece: string | Uint8Array): RpcProtocolErrorReason | undefined {
