@@ -113,7 +113,8 @@ export interface RpcConnection<out E> extends Inspectable {
 
 /**
  * A transport of messages, such as `WebSocketConnection`, or of bytes, such as `TcpConnection`. `messages` or `data`
- * must end when the connection does. `received` counts what has arrived.
+ * must end when the connection does. `received` counts what has arrived. `receive` is optional: it takes the next
+ * message or bytes, and fails when there are no more because the connection has ended. It costs less memory.
  *
  * @since 0.1.0
  * @category models
@@ -122,6 +123,7 @@ export type Transport<E> =
   & {
     readonly send: (data: string | Uint8Array) => Effect.Effect<void, E>
     readonly received: () => number
+    readonly receive?: Effect.Effect<string | Uint8Array, E> | undefined
   }
   & (
     | { readonly messages: Stream.Stream<string | Uint8Array, E> }

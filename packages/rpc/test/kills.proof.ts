@@ -24,7 +24,7 @@ import { connector, layer, start, type Wire, wires } from "./support/realServer.
 
 const callers = cases(100, 1_000)
 const streams = cases(10, 100)
-const kills = cases(3, 20)
+const kills = cases(3, 6)
 /** A kill comes after this many more answers, so that every connection is under load. */
 const answersBetweenKills = callers
 

@@ -1,19 +1,15 @@
 import type { FromClientEncoded, RequestEncoded } from "@effect/rpc/RpcMessage"
 import type { Parser } from "@effect/rpc/RpcSerialization"
-import { ConnectionLost } from "@persistent-connection/core/ConnectionError"
-import * as Connector from "@persistent-connection/core/Connector"
+import { ConnectionLost, isRegularEnd } from "@persistent-connection/core/ConnectionError"
 import * as Cause from "effect/Cause"
-import * as Channel from "effect/Channel"
-import type * as Chunk from "effect/Chunk"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
-import { constVoid } from "effect/Function"
+import * as FiberId from "effect/FiberId"
 import * as Inspectable from "effect/Inspectable"
 import * as Predicate from "effect/Predicate"
-import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { Answer, RpcConnection } from "../RpcConnector.js"
+import type { Answer, RpcConnection, Transport } from "../RpcConnector.js"
 import { RpcCallError, RpcProtocolError, type RpcProtocolErrorReason } from "../RpcError.js"
 
 /** @internal */
@@ -83,8 +79,7 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
   /** The open requests by their ids; undefined if nobody waits for the answer. */
   private readonly open = new Map<string, OpenRequest<E | RpcProtocolError> | undefined>()
   private readonly pongs = new Set<() => void>()
-  private readonly watches = new Set<(exit: Exit.Exit<void, E | RpcProtocolError>) => void>()
-  private end: Exit.Exit<void, E | RpcProtocolError> | undefined
+  private readonly end = Deferred.unsafeMake<void, E | RpcProtocolError>(FiberId.none)
   private lost: Exit.Exit<never, ConnectionLost<E | RpcProtocolError>> | undefined
 
   constructor(private readonly parts: Parts<E>) {
@@ -98,14 +93,7 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
 
   /** Waits until the connection is lost. */
   get closed(): Effect.Effect<void, E | RpcProtocolError> {
-    return Connector.callback((resume) => {
-      if (this.end !== undefined) {
-        resume(this.end)
-        return constVoid
-      }
-      this.watches.add(resume)
-      return () => this.watches.delete(resume)
-    })
+    return Deferred.await(this.end)
   }
 
   get isClosed(): boolean {
@@ -117,19 +105,18 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
     if (this.lost !== undefined) return
     const { generation, serverName } = this.parts
     const lost = this.lost = Exit.fail(new ConnectionLost({ serverName, generation, lossCause }))
-    const end = this.end = Cause.isEmpty(lossCause) ? Exit.void : Exit.failCause(lossCause)
-    for (const resume of this.watches) resume(end)
+    // The requests first: it is cheaper if they fail by themselves than if their uses are interrupted.
     for (const request of this.open.values()) request?.lose(lost)
+    Deferred.unsafeDone(this.end, Cause.isEmpty(lossCause) ? Exit.void : Exit.failCause(lossCause))
   }
 
   /** Reads until the transport has ended and everything received has been given to its request. */
-  read(
-    pieces: Stream.Stream<string | Uint8Array, E>,
-    closed: Effect.Effect<unknown, E>
-  ): Effect.Effect<void> {
-    return forEachChunk(pieces, (chunk) => this.take(chunk)).pipe(
-      Effect.zipRight(Effect.suspend(() => this.isTorn ? this.error({ _tag: "TornMessage" }) : Effect.void)),
-      Effect.zipRight(closed),
+  read(transport: Transport<E>, closed: Effect.Effect<unknown, E>): Effect.Effect<unknown> {
+    return this.readAll(transport).pipe(
+      Effect.zipRight(Effect.exit(closed)),
+      Effect.flatMap((exit): Effect.Effect<unknown, E | RpcProtocolError> =>
+        (Exit.isSuccess(exit) || isRegularEnd(exit.cause)) && this.isTorn ? this.error({ _tag: "TornMessage" }) : exit
+      ),
       Effect.onExit((exit) =>
         Effect.sync(() =>
           // An interruption means that the connection is being released.
@@ -137,8 +124,26 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
         )
       ),
       // `closed` reports the failure. If the fiber failed, Effect would log it.
-      Effect.catchAllCause(() => Effect.void)
+      Effect.exit
     )
+  }
+
+  private readAll(transport: Transport<E>): Effect.Effect<void, E | RpcProtocolError> {
+    const take = (piece: string | Uint8Array): Effect.Effect<void, RpcProtocolError> => {
+      const reason = this.takePiece(piece)
+      return reason === undefined ? Effect.void : this.error(reason)
+    }
+    const { receive } = transport
+    if (receive === undefined) {
+      return Stream.runForEach("messages" in transport ? transport.messages : transport.data, take)
+    }
+    // An idle stream holds some 30 kB, an idle effect 4 kB.
+    const all: Effect.Effect<void, E | RpcProtocolError> = Effect.matchEffect(receive, {
+      onSuccess: (piece) => Effect.zipRight(take(piece), all),
+      // It fails at every end of the connection; `closed` knows how that was.
+      onFailure: () => Effect.void
+    })
+    return all
   }
 
   /** Sends a ping, and waits for the pong. */
@@ -163,7 +168,7 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
       const request = new OpenRequest<E | RpcProtocolError>(tag)
       this.open.set(id, request)
       const abandon = Effect.suspend(() => {
-        if (this.open.get(id) !== request) return Effect.void
+        if (this.lost !== undefined || this.open.get(id) !== request) return Effect.void
         // The server still answers, with the interruption.
         this.open.set(id, undefined)
         const interrupt = Effect.interruptible(this.write({ _tag: "Interrupt", requestId: id }, tag))
@@ -211,14 +216,6 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
             : new RpcCallError({ serverName, procedure, reason: "SendFailed", underlying })
       )
     })
-  }
-
-  private take(pieces: Chunk.Chunk<string | Uint8Array>): Effect.Effect<void, RpcProtocolError> {
-    for (const piece of pieces) {
-      const reason = this.takePiece(piece)
-      if (reason !== undefined) return this.error(reason)
-    }
-    return Effect.void
   }
 
   private takePiece(piece: string | Uint8Array): RpcProtocolErrorReason | undefined {
@@ -283,21 +280,6 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
     return new RpcProtocolError({ serverName: this.parts.serverName, reason })
   }
 }
-
-/** As `Stream.runForEachChunk`, which takes 14 kB more while it waits. */
-const forEachChunk = <A, E, E2>(
-  stream: Stream.Stream<A, E>,
-  f: (chunk: Chunk.Chunk<A>) => Effect.Effect<void, E2>
-): Effect.Effect<void, E | E2> =>
-  Effect.scopedWith((scope) =>
-    Effect.flatMap(Scope.extend(Channel.toPull(Stream.toChannel(stream)), scope), (pull) => {
-      const next: Effect.Effect<void, E | E2> = Effect.flatMap(
-        pull,
-        (one) => Either.isRight(one) ? Effect.zipRight(f(one.right), next) : Effect.void
-      )
-      return next
-    })
-  )
 
 /** How long an interrupted call waits until the transport has sent the interruption. */
 const interruptTimeout = "1 second"

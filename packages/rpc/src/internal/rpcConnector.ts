@@ -4,7 +4,6 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
 import type { FailureOf, Options, RpcConnection, RpcFailure, Transport } from "../RpcConnector.js"
 import * as option from "./options.js"
 import { Connection, TypeId } from "./rpcConnection.js"
@@ -78,8 +77,9 @@ export const make = <Address, T extends Transport<unknown>, E, R>(
         })
         // A release ends the open requests, also if it comes before the first turn of `read`.
         yield* Effect.addFinalizer(() => Effect.sync(() => rpc.lose(Cause.empty)))
-        const pieces = (isOfMessages ? connected.messages : connected.data) as Stream.Stream<string, FailureOf<T>>
-        yield* forkWithConnection(rpc.read(pieces, Effect.suspend(() => closed(connected))))
+        yield* forkWithConnection(
+          rpc.read(connected as Transport<FailureOf<T>>, Effect.suspend(() => closed(connected)))
+        )
         const monitored = monitor && (yield* monitor(rpc, attempt.serverName))
         connections.set(rpc, {
           rpc,
@@ -102,5 +102,5 @@ export const make = <Address, T extends Transport<unknown>, E, R>(
  * Forks into the scope of the connection. The fiber is interruptible even if the attempt is not, and does not inherit
  * the context of the attempt, such as its span.
  */
-const forkWithConnection = (effect: Effect.Effect<void>): Effect.Effect<unknown, never, Scope.Scope> =>
+const forkWithConnection = (effect: Effect.Effect<unknown>): Effect.Effect<unknown, never, Scope.Scope> =>
   Effect.forkScoped(Effect.interruptible(Effect.mapInputContext(effect, () => Context.empty())))
