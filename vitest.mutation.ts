@@ -5,7 +5,10 @@ import { BaseSequencer, type TestSpecification } from "vitest/node"
 import base from "./vitest.workspace.js"
 
 /** They take long, and others notice most of the same: they judge only what those have not noticed. */
-const second = ["conformance/*", "model/*", "testing/*", "cookbook/*"]
+const second = [
+  ...["conformance/*", "model/*", "testing/*", "cookbook/*"],
+  ...["endToEnd*", "Framing.property*", "WebSocketConnector.ping*", "WebSocketConnector.platforms*"]
+]
 const exclude = process.env["MUTATED_AGAIN"] === "yes" ? [] : second.map((name) => `test/${name}`)
 
 const durations = new Map<string, number>()
