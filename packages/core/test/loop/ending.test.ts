@@ -250,7 +250,7 @@ describe("closeWhenCurrentConnectionIsClosed", () => {
   it.scoped("X5: an abort in a look-up that then succeeds reports no address", () =>
     Effect.gen(function*() {
       const fixture = yield* makeFixture({}, ({ server }) => {
-        server.lookUp = ({ abort }) => Effect.as(Effect.ignore(abort(enough())), "a")
+        server.lookUp = ({ abort }) => Effect.as(Effect.ignore(abort(new Refused({ text: "enough" }))), "a")
       })
       yield* settle
       expect([fixture.eventLog, yield* stateTag(fixture)]).toEqual([["0 AttemptingToConnect"], "Closed"])
