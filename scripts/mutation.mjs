@@ -1,6 +1,6 @@
 // Mutates the sources, or only the files that are named, and prints the tables of docs/mutation.md: the scores, and the
 // mutants that no test has noticed. Reasons come from docs/mutation.md. A file that is not run keeps its last results.
-// With `--survivors`, only what no test has noticed so far is mutated, and more tests judge it.
+// With `--survivors`, only what no test has noticed so far is mutated.
 import { Stryker } from "@stryker-mutator/core"
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join, relative, resolve } from "node:path"
@@ -73,7 +73,6 @@ for (const name of ["core", "platform"]) {
   if (mutate.length === 0) continue
   const lines = new Map(own.map((file) => [file, readFileSync(join(root, file), "utf8").split("\n")]))
   process.env.MUTATED = name
-  process.env.MUTATED_AGAIN = again ? "yes" : ""
   const mutants = await new Stryker({ mutate }).runMutationTest()
   for (const file of own) {
     const tested = mutants
