@@ -4,9 +4,11 @@ import { defineConfig } from "vitest/config"
 import { BaseSequencer, type TestSpecification } from "vitest/node"
 import base from "./vitest.workspace.js"
 
-/** They take long, and others notice most of the same: they judge only what those have not noticed. */
-const second = ["conformance/*", "model/*", "testing/*", "cookbook/*"]
-const exclude = process.env["MUTATED_AGAIN"] === "yes" ? [] : second.map((name) => `test/${name}`)
+/** They take long, and others notice most of the same. */
+const exclude = [
+  ...["conformance/*", "model/*", "testing/*", "cookbook/*"],
+  ...["endToEnd*", "Framing.property*", "WebSocketConnector.ping*", "WebSocketConnector.platforms*"]
+].map((name) => `test/${name}`)
 
 const durations = new Map<string, number>()
 

@@ -1,6 +1,6 @@
 // Mutates the sources, or only the files that are named, and prints the tables of docs/mutation.md: the scores, and the
 // mutants that no test has noticed. Reasons come from docs/mutation.md. A file that is not run keeps its last results.
-// With `--survivors`, only what no test has noticed so far is mutated, and more tests judge it.
+// With `--survivors`, only what no test has noticed so far is mutated.
 import { Stryker } from "@stryker-mutator/core"
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join, relative, resolve } from "node:path"
@@ -37,19 +37,35 @@ mkdirSync(scratch, { recursive: true })
 /** The mutants of each file. */
 const results = existsSync(store) ? JSON.parse(readFileSync(store, "utf8")) : {}
 const isNoticed = ({ status }) => status === "Killed" || status === "Timeout"
-const id = ({ location, mutatorName, replacement }) => JSON.stringify([location, mutatorName, replacement])
+const id = ({ code, mutatorName, replacement }) => JSON.stringify([code, mutatorName, replacement])
 
 const args = process.argv.slice(2)
 const again = args.includes("--survivors")
 const named = args.filter((arg) => !arg.startsWith("--")).map((file) => relative(root, resolve(file)))
 const files = named.length > 0 ? named : Object.values(groups).flat()
 
-/** What Stryker is to mutate of a file: all of it, or the lines of the mutants that no test has noticed. */
-const parts = (file) =>
-  again
-    ? (results[file] ?? []).filter((mutant) => !isNoticed(mutant))
-      .map(({ location: { end, start } }) => `${file}:${start.line}-${end.line}`)
-    : [file]
+/** The lines of each place of a file where there is this code. */
+const rangesOf = (file, text, code) =>
+  text.split(code).slice(0, -1).map((before, index, all) => {
+    const line = all.slice(0, index + 1).join(code).split("\n").length
+    return `${file}:${line}-${line + code.split("\n").length - 1}`
+  })
+
+/** What Stryker is to mutate of a file: all of it, or where there are mutants that no test has noticed. */
+const parts = (file) => {
+  if (!again) return [file]
+  const text = readFileSync(join(root, file), "utf8")
+  return (results[file] ?? []).filter((mutant) => !isNoticed(mutant)).flatMap(({ code }) => rangesOf(file, text, code))
+}
+
+/** What has become of a mutant; nothing if its code is gone. Code may be at several places: each is taken once. */
+const retested = (mutant, tested) => {
+  if (isNoticed(mutant)) return [mutant]
+  const same = tested.filter((other) => id(other) === id(mutant))
+  const [found] = [...same.filter((other) => !isNoticed(other)), ...same]
+  if (found !== undefined) tested.splice(tested.indexOf(found), 1)
+  return found === undefined ? [] : [found]
+}
 
 for (const name of ["core", "platform"]) {
   const own = files.filter((file) => file.startsWith(`packages/${name}/`))
@@ -57,7 +73,6 @@ for (const name of ["core", "platform"]) {
   if (mutate.length === 0) continue
   const lines = new Map(own.map((file) => [file, readFileSync(join(root, file), "utf8").split("\n")]))
   process.env.MUTATED = name
-  process.env.MUTATED_AGAIN = again ? "yes" : ""
   const mutants = await new Stryker({ mutate }).runMutationTest()
   for (const file of own) {
     const tested = mutants
@@ -65,12 +80,7 @@ for (const name of ["core", "platform"]) {
       .map(({ location, mutatorName, replacement, status }) => (
         { location, mutatorName, replacement, status, code: between(lines.get(file), location) }
       ))
-    if (again) {
-      const byId = new Map(tested.map((mutant) => [id(mutant), mutant]))
-      results[file] = (results[file] ?? []).map((mutant) => isNoticed(mutant) ? mutant : byId.get(id(mutant)) ?? mutant)
-    } else {
-      results[file] = tested
-    }
+    results[file] = again ? (results[file] ?? []).flatMap((mutant) => retested(mutant, tested)) : tested
   }
   writeFileSync(store, JSON.stringify(results))
 }

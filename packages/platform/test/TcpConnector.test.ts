@@ -14,6 +14,7 @@ import { readFileSync, rmSync } from "node:fs"
 import * as Net from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { objectsReachableFrom } from "../../core/test/support/size.js"
 import { connect } from "./support/clients.js"
 import { netSockets, nothingLeft, silentPort } from "./support/netSockets.js"
 import { fill, freePort, tcpServer, until } from "./support/servers.js"
@@ -450,6 +451,18 @@ describe("the end of a TCP connection", () => {
       )
       yield* Scope.close(scope, Exit.void)
       yield* nothingLeft(sockets)
+    }))
+
+  it.scopedLive("keeps nothing of a `closed` that was interrupted", () =>
+    Effect.gen(function*() {
+      const server = yield* tcpServer()
+      const connection = yield* open(server.port)
+      const watch = Effect.flatMap(Effect.fork(connection.closed), (fiber) =>
+        Effect.zipRight(Effect.yieldNow(), Fiber.interrupt(fiber)))
+      yield* watch
+      const before = objectsReachableFrom(connection)
+      yield* Effect.repeatN(watch, 50)
+      assert.isBelow(objectsReachableFrom(connection), before + 50)
     }))
 
   it.scopedLive("by a reset is a failure", () =>

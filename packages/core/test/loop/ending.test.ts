@@ -247,6 +247,15 @@ describe("closeWhenCurrentConnectionIsClosed", () => {
       expect(server.connects).toBe(1)
     }))
 
+  it.scoped("X5: an abort in a look-up that then succeeds reports no address", () =>
+    Effect.gen(function*() {
+      const fixture = yield* makeFixture({}, ({ server }) => {
+        server.lookUp = ({ abort }) => Effect.as(Effect.ignore(abort(new Refused({ text: "enough" }))), "a")
+      })
+      yield* settle
+      expect([fixture.eventLog, yield* stateTag(fixture)]).toEqual([["0 AttemptingToConnect"], "Closed"])
+    }))
+
   it.scoped("X4: the policy is not stepped, because no other attempt follows", () =>
     Effect.gen(function*() {
       let asked = 0

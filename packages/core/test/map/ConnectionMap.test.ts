@@ -82,6 +82,21 @@ it.scoped("after invalidate the next user gets a new connection; current users k
     yield* ConnectionMap.invalidate(map, "unknown")
   }))
 
+it.scoped("has its type id, and can be piped", () =>
+  Effect.gen(function*() {
+    const map = yield* ConnectionMap.make({ options: makeDevices().options })
+    expect(Object.keys(map[ConnectionMap.TypeId]).sort()).toEqual(["_Connection", "_E", "_Key"])
+    expect(yield* map.pipe(ConnectionMap.keys)).toEqual([])
+  }))
+
+it.scoped("a connection that takes some turns to make is waited for", () =>
+  Effect.gen(function*() {
+    const { devices, options } = makeDevices()
+    const map = yield* Effect.withMaxOpsBeforeYield(ConnectionMap.make({ options }), 15)
+    expect(yield* connected(map, "a")).toEqual({ host: "a" })
+    expect(devices.opened).toEqual(["a"])
+  }))
+
 it.effect("leaving the scope closes all connections, also idle ones", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()

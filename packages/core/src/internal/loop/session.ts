@@ -184,12 +184,10 @@ export class Session<C, E> {
   }
 }
 
-/** Passes on the failures of an interrupted effect, other than the interruption. */
+/** Passes on how an interrupted effect has ended. */
 const defectsOf = <A, E>(ended: Exit.Exit<Exit.Exit<A, E>>): Effect.Effect<void> => {
   const exit = Exit.flatten(ended)
-  return Exit.isSuccess(exit) || Cause.isInterruptedOnly(exit.cause)
-    ? Effect.void
-    : Effect.failCause(exit.cause as Cause.Cause<never>)
+  return Exit.isSuccess(exit) ? Effect.void : Effect.failCause(exit.cause as Cause.Cause<never>)
 }
 
 /**
