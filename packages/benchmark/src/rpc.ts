@@ -75,6 +75,8 @@ const callsOf = (make: MakeClient) =>
     return { all: performance.now() - begun, p99: quantile(times, 0.99) }
   }))
 
+const connected = (make: MakeClient) => Effect.tap(make, (echo) => echo({ text: "connected" }))
+
 export const rpc: Effect.Effect<ReadonlyArray<Figure>> = Effect.scoped(Effect.gen(function*() {
   const { url } = yield* startServer("rpcServer.js")
   const unit = "x layerProtocolSocket"
@@ -97,7 +99,6 @@ export const rpc: Effect.Effect<ReadonlyArray<Figure>> = Effect.scoped(Effect.ge
         }
       ])
   )
-  const connected = (make: MakeClient) => Effect.tap(make, (echo) => echo({ text: "connected" }))
   const theirs = yield* heapOfEach(500, connected(overSocket(url)))
   const heaps = yield* Effect.forEach(
     subjects,
