@@ -57,13 +57,13 @@ class OpenRequest<E> {
 }
 
 /** What an RPC connection needs of its transport. */
-interface Parts<out E> {
+interface Parts<E> {
   readonly serverName: string
   readonly generation: number
   readonly parser: Parser
   readonly maxMessageSize: number
-  readonly send: (data: string | Uint8Array) => Effect.Effect<void, E>
-  readonly received: () => number
+  readonly transport: Transport<E>
+  readonly closed: Effect.Effect<unknown, E>
   readonly isClosed: () => boolean
 }
 
@@ -84,7 +84,7 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
 
   constructor(private readonly parts: Parts<E>) {
     super()
-    this.received = parts.received
+    this.received = parts.transport.received
   }
 
   toJSON(): unknown {
@@ -111,9 +111,9 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
   }
 
   /** Reads until the transport has ended and everything received has been given to its request. */
-  read(transport: Transport<E>, closed: Effect.Effect<unknown, E>): Effect.Effect<unknown> {
-    return this.readAll(transport).pipe(
-      Effect.zipRight(Effect.exit(closed)),
+  get read(): Effect.Effect<unknown> {
+    return this.readAll.pipe(
+      Effect.zipRight(Effect.exit(this.parts.closed)),
       Effect.flatMap((exit): Effect.Effect<unknown, E | RpcProtocolError> =>
         (Exit.isSuccess(exit) || isRegularEnd(exit.cause)) && this.isTorn ? this.error({ _tag: "TornMessage" }) : exit
       ),
@@ -128,7 +128,8 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
     )
   }
 
-  private readAll(transport: Transport<E>): Effect.Effect<void, E | RpcProtocolError> {
+  private get readAll(): Effect.Effect<void, E | RpcProtocolError> {
+    const { transport } = this.parts
     const take = (piece: string | Uint8Array): Effect.Effect<void, RpcProtocolError> => {
       const reason = this.takePiece(piece)
       return reason === undefined ? Effect.void : this.error(reason)
@@ -199,7 +200,7 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
   ): Effect.Effect<void, ConnectionLost<E | RpcProtocolError> | RpcCallError> {
     return Effect.suspend(() => {
       if (this.lost !== undefined) return this.lost
-      const { parser, send, serverName } = this.parts
+      const { parser, serverName, transport } = this.parts
       let data
       try {
         data = parser.encode(message)
@@ -208,7 +209,7 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
       }
       if (data === undefined) return Effect.void
       return Effect.catchAll(
-        send(data),
+        transport.send(data),
         (underlying): Effect.Effect<void, ConnectionLost<E | RpcProtocolError> | RpcCallError> =>
           // A transport that is about to end refuses to send. Then the reason is the end.
           this.isClosed
