@@ -486,3 +486,19 @@ describe("the pings", () => {
       assert.deepStrictEqual(yield* lastFailure(connection), new WireError({ reason: "broken" }))
     }))
 })
+
+describe("wrong options", () => {
+  const { connector } = new MemoryServer()
+  const cases: ReadonlyArray<readonly [string, RpcConnector.Options]> = [
+    ["maxMessageSize", { maxMessageSize: 0 }],
+    ["maxMessageSize", { maxMessageSize: NaN }],
+    ["interval", { ping: { interval: 0 } }],
+    ["timeout", { ping: { timeout: 0 } }],
+    ["missedProbes", { ping: { missedProbes: 0 } }]
+  ]
+  for (const [name, options] of cases) {
+    it(`are refused, and named: ${name}`, () => {
+      assert.throws(() => RpcConnector.make(connector, options), name)
+    })
+  }
+})
