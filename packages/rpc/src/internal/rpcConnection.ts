@@ -110,22 +110,21 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
     Deferred.unsafeDone(this.end, Cause.isEmpty(lossCause) ? Exit.void : Exit.failCause(lossCause))
   }
 
-  /** Reads until the transport has ended and everything received has been given to its request. */
-  get read(): Effect.Effect<unknown> {
-    return this.readAll.pipe(
-      Effect.zipRight(Effect.exit(this.parts.closed)),
-      Effect.flatMap((exit): Effect.Effect<unknown, E | RpcProtocolError> =>
-        (Exit.isSuccess(exit) || isRegularEnd(exit.cause)) && this.isTorn ? this.error({ _tag: "TornMessage" }) : exit
-      ),
-      Effect.onExit((exit) =>
-        Effect.sync(() =>
-          // An interruption means that the connection is being released.
-          this.lose(Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause) ? exit.cause : Cause.empty)
-        )
-      ),
-      // `closed` reports the failure. If the fiber failed, Effect would log it.
-      Effect.exit
-    )
+  /**
+   * Reads until the transport has ended and everything received has been given to its request; then the connection is
+   * lost. An interruption is a release, which ends the connection itself.
+   */
+  get read(): Effect.Effect<void> {
+    return Effect.flatMap(Effect.exit(this.readAll), (read) =>
+      Exit.isFailure(read)
+        ? Effect.sync(() => this.lose(read.cause))
+        : Effect.map(Effect.exit(this.parts.closed), (exit) => this.lose(this.lossCause(exit))))
+  }
+
+  private lossCause(closed: Exit.Exit<unknown, E>): Cause.Cause<E | RpcProtocolError> {
+    const cause = Exit.isFailure(closed) ? closed.cause : Cause.empty
+    if (Exit.isFailure(closed) && !isRegularEnd(cause)) return Cause.isInterruptedOnly(cause) ? Cause.empty : cause
+    return this.isTorn ? Cause.fail(this.error({ _tag: "TornMessage" })) : cause
   }
 
   private get readAll(): Effect.Effect<void, E | RpcProtocolError> {
