@@ -11,6 +11,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
 import { it, now, pass, settle } from "../../core/test/support/virtualTime.js"
@@ -160,7 +161,7 @@ describe("an RPC connection", () => {
     Effect.gen(function*() {
       const server = new MemoryServer()
       const { connection, rpc } = yield* serving(server)
-      server.onSend = () => new WireError({ reason: "too busy" })
+      server.onSend = ({ _tag }) => _tag === "Request" ? new WireError({ reason: "too busy" }) : undefined
       const error = yield* Effect.flip(ask(rpc, request("Add", { id: 1 })))
       assert.instanceOf(error, RpcCallError)
       assert.deepStrictEqual(
@@ -185,6 +186,20 @@ describe("an RPC connection", () => {
       const error = yield* Fiber.join(asking)
       assert.instanceOf(error, ConnectionError.ConnectionLost)
       assert.deepStrictEqual(error.lossCause, Cause.fail(new WireError({ reason: "killed" })))
+    }))
+
+  it.scoped("is lost without a cause if the close of the transport interrupts itself", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { connection, rpc } = yield* serving(server)
+      const hanging = yield* Effect.fork(Effect.flip(ask(rpc, request("Hang", { id: 1 }))))
+      yield* settle
+      for (const { end } of server.open.values()) end(Exit.interrupt(FiberId.none), Exit.void)
+      const error = yield* Fiber.join(hanging)
+      assert.instanceOf(error, ConnectionError.ConnectionLost)
+      assert.deepStrictEqual(error.lossCause, Cause.empty)
+      yield* settle
+      assert.strictEqual((yield* connection.state.get)._tag, "Waiting")
     }))
 
   it.scoped("is not given to anybody once the transport is closing", () =>
@@ -346,6 +361,15 @@ describe("bad input from the server", () => {
         )
       }))
 
+    it.scoped(`is not the cause if the transport fails in the middle of a message: ${name}`, () =>
+      Effect.gen(function*() {
+        const server = new MemoryServer(RpcSerialization[name])
+        const { connection } = yield* serving(server)
+        server.give(server.serialization.unsafeMake().encode({ _tag: "Pong" })!.slice(0, -1))
+        server.kill()
+        assert.deepStrictEqual(yield* lastFailure(connection), new WireError({ reason: "killed" }))
+      }))
+
     it.scoped(`is no torn message if the connection ends after one: ${name}`, () =>
       Effect.gen(function*() {
         const server = new MemoryServer(RpcSerialization[name])
@@ -461,4 +485,20 @@ describe("the pings", () => {
       yield* pass(10)
       assert.deepStrictEqual(yield* lastFailure(connection), new WireError({ reason: "broken" }))
     }))
+})
+
+describe("wrong options", () => {
+  const { connector } = new MemoryServer()
+  const cases: ReadonlyArray<readonly [string, RpcConnector.Options]> = [
+    ["maxMessageSize", { maxMessageSize: 0 }],
+    ["maxMessageSize", { maxMessageSize: NaN }],
+    ["interval", { ping: { interval: 0 } }],
+    ["timeout", { ping: { timeout: 0 } }],
+    ["missedProbes", { ping: { missedProbes: 0 } }]
+  ]
+  for (const [name, options] of cases) {
+    it(`are refused, and named: ${name}`, () => {
+      assert.throws(() => RpcConnector.make(connector, options), name)
+    })
+  }
 })

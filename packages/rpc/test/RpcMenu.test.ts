@@ -1,5 +1,6 @@
 import * as Rpc from "@effect/rpc/Rpc"
 import * as RpcGroup from "@effect/rpc/RpcGroup"
+import * as RpcMiddleware from "@effect/rpc/RpcMiddleware"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import * as RpcServer from "@effect/rpc/RpcServer"
 import { assert, describe } from "@effect/vitest"
@@ -126,20 +127,21 @@ describe("the menu", () => {
       assert.strictEqual(RpcMenu.newest(client, "b", "a"), "a")
     }))
 
-  it.scoped("must be a menu", () =>
-    Effect.gen(function*() {
-      const server = new MemoryServer()
-      yield* connect(server, New, { withoutMenu: "accept" }).pipe(
-        Effect.tap(() =>
-          Effect.sync(() =>
-            server.give(JSON.stringify({ _tag: "Exit", requestId: "0", exit: { _tag: "Success", value: [1] } }))
-          )
-        ),
-        Effect.tap(() => settle),
-        Effect.flatMap(failureOf),
-        Effect.map((error) => assert.strictEqual(error.reason._tag, "InvalidMenu"))
-      )
-    }))
+  const answers = [
+    ["is not there if the server answers with a failure", { _tag: "Failure", cause: { _tag: "Empty" } }, "NoMenu"],
+    ["is not there if the answer is nothing", null, "NoMenu"],
+    ["must be a menu", { _tag: "Success", value: { Stop: 1 } }, "InvalidMenu"]
+  ] as const
+  for (const [name, exit, reason] of answers) {
+    it.scoped(name, () =>
+      Effect.gen(function*() {
+        const server = new MemoryServer()
+        const connection = yield* connect(server, New)
+        server.give(JSON.stringify({ _tag: "Exit", requestId: "0", exit }))
+        yield* settle
+        assert.strictEqual((yield* failureOf(connection)).reason._tag, reason)
+      }))
+  }
 })
 
 describe("the fingerprint of a procedure", () => {
@@ -164,6 +166,7 @@ describe("the fingerprint of a procedure", () => {
     children: Schema.Array(Schema.suspend(() => bush)),
     name: Schema.String
   })
+  class Middleware extends RpcMiddleware.Tag<Middleware>()("Middleware", { failure: Schema.String }) {}
   class Point extends Schema.Class<Point>("Point")({ x: Schema.Number }) {}
 
   const make = (success: Schema.Schema.Any) => Rpc.make("Call", { success })
@@ -175,10 +178,16 @@ describe("the fingerprint of a procedure", () => {
     ["a filter", make(Schema.NonEmptyString), make(Text), true],
     ["a class", make(Point), make(Struct({ x: Number })), true],
     ["the name of a field", make(Struct({ a: Text })), make(Struct({ b: Text })), false],
-    ["an optional field", make(Struct({ a: Text })), make(Struct({ a: Schema.optional(Text) })), false],
+    [
+      "an optional field",
+      make(Struct({ a: Text })),
+      make(Struct({ a: Schema.optionalWith(Text, { exact: true }) })),
+      false
+    ],
     ["a literal", make(Literal("a")), make(Literal("b")), false],
     ["elements", make(ArrayOf(Text)), make(ArrayOf(Number)), false],
     ["recursion", make(tree), make(bush), false],
+    ["the error of a middleware", make(Text), make(Text).middleware(Middleware), false],
     ["a stream", make(Text), Rpc.make("Call", { success: Text, stream: true }), false],
     ["the payload", make(Text), Rpc.make("Call", { success: Text, payload: { a: Text } }), false],
     ["the error", make(Text), Rpc.make("Call", { success: Text, error: Text }), false],

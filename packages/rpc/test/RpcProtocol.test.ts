@@ -13,6 +13,7 @@ import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -159,6 +160,27 @@ describe("the protocol over a persistent connection", () => {
       assert.instanceOf(yield* causeOf(client.Get({ key: "a" })), RpcCallError)
       yield* settle
       assert.isTrue(Option.isNone(yield* Fiber.poll(hanging)))
+    }))
+
+  it.scoped("lets all open calls die with a fatal defect of the server, and no later one", () =>
+    Effect.gen(function*() {
+      const { client } = yield* serving()
+      const latch = yield* Effect.makeLatch()
+      // The consumer of this stream is slow, so the defect reaches it late.
+      const streaming = yield* Effect.fork(
+        Stream.runForEach(client.Numbers({ from: 1, to: 100 }, { streamBufferSize: 1 }), () => latch.await)
+      )
+      const open = yield* Effect.fork(client.Hang({ id: 1 }))
+      yield* settle
+      yield* Effect.exit(client.Die({ id: 2 }))
+      const later = yield* Effect.fork(client.Hang({ id: 3 }))
+      yield* latch.open
+      for (const died of [open, streaming]) {
+        const exit = yield* Fiber.await(died)
+        assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause))
+      }
+      yield* settle
+      assert.isTrue(Option.isNone(yield* Fiber.poll(later)))
     }))
 
   it.scoped("interrupts the handlers of calls and streams that are interrupted", () =>

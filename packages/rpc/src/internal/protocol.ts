@@ -1,10 +1,11 @@
 import * as RpcClient from "@effect/rpc/RpcClient"
 import { RpcClientError } from "@effect/rpc/RpcClientError"
+import type { ResponseDefectEncoded } from "@effect/rpc/RpcMessage"
 import type { PersistentConnection } from "@persistent-connection/core/PersistentConnection"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { MaxWait } from "../RpcAnnotation.js"
-import type { RpcConnection } from "../RpcConnector.js"
+import type { Answer, RpcConnection } from "../RpcConnector.js"
 import type { Options } from "../RpcProtocol.js"
 import * as option from "./options.js"
 import { useWithin } from "./useWithin.js"
@@ -35,7 +36,7 @@ export const make = <E0, E>(
                     option.duration("MaxWait", Option.getOrElse(maxWait, () => defaultMaxWait)),
                     (connection) => {
                       connections.set(message.id, connection)
-                      return connection.request(message, write)
+                      return connection.request(message, (answer) => write(exitOf(answer, message.id)))
                     }
                   )),
               () =>
@@ -61,6 +62,12 @@ export const make = <E0, E>(
     })
   })
 }
+
+/** `RpcClient` would take each copy of a defect for a new one, and let later calls die with it. */
+const exitOf = (answer: Answer, requestId: string): Exclude<Answer, ResponseDefectEncoded> =>
+  answer._tag === "Defect"
+    ? { _tag: "Exit", requestId, exit: { _tag: "Failure", cause: { _tag: "Die", defect: answer.defect } } }
+    : answer
 
 const asClientError = (cause: Error): RpcClientError =>
   new RpcClientError({ reason: "Protocol", message: cause.message, cause })

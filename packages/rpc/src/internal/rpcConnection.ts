@@ -57,13 +57,13 @@ class OpenRequest<E> {
 }
 
 /** What an RPC connection needs of its transport. */
-interface Parts<out E> {
+interface Parts<E> {
   readonly serverName: string
   readonly generation: number
   readonly parser: Parser
   readonly maxMessageSize: number
-  readonly send: (data: string | Uint8Array) => Effect.Effect<void, E>
-  readonly received: () => number
+  readonly transport: Transport<E>
+  readonly closed: Effect.Effect<unknown, E>
   readonly isClosed: () => boolean
 }
 
@@ -84,7 +84,7 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
 
   constructor(private readonly parts: Parts<E>) {
     super()
-    this.received = parts.received
+    this.received = parts.transport.received
   }
 
   toJSON(): unknown {
@@ -110,25 +110,25 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
     Deferred.unsafeDone(this.end, Cause.isEmpty(lossCause) ? Exit.void : Exit.failCause(lossCause))
   }
 
-  /** Reads until the transport has ended and everything received has been given to its request. */
-  read(transport: Transport<E>, closed: Effect.Effect<unknown, E>): Effect.Effect<unknown> {
-    return this.readAll(transport).pipe(
-      Effect.zipRight(Effect.exit(closed)),
-      Effect.flatMap((exit): Effect.Effect<unknown, E | RpcProtocolError> =>
-        (Exit.isSuccess(exit) || isRegularEnd(exit.cause)) && this.isTorn ? this.error({ _tag: "TornMessage" }) : exit
-      ),
-      Effect.onExit((exit) =>
-        Effect.sync(() =>
-          // An interruption means that the connection is being released.
-          this.lose(Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause) ? exit.cause : Cause.empty)
-        )
-      ),
-      // `closed` reports the failure. If the fiber failed, Effect would log it.
-      Effect.exit
-    )
+  /**
+   * Reads until the transport has ended and everything received has been given to its request; then the connection is
+   * lost. An interruption is a release, which ends the connection itself.
+   */
+  get read(): Effect.Effect<void> {
+    return Effect.flatMap(Effect.exit(this.readAll), (read) =>
+      Exit.isFailure(read)
+        ? Effect.sync(() => this.lose(read.cause))
+        : Effect.map(Effect.exit(this.parts.closed), (exit) => this.lose(this.lossCause(exit))))
   }
 
-  private readAll(transport: Transport<E>): Effect.Effect<void, E | RpcProtocolError> {
+  private lossCause(closed: Exit.Exit<unknown, E>): Cause.Cause<E | RpcProtocolError> {
+    const cause = Exit.isFailure(closed) ? closed.cause : Cause.empty
+    if (Exit.isFailure(closed) && !isRegularEnd(cause)) return Cause.isInterruptedOnly(cause) ? Cause.empty : cause
+    return this.isTorn ? Cause.fail(this.error({ _tag: "TornMessage" })) : cause
+  }
+
+  private get readAll(): Effect.Effect<void, E | RpcProtocolError> {
+    const { transport } = this.parts
     const take = (piece: string | Uint8Array): Effect.Effect<void, RpcProtocolError> => {
       const reason = this.takePiece(piece)
       return reason === undefined ? Effect.void : this.error(reason)
@@ -199,7 +199,7 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
   ): Effect.Effect<void, ConnectionLost<E | RpcProtocolError> | RpcCallError> {
     return Effect.suspend(() => {
       if (this.lost !== undefined) return this.lost
-      const { parser, send, serverName } = this.parts
+      const { parser, serverName, transport } = this.parts
       let data
       try {
         data = parser.encode(message)
@@ -208,7 +208,7 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
       }
       if (data === undefined) return Effect.void
       return Effect.catchAll(
-        send(data),
+        transport.send(data),
         (underlying): Effect.Effect<void, ConnectionLost<E | RpcProtocolError> | RpcCallError> =>
           // A transport that is about to end refuses to send. Then the reason is the end.
           this.isClosed

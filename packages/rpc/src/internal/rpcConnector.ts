@@ -4,7 +4,7 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { FailureOf, Options, RpcConnection, RpcFailure, Transport } from "../RpcConnector.js"
+import type { Options, RpcConnection, RpcFailure, Transport } from "../RpcConnector.js"
 import * as option from "./options.js"
 import { Connection, TypeId } from "./rpcConnection.js"
 
@@ -24,7 +24,7 @@ export const make = <Address, T extends Transport<unknown>, E, R>(
   type Failure = RpcFailure<T, E>
   type Rpc = Connection<Failure>
   const maxMessageSize = option.size("maxMessageSize", options?.maxMessageSize) ?? 16 * 1024 * 1024
-  const { close, closed, connect, isClosed, probe, terminate } = transport
+  const { close, connect, probe, terminate } = transport
   const monitor = options?.ping === false ? undefined : Connector.monitor<Rpc, Failure>({
     probe: (connection) => connection.ping,
     interval: options?.ping?.interval ?? "10 seconds",
@@ -38,7 +38,7 @@ export const make = <Address, T extends Transport<unknown>, E, R>(
   interface Behind {
     readonly rpc: Rpc
     readonly transport: T
-    readonly probe: Effect.Effect<unknown, Failure> | undefined
+    readonly ask: Effect.Effect<unknown, Failure> | undefined
   }
   const connections = new WeakMap<RpcConnection<Failure>, Behind>()
   const behind = (connection: RpcConnection<Failure>): Behind => {
@@ -66,25 +66,14 @@ export const make = <Address, T extends Transport<unknown>, E, R>(
             `A transport of bytes needs a serialization with framing, such as NDJSON, not ${serialization.contentType}`
           )
         }
-        const rpc: Rpc = new Connection<Failure>({
-          serverName: attempt.serverName,
-          generation: attempt.generation,
-          parser: serialization.unsafeMake(),
-          maxMessageSize: isOfMessages ? maxMessageSize : Infinity,
-          send: connected.send as (data: string | Uint8Array) => Effect.Effect<void, FailureOf<T>>,
-          received: connected.received,
-          isClosed: () => isClosed?.(connected) === true
-        })
-        // A release ends the open requests, also if it comes before the first turn of `read`.
-        yield* Effect.addFinalizer(() => Effect.sync(() => rpc.lose(Cause.empty)))
-        yield* forkWithConnection(
-          rpc.read(connected as Transport<FailureOf<T>>, Effect.suspend(() => closed(connected)))
-        )
+        const limit = isOfMessages ? maxMessageSize : Infinity
+        const rpc = open<T, Failure>(transport, connected, serialization.unsafeMake(), limit, attempt)
+        yield* forkWithConnection(rpc)
         const monitored = monitor && (yield* monitor(rpc, attempt.serverName))
         connections.set(rpc, {
           rpc,
           transport: connected,
-          probe: monitored?.ask ?? (probe && Effect.suspend(() => probe(connected)))
+          ask: monitored?.ask
         })
         return rpc
       }),
@@ -92,15 +81,44 @@ export const make = <Address, T extends Transport<unknown>, E, R>(
     isClosed: (connection) => behind(connection).rpc.isClosed,
     probe: monitor === undefined && probe === undefined
       ? undefined
-      : (connection) => Effect.suspend(() => behind(connection).probe ?? Effect.void),
+      : (connection) =>
+        Effect.suspend(() => {
+          const { ask, transport } = behind(connection)
+          return ask ?? probe?.(transport) ?? Effect.void
+        }),
     terminate: terminate && ((connection) => Effect.suspend(() => terminate(behind(connection).transport))),
     close: close && ((connection) => Effect.suspend(() => close(behind(connection).transport)))
   })
 }
 
+/** A separate function, so that its closures do not retain the other variables of the attempt. */
+const open = <T extends Transport<unknown>, Failure>(
+  { closed, isClosed }: Pick<Connector.Connector<never, T, Failure, unknown>, "closed" | "isClosed">,
+  transport: T,
+  parser: RpcSerialization.Parser,
+  maxMessageSize: number,
+  { generation, serverName }: Connector.Attempt<unknown>
+): Connection<Failure> =>
+  new Connection<Failure>({
+    serverName,
+    generation,
+    parser,
+    maxMessageSize,
+    transport: transport as Transport<Failure>,
+    closed: Effect.suspend(() => closed(transport)),
+    isClosed: () => isClosed?.(transport) === true
+  })
+
 /**
- * Forks into the scope of the connection. The fiber is interruptible even if the attempt is not, and does not inherit
+ * Reads the connection until it is released. The fiber is interruptible even if the attempt is not, and does not inherit
  * the context of the attempt, such as its span.
  */
-const forkWithConnection = (effect: Effect.Effect<unknown>): Effect.Effect<unknown, never, Scope.Scope> =>
-  Effect.forkScoped(Effect.interruptible(Effect.mapInputContext(effect, () => Context.empty())))
+const forkWithConnection = <E>(connection: Connection<E>): Effect.Effect<unknown, never, Scope.Scope> =>
+  Effect.addFinalizer(() =>
+    // A release ends the open requests, also if it comes before the first turn of `read`.
+    Effect.sync(() => connection.lose(Cause.empty))
+  ).pipe(
+    Effect.zipRight(Effect.forkScoped(
+      Effect.interruptible(Effect.mapInputContext(connection.read, (_: Context.Context<never>) => Context.empty()))
+    ))
+  )

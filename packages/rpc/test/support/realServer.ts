@@ -14,15 +14,17 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { WebSocket } from "ws"
 import { Counting, handlers, type Tally } from "./counting.js"
 
 export interface Wire {
-  readonly transport: "WebSocket" | "TCP"
+  readonly transport: "WebSocket" | "TCP" | "Unix"
   readonly serialization: "json" | "ndjson" | "msgPack"
 }
 
-/** All transports and serializations that go together. */
+/** The transports over TCP, with all serializations that they can have. */
 export const wires: ReadonlyArray<Wire> = [
   { transport: "WebSocket", serialization: "json" },
   { transport: "WebSocket", serialization: "ndjson" },
@@ -30,6 +32,13 @@ export const wires: ReadonlyArray<Wire> = [
   { transport: "TCP", serialization: "ndjson" },
   { transport: "TCP", serialization: "msgPack" }
 ]
+
+export const unix: Wire = { transport: "Unix", serialization: "ndjson" }
+
+/** The path of a Unix socket. The port is only a number here. */
+const pathOf = (port: number): string => join(tmpdir(), `persistent-connection-rpc-${process.pid}-${port}.sock`)
+
+let lastUnixPort = 0
 
 export interface RealServer {
   readonly port: number
@@ -53,10 +62,11 @@ export const start = (wire: Wire, tally: Tally, port = 0): Effect.Effect<RealSer
     const listening = yield* Deferred.make<number>()
     const host = "127.0.0.1"
     const socketServer = Effect.gen(function*() {
-      const server = yield* wire.transport === "TCP"
-        ? NodeSocketServer.make({ host, port })
-        : NodeSocketServer.makeWebSocket({ host, port })
-      if (server.address._tag === "TcpAddress") yield* Deferred.succeed(listening, server.address.port)
+      const unixPort = port === 0 ? ++lastUnixPort : port
+      const server = yield* wire.transport === "WebSocket"
+        ? NodeSocketServer.makeWebSocket({ host, port })
+        : NodeSocketServer.make(wire.transport === "TCP" ? { host, port } : { path: pathOf(unixPort) })
+      yield* Deferred.succeed(listening, server.address._tag === "TcpAddress" ? server.address.port : unixPort)
       return SocketServer.SocketServer.of({
         address: server.address,
         run: (handler) =>
@@ -64,7 +74,10 @@ export const start = (wire: Wire, tally: Tally, port = 0): Effect.Effect<RealSer
             Effect.gen(function*() {
               const tcp = yield* Effect.serviceOption(NodeSocket.NetSocket)
               const web = yield* Effect.serviceOption(Socket.WebSocket)
-              if (tcp._tag === "Some") yield* accept(() => tcp.value.resetAndDestroy())
+              if (tcp._tag === "Some") {
+                // A Unix socket cannot be reset.
+                yield* accept(() => wire.transport === "TCP" ? tcp.value.resetAndDestroy() : tcp.value.destroy())
+              }
               if (web._tag === "Some") yield* accept(() => (web.value as unknown as WebSocket).terminate())
               return yield* handler(socket)
             }).pipe(Effect.scoped) as Effect.Effect<unknown, never, never>
@@ -90,7 +103,7 @@ export const start = (wire: Wire, tally: Tally, port = 0): Effect.Effect<RealSer
 
 /** A connector of RPC connections to a server on the port that is the address. */
 export const connector = ({ transport }: Wire, options?: RpcConnector.Options) =>
-  (transport === "TCP" ? overTcp(options) : overWebSocket(options)) as unknown as Connector.Connector<
+  (transport === "WebSocket" ? overWebSocket(options) : overTcp(transport, options)) as unknown as Connector.Connector<
     number,
     RpcConnector.RpcConnection<Failure>,
     Failure,
@@ -99,9 +112,11 @@ export const connector = ({ transport }: Wire, options?: RpcConnector.Options) =
 
 type Failure = Connector.Error<ReturnType<typeof overTcp>> | Connector.Error<ReturnType<typeof overWebSocket>>
 
-const overTcp = (options?: RpcConnector.Options) =>
+const overTcp = (transport: "TCP" | "Unix", options?: RpcConnector.Options) =>
   TcpConnector.make().pipe(
-    Connector.mapAddress((port: number) => ({ host: "127.0.0.1", port })),
+    Connector.mapAddress((port: number): TcpConnector.TcpAddress =>
+      transport === "TCP" ? { host: "127.0.0.1", port } : { path: pathOf(port) }
+    ),
     (transport) => RpcConnector.make(transport, options)
   )
 
