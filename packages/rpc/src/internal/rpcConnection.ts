@@ -1,11 +1,11 @@
 import type { FromClientEncoded, RequestEncoded } from "@effect/rpc/RpcMessage"
 import type { Parser } from "@effect/rpc/RpcSerialization"
 import { ConnectionLost, isRegularEnd } from "@persistent-connection/core/ConnectionError"
+import * as Connector from "@persistent-connection/core/Connector"
 import * as Cause from "effect/Cause"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as FiberId from "effect/FiberId"
+import { constVoid } from "effect/Function"
 import * as Inspectable from "effect/Inspectable"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
@@ -79,7 +79,8 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
   /** The open requests by their ids; undefined if nobody waits for the answer. */
   private readonly open = new Map<string, OpenRequest<E | RpcProtocolError> | undefined>()
   private readonly pongs = new Set<() => void>()
-  private readonly end = Deferred.unsafeMake<void, E | RpcProtocolError>(FiberId.none)
+  private readonly watches = new Set<(exit: Exit.Exit<void, E | RpcProtocolError>) => void>()
+  private end: Exit.Exit<void, E | RpcProtocolError> | undefined
   private lost: Exit.Exit<never, ConnectionLost<E | RpcProtocolError>> | undefined
 
   constructor(private readonly parts: Parts<E>) {
@@ -93,7 +94,14 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
 
   /** Waits until the connection is lost. */
   get closed(): Effect.Effect<void, E | RpcProtocolError> {
-    return Deferred.await(this.end)
+    return Connector.callback((resume) => {
+      if (this.end !== undefined) {
+        resume(this.end)
+        return constVoid
+      }
+      this.watches.add(resume)
+      return () => this.watches.delete(resume)
+    })
   }
 
   get isClosed(): boolean {
@@ -107,7 +115,8 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
     const lost = this.lost = Exit.fail(new ConnectionLost({ serverName, generation, lossCause }))
     // The requests first: it is cheaper if they fail by themselves than if their uses are interrupted.
     for (const request of this.open.values()) request?.lose(lost)
-    Deferred.unsafeDone(this.end, Cause.isEmpty(lossCause) ? Exit.void : Exit.failCause(lossCause))
+    const end = this.end = Cause.isEmpty(lossCause) ? Exit.void : Exit.failCause(lossCause)
+    for (const resume of this.watches) resume(end)
   }
 
   /**
