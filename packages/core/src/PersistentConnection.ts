@@ -456,9 +456,10 @@ export interface StreamOptions {
 
 /**
  * Runs the stream `f(connection)` on the current connection, and then on each next one, as one stream. It delivers all
- * elements of a connection, in order, before any element of the next one (S1). There is backpressure: a slow consumer
- * slows down the stream of the connection. Elements that the server sends between two connections are missed: see
- * `resumableStream`.
+ * elements of a connection, in order, before any element of the next one (S1). There is backpressure: the next chunk of
+ * the connection is pulled when the consumer waits for it. Only the first pull, which subscribes, comes at once. After
+ * the end of a connection its stream is read one chunk ahead. Elements that the server sends between two connections are
+ * missed: see `resumableStream`.
  *
  * If `f(connection)` ends or fails on a connection that works, this stream ends or fails too. It also ends when the
  * owner closes the persistent connection (S2). It fails with `ConnectionClosed` if an attempt aborted or the policy
