@@ -11,7 +11,7 @@ import { WebSocket } from "ws"
 /** Unlike `Effect.never`, it adds no timer. */
 export const never: Effect.Effect<never> = Effect.async<never>((_) => {})
 
-/** A connector that holds next to nothing: what is measured is what the library adds. */
+/** A connector that holds almost nothing: the measurement shows the share of the library. */
 const bareConnector = Connector.make({
   connect: () => Effect.succeed({}),
   closed: () => never

@@ -1,5 +1,5 @@
 /**
- * What a persistent connection costs, as ratios to baselines that are measured side by side, next to their floors.
+ * The costs of a persistent connection, as ratios to baselines that are measured side by side, and their floors.
  *
  *     npm run measure
  *     npm run measure -- heap size

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 export interface Figure {
   readonly what: string
   readonly value: number
-  /** What the value is counted in: `kB`, or `x` and the baseline that was measured in the same run. */
+  /** The unit of the value: `kB`, or `x` and the baseline that was measured in the same run. */
   readonly unit: string
   readonly floor: { readonly atMost: number } | { readonly atLeast: number }
 }
@@ -12,13 +12,13 @@ export interface Figure {
 export const isMet = ({ floor, value }: Figure): boolean =>
   "atMost" in floor ? value <= floor.atMost : value >= floor.atLeast
 
-/** The value below which this part of all values lie. */
+/** This part of all values lies below the result. */
 export const quantile = (values: ReadonlyArray<number>, part: number): number =>
   [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * part))]!
 
 export const median = (values: ReadonlyArray<number>): number => quantile(values, 0.5)
 
-/** Runs both effects in every round, each first in every other round. Returns the results of all rounds. */
+/** Runs both effects in every round, in alternating order. Returns the results of all rounds. */
 export const sideBySide = <A, E, R, E2, R2>(
   rounds: number,
   baseline: Effect.Effect<A, E, R>,
@@ -58,7 +58,7 @@ export const nanosOf = <E, R>(effect: Effect.Effect<unknown, E, R>): Effect.Effe
     return Effect.map(effect, () => nanos() - start)
   })
 
-/** The nanoseconds of each run of an effect, in a loop that costs the baseline just as much. */
+/** The nanoseconds of each run of an effect, in the same loop as the baseline. */
 export const nanosEach = <E, R>(count: number, effect: Effect.Effect<unknown, E, R>): Effect.Effect<number, E, R> =>
   Effect.suspend(() => {
     let left = count

@@ -11,14 +11,14 @@ import { type Figure, nanosOf, ratio } from "./measuring.js"
 import { startServer } from "./serverProcess.js"
 
 const sizes: ReadonlyArray<readonly [size: string, bytes: number, count: number]> = [
-  // The long ones first: what 200,000 short ones leave in the heap makes each collection of garbage slower.
+  // The long ones first: 200,000 short ones leave objects in the heap that slow down each garbage collection.
   ["64 kB", 65_536, 10_000],
   ["40 B", 40, 200_000]
 ]
 
 let characters = 0
 
-/** What both sides run for every message. */
+/** Both sides run this for every message. */
 const onMessage = (message: string | Uint8Array) =>
   Effect.sync(() => {
     characters += message.length
@@ -36,7 +36,7 @@ const takeRaw = (url: string, count: number) =>
 const take = <E, R>(messages: Stream.Stream<string | Uint8Array, E, R>, count: number) =>
   Stream.runForEach(Stream.take(messages, count), onMessage)
 
-/** Takes the messages with a plain stream over a bare socket: what a stream costs by itself. */
+/** Takes the messages with a plain stream over a bare socket: the cost of a stream alone. */
 const takePlain = (url: string, count: number) =>
   take(
     Stream.asyncPush<string>((emit) =>

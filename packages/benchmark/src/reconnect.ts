@@ -8,7 +8,7 @@ import { startServer } from "./serverProcess.js"
 
 const kicks = 300
 
-/** What a program without this library does: it opens a socket, waits for its close, and begins again. */
+/** A program without this library: it opens a socket, waits for its close, and begins again. */
 const bareLoop = (url: string) =>
   Effect.forever(Effect.scoped(Effect.gen(function*() {
     const socket = yield* Effect.acquireRelease(

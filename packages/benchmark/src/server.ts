@@ -1,5 +1,5 @@
 /**
- * The server of the measurements, in a process of its own. The path of a WebSocket's URL says what it does:
+ * The server of the measurements, in a process of its own. The path of the URL selects the behavior of a WebSocket:
  *
  * - `/idle`: nothing.
  * - `/flood/SIZE`: sends messages of this size as fast as the client reads them.
@@ -20,7 +20,7 @@ const frameOf = (size: number): Buffer => {
   return Buffer.concat([header, Buffer.alloc(size, "x")])
 }
 
-/** Writes ready-made frames to the TCP socket: so the server is faster than any client. */
+/** Writes ready-made frames to the TCP socket, so the server is faster than any client. */
 const flood = (socket: WebSocket, size: number): void => {
   const frame = frameOf(size)
   const frames = Buffer.concat(Array.from({ length: Math.ceil(256 * 1024 / frame.length) }, () => frame))

@@ -1,6 +1,6 @@
 /**
  * The status of a persistent connection, for user interfaces. It does not show short losses; see
- * `PersistentConnection.status`. `ConnectionState` is the whole state, with every loss.
+ * `PersistentConnection.status`. `ConnectionState` shows every loss.
  *
  * @since 0.1.0
  */
@@ -21,11 +21,11 @@ import { shownStatus } from "./internal/loop/shownState.js"
 export interface Outage<E> {
   /** When it began, in ms of the `Clock`: when the persistent connection was made, or lost its connection. */
   readonly since: number
-  /** The number of the attempt under way, or of the last one made; 0 if there has been none since the loss. */
+  /** The number of the present or last attempt; 0 if there has been none since the loss. */
   readonly attempt: number
   /**
    * When the next attempt begins, in ms of the `Clock`; `Infinity` if only `reconnectNow` or `refresh` starts it. None
-   * during an attempt, and if there will be no other attempt.
+   * during an attempt, or if no other attempt will follow.
    */
   readonly nextAttemptAt: Option.Option<number>
   /** The cause of the last failure or loss; empty if a connection ended without an error, none before the first. */

@@ -222,8 +222,8 @@ export const make: <Address, Connection, E = never, E2 = never, R = never>(optio
 }) => Connector<Address, Connection, E | E2, Exclude<R, Scope.Scope>> = internal.make
 
 /**
- * Waits for a callback, as `Effect.async` does. Use it for `closed`: a persistent connection then waits without a fiber,
- * which saves 2.5 kB for each connection. `register` must call `resume` once; the function that it returns undoes the
+ * Waits for a callback, like `Effect.async`. Use it for `closed`: then a persistent connection waits without a fiber,
+ * which saves 2.5 kB for each connection. `register` must call `resume` once, and return a function that undoes the
  * registration.
  *
  * @example

@@ -448,8 +448,8 @@ export const forEachConnection: {
  */
 export interface StreamOptions {
   /**
-   * When a connection has ended, its stream is read until that ends too. If it never ends, such as the stream of a
-   * queue, it is interrupted when it has given nothing for this time while the consumer waited (S1). Default: 1 s.
+   * After the end of a connection, its stream is read to its end. A stream that never ends, such as that of a queue, is
+   * interrupted when the consumer has waited for this time without an element (S1). Default: 1 s.
    */
   readonly drainTimeout?: Duration.DurationInput | undefined
 }
@@ -457,9 +457,9 @@ export interface StreamOptions {
 /**
  * Runs the stream `f(connection)` on the current connection, and then on each next one, as one stream. It delivers all
  * elements of a connection, in order, before any element of the next one (S1). There is backpressure: the next chunk of
- * the connection is pulled when the consumer waits for it. Only the first pull, which subscribes, comes at once. After
- * the end of a connection its stream is read one chunk ahead. Elements that the server sends between two connections are
- * missed: see `resumableStream`.
+ * the connection is pulled when the consumer waits for it. Only the first pull, which subscribes, happens at once.
+ * After the end of a connection, its stream is read one chunk ahead. Elements that the server sends between two
+ * connections are missed: see `resumableStream`.
  *
  * If `f(connection)` ends or fails on a connection that works, this stream ends or fails too. It also ends when the
  * owner closes the persistent connection (S2). It fails with `ConnectionClosed` if an attempt aborted or the policy
@@ -703,7 +703,7 @@ export const reconnectOn: {
  */
 export interface StatusOptions {
   /**
-   * While a loss is shorter than this, the status is still `Connected`. With 0 every loss is shown;
+   * Until a loss has lasted for this time, the status stays `Connected`. With 0 every loss is shown;
    * `Duration.infinity` shows none. Default: 2 s.
    */
   readonly ignoreLossesShorterThan?: Duration.DurationInput | undefined
@@ -712,13 +712,13 @@ export interface StatusOptions {
 /**
  * The status for a user interface, and its changes; see `ConnectionStatus`. It does not flicker:
  *
- * - A loss is not shown before it has lasted for `ignoreLossesShorterThan`, so a shorter one is never shown.
- * - A longer loss is shown with the moment at which the connection was lost. While it lasts, each attempt, each failure
- *   and each new delay changes the status.
- * - A connection is shown at once, and so is the beginning of a close.
+ * - A loss that is shorter than `ignoreLossesShorterThan` is never shown.
+ * - A longer loss is shown after that time, with the moment of the loss. Then each attempt, each failure and each new
+ *   delay changes the status.
+ * - A connection and the beginning of a close are shown at once.
  *
- * `changes` begins with the present status, and ends after `Closed`. It never repeats a status. A slow consumer gets the
- * latest status next, without those in between.
+ * `changes` begins with the present status, and ends after `Closed`. It never repeats a status. A slow consumer gets
+ * only the latest status.
  *
  * @example
  * ```ts

@@ -36,10 +36,10 @@ export interface Options {
   readonly waitTimeout?: Duration.DurationInput | undefined
 
   /**
-   * What a run does when its connection is lost: it continues with the next one (`"continue"`, the default), or it ends
-   * as a run of `fromConnection` does (`"end"`), and the next run continues. Use `"end"` for a program that runs the
-   * socket again by itself, and must know of each loss, because it has requests that wait for an answer, or a decoder
-   * with a part of a message. `RpcClient.layerProtocolSocket` is such a program.
+   * When its connection is lost, a run continues with the next one (`"continue"`, the default), or ends like a run of
+   * `fromConnection` (`"end"`); then the next run continues. Use `"end"` for a program that runs the socket in a loop,
+   * and must see each loss: it has open requests, or a decoder with a part of a message.
+   * `RpcClient.layerProtocolSocket` is such a program.
    */
   readonly whenLost?: "continue" | "end" | undefined
 }
@@ -47,27 +47,27 @@ export interface Options {
 /**
  * A socket over a persistent connection. Leaving the scope of a `writer` does not close the persistent connection.
  *
- * `run` and `runRaw` pass on the messages of the current connection, then those of each next one. Everything that a
- * connection has received is passed on, in order, before anything from the next one (S1), and the effects of handlers go
- * on over losses. A run ends only in these ways, unless `whenLost` is `"end"`:
+ * `run` and `runRaw` pass on the messages of the current connection, then those of each next one. All messages of a
+ * connection are passed on, in order, before those of the next one (S1). The effects of handlers survive losses. A run
+ * ends only in these ways, unless `whenLost` is `"end"`:
  *
- * - it succeeds when the owner closes the persistent connection, also by a `CloseEvent`;
+ * - it succeeds when the owner closes the persistent connection, or a writer sends a `CloseEvent`;
  * - it fails with a `SocketGenericError` if the persistent connection gave up or was aborted: its `reason` is `"Read"`,
  *   and its `cause` the `ConnectionClosed`;
  * - it fails with the error of a handler.
  *
  * When a run ends, it interrupts the effects of handlers that still run. These run concurrently, without a limit; they
  * start in the order of the messages. Use one run at a time: each message goes to one run only. Between two runs, the
- * messages of the current connection wait for the next run until that connection is lost; then they are dropped.
+ * messages of the current connection wait for the next run. They are dropped if that connection is lost before.
  *
  * `onOpen` starts at every connection: after the last message of the previous connection, and before the first message
  * of the new one. It is interrupted when its connection ends. Reset a decoder there, because a loss can cut a frame in
  * two. Writes do not wait for it: to log in before any other write, use `Connector.setup`.
  *
- * A write goes to the current connection, or waits for the next one, for at most `waitTimeout`. If the connection was
- * lost before the message was sent, the write waits too; a message that may have been sent is never sent again. A write
- * fails with a `SocketGenericError` whose `reason` is `"Write"`. Its `cause` is `NotConnected` if there was no connection
- * in time, `ConnectionClosed` if the persistent connection is closed, or else the error of `send`.
+ * A write uses the current connection, or waits for the next one, for at most `waitTimeout`. If the connection is lost
+ * before the message is sent, the write waits too. A message that may have been sent is never sent again. A write fails
+ * with a `SocketGenericError` whose `reason` is `"Write"`. Its `cause` is `NotConnected` if the wait timed out,
+ * `ConnectionClosed` if the persistent connection is closed, and otherwise the error of `send`.
  *
  * A `CloseEvent` closes the current connection with its code and its reason, and then the persistent connection. A code
  * or a reason that the platform does not accept is replaced by 1000; TCP has none. This write cannot fail.

@@ -1,8 +1,8 @@
 /**
  * A client of `@effect/rpc` over a persistent connection: one client for all connections. A call runs on the current
- * connection, or waits for the next one, for a limited time. If its connection is lost, it fails with `ConnectionLost`
- * and the cause, or is sent again if its procedure is annotated as `Idempotent`. No call waits without a limit for a
- * connection.
+ * connection, or waits for the next one, for a limited time. If the connection is lost, the call fails with
+ * `ConnectionLost` and the cause, or is sent again if its procedure is `Idempotent`. No call waits without a limit for
+ * a connection.
  *
  * @example
  * ```ts
@@ -55,7 +55,7 @@ import type { RpcCallError } from "./RpcError.js"
  * @category models
  */
 export interface Options {
-  /** The `MaxWait` of calls for which nothing else sets it. Default: 10 s. */
+  /** The `MaxWait` of calls without their own. Default: 10 s. */
   readonly maxWait?: Duration.DurationInput | undefined
 }
 
@@ -73,12 +73,12 @@ export interface Options {
 export type CallError<E> = NotConnected<E> | ConnectionLost<E> | ConnectionClosed<E> | RpcCallError
 
 /**
- * Makes a client from a persistent connection whose connections are clients (`RpcConnector.client`). It holds nothing:
- * make any number of them. `E` is the error of the persistent connection.
+ * Makes a client from a persistent connection whose connections are clients (`RpcConnector.client`). The client holds
+ * no resources: make any number of them. `E` is the error of the persistent connection.
  *
- * A call runs in a `PersistentConnection.use`: `refresh` and `closeGracefully` let it finish, and a `close` ends it with
- * `ConnectionClosed`. A stream too; it fails with the loss of its connection, after the elements that had arrived, and
- * is not sent again. For a stream that goes on after a loss, use `PersistentConnection.resumableStream` or `stream` on
+ * A call or a stream runs in a `PersistentConnection.use`: `refresh` and `closeGracefully` let it finish, and a `close`
+ * ends it with `ConnectionClosed`. After a loss, a stream delivers the elements that had arrived, and fails; it is not
+ * sent again. For a stream that continues after a loss, use `PersistentConnection.resumableStream` or `stream` on
  * the persistent connection itself.
  *
  * Throws an `IllegalArgumentException` for a negative `maxWait`.

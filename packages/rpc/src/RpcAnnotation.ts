@@ -24,9 +24,9 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 
 /**
- * An annotation of a procedure: its calls may run twice. After a loss such a call waits for the next connection and is
- * sent again, as often as necessary; limit the whole with `Effect.timeout`. It applies to calls, not to streams. As a
- * service of the context, it applies to single calls, and has priority over the annotation.
+ * An annotation of a procedure: its calls may run twice. After every loss, such a call waits for the next connection
+ * and is sent again; `Effect.timeout` limits the whole call. Streams ignore the annotation. As a service of the
+ * context, it applies to single calls, and has priority over the annotation.
  *
  * @since 0.1.0
  * @category annotations
@@ -39,8 +39,8 @@ export class Idempotent extends Context.Tag("@persistent-connection/rpc/Idempote
  * `Effect.timeout`.
  *
  * It is a service of the context, for single calls, and an annotation, for procedures. The service has priority over
- * the annotation, and the annotation over the option `maxWait` of the client. Throws an `IllegalArgumentException`
- * (which the call dies with) for a negative duration.
+ * the annotation, and the annotation over the option `maxWait` of the client. With a negative duration, the call dies
+ * with an `IllegalArgumentException`.
  *
  * @since 0.1.0
  * @category annotations

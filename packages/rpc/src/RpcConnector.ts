@@ -1,7 +1,7 @@
 /**
  * Connectors whose connections speak the protocol of `@effect/rpc`. `make` turns a transport into a connector of
- * `RpcConnection`s, which send requests and receive their answers; `client` turns that into a connector whose
- * connection is an `RpcClient`.
+ * `RpcConnection`s, which send requests and receive their answers. `client` turns that connector into one of
+ * `RpcClient`s.
  *
  * @example
  * ```ts
@@ -68,8 +68,8 @@ export const TypeId: "~persistent-connection/RpcConnection" = internal.TypeId
 export type TypeId = typeof TypeId
 
 /**
- * A message that answers a request. `Exit` and `Defect` are the last one. A `Defect` is the server's answer to all
- * requests that are open on the connection: a handler has died, and the server does not say which.
+ * A message that answers a request. An `Exit` or a `Defect` is the last answer. A `Defect` answers all requests that
+ * are open on the connection: a handler has died, and the server does not say which.
  *
  * @since 0.1.0
  * @category models
@@ -87,13 +87,12 @@ export interface RpcConnection<out E> extends Inspectable {
 
   /**
    * Sends a request, and calls `onAnswer` with each message that answers it, one after the other. Completes after the
-   * call with the last answer. The id of the request must not be that of an open request of this connection; otherwise
-   * it dies.
+   * call with the last answer. Dies if an open request of this connection has the same id.
    *
    * Fails with `ConnectionLost` if the connection is lost before the last answer; then `onAnswer` has been called with
-   * all answers that had arrived. Fails with an `RpcCallError` if the request could not be encoded or sent, and with the
-   * error of `onAnswer`. After a failure of `onAnswer`, or an interruption, the server is asked to interrupt its
-   * handler, and further answers are dropped.
+   * all answers that had arrived. Fails with an `RpcCallError` if the request could not be encoded or sent, and with
+   * the error of `onAnswer`. A failure of `onAnswer` or an interruption asks the server to interrupt its handler;
+   * further answers are dropped.
    */
   readonly request: <E2, R>(
     request: RequestEncoded,
@@ -101,20 +100,19 @@ export interface RpcConnection<out E> extends Inspectable {
   ) => Effect.Effect<void, E2 | ConnectionLost<E> | RpcCallError, R>
 
   /**
-   * Encodes and sends a message, and does not wait for an answer. The answers to a request that is sent in this way are
-   * dropped. Fails with an `RpcCallError` if the message could not be encoded or sent, and with `ConnectionLost` if the
-   * connection has ended.
+   * Encodes and sends a message, and does not wait for an answer. Answers to such a request are dropped. Fails with an
+   * `RpcCallError` if the message could not be encoded or sent, and with `ConnectionLost` if the connection has ended.
    */
   readonly send: (message: FromClientEncoded) => Effect.Effect<void, ConnectionLost<E> | RpcCallError>
 
-  /** The `received` of the transport: how much has arrived. */
+  /** The `received` of the transport: a count of the input. */
   readonly received: () => number
 }
 
 /**
  * A transport of messages, such as `WebSocketConnection`, or of bytes, such as `TcpConnection`. `messages` or `data`
- * must end when the connection does. `received` counts what has arrived. `receive` is optional: it takes the next
- * message or bytes, and fails when there are no more because the connection has ended. It costs less memory.
+ * must end when the connection does. `received` counts what has arrived. `receive` is optional, and takes less memory:
+ * it takes the next message or bytes, and fails after the last one, when the connection has ended.
  *
  * @since 0.1.0
  * @category models
@@ -145,15 +143,15 @@ export type FailureOf<T> = T extends Transport<infer E> ? E : never
 export interface Options {
   /**
    * Detects a silent server with the pings of the RPC protocol. Everything that is received counts as an answer, and a
-   * server that sends gets no pings. False for no pings. Default: the defaults of `PingOptions`, those of Jane Street's
-   * RPC: a ping every 10 s, and the connection is lost after 30 s of silence.
+   * server that sends gets no pings. False turns the pings off. Default: the defaults of `PingOptions`, as in Jane
+   * Street's RPC: a ping every 10 s, and a loss after 30 s of silence.
    */
   readonly ping?: PingOptions | false | undefined
 
   /**
-   * The connection is lost with `MessageTooLong` if a message of the transport is longer than this; more than 0, in
-   * bytes, or in UTF-16 code units for text. It applies to a transport of messages. For a transport of bytes the
-   * serialization has a limit, `maxBufferSize`. Default: 16 MiB, as that of the serializations.
+   * The connection is lost with `MessageTooLong` if a message of the transport is longer than this. In bytes, or in
+   * UTF-16 code units for text; more than 0. It applies to transports of messages. For transports of bytes, the
+   * serialization has its own limit, `maxBufferSize`. Default: 16 MiB, as in the serializations.
    */
   readonly maxMessageSize?: number | undefined
 }
@@ -178,7 +176,7 @@ export interface PingOptions {
 }
 
 /**
- * The errors of RPC connections over a transport: attempts fail, and connections are lost, with these.
+ * The errors of failed attempts and of lost connections over a transport.
  *
  * @since 0.1.0
  * @category models
@@ -187,12 +185,12 @@ export type RpcFailure<T, E> = E | FailureOf<T> | RpcProtocolError | Cause.Timeo
 
 /**
  * A connector whose connections speak the RPC protocol over those of a transport, with the `RpcSerialization` of the
- * context. Each connection has a separate parser. JSON and JSON-RPC need a transport of messages: over one of bytes,
- * every attempt dies with an `IllegalArgumentException`; use NDJSON, ND-JSON-RPC or MsgPack there.
+ * context. Each connection has a separate parser. JSON and JSON-RPC need a transport of messages: over bytes, every
+ * attempt dies with an `IllegalArgumentException`. Use NDJSON, ND-JSON-RPC or MsgPack there.
  *
- * The connection is read all the time, so that its loss is noticed. It is lost with the error of the transport, with an
- * `RpcProtocolError` if the server sends anything that it should not, and with a `TimeoutException` if it does not
- * answer pings. Everything that has arrived is handled before the connection counts as lost.
+ * A fiber always reads the connection, so it notices a loss. The connection is lost with the error of the transport,
+ * with an `RpcProtocolError` if the server violates the protocol, and with a `TimeoutException` if the server does not
+ * answer pings. All input is handled before the connection counts as lost.
  *
  * Throws an `IllegalArgumentException` that names a wrong option.
  *
@@ -229,18 +227,18 @@ export interface ClientOptions {
   readonly spanPrefix?: string | undefined
   /** Attributes of all spans. */
   readonly spanAttributes?: Record<string, unknown> | undefined
-  /** True for no spans. Default: false. */
+  /** True turns the spans off. Default: false. */
   readonly disableTracing?: boolean | undefined
 }
 
 /**
  * A connector whose connection is an `RpcClient` for this group, for `PersistentConnection.use`, `stream` and
- * `resumableStream`. `PersistentRpcClient` makes one client from all of these.
+ * `resumableStream`. `PersistentRpcClient` makes one client over all connections.
  *
- * When the connection is lost, the calls and streams that are open on it fail with `ConnectionLost`, after all answers
- * that had arrived; later calls fail with it at once. A call whose answer does not match the schemas of the procedure
- * fails with an `RpcCallError`, and the connection stays. If a handler of the server dies, all open calls die, as with
- * `RpcClient.make`; with `disableFatalDefects` on the server only its own call dies.
+ * When the connection is lost, its open calls and streams get all answers that had arrived, and fail with
+ * `ConnectionLost`. Later calls fail at once. A call whose answer does not match the schemas of the procedure fails
+ * with an `RpcCallError`, and the connection stays. If a handler of the server dies, all open calls die, as with
+ * `RpcClient.make`. With `disableFatalDefects` on the server, only the call of that handler dies.
  *
  * @example
  * ```ts

@@ -6,7 +6,7 @@
 import * as Data from "effect/Data"
 
 /**
- * What the server did wrong. Each of these ends the connection, and is the cause of its loss:
+ * A violation of the protocol by the server. Each one is the cause of the loss of its connection:
  *
  * - `DecodeFailed`: the serialization could not decode what the server sent.
  * - `MessageTooLong`: a message was longer than `limit`.
@@ -27,7 +27,7 @@ export type RpcProtocolErrorReason =
   | { readonly _tag: "UnknownRequest" }
 
 /**
- * The server does not speak the protocol: the name of the server, and the reason. The connection is lost with it.
+ * The server violated the protocol, so the connection is lost: the name of the server, and the reason.
  *
  * @since 0.1.0
  * @category errors
@@ -109,8 +109,8 @@ export class RpcCallError extends /* @__PURE__ */ Data.TaggedError("RpcCallError
   }
 
   /**
-   * The error behind it: that of the transport, or a `ParseError` of Effect's `Schema`. It is not printed with the
-   * error, because it may contain a part of a message, which may be secret.
+   * The underlying error: of the transport, or a `ParseError` of Effect's `Schema`. It is not printed, because it may
+   * contain a part of a message, which may be secret.
    *
    * @since 0.1.0
    */
@@ -129,9 +129,8 @@ const explanations: Record<RpcCallErrorReason, string> = {
  * Why the client does not use a server:
  *
  * - `NoMenu`: the server has no menu.
- * - `InvalidMenu`: the server gave something else as its menu.
- * - `Incompatible`: the tags of the procedures that the server does not have (`missing`), or has with other schemas
- *   (`incompatible`).
+ * - `InvalidMenu`: the answer of the server is not a menu.
+ * - `Incompatible`: the server lacks the procedures in `missing`, and has other schemas for those in `incompatible`.
  *
  * @since 0.1.0
  * @category models
@@ -146,7 +145,7 @@ export type RpcMenuErrorReason =
   }
 
 /**
- * The attempt failed because the procedures of the server are not those of the client; see `RpcMenu.check`.
+ * The attempt failed because the server does not fit the procedures of the client; see `RpcMenu.check`.
  *
  * @since 0.1.0
  * @category errors

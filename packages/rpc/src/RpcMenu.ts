@@ -1,8 +1,8 @@
 /**
- * Checks, on each new connection and before its first use, that the server has the procedures that the client calls,
- * with the same schemas. The server has a procedure that gives its *menu*: the tags of all its procedures, with
- * fingerprints of their schemas. `addTo` and `layer` make it from the group of the server; `check` is a combinator for
- * the connector of the client.
+ * Checks that the server has the procedures of the client, with the same schemas: on each new connection, before its
+ * first use. A procedure of the server gives its *menu*: the tags of all its procedures, with fingerprints of their
+ * schemas. `addTo` and `layer` make it from the group of the server; `check` is a combinator for the connector of the
+ * client.
  *
  * A procedure may have versions: a tag `"Price@2"` is version 2 of `"Price"`. The server must have at least one of the
  * versions of the client. `newest` chooses one for each connection, so old and new servers can run behind one name.
@@ -92,12 +92,12 @@ export interface CheckOptions {
 
 /**
  * Fetches the menu of the server on each new connection, and compares it with the group of the client. The attempt
- * fails with an `RpcMenuError` that names the procedures which the server does not have, or has with other schemas; or
- * if it has no menu.
+ * fails with an `RpcMenuError` if the server has no menu, lacks procedures, or has other schemas for them; the error
+ * names these procedures.
  *
  * Fingerprints compare the encoded side of the schemas, and ignore the order of fields and of the members of unions.
- * Any other difference makes a procedure incompatible, also one that would do no harm, such as a new optional field: for
- * such a change, make a new version of the procedure.
+ * Any other difference makes a procedure incompatible, even a harmless one, such as a new optional field. For such a
+ * change, make a new version of the procedure.
  *
  * @since 0.1.0
  * @category combinators
@@ -124,9 +124,9 @@ export const check: {
 } = /* @__PURE__ */ dual((args) => Connector.TypeId in args[0], internal.check)
 
 /**
- * The first of these tags whose procedure the server of this connection has, with the same schemas. Give the newest
- * version first. Without such a tag, or if the server has no menu, it is the last tag. The connection is that of a
- * connector with `check`: an `RpcConnection`, or the client that `RpcConnector.client` made from it.
+ * Returns the first tag whose procedure the server of this connection has, with the same schemas. Give the newest
+ * version first. Returns the last tag if there is no such tag, or if the server has no menu. The connector must have a
+ * `check`; the connection is an `RpcConnection`, or the client that `RpcConnector.client` made from it.
  *
  * @example
  * ```ts

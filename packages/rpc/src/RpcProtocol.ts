@@ -1,11 +1,11 @@
 /**
- * The `RpcClient.Protocol` of `@effect/rpc` over a persistent connection, in the place of
- * `RpcClient.layerProtocolSocket`: code that uses `RpcClient.make` stays as it is.
+ * The `RpcClient.Protocol` of `@effect/rpc` over a persistent connection. It replaces `RpcClient.layerProtocolSocket`:
+ * code that uses `RpcClient.make` needs no change.
  *
  * A call runs on the current connection, or waits for the next one, for a limited time. It fails with an
- * `RpcClientError` if that time passes, or at once if its connection is lost, cannot send, or is closed. Its `cause` is
- * the typed error of this library: `NotConnected`, `ConnectionLost`, `ConnectionClosed` or `RpcCallError`. No call waits
- * without a limit for a connection. A call is never sent twice: see `PersistentRpcClient` for calls that may be.
+ * `RpcClientError` after that time, or at once if its connection is lost, cannot send, or is closed. The `cause` is the
+ * typed error of this library: `NotConnected`, `ConnectionLost`, `ConnectionClosed` or `RpcCallError`. No call waits
+ * without a limit for a connection. A call is never sent twice; for idempotent calls, see `PersistentRpcClient`.
  *
  * @example
  * ```ts
@@ -75,8 +75,8 @@ export interface Options {
 }
 
 /**
- * Makes a `RpcClient.Protocol` from a persistent connection. It holds nothing, and ends with the persistent connection:
- * after that, calls fail.
+ * Makes a `RpcClient.Protocol` from a persistent connection. It holds no resources. After the end of the persistent
+ * connection, calls fail.
  *
  * A call runs in a `PersistentConnection.use` until its answer has arrived, so `refresh` and `closeGracefully` let it
  * finish. A call with `discard: true` waits for its answer too, as over HTTP. As with every protocol of `RpcClient`, an

@@ -20,12 +20,12 @@ export abstract class Backlog<in out A extends { readonly length: number }, in o
   /** Called after elements have been taken. */
   protected abstract onTaken(): void
 
-  /** Gives all waiting elements as one chunk, and so on to the end. */
+  /** Gives all waiting elements as one chunk, repeatedly, until the end. */
   get all(): Channel.Channel<Chunk.Chunk<A>, unknown, E> {
     return Channel.suspend(() => this.takeAll())
   }
 
-  /** Takes the next element. After the last one it fails as `all` does, or with `onEnd` if `all` ends regularly. */
+  /** Takes the next element. After the last one, it fails like `all`, or with `onEnd` if `all` ends regularly. */
   one<E2>(onEnd: () => E2): Effect.Effect<A, E | E2> {
     return Effect.suspend(() => {
       const element = this.elements[this.taken]
@@ -53,13 +53,13 @@ export abstract class Backlog<in out A extends { readonly length: number }, in o
     this.wake()
   }
 
-  /** Ends it after the waiting elements. Only the first end counts. */
+  /** Ends the backlog after the waiting elements. Only the first end counts. */
   end(exit: Exit.Exit<void, E>): void {
     this.exit ??= exit
     this.wake()
   }
 
-  /** Ends it now: drops the waiting elements. */
+  /** Ends the backlog now: drops the waiting elements. */
   fail(exit: Exit.Exit<never, E>): void {
     this.exit = exit
     this.clear()
@@ -82,8 +82,8 @@ export abstract class Backlog<in out A extends { readonly length: number }, in o
   }
 
   /**
-   * Waits for an element, or the end. An interrupted wait leaves a callback behind, which does nothing: to remove it
-   * would take 1.5 kB for each wait. When there are many, all takers wait anew.
+   * Waits for an element, or the end. An interrupted wait leaves a callback without effect: its removal would take
+   * 1.5 kB for each wait. When there are many takers, all wait anew.
    */
   private get news(): Effect.Effect<void> {
     return Effect.async<void>((resume) => {
@@ -97,7 +97,7 @@ export abstract class Backlog<in out A extends { readonly length: number }, in o
     return this.taken < this.elements.length
   }
 
-  /** Wakes all takers: one that comes too late waits again. */
+  /** Wakes all takers: those that find no element wait again. */
   private wake(): void {
     const { takers } = this
     this.takers = undefined

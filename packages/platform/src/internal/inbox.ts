@@ -15,7 +15,7 @@ export interface Source {
   readonly resume: () => void
   readonly settings: {
     readonly receiveHighWaterMark: number
-    /** If the sender cannot be paused, a message is refused when more than this waits already. */
+    /** If the sender cannot be paused, messages are refused while more than this waits. */
     readonly receiveLimit: number
   }
 }
@@ -47,7 +47,7 @@ export class Inbox<in out A extends { readonly length: number }, in out E> exten
     if (this.isClosed) return true
     if (this.size > this.limit) return false
     this.add(message)
-    // After a pause the platform may still deliver what it had read, so there is no limit.
+    // After a pause, the platform may still deliver buffered messages, so there is no limit.
     if (this.limit === Infinity && !this.paused && this.size > this.source.settings.receiveHighWaterMark) {
       this.paused = true
       this.source.pause()
@@ -55,7 +55,7 @@ export class Inbox<in out A extends { readonly length: number }, in out E> exten
     return true
   }
 
-  /** Stops pausing the sender, so that its close is noticed. From now on the limit applies. */
+  /** Resumes the sender for good, to notice its close. From now on, the limit applies. */
   letIn(): void {
     if (this.limit === Infinity) this.limit = this.size + this.source.settings.receiveLimit
     this.unpause()

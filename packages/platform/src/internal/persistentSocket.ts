@@ -158,7 +158,7 @@ const writeTo = (self: Service, waitTimeout: number): Write => {
   const connectionNow = PersistentConnection.use(self, Effect.succeed, { whenDisconnected: "fail" })
 
   const connectionWithin = (millis: number) =>
-    // Interruptible: otherwise the timeout would have no effect in an uninterruptible region, such as a finalizer.
+    // Otherwise the timeout would have no effect in an uninterruptible region, such as a finalizer.
     millis <= 0 ? connectionNow : Effect.flatten(Effect.timeoutTo(Effect.interruptible(connection), {
       duration: millis,
       onSuccess: Effect.succeed,
@@ -166,7 +166,7 @@ const writeTo = (self: Service, waitTimeout: number): Write => {
       onTimeout: () => connectionNow
     }))
 
-  /** Waits for a connection, until a moment of the clock's monotonic time, in ms. */
+  /** Sends on the next connection. `deadline` is in ms of the clock's monotonic time. */
   const sendOnNext = (message: Message, deadline?: number): Effect.Effect<void, unknown> =>
     Effect.flatMap(Clock.currentTimeNanos, (nanos) => {
       const now = Number(nanos) / 1_000_000
@@ -174,7 +174,7 @@ const writeTo = (self: Service, waitTimeout: number): Write => {
       return Effect.flatMap(connectionWithin(until - now), (connection) => sendOn(connection, message, until))
     })
 
-  /** A message that could not be sent, because its connection was lost, is sent on the next one. */
+  /** If the connection is lost before the message is sent, sends it on the next one. */
   const sendOn = (connection: SocketConnection, message: Message, deadline?: number): Effect.Effect<void, unknown> =>
     Effect.catchAll<void, unknown, never, void, unknown, never>(
       connection.send(message),

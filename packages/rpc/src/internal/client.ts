@@ -48,7 +48,7 @@ const makeClient = <Rpcs extends Rpc.Any, E>(
           case "Ack":
             return connection.send({ _tag: "Ack", requestId: String(message.requestId) })
           default:
-            // The interruption of `connection.request` tells the server.
+            // `connection.request` sends the interruption to the server.
             return Effect.void
         }
       }

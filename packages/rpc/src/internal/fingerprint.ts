@@ -5,8 +5,8 @@ import type * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 
 /**
- * A short text that differs if the encoded sides of the schemas of two procedures differ. It depends neither on the
- * order of fields and of members of unions, nor on the version of Effect.
+ * A short text that differs if the encoded sides of the schemas of two procedures differ. It does not depend on the
+ * order of fields and of members of unions, or on the version of Effect.
  *
  * @internal
  */
@@ -24,7 +24,7 @@ export const fingerprint = (procedure: Rpc.Any): string => {
   return hash(`${describe(payloadSchema.ast)} => ${result} ! ${distinct(errors)}`)
 }
 
-/** Describes the encoded side of a schema. `outer` are the schemas around it that may be recursive. */
+/** Describes the encoded side of a schema. `outer`: the enclosing schemas that may be recursive. */
 const describe = (ast: SchemaAST.AST, outer: ReadonlyArray<SchemaAST.AST> = []): string => {
   const inside = (ast: SchemaAST.AST) => describe(ast, outer)
   switch (ast._tag) {

@@ -38,7 +38,7 @@ export const layer = <Rpcs extends Rpc.Any>(
 const usableTags = new WeakMap<object, ReadonlySet<string>>()
 
 /**
- * Makes `newest` work on what was derived from a connection.
+ * Makes `newest` work on an object that was derived from a connection.
  *
  * @internal
  */

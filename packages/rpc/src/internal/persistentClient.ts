@@ -25,7 +25,7 @@ export const make = <Rpcs extends Rpc.Any, E>(
   options?: Options
 ): RpcClient.RpcClient<Rpcs, CallError<E>> => {
   const maxWait = option.duration("maxWait", options?.maxWait ?? "10 seconds")
-  // The same shape as the client of a connection: with a dot in its tag, a procedure is in an object of that prefix.
+  // The shape of the client of a connection: a procedure with a dot in its tag is in an object of that prefix.
   const client: Record<string, unknown> = {}
   for (const procedure of group.requests.values()) {
     const [prefix, ...rest] = procedure._tag.split(".")
@@ -82,7 +82,7 @@ const methodOf = <Client, E>(
   return (input, { asMailbox = false, ...options } = {}) => {
     const stream = Stream.unwrapScoped(Effect.gen(function*() {
       const found = yield* Deferred.make<Client, CallError<E>>()
-      // A use for as long as the stream runs.
+      // This use lasts until the stream ends.
       const using = yield* use((client) => Effect.zipRight(Deferred.succeed(found, client), Effect.never)).pipe(
         Effect.tapErrorCause((cause) => Deferred.failCause(found, cause)),
         Effect.exit,
@@ -100,5 +100,5 @@ const methodOf = <Client, E>(
   }
 }
 
-/** By the class: an error of a procedure may have the same tag. */
+/** Tests the class, because an error of a procedure may have the same tag. */
 const isLost = (error: unknown): boolean => error instanceof ConnectionLost

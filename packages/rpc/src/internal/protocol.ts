@@ -46,8 +46,8 @@ export const make = <E0, E>(
                 })
             ).pipe(
               Effect.mapError(asClientError),
-              // `RpcClient` keeps its entry of a request that failed. This message removes all entries, so it may be
-              // written only if there are no other requests.
+              // `RpcClient` keeps the entry of a failed request. This message removes all entries, so write it only if
+              // there are no other requests.
               Effect.tapError((error) => pending === 0 ? write({ _tag: "ClientProtocolError", error }) : Effect.void)
             )
           case "Ack": {
@@ -55,7 +55,7 @@ export const make = <E0, E>(
             return sent === undefined ? Effect.void : Effect.mapError(sent.send(message), asClientError)
           }
           default:
-            // The interruption of `request` tells the server.
+            // `request` sends the interruption to the server.
             return Effect.void
         }
       }
@@ -63,7 +63,7 @@ export const make = <E0, E>(
   })
 }
 
-/** `RpcClient` would take each copy of a defect for a new one, and let later calls die with it. */
+/** Otherwise `RpcClient` would treat each copy of a defect as a new one: later calls would die with it. */
 const exitOf = (answer: Answer, requestId: string): Exclude<Answer, ResponseDefectEncoded> =>
   answer._tag === "Defect"
     ? { _tag: "Exit", requestId, exit: { _tag: "Failure", cause: { _tag: "Die", defect: answer.defect } } }

@@ -56,7 +56,7 @@ class OpenRequest<E> {
   })
 }
 
-/** What an RPC connection needs of its transport. */
+/** The transport of an RPC connection, and its settings. */
 interface Parts<E> {
   readonly serverName: string
   readonly generation: number
@@ -68,15 +68,15 @@ interface Parts<E> {
 }
 
 /**
- * One fiber, `read`, gives each answer to its request. The fiber of the request handles it, so that a slow consumer of
- * a stream delays no other request.
+ * One fiber, `read`, gives each answer to its request. The fiber of the request handles it, so a slow consumer of a
+ * stream does not delay other requests.
  *
  * @internal
  */
 export class Connection<E> extends Inspectable.Class implements RpcConnection<E | RpcProtocolError> {
   readonly [TypeId]: typeof TypeId = TypeId
   readonly received: () => number
-  /** The open requests by their ids; undefined if nobody waits for the answer. */
+  /** The open requests by their ids; undefined if the answer is dropped. */
   private readonly open = new Map<string, OpenRequest<E | RpcProtocolError> | undefined>()
   private readonly pongs = new Set<() => void>()
   private readonly watches = new Set<(exit: Exit.Exit<void, E | RpcProtocolError>) => void>()
@@ -113,15 +113,15 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
     if (this.lost !== undefined) return
     const { generation, serverName } = this.parts
     const lost = this.lost = Exit.fail(new ConnectionLost({ serverName, generation, lossCause }))
-    // The requests first: it is cheaper if they fail by themselves than if their uses are interrupted.
+    // The requests fail first: this costs less than to interrupt their uses.
     for (const request of this.open.values()) request?.lose(lost)
     const end = this.end = Cause.isEmpty(lossCause) ? Exit.void : Exit.failCause(lossCause)
     for (const resume of this.watches) resume(end)
   }
 
   /**
-   * Reads until the transport has ended and everything received has been given to its request; then the connection is
-   * lost. An interruption is a release, which ends the connection itself.
+   * Reads until the transport has ended and all input has been given to its requests; then the connection is lost. Only
+   * a release interrupts this; it ends the connection itself.
    */
   get read(): Effect.Effect<void> {
     return Effect.flatMap(Effect.exit(this.readAll), (read) =>
@@ -149,7 +149,7 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
     // An idle stream holds some 30 kB, an idle effect 4 kB.
     const all: Effect.Effect<void, E | RpcProtocolError> = Effect.matchEffect(receive, {
       onSuccess: (piece) => Effect.zipRight(take(piece), all),
-      // It fails at every end of the connection; `closed` knows how that was.
+      // It fails at every end of the connection; `closed` has the cause.
       onFailure: () => Effect.void
     })
     return all
@@ -219,7 +219,7 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
       return Effect.catchAll(
         transport.send(data),
         (underlying): Effect.Effect<void, ConnectionLost<E | RpcProtocolError> | RpcCallError> =>
-          // A transport that is about to end refuses to send. Then the reason is the end.
+          // A closing transport refuses to send. Then the call fails with the loss.
           this.isClosed
             ? Effect.flatMap(Effect.exit(this.closed), () => this.lost ?? Effect.void)
             : new RpcCallError({ serverName, procedure, reason: "SendFailed", underlying })
@@ -243,7 +243,7 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
     return undefined
   }
 
-  /** The server chooses every part of the message, so nothing of it can be trusted. */
+  /** No part of the message can be trusted: the server chooses it. */
   private takeMessage(message: unknown): "UnknownMessage" | "UnknownRequest" | undefined {
     if (!Predicate.isRecord(message)) return "UnknownMessage"
     switch (message["_tag"]) {
@@ -272,8 +272,7 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
   }
 
   /**
-   * Is the parser in the middle of a message? It does not say so itself. But then another message is not decoded as
-   * what it is.
+   * Is the parser in the middle of a message? The parser has no such test. But if it is, it cannot decode a `Pong`.
    */
   private get isTorn(): boolean {
     const { parser } = this.parts

@@ -34,7 +34,7 @@ export const make = <Address, T extends Transport<unknown>, E, R>(
     onFailure: (connection, cause) => connection.lose(cause)
   })
 
-  /** What belongs to a connection, besides itself. */
+  /** A connection, and the values that belong to it. */
   interface Behind {
     readonly rpc: Rpc
     readonly transport: T
@@ -110,12 +110,12 @@ const open = <T extends Transport<unknown>, Failure>(
   })
 
 /**
- * Reads the connection until it is released. The fiber is interruptible even if the attempt is not, and does not inherit
- * the context of the attempt, such as its span.
+ * Reads the connection until it is released. The fiber is always interruptible, and does not inherit the context of the
+ * attempt, such as its span.
  */
 const forkWithConnection = <E>(connection: Connection<E>): Effect.Effect<unknown, never, Scope.Scope> =>
   Effect.addFinalizer(() =>
-    // A release ends the open requests, also if it comes before the first turn of `read`.
+    // A release ends the open requests, even before the first turn of `read`.
     Effect.sync(() => connection.lose(Cause.empty))
   ).pipe(
     Effect.zipRight(Effect.forkScoped(

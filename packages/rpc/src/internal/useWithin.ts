@@ -27,5 +27,5 @@ export const useWithin = <Connection, E, A, E2, R>(
   return after(maxWait)
 }
 
-/** By the class: an error of a procedure may have the same tag. */
+/** Tests the class, because an error of a procedure may have the same tag. */
 const isNotConnected = (error: unknown): error is NotConnected<never> => error instanceof NotConnected

@@ -12,8 +12,8 @@ export interface Alarm {
 }
 
 /**
- * Calls functions at moments of a clock. One fiber sleeps for all of them: a fiber with a timer for each would take
- * 3 kB.
+ * Calls functions at moments of a clock. One fiber sleeps for all alarms: a fiber with a timer for each alarm would
+ * take 3 kB.
  *
  * @internal
  */
@@ -34,7 +34,7 @@ export class Alarms {
     let index = this.indexOf(alarm.at)
     while (index < this.alarms.length && this.alarms[index] !== alarm) index++
     this.alarms.splice(index, 1)
-    // Without alarms it must not keep the process alive. With later ones it wakes up once for nothing.
+    // Without alarms, the sleeper must not keep the process alive. With later alarms, it wakes up once without effect.
     if (this.alarms.length === 0) this.wake()
   }
 
@@ -68,7 +68,7 @@ export class Alarms {
   }
 
   private ring(): void {
-    // The sleeper ends now. No alarm that is set meanwhile starts another one.
+    // The sleeper ends now. Alarms that are set meanwhile start no other sleeper.
     this.sleeper = undefined
     this.sleepsUntil = -Infinity
     for (let next = this.alarms.at(-1); next !== undefined && millisUntil(this.clock, next.at) === 0;) {

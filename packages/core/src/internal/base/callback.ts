@@ -21,7 +21,7 @@ export const callback = <A, E>(register: Register<A, E>): Effect.Effect<A, E> =>
 }
 
 /**
- * As `Effect.suspend`, but calls the function now, and an effect that is a callback stays one.
+ * Like `Effect.suspend`, but calls the function now, and returns a callback unchanged.
  *
  * @internal
  */
@@ -34,8 +34,8 @@ export const attempted = <A, E>(f: () => Effect.Effect<A, E>): Effect.Effect<A, 
 }
 
 /**
- * Calls the listener with the exit of an effect, in a later turn. The result stops that. A callback needs no fiber
- * until it resumes: a fiber takes 2.5 kB.
+ * Calls the listener with the exit of an effect, in a later turn. The result cancels the listener. A callback needs no
+ * fiber, which takes 2.5 kB, until it resumes.
  *
  * @internal
  */

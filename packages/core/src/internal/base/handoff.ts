@@ -9,8 +9,8 @@ type Resume = (effect: Effect.Effect<void>) => void
  * A buffer between one producer and one consumer. The producer waits for demand *before* it pulls, so an interruption
  * never loses a chunk.
  *
- * A `Mailbox` does the same at twice the cost: here a chunk stays a chunk, and no side waits on a `Deferred`. An
- * interrupted wait leaves a callback behind, which does nothing.
+ * A `Mailbox` costs twice as much: here a chunk stays a chunk, and no side waits on a `Deferred`. An interrupted wait
+ * leaves a callback without effect.
  *
  * @internal
  */
@@ -25,7 +25,7 @@ export class Handoff<in out A, in out E> {
   private producer: Resume | undefined
   private consumer: Resume | undefined
 
-  /** Beyond `capacity` elements the oldest ones are dropped. `resume` resumes the producer. */
+  /** Drops the oldest elements beyond `capacity`. `resume` resumes the producer. */
   constructor(
     private readonly capacity = Infinity,
     private readonly resume: (producer: Resume) => void = (producer) => producer(Exit.void)
@@ -50,7 +50,7 @@ export class Handoff<in out A, in out E> {
     this.wakeConsumer()
   }
 
-  /** Waits until the consumer waits. A producer that may go ahead waits only until the consumer has taken everything. */
+  /** Waits until the consumer waits or, if the producer may go ahead, until the consumer has taken everything. */
   readonly demand: Effect.Effect<void> = Effect.async<void>((resume) => {
     if (this.isWaiting || this.isAhead && this.isEmpty) resume(Exit.void)
     else this.producer = resume

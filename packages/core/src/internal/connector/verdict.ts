@@ -13,11 +13,11 @@ import { interrupt, ownRuntime, withoutFailureLog } from "../base/effect3.js"
 import { connector, make } from "./connector.js"
 
 /**
- * Lets fibers declare the loss of a connection, even if its connector does not notice it. No loss is declared once the
- * release of the connection has begun.
+ * Lets fibers declare a loss of a connection that its connector does not notice. After the release of the connection
+ * has begun, no loss is declared.
  *
- * A `closed` that hangs when it is interrupted does not delay the release, except at its end: that waits for all fibers
- * when everything else has been released.
+ * If an interrupted `closed` hangs, it delays only the end of the release: this waits for all fibers, after everything
+ * else has been released.
  *
  * @internal
  */
@@ -47,7 +47,7 @@ export class Verdict<E, R> {
     return this.isReleased || this.lost !== undefined
   }
 
-  /** Ends as `closed` does, or with the declared loss. */
+  /** Ends like `closed`, or with the declared loss. */
   watch(closed: Effect.Effect<unknown, E>): Effect.Effect<unknown, E> {
     // No fiber may start after the release.
     if (this.isReleased) return this.lost ?? closed
@@ -156,7 +156,7 @@ export class Verdict<E, R> {
   }
 }
 
-/** A function of its own, so that its fibers retain nothing else of the attempt. */
+/** A separate function, so that its fibers retain nothing else of the attempt. */
 const makeVerdict = <E, R>(alarms: Alarms, runtime: Runtime.Runtime<R>): Verdict<E, R> =>
   new Verdict(alarms, (effect) => Runtime.runFork(runtime, effect))
 
