@@ -1,8 +1,7 @@
 /**
  * A client of `@effect/rpc` over a persistent connection: one client for all connections. A call runs on the current
- * connection, or waits for the next one, for a limited time. If the connection is lost, the call fails with
- * `ConnectionLost` and the cause, or is sent again if its procedure is `Idempotent`. No call waits without a limit for
- * a connection.
+ * connection, or waits for the next one, at most for `MaxWait`. If the connection is lost, the call fails with
+ * `ConnectionLost` and the cause, or is sent again if its procedure is `Idempotent`.
  *
  * @example
  * ```ts
@@ -76,8 +75,8 @@ export type CallError<E> = NotConnected<E> | ConnectionLost<E> | ConnectionClose
  * Makes a client from a persistent connection whose connections are clients (`RpcConnector.client`). The client holds
  * no resources: make any number of them. `E` is the error of the persistent connection.
  *
- * A call or a stream runs in a `PersistentConnection.use`: `refresh` and `closeGracefully` let it finish, and a `close`
- * ends it with `ConnectionClosed`. After a loss, a stream delivers the elements that had arrived, and fails; it is not
+ * A call or a stream runs in a `PersistentConnection.use`: `refresh` and `closeGracefully` let it finish within
+ * their drain time, and a `close` ends it with `ConnectionClosed`. After a loss, a stream delivers the elements that had arrived, and fails; it is not
  * sent again. For a stream that continues after a loss, use `PersistentConnection.resumableStream` or `stream` on
  * the persistent connection itself.
  *

@@ -2,10 +2,10 @@
  * The `RpcClient.Protocol` of `@effect/rpc` over a persistent connection. It replaces `RpcClient.layerProtocolSocket`:
  * code that uses `RpcClient.make` needs no change.
  *
- * A call runs on the current connection, or waits for the next one, for a limited time. It fails with an
+ * A call runs on the current connection, or waits for the next one, at most for `maxWait`. It fails with an
  * `RpcClientError` after that time, or at once if its connection is lost, cannot send, or is closed. The `cause` is the
- * typed error of this library: `NotConnected`, `ConnectionLost`, `ConnectionClosed` or `RpcCallError`. No call waits
- * without a limit for a connection. A call is never sent twice; for idempotent calls, see `PersistentRpcClient`.
+ * typed error of this library: `NotConnected`, `ConnectionLost`, `ConnectionClosed` or `RpcCallError`. A
+ * call is never sent twice; for idempotent calls, see `PersistentRpcClient`.
  *
  * @example
  * ```ts
