@@ -82,7 +82,7 @@ export const heap: Effect.Effect<ReadonlyArray<Figure>> = Effect.scoped(Effect.g
   return [
     figure("an idle connection", bare, 7, ["a suspended fiber", fiber]),
     figure("an idle connection with a WebSocket, no pings", web, 13, ["a raw WebSocket", socket]),
-    figure("an idle connection with a WebSocket, with pings", pinged, 18),
+    figure("an idle connection with a WebSocket, with pings", pinged, 13),
     figure("an idle connection with a WebSocket and a health check", healthy, 18),
     figure("the same with a consumer of stream", consumed, 45, ["Stream.repeatEffect", drained]),
     figure("a consumer of events", events, 32, ["Stream.fromPubSub", published]),
