@@ -139,10 +139,10 @@ export const layer: <Id, Connection extends SocketConnection, E>(
  * A socket over one connection, for instance in `PersistentConnection.use` and `forEachConnection`. Its owner still
  * closes the connection. `Socket.toChannel` makes a channel of it.
  *
- * `run` and `runRaw` end with the connection, after its last message. A run succeeds after a regular end: a close by this
- * side, the codes 1000, 1001 and 1005 of a WebSocket, the regular end of a TCP connection. After any other close of a
- * WebSocket it fails with a `SocketCloseError` with the code and the reason, and otherwise with a `SocketGenericError`
- * whose `reason` is `"Read"` and whose `cause` is the error of the connection.
+ * `run` and `runRaw` end with the connection, after its last message. A run succeeds after a regular end: a close by
+ * this side, the codes 1000, 1001 and 1005 of a WebSocket, the regular end of a TCP connection. After any other close
+ * of a WebSocket it fails with a `SocketCloseError` with the code and the reason, and otherwise with a
+ * `SocketGenericError` whose `reason` is `"Read"` and whose `cause` is the error of the connection.
  *
  * A write fails with a `SocketGenericError` whose `reason` is `"Write"` and whose `cause` is the error of `send` or
  * `close`. A `CloseEvent` closes the connection. Leaving the scope of a `writer` closes a TCP connection, as with the

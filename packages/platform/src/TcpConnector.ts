@@ -71,8 +71,8 @@ export interface TcpConnection extends Inspectable {
   readonly data: Stream.Stream<Uint8Array, TcpError>
 
   /**
-   * Takes the next piece only, for instance in a handshake in `Connector.setup`. Fails as `data` does, and with `Closed`
-   * where `data` would end regularly.
+   * Takes the next piece only, for instance in a handshake in `Connector.setup`. Fails as `data` does, and with
+   * `Closed` where `data` would end regularly.
    */
   readonly receive: Effect.Effect<Uint8Array, TcpError>
 

@@ -84,10 +84,10 @@ export interface WebSocketConnection extends Inspectable {
    * interrupted, the next run goes on after the last delivered chunk. So a run that takes a few elements
    * (`Stream.take`, `Stream.runHead`) drops the rest of their chunk: use `receive` to take single messages.
    *
-   * Backpressure: while more than `receiveHighWaterMark` bytes wait to be taken, nothing is read from the server, if the
-   * platform can do so (`ws` in Node). Then the connection answers no pings, gets no close frame, detects its end only
-   * when it sends, and the messages that are still in the system can get lost. So read the messages even if you do not
-   * need them. On other platforms the connection is lost with `ReceiveOverflow` at `receiveLimit`.
+   * Backpressure: while more than `receiveHighWaterMark` bytes wait to be taken, nothing is read from the server, if
+   * the platform can do so (`ws` in Node). Then the connection answers no pings, gets no close frame, detects its end
+   * only when it sends, and the messages that are still in the system can get lost. So read the messages even if you do
+   * not need them. On other platforms the connection is lost with `ReceiveOverflow` at `receiveLimit`.
    */
   readonly messages: Stream.Stream<string | Uint8Array, WebSocketError>
 

@@ -208,8 +208,8 @@ export const make: <Address, T extends Transport<unknown>, E, R>(
 > = internal.make
 
 /**
- * The errors of calls, besides those of the procedure: `ConnectionLost` if the connection is lost before the answer, and
- * `RpcCallError` if the call cannot be encoded or sent, or its answer does not match the schemas.
+ * The errors of calls, besides those of the procedure: `ConnectionLost` if the connection is lost before the answer,
+ * and `RpcCallError` if the call cannot be encoded or sent, or its answer does not match the schemas.
  *
  * @since 0.1.0
  * @category models

@@ -59,7 +59,7 @@ export class RetryDriver<E, R> {
     if (uptime >= Duration.toMillis(this.settings.minUptime)) this.state = this.settings.schedule.initial
   }
 
-  /** Decides, after `lived`, when the next attempt is due after the loss of a connection that lived for `uptime`, in ms. */
+  /** Decides, after `lived`, when the next attempt is due. The lost connection lived for `uptime`, in ms. */
   afterLoss(
     attemptBegunAt: number,
     uptime: number,
