@@ -4,6 +4,7 @@ import * as fc from "effect/FastCheck"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
+import * as Scheduler from "effect/Scheduler"
 import * as Stream from "effect/Stream"
 import { createHash, randomBytes } from "node:crypto"
 import { Clients, type Platform, reasonOf } from "./support/clients.js"
@@ -296,6 +297,32 @@ describe("runs of messages", () => {
       socket.end(1000)
       yield* Fiber.join(fibers[0]!)
       assert.deepStrictEqual(seen, ["first", "next", "next"])
+    }))
+})
+
+describe("many fibers that receive", () => {
+  it.scoped("wait without turns, and each gets one message", () =>
+    Effect.gen(function*() {
+      const socket = new FakeSocket()
+      socket.readyState = 1
+      const connection = yield* connectTo(() => socket)
+      let turns = 0
+      const scheduler = Scheduler.make((task, priority, fiber) => {
+        turns++
+        Scheduler.defaultScheduler.scheduleTask(task, priority, fiber)
+      })
+      const fiber = yield* Effect.replicateEffect(connection.receive, 40, { concurrency: "unbounded" }).pipe(
+        Effect.withScheduler(scheduler),
+        Effect.fork
+      )
+      for (let step = 0; step < 20; step++) yield* Effect.yieldNow()
+      const before = turns
+      for (let step = 0; step < 100; step++) yield* Effect.yieldNow()
+      assert.strictEqual(turns, before)
+      for (let index = 0; index < 40; index++) socket.receive(String(index))
+      const received = new Set(yield* Fiber.join(fiber))
+      assert.strictEqual(received.size, 40)
+      socket.end(1000)
     }))
 })
 

@@ -15,7 +15,7 @@ export abstract class Backlog<in out A extends { readonly length: number }, in o
   /** How many of `elements` have been taken, one by one. */
   private taken = 0
   private exit: Exit.Exit<void, E> | undefined
-  private takers: Array<(exit: Exit.Exit<void>) => void> | undefined
+  private takers: Set<(exit: Exit.Exit<void>) => void> | undefined
 
   /** Called after elements have been taken. */
   protected abstract onTaken(): void
@@ -81,15 +81,13 @@ export abstract class Backlog<in out A extends { readonly length: number }, in o
       : Channel.fromEffect(this.exit)
   }
 
-  /**
-   * Waits for an element, or the end. An interrupted wait leaves a callback without effect: its removal would take
-   * 1.5 kB for each wait. When there are many takers, all wait anew.
-   */
+  /** Waits for an element, or the end. */
   private get news(): Effect.Effect<void> {
     return Effect.async<void>((resume) => {
       if (this.hasElements || this.exit !== undefined) return resume(Exit.void)
-      if (this.takers !== undefined && this.takers.length >= maxTakers) this.wake()
-      ;(this.takers ??= []).push(resume)
+      const takers = this.takers ??= new Set()
+      takers.add(resume)
+      return Effect.sync(() => takers.delete(resume))
     })
   }
 
@@ -110,8 +108,6 @@ export abstract class Backlog<in out A extends { readonly length: number }, in o
     this.size = 0
   }
 }
-
-const maxTakers = 16
 
 /** An empty element takes memory too. */
 const sizeOf = (element: { readonly length: number }): number => element.length + 64
