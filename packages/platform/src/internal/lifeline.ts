@@ -67,14 +67,17 @@ export class Lifeline<in out Info, in out E extends object> {
    * connection has opened and then ended: `closed` reports that end.
    */
   opened(timeout: Duration.Duration, onTimeout: () => E): Effect.Effect<void, E> {
+    let late: Exit.Exit<never, E> | undefined
     const opened = Effect.async<void, E>((resume) => {
       if (this.isOpen) resume(Exit.void)
       else if (this.failure !== undefined) resume(Exit.fail(this.failure))
+      // A timeout of 0 may pass before this wait begins.
+      else if (late !== undefined) resume(late)
       else this.opening = resume
     })
     if (!Duration.isFinite(timeout)) return opened
     // One fiber for the time is enough: an `Effect.timeout` would fork a second one for the wait.
-    const tooLate = Effect.map(Effect.sleep(timeout), () => this.settle(Exit.fail(onTimeout())))
+    const tooLate = Effect.map(Effect.sleep(timeout), () => this.settle(late = Exit.fail(onTimeout())))
     return Effect.acquireUseRelease(
       Effect.fork(Effect.interruptible(tooLate)),
       () => opened,
