@@ -1,5 +1,6 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
 import { type AnyFiber, interrupt } from "./effect3.js"
 import * as option from "./options.js"
 
@@ -12,7 +13,7 @@ interface Callback<A, E> extends Effect.Effect<A, E> {
   readonly [key]: Register<A, E>
 }
 
-const isCallback = <A, E>(effect: Effect.Effect<A, E>): effect is Callback<A, E> => key in effect
+const isCallback = <A, E>(effect: Effect.Effect<A, E>): effect is Callback<A, E> => Predicate.hasProperty(effect, key)
 
 /** @internal */
 export const callback = <A, E>(register: Register<A, E>): Effect.Effect<A, E> => {
@@ -45,18 +46,27 @@ export const listen = <A, E>(
   listener: (exit: Exit.Exit<A, E>) => void
 ): () => void => {
   let fiber: AnyFiber | undefined
+  let cancel: (() => void) | undefined
   const run = (effect: Effect.Effect<A, E>) => {
+    if (fiber !== undefined) return
     fiber = fork(Effect.exit(effect))
     fiber.addObserver((exit) => listener(Exit.flatten(exit as Exit.Exit<Exit.Exit<A, E>>)))
   }
-  const stop = () => fiber && interrupt(fiber)
-  if (!isCallback(effect)) {
+  if (isCallback(effect)) {
+    try {
+      cancel = effect[key](run)
+    } catch (defect) {
+      run(Effect.die(defect))
+    }
+  } else {
     run(effect)
-    return stop
   }
-  const cancel = effect[key](run)
   return () => {
-    cancel()
-    stop()
+    if (fiber !== undefined) interrupt(fiber)
+    try {
+      cancel?.()
+    } catch {
+      // The connection is released all the same.
+    }
   }
 }
