@@ -51,14 +51,16 @@ const show = (input: unknown): string => {
  *
  * @internal
  */
-export const value = (expected: string, test: Predicate.Predicate<unknown>): Guard => guard(expected, test, show)
+export const value = /* @__NO_SIDE_EFFECTS__ */ (expected: string, test: Predicate.Predicate<unknown>): Guard =>
+  guard(expected, test, show)
 
 /**
  * A function or an object. The message shows its type only.
  *
  * @internal
  */
-export const kind = (expected: string, test: Predicate.Predicate<unknown>): Guard => guard(expected, test, typeOf)
+export const kind = /* @__NO_SIDE_EFFECTS__ */ (expected: string, test: Predicate.Predicate<unknown>): Guard =>
+  guard(expected, test, typeOf)
 
 /**
  * An option that may be left out.
@@ -88,7 +90,10 @@ const isNegative = (input: unknown): boolean => {
   return Array.isArray(input) && !(input[0] * 1e9 + input[1] >= 0)
 }
 
-const durationWhere = (expected: string, test: (millis: number) => boolean): Reader<Duration.Duration> => {
+const durationWhere = /* @__NO_SIDE_EFFECTS__ */ (
+  expected: string,
+  test: (millis: number) => boolean
+): Reader<Duration.Duration> => {
   const right = value(expected, (input) => Option.exists(decode(input), (decoded) => test(Duration.toMillis(decoded))))
   return (option, input) => Option.getOrThrow(decode(short(option, right(option, input))))
 }
