@@ -9,11 +9,10 @@ import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import { ConnectionLost } from "../../ConnectionError.js"
-import type { Attempt, AttemptLimiter, Connector, ConnectTimeout, Prepared } from "../../Connector.js"
+import type { Attempt, Connector, ConnectTimeout, Prepared } from "../../Connector.js"
 import { attempted } from "../base/callback.js"
 import { Deadline } from "../base/deadline.js"
 import { withoutFailureLog } from "../base/effect3.js"
-import { FairSemaphore } from "../base/fairSemaphore.js"
 import * as Options from "../base/options.js"
 
 /** @internal */
@@ -230,31 +229,6 @@ const derive = <Address, Connection, E, R, Connection2, E2, R2>(
     probe: probe && ((derived) => Effect.suspend(() => probe(original(derived)))),
     terminate: terminate && ((derived) => Effect.suspend(() => terminate(original(derived)))),
     close: close && ((derived) => Effect.suspend(() => close(original(derived))))
-  })
-}
-
-/** @internal */
-export const LimiterTypeId = "~persistent-connection/Connector/AttemptLimiter" as const
-
-class Limiter extends FairSemaphore implements AttemptLimiter {
-  readonly [LimiterTypeId] = LimiterTypeId
-}
-
-/** @internal */
-export const makeAttemptLimiter = (permits: number): AttemptLimiter => new Limiter(Options.count("permits", permits))
-
-/** @internal */
-export const limitAttempts = <Address, Connection, E, R>(
-  self: Connector<Address, Connection, E, R>,
-  input: AttemptLimiter
-): Connector<Address, Connection, E, R> => {
-  const isLimiter = (input: unknown) => input instanceof Limiter
-  const limiter = Options.kind("a limiter made by makeAttemptLimiter", isLimiter)("limiter", input) as Limiter
-  return make({
-    ...connector("self", self),
-    connect: (address, attempt) =>
-      // The wait for a permit does not count against the deadlines of the attempt.
-      limiter.withPermit(attempt.untimed, Effect.suspend(() => self.connect(address, attempt)))
   })
 }
 
