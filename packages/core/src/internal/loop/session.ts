@@ -140,6 +140,28 @@ export class Session<C, E> {
     return this.run(caller, effect, (stop) => ({ kind: "use", onEnded: stop }))
   }
 
+  /** Runs an effect in the fiber of the caller; `onEnd` makes it end when the connection ends. */
+  useInPlace<A, E2, R>(
+    effect: Effect.Effect<A, E2, R>,
+    onEnd: (connection: C, reason: SessionEnd<E>) => void
+  ): Effect.Effect<A, E2, R> {
+    let told: Effect.Effect<void> = Effect.void
+    const work: Work = {
+      kind: "use",
+      onEnded: () => {
+        told = attempted(() => {
+          onEnd(this.connection, this.endedWith!)
+          return Effect.void
+        })
+      }
+    }
+    this.enter(work)
+    return Effect.ensuring(effect, Effect.suspend(() => {
+      this.leave(work)
+      return told
+    }))
+  }
+
   /** Runs an effect that is also interrupted when another connection replaces this one. */
   follow<A, E2, R>(caller: Caller, effect: Effect.Effect<A, E2, R>): Effect.Effect<Exit.Exit<A, E2>, never, R> {
     return this.run(caller, effect, (stop) => ({ kind: "follower", onSuperseded: stop }))

@@ -45,22 +45,26 @@ const withSession = <C, E, A, E2, R>(
 export const use = <C, E, A, E2, R>(
   self: PersistentConnection<C, E>,
   f: (connection: C) => Effect.Effect<A, E2, R>,
-  options?: UseOptions
+  options?: UseOptions<C>
 ): Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R> => {
   option.func("f", f)
-  const { whenDisconnected } = option.read(options, readers)
+  const { onEnd, whenDisconnected } = option.read(options, readers)
   return withSession<C, E, A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R>(self, {
-    onSession: (session, caller) =>
-      Effect.flatMap(
-        session.use(caller, Effect.suspend(() => f(session.connection))),
-        (exit) => session.resultOf(exit)
-      ),
+    onSession: (session, caller) => {
+      const used = Effect.suspend(() => f(session.connection))
+      return onEnd === undefined
+        ? Effect.flatMap(session.use(caller, used), (exit) => session.resultOf(exit))
+        : session.useInPlace(caller.restore(used), onEnd)
+    },
     onClosed: Effect.fail,
     onDisconnected: whenDisconnected === "fail" ? () => Effect.fail(loopOf(self).notConnected) : undefined
   })
 }
 
-const readers = { whenDisconnected: option.optional(option.oneOf("wait", "fail")) }
+const readers = {
+  whenDisconnected: option.optional(option.oneOf("wait", "fail")),
+  onEnd: option.optional(option.func)
+}
 
 /** @internal */
 export const useRetrying = <C, E, A, E2, R>(
