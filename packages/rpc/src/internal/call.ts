@@ -29,17 +29,36 @@ export const call = <Connection extends object, E, A, E2, R>(
   f: (connection: Connection) => Effect.Effect<A, E2, R>
 ): Effect.Effect<A, E2 | UseError<E>, R> => {
   const called = Effect.suspend(() => {
-    let end: ConnectionLost<unknown> | ConnectionClosed<unknown> | undefined
-    const used = PersistentConnection.use(self, f, {
-      whenDisconnected: "fail",
-      onEnd: (connection, reason) => {
-        end = reason
-        connectionOf(connection)?.endUse(reason)
+    let end: ConnectionLost<E> | ConnectionClosed<E> | undefined
+    /**
+     * The persistent connection knows better why the connection has ended: it may have been closed, or a combinator may
+     * map the cause. It needs some turns if `closed` is made of combinators.
+     */
+    const endOr = (
+      error: ConnectionLost<E>,
+      turns: number
+    ): Effect.Effect<never, ConnectionLost<E> | ConnectionClosed<E>> =>
+      Effect.suspend(() =>
+        end !== undefined || turns === 0
+          ? Effect.fail(end ?? error)
+          : Effect.zipRight(Effect.yieldNow(), endOr(error, turns - 1))
+      )
+    return PersistentConnection.use(
+      self,
+      (connection) =>
+        Effect.catchAll(
+          f(connection),
+          (error): Effect.Effect<never, E2 | UseError<E>> =>
+            error instanceof ConnectionLost ? endOr(error, 32) : Effect.fail(error)
+        ),
+      {
+        whenDisconnected: "fail",
+        onEnd: (connection, reason) => {
+          end = reason as typeof end
+          connectionOf(connection)?.endUse(reason)
+        }
       }
-    })
-    // The connection does not know that it was closed, or a mapped cause.
-    return Effect.mapError(used, (error) =>
-      error instanceof ConnectionLost && end !== undefined ? end as ConnectionLost<E> : error)
+    )
   })
   return within(self, maxWait, called)
 }

@@ -98,7 +98,10 @@ const methodOf = <Client extends object, E>(
           Effect.as(
             call(connection, maxWait, () => Effect.void),
             onAllConnections(connection, (client, last) =>
-              elements(client, Option.match(last, { onNone: () => input, onSome: (last) => next(input, last) })))
+              elements(
+                client,
+                Option.match(last, { onNone: () => input, onSome: (last) => next(input, last) })
+              ))
           )
       })
     }))
@@ -154,8 +157,10 @@ const onAllConnections = <Client, E>(
     (resumed) => resumed._tag === "Element" ? Option.some(resumed.value) : Option.none()
   )
   // `resumableStream` ends when the owner closes the persistent connection; calls fail.
-  const closed = Effect.flatMap(connection.isClosed, (isClosed) =>
-    isClosed ? connection.connectedOrClosed : Effect.void)
+  const closed = Effect.flatMap(
+    connection.isClosed,
+    (isClosed) => isClosed ? connection.connectedOrClosed : Effect.void
+  )
   return Stream.concat(elements, Stream.execute(closed))
 }
 

@@ -1,11 +1,19 @@
 import * as RpcClient from "@effect/rpc/RpcClient"
 import { RpcClientError } from "@effect/rpc/RpcClientError"
-import type { RequestEncoded, ResponseDefectEncoded, ResponseExitEncoded } from "@effect/rpc/RpcMessage"
+import type {
+  FromServerEncoded,
+  RequestEncoded,
+  ResponseDefectEncoded,
+  ResponseExitEncoded
+} from "@effect/rpc/RpcMessage"
 import type { PersistentConnection } from "@persistent-connection/core/PersistentConnection"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import { MaxWait } from "../RpcAnnotation.js"
 import type { Answer, RpcConnection } from "../RpcConnector.js"
@@ -19,9 +27,18 @@ export const make = <E0, E>(
   options?: Options
 ): Effect.Effect<RpcClient.Protocol["Type"]> => {
   const defaultMaxWait = option.duration("maxWait", options?.maxWait ?? "10 seconds")
-  return RpcClient.Protocol.make((write) => {
+  return Effect.sync(() => {
+    /** The clients of this protocol. Each ignores the answers to the requests of others. */
+    const clients = new Set<(answer: FromServerEncoded) => Effect.Effect<void>>()
+    const hasClient = Deferred.unsafeMake<void>(FiberId.none)
     /** The connections of open streams, for the acknowledgements. */
     const streams = new Map<string, RpcConnection<E0>>()
+
+    const write = (answer: FromServerEncoded): Effect.Effect<void> =>
+      clients.size === 0
+        // An answer may come before the fiber of the client has begun to run the protocol.
+        ? Effect.flatMap(Deferred.await(hasClient), () => write(answer))
+        : Effect.forEach(clients, (client) => client(answer), { discard: true })
 
     const request = (message: RequestEncoded): Effect.Effect<void, RpcClientError> => {
       const { id } = message
@@ -53,17 +70,28 @@ export const make = <E0, E>(
           : write(died("The request has failed", id))
       )
 
-    return Effect.succeed({
+    return RpcClient.Protocol.of({
       supportsAck: true,
       supportsTransferables: false,
+      // `RpcClient.Protocol.make` is not used, because its `run` takes 6 kB, and allows one client.
+      run: (client) =>
+        Effect.async<never>(() => {
+          clients.add(client)
+          Deferred.unsafeDone(hasClient, Exit.void)
+          return Effect.sync(() => clients.delete(client))
+        }),
       send: (message) => {
         switch (message._tag) {
           case "Request":
             return request(message)
           case "Ack": {
             const sent = streams.get(message.requestId)
-            return sent === undefined ? Effect.void : Effect.mapError(sent.send(message), (cause) =>
-              new RpcClientError({ reason: "Protocol", message: cause.message, cause }))
+            return sent === undefined ?
+              Effect.void :
+              Effect.mapError(
+                sent.send(message),
+                (cause) => new RpcClientError({ reason: "Protocol", message: cause.message, cause })
+              )
           }
           case "Interrupt":
             // `RpcConnection.request` has sent it to the server.

@@ -59,15 +59,18 @@ class OpenRequest<E> {
   })
 }
 
-/** The transport of an RPC connection, and its settings. */
-interface Parts<E> {
+/**
+ * The transport of an RPC connection, and its settings.
+ *
+ * @internal
+ */
+export interface Parts<E> {
   readonly serverName: string
   readonly generation: number
   readonly parser: Parser
   readonly maxMessageSize: number
+  readonly connector: Pick<Connector.Connector<never, Transport<E>, E, unknown>, "closed" | "isClosed">
   readonly transport: Transport<E>
-  readonly closed: Effect.Effect<unknown, E>
-  readonly isClosed: () => boolean
 }
 
 /**
@@ -79,6 +82,8 @@ interface Parts<E> {
 export class Connection<E> extends Inspectable.Class implements RpcConnection<E | RpcProtocolError> {
   readonly [TypeId]: typeof TypeId = TypeId
   readonly received: () => number
+  /** Sends a ping now, if the connection has pings. */
+  ask: Effect.Effect<unknown, E | RpcProtocolError> | undefined
   /** The open requests by their ids; undefined if the answer is dropped. */
   private readonly open = new Map<string, OpenRequest<E | RpcProtocolError> | undefined>()
   private readonly pongs = new Set<() => void>()
@@ -89,7 +94,7 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
   /** The procedures that the server has with the same schemas, if its menu was checked. */
   usable: ReadonlySet<string> | undefined
 
-  constructor(private readonly parts: Parts<E>) {
+  constructor(readonly parts: Parts<E>) {
     super()
     this.received = parts.transport.received
   }
@@ -111,7 +116,8 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
   }
 
   get isClosed(): boolean {
-    return this.lost !== undefined || this.parts.isClosed()
+    const { connector, transport } = this.parts
+    return this.lost !== undefined || connector.isClosed?.(transport) === true
   }
 
   /** Ends the connection and all open requests. Only the first call counts. */
@@ -148,10 +154,14 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
    * a release interrupts this; it ends the connection itself.
    */
   get read(): Effect.Effect<void> {
+    const { connector, transport } = this.parts
     return Effect.flatMap(Effect.exit(this.readAll), (read) =>
       Exit.isFailure(read)
         ? Effect.sync(() => this.lose(read.cause))
-        : Effect.map(Effect.exit(this.parts.closed), (exit) => this.lose(this.lossCause(exit))))
+        : Effect.map(
+          Effect.exit(Effect.suspend(() => connector.closed(transport))),
+          (exit) => this.lose(this.lossCause(exit))
+        ))
   }
 
   private lossCause(closed: Exit.Exit<unknown, E>): Cause.Cause<E | RpcProtocolError> {

@@ -156,10 +156,13 @@ export class Session<C, E> {
       }
     }
     this.enter(work)
-    return Effect.ensuring(effect, Effect.suspend(() => {
-      this.leave(work)
-      return told
-    }))
+    return Effect.ensuring(
+      effect,
+      Effect.suspend(() => {
+        this.leave(work)
+        return told
+      })
+    )
   }
 
   /** Runs an effect that is also interrupted when another connection replaces this one. */
