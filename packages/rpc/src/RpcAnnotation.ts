@@ -20,7 +20,7 @@
  *
  * @since 0.1.0
  */
-import * as Rpc from "@effect/rpc/Rpc"
+import type * as Rpc from "@effect/rpc/Rpc"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 
