@@ -3,7 +3,7 @@
  *
  * @example
  * ```ts
- * import type * as Rpc from "@effect/rpc/Rpc"
+ * import * as Rpc from "@effect/rpc/Rpc"
  * import * as RpcAnnotation from "@persistent-connection/rpc/RpcAnnotation"
  * import * as Effect from "effect/Effect"
  * import * as Schema from "effect/Schema"
@@ -26,8 +26,8 @@ import type * as Duration from "effect/Duration"
 
 /**
  * An annotation of a procedure: its calls may run twice. After every loss, such a call waits for the next connection
- * and is sent again; `Effect.timeout` limits the whole call. Streams ignore the annotation: see `resumable`. As a service of the
- * context, it applies to single calls, and has priority over the annotation.
+ * and is sent again; `Effect.timeout` limits the whole call. Streams ignore the annotation: see `resumable`. As a
+ * service of the context, it applies to single calls, and has priority over the annotation.
  *
  * @since 0.1.0
  * @category annotations
