@@ -28,12 +28,12 @@ const overSocket = (url: string): MakeClient =>
     return client.Echo
   })
 
+// Connectors are values: the connections share them.
+const connector = RpcConnector.make(WebSocketConnector.make())
+const ofClients = RpcConnector.client(connector, Echo, { disableTracing: true })
+
 const connect = (url: string) =>
-  PersistentConnection.make({
-    serverName: "echo",
-    address: Effect.succeed(url),
-    connector: RpcConnector.make(WebSocketConnector.make())
-  })
+  PersistentConnection.make({ serverName: "echo", address: Effect.succeed(url), connector })
 
 const overProtocol = (url: string): MakeClient =>
   Effect.gen(function*() {
@@ -49,10 +49,7 @@ const overClients = (url: string): MakeClient =>
     const connection = yield* PersistentConnection.make({
       serverName: "echo",
       address: Effect.succeed(url),
-      connector: WebSocketConnector.make().pipe(
-        RpcConnector.make,
-        RpcConnector.client(Echo, { disableTracing: true })
-      )
+      connector: ofClients
     })
     return PersistentRpcClient.make(Echo, connection).Echo
   })

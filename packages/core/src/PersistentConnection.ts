@@ -335,19 +335,29 @@ export const layer = <
  * @since 0.1.0
  * @category models
  */
-export interface UseOptions {
+export interface UseOptions<in Connection = never> {
   /**
    * The behaviour without a connection: `"wait"` for the next one (the default; limit the time with `Effect.timeout`),
    * or `"fail"` at once with `NotConnected`, which has the cause of the last failure or loss.
    */
   readonly whenDisconnected?: "wait" | "fail" | undefined
+  /**
+   * Called instead of interrupting `f`, at once when the connection is lost, when the persistent connection closes, or
+   * when the drain time of a `refresh` is over. It must make `f` end, and should not throw. `use` then ends as `f` does.
+   *
+   * For clients that can end their own calls: `f` runs in the fiber of the caller, which takes a fraction of the time
+   * of another fiber. `f` must not close or refresh the persistent connection gracefully, because that waits for `f`.
+   */
+  readonly onEnd?:
+    | ((connection: Connection, reason: ConnectionLost<unknown> | ConnectionClosed<unknown>) => void)
+    | undefined
 }
 
 /**
  * @since 0.1.0
  * @category models
  */
-export interface WaitOptions extends UseOptions {
+export interface WaitOptions<in Connection = never> extends UseOptions<Connection> {
   readonly whenDisconnected?: "wait" | undefined
 }
 
@@ -381,25 +391,25 @@ export interface WaitOptions extends UseOptions {
 export const use: {
   <Connection, A, E2, R>(
     f: (connection: Connection) => Effect.Effect<A, E2, R>,
-    options?: WaitOptions
+    options?: WaitOptions<NoInfer<Connection>>
   ): <E>(
     self: PersistentConnection<Connection, E>
   ) => Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E>, R>
   <Connection, A, E2, R>(
     f: (connection: Connection) => Effect.Effect<A, E2, R>,
-    options: UseOptions
+    options: UseOptions<NoInfer<Connection>>
   ): <E>(
     self: PersistentConnection<Connection, E>
   ) => Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R>
   <Connection, E, A, E2, R>(
     self: PersistentConnection<Connection, E>,
     f: (connection: Connection) => Effect.Effect<A, E2, R>,
-    options?: WaitOptions
+    options?: WaitOptions<NoInfer<Connection>>
   ): Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E>, R>
   <Connection, E, A, E2, R>(
     self: PersistentConnection<Connection, E>,
     f: (connection: Connection) => Effect.Effect<A, E2, R>,
-    options: UseOptions
+    options: UseOptions<NoInfer<Connection>>
   ): Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R>
 } = /* @__PURE__ */ dual((args) => isPersistentConnection(args[0]), using.use)
 

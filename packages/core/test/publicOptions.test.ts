@@ -201,8 +201,8 @@ const table: Record<string, Rows> = {
   ],
   "PersistentConnection.use": [
     ...argument("f", "func", (f) => thrown(() => PersistentConnection.use(feed, f))),
-    ...optionsOf<PersistentConnection.UseOptions>(
-      { whenDisconnected: maybe(only("wait", "fail")) },
+    ...optionsOf<PersistentConnection.UseOptions<unknown>>(
+      { whenDisconnected: maybe(only("wait", "fail")), onEnd: "func?" },
       {},
       (options) => thrown(() => PersistentConnection.use(feed, () => Effect.void, options))
     )

@@ -77,8 +77,7 @@ export type CallError<E> = NotConnected<E> | ConnectionLost<E> | ConnectionClose
  *
  * A call or a stream runs in a `PersistentConnection.use`: `refresh` and `closeGracefully` let it finish within
  * their drain time, and a `close` ends it with `ConnectionClosed`. After a loss, a stream delivers the elements that
- * had arrived, and fails; it is not sent again. For a stream that continues after a loss, use
- * `PersistentConnection.resumableStream` or `stream` on the persistent connection itself.
+ * had arrived, and fails, or resumes on the next connection if its procedure is `RpcAnnotation.resumable`.
  *
  * Throws an `IllegalArgumentException` for a negative `maxWait`.
  *

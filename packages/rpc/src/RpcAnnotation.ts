@@ -20,13 +20,14 @@
  *
  * @since 0.1.0
  */
+import type * as Rpc from "@effect/rpc/Rpc"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 
 /**
  * An annotation of a procedure: its calls may run twice. After every loss, such a call waits for the next connection
- * and is sent again; `Effect.timeout` limits the whole call. Streams ignore the annotation. As a service of the
- * context, it applies to single calls, and has priority over the annotation.
+ * and is sent again; `Effect.timeout` limits the whole call. Streams ignore the annotation: see `resumable`. As a
+ * service of the context, it applies to single calls, and has priority over the annotation.
  *
  * @since 0.1.0
  * @category annotations
@@ -46,3 +47,44 @@ export class Idempotent extends Context.Tag("@persistent-connection/rpc/Idempote
  * @category annotations
  */
 export class MaxWait extends Context.Tag("@persistent-connection/rpc/MaxWait")<MaxWait, Duration.DurationInput>() {}
+
+/**
+ * The annotation that `resumable` sets.
+ *
+ * @since 0.1.0
+ * @category annotations
+ */
+export class Resume extends Context.Tag("@persistent-connection/rpc/Resume")<
+  Resume,
+  (payload: any, last: any) => unknown
+>() {}
+
+/**
+ * Makes the streams of a procedure resumable. After a loss, and when a `refresh` replaces the connection, the client
+ * calls the procedure again on the next connection. `next` makes the payload of that call from the payload of the
+ * first one and the last element; without an element, the first payload is sent again. The server must send the
+ * elements that come after the last one: then none is missed, and none comes twice.
+ *
+ * `MaxWait` limits only the wait for the first connection. Then the stream waits for connections as long as it takes.
+ *
+ * @example
+ * ```ts
+ * import * as Rpc from "@effect/rpc/Rpc"
+ * import * as RpcAnnotation from "@persistent-connection/rpc/RpcAnnotation"
+ * import * as Schema from "effect/Schema"
+ *
+ * const Trade = Schema.Struct({ number: Schema.Number, price: Schema.Number })
+ *
+ * export const trades = RpcAnnotation.resumable(
+ *   Rpc.make("Trades", { payload: { symbol: Schema.String, after: Schema.Number }, success: Trade, stream: true }),
+ *   ({ symbol }, last) => ({ symbol, after: last.number })
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category annotations
+ */
+export const resumable = <R extends Rpc.Any>(
+  procedure: R,
+  next: (payload: Rpc.PayloadConstructor<R>, last: Rpc.SuccessChunk<R>) => Rpc.PayloadConstructor<R>
+): R => (procedure as unknown as Rpc.Rpc<string>).annotate(Resume, next) as never

@@ -75,8 +75,8 @@ export interface Options {
 }
 
 /**
- * Makes a `RpcClient.Protocol` from a persistent connection. It holds no resources. After the end of the persistent
- * connection, calls fail.
+ * Makes a `RpcClient.Protocol` from a persistent connection. It holds no resources, and serves any number of clients.
+ * After the end of the persistent connection, calls fail.
  *
  * A call runs in a `PersistentConnection.use` until its answer has arrived, so `refresh` and `closeGracefully` let it
  * finish. A call with `discard: true` waits for its answer too, as over HTTP. As with every protocol of `RpcClient`, an

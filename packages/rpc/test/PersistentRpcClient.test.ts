@@ -1,6 +1,10 @@
+import * as Rpc from "@effect/rpc/Rpc"
+import * as RpcGroup from "@effect/rpc/RpcGroup"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
+import * as RpcServer from "@effect/rpc/RpcServer"
 import { assert, describe } from "@effect/vitest"
 import { ConnectionClosed, ConnectionLost, NotConnected } from "@persistent-connection/core/ConnectionError"
+import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as PersistentRpcClient from "@persistent-connection/rpc/PersistentRpcClient"
@@ -13,6 +17,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { it, now, pass, settle } from "../../core/test/support/virtualTime.js"
 import { Counting, NotFound, Tally } from "./support/counting.js"
@@ -299,5 +304,143 @@ describe("replacing and closing", () => {
       yield* settle
       yield* connection.close
       assert.instanceOf(yield* Fiber.join(waiting), ConnectionClosed)
+    }))
+
+  it.scoped("fails open calls and streams at once if a health check finds the connection dead", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      yield* server.serve(new Tally())
+      const silent = new WireError({ reason: "silent" })
+      const connection = yield* PersistentConnection.make({
+        serverName: "counting",
+        address: Effect.succeed("here"),
+        connector: RpcConnector.make(server.connector).pipe(
+          RpcConnector.client(Counting),
+          Connector.healthCheck({ probe: () => Effect.fail(silent), interval: "8 seconds", timeout: "1 second" })
+        ),
+        // The connection is not released while its handler runs.
+        onEvent: (event) => event._tag === "Connected" ? Effect.never : Effect.void
+      }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+      yield* settle
+      const client = PersistentRpcClient.make(Counting, connection)
+      const open = yield* Effect.fork(Effect.all([
+        Effect.flip(client.Hang({ id: 1 })),
+        Effect.flip(Stream.runDrain(client.Endless({ from: 1 })))
+      ], { concurrency: 2 }))
+      yield* pass(8)
+      for (const error of yield* Fiber.join(open)) {
+        assert.instanceOf(error, ConnectionLost)
+        assert.deepStrictEqual(error.lossCause, Cause.fail(silent))
+      }
+    }))
+
+  it.scoped("fails with the mapped cause", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      yield* server.serve(new Tally())
+      const connection = yield* PersistentConnection.make({
+        serverName: "counting",
+        address: Effect.succeed("here"),
+        connector: RpcConnector.make(server.connector).pipe(
+          RpcConnector.client(Counting),
+          Connector.mapError(() => "mapped" as const)
+        )
+      }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+      yield* settle
+      const client = PersistentRpcClient.make(Counting, connection)
+      const open = yield* Effect.fork(Effect.flip(client.Hang({ id: 1 })))
+      yield* settle
+      server.kill()
+      const error = yield* Fiber.join(open)
+      assert.instanceOf(error, ConnectionLost)
+      assert.deepStrictEqual(error.lossCause, Cause.fail("mapped"))
+    }))
+})
+
+const Numbered = RpcGroup.make(
+  RpcAnnotation.resumable(
+    Rpc.make("Count", { payload: { name: Schema.String, after: Schema.Number }, success: Schema.Number, stream: true }),
+    ({ name }, last) => ({ name, after: last })
+  ),
+  RpcAnnotation.resumable(
+    Rpc.make("Words", { payload: { name: Schema.String }, success: Schema.String, error: NotFound, stream: true }),
+    (payload) => payload
+  )
+)
+
+/** A client of a server that counts, 2 numbers for each connection. */
+const counting = Effect.gen(function*() {
+  const server = new MemoryServer()
+  const payloads: Array<{ readonly name: string; readonly after: number }> = []
+  yield* RpcServer.make(Numbered).pipe(
+    Effect.provideService(RpcServer.Protocol, yield* server.protocol),
+    Effect.provide(Numbered.toLayer({
+      Count: (payload) => {
+        payloads.push(payload)
+        return Stream.concat(Stream.make(payload.after + 1, payload.after + 2), Stream.never)
+      },
+      Words: ({ name }) => name === "" ? Stream.fail(new NotFound({ key: name })) : Stream.make(name)
+    })),
+    Effect.forkScoped
+  )
+  const connection = yield* PersistentConnection.make({
+    serverName: "counting",
+    address: Effect.succeed("here"),
+    connector: RpcConnector.make(server.connector).pipe(RpcConnector.client(Numbered)),
+    retry: RetryPolicy.fixed("5 seconds")
+  }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+  yield* settle
+  return { client: PersistentRpcClient.make(Numbered, connection), connection, payloads, server }
+})
+
+describe("a resumable stream of a persistent client", () => {
+  it.scoped("goes on after the last element, after losses and a `refresh`", () =>
+    Effect.gen(function*() {
+      const { client, connection, payloads, server } = yield* counting
+      const numbers: Array<number> = []
+      yield* Effect.fork(
+        Stream.runForEach(client.Count({ name: "a", after: 5 }), (number) => Effect.sync(() => numbers.push(number)))
+      )
+      yield* settle
+      server.kill()
+      yield* pass(5)
+      assert.deepStrictEqual(numbers, [6, 7, 8, 9])
+      yield* PersistentConnection.refresh(connection)
+      yield* settle
+      assert.deepStrictEqual(numbers, [6, 7, 8, 9, 10, 11])
+      assert.deepStrictEqual(payloads, [5, 7, 9].map((after) => ({ name: "a", after })))
+    }))
+
+  it.scoped("ends as the stream of the server ends, and fails as it fails", () =>
+    Effect.gen(function*() {
+      const { client } = yield* counting
+      assert.deepStrictEqual(Chunk.toReadonlyArray(yield* Stream.runCollect(client.Words({ name: "a" }))), ["a"])
+      const failed = Effect.flip(Stream.runDrain(client.Words({ name: "" })))
+      assert.deepStrictEqual(yield* failed, new NotFound({ key: "" }))
+    }))
+
+  it.scoped("waits for the first connection for at most `MaxWait`, and for the next ones as long as it takes", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* counting
+      const stream = Stream.runDrain(client.Count({ name: "a", after: 0 }))
+      const running = yield* Effect.fork(stream)
+      yield* settle
+      server.isDown = true
+      server.kill()
+      yield* settle
+      const late = yield* Effect.fork(Effect.flip(stream))
+      yield* pass(10)
+      assert.instanceOf(yield* Fiber.join(late), NotConnected)
+      yield* pass(600)
+      assert.isTrue(Option.isNone(yield* Fiber.poll(running)))
+    }))
+
+  it.scoped("fails with `ConnectionClosed` if the owner closes the persistent connection", () =>
+    Effect.gen(function*() {
+      const { client, connection } = yield* counting
+      const running = yield* Effect.fork(Effect.flip(Stream.runDrain(client.Count({ name: "a", after: 0 }))))
+      yield* settle
+      yield* connection.close
+      assert.instanceOf(yield* Fiber.join(running), ConnectionClosed)
     }))
 })

@@ -1,5 +1,6 @@
 import * as RpcClient from "@effect/rpc/RpcClient"
 import { RpcClientError } from "@effect/rpc/RpcClientError"
+import type { FromServerEncoded } from "@effect/rpc/RpcMessage"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import { assert, describe } from "@effect/vitest"
 import { ConnectionClosed, ConnectionLost, NotConnected } from "@persistent-connection/core/ConnectionError"
@@ -220,27 +221,38 @@ describe("the protocol over a persistent connection", () => {
       assert.instanceOf(yield* causeOf(client.Get({ key: "a" })), ConnectionClosed)
     }))
 
-  it.scoped("removes what `RpcClient` keeps of failed calls, when no other call is open", () =>
+  it.scoped("removes what `RpcClient` keeps of a failed call, and of no other call", () =>
     Effect.gen(function*() {
-      const server = new MemoryServer()
-      yield* server.serve(new Tally())
-      const connection = yield* PersistentConnection.make({
-        serverName: "counting",
-        address: Effect.succeed("here"),
-        connector: RpcConnector.make(server.connector)
-      }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
-      const protocol = yield* RpcProtocol.make(connection)
-      const written: Array<string> = []
-      yield* Effect.forkScoped(protocol.run((message) => Effect.sync(() => written.push(message._tag))))
-      const send = (id: string, tag: string) =>
-        Effect.exit(protocol.send({ _tag: "Request", id, tag, payload: { id: 1 }, headers: [] }))
-      const open = yield* Effect.fork(send("1", "Hang"))
+      const { client, protocol, server } = yield* serving()
+      const written: Array<FromServerEncoded> = []
+      yield* Effect.forkScoped(protocol.run((message) => Effect.sync(() => written.push(message))))
+      const open = yield* Effect.fork(client.Hang({ id: 1 }))
       yield* settle
       server.onSend = () => new WireError({ reason: "too busy" })
-      yield* send("2", "Add")
-      assert.deepStrictEqual(written, [])
-      yield* Fiber.interrupt(open)
-      yield* send("3", "Add")
-      assert.deepStrictEqual(written, ["ClientProtocolError"])
+      const send = (id: string) =>
+        Effect.exit(protocol.send({ _tag: "Request", id, tag: "Add", payload: { id: 1 }, headers: [] }))
+      // As for a discarded call: the fiber that sends does not end.
+      yield* Effect.forkScoped(Effect.zipRight(send("1001"), Effect.never))
+      yield* Effect.fork(send("1002"))
+      yield* settle
+      const exits = written.map((message) => message._tag === "Exit" && [message.requestId, message.exit._tag])
+      assert.deepStrictEqual(exits.sort(), [["1001", "Failure"], ["1002", "Failure"]])
+      assert.isTrue(Option.isNone(yield* Fiber.poll(open)))
+      // The answer that removes the entry must not become the result of the call.
+      assert.instanceOf(yield* causeOf(client.Add({ id: 1 })), RpcCallError)
+    }))
+
+  it.scoped("serves several clients", () =>
+    Effect.gen(function*() {
+      const { client, protocol, server } = yield* serving()
+      const other = yield* RpcClient.make(Counting).pipe(Effect.provideService(RpcClient.Protocol, protocol))
+      assert.strictEqual(yield* other.Get({ key: "a" }), "value of a")
+      assert.strictEqual(yield* client.Get({ key: "b" }), "value of b")
+      const open = yield* Effect.fork(Effect.all([causeOf(client.Hang({ id: 1 })), causeOf(other.Hang({ id: 2 }))], {
+        concurrency: 2
+      }))
+      yield* settle
+      server.kill()
+      for (const cause of yield* Fiber.join(open)) assert.instanceOf(cause, ConnectionLost)
     }))
 })

@@ -8,6 +8,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
@@ -590,6 +591,112 @@ describe("a use behaves like the effect itself", () => {
         expect(yield* scenario((effect) => use(service, () => effect))).toEqual(plain)
       }))
   }
+})
+
+/** A client that ends its calls itself: its effects fail with the reason. */
+class Calls {
+  readonly ends: Array<readonly [number, string]> = []
+  private readonly ended = Deferred.unsafeMake<never, "ended">(FiberId.none)
+  readonly on = (_: Line) => Deferred.await(this.ended)
+  readonly onEnd = (line: Line, reason: ConnectionLost<unknown> | ConnectionClosed<unknown>) => {
+    this.ends.push([line.number, reason._tag])
+    Deferred.unsafeDone(this.ended, Exit.fail("ended"))
+  }
+}
+
+describe("use with onEnd", () => {
+  it.scoped("runs f in the fiber of the caller", () =>
+    Effect.gen(function*() {
+      const { service } = yield* makeFixture()
+      yield* settle
+      const ids = yield* use(service, () => Effect.fiberId, { onEnd: () => {} })
+      expect(ids).toBe(yield* Effect.fiberId)
+    }))
+
+  const ends: Array<[name: string, end: (fixture: Fixture) => Effect.Effect<void, unknown>, tag: string]> = [
+    ["is lost", ({ server }) => Effect.sync(() => server.line.drop()), "ConnectionLost"],
+    ["is closed", ({ service }) => service.close, "ConnectionClosed"],
+    [
+      "has been replaced, and the drain time is over",
+      ({ service }) => PersistentConnection.refresh(service, { drain: 0 }),
+      "ConnectionLost"
+    ]
+  ]
+  for (const [name, end, tag] of ends) {
+    it.scoped(`calls it at once when the connection ${name}, and ends as f does`, () =>
+      Effect.gen(function*() {
+        const fixture = yield* makeFixture()
+        yield* settle
+        const calls = new Calls()
+        const { onEnd } = calls
+        const asked = yield* askNow(use(fixture.service, calls.on, { onEnd }))
+        expect(calls.ends).toEqual([])
+        yield* Effect.fork(end(fixture))
+        yield* settle
+        expect(calls.ends).toEqual([[1, tag]])
+        expect(asked.error).toBe("ended")
+      }))
+  }
+
+  it.scoped("does not call it after f has ended", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* makeFixture()
+      yield* settle
+      const { ends, onEnd } = new Calls()
+      yield* use(service, () => Effect.void, { onEnd })
+      yield* Effect.exit(use(service, () => refuse("no"), { onEnd }))
+      const running = yield* Effect.fork(use(service, () => Effect.never, { onEnd }))
+      yield* settle
+      yield* Fiber.interrupt(running)
+      server.line.drop()
+      yield* settle
+      expect(ends).toEqual([])
+    }))
+
+  it.scoped("counts as a use while the connection is drained", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* makeFixture()
+      yield* settle
+      const done = yield* Deferred.make<void>()
+      yield* askNow(use(service, () => Deferred.await(done), { onEnd: () => {} }))
+      yield* PersistentConnection.refresh(service)
+      yield* pass(5)
+      expect(server.released).toBe(0)
+      yield* Deferred.succeed(done, undefined)
+      yield* settle
+      expect(server.released).toBe(1)
+    }))
+
+  it.scoped("reports what onEnd throws with the end of f, and the loop goes on", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* makeFixture()
+      yield* settle
+      const done = yield* Deferred.make<void>()
+      const asked = yield* askNow(use(service, () => Deferred.await(done), {
+        onEnd: () => {
+          throw new Error("thrown")
+        }
+      }))
+      server.line.drop()
+      yield* pass(10)
+      expect(server.lines.length).toBe(2)
+      yield* Deferred.succeed(done, undefined)
+      yield* settle
+      expect(asked.failure).toBe("thrown!")
+    }))
+
+  it.scoped("waits for a connection, and fails without one if it shall not wait", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* makeFixture({}, ({ server }) => server.refuse("no"))
+      yield* settle
+      const { onEnd } = new Calls()
+      const f = (line: Line) => Effect.succeed(line.number)
+      const waiting = yield* askNow(use(service, f, { onEnd }))
+      expect(notConnectedOf(yield* askNow(use(service, f, { onEnd, whenDisconnected: "fail" })))).toBeDefined()
+      server.accept()
+      yield* pass(10)
+      expect(waiting.answer).toBe(1)
+    }))
 })
 
 describe("useRetrying", () => {

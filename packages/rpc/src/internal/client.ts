@@ -13,7 +13,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type { Answer, ClientError, ClientOptions, RpcConnection } from "../RpcConnector.js"
 import { RpcCallError, type RpcCallErrorReason } from "../RpcError.js"
-import { inherit } from "./menu.js"
+import { derive } from "./rpcConnection.js"
 
 /** @internal */
 export const client = <Address, E0, E, R, Rpcs extends Rpc.Any>(
@@ -77,7 +77,7 @@ const makeClient = <Rpcs extends Rpc.Any, E>(
           (error) => made.write({ _tag: "Exit", clientId: 0, requestId: message.id, exit: Exit.fail(error) } as never)
         )
     }
-    inherit(connection, made.client)
+    derive(connection, made.client)
     return made.client
   })
 

@@ -9,6 +9,7 @@ import type { Answer, RpcConnection } from "../RpcConnector.js"
 import { type RpcCallError, RpcMenuError } from "../RpcError.js"
 import type { CheckOptions } from "../RpcMenu.js"
 import { fingerprint } from "./fingerprint.js"
+import { connectionOf } from "./rpcConnection.js"
 
 /** @internal */
 export const tag = "@persistent-connection/rpc/Menu" as const
@@ -34,24 +35,11 @@ export const layer = <Rpcs extends Rpc.Any>(
   return RpcGroup.make(procedure).toLayer({ [tag]: () => Effect.succeed(menu) })
 }
 
-/** The tags that a connection can use, by connection or client. */
-const usableTags = new WeakMap<object, ReadonlySet<string>>()
-
-/**
- * Makes `newest` work on an object that was derived from a connection.
- *
- * @internal
- */
-export const inherit = (connection: object, derived: object): void => {
-  const usable = usableTags.get(connection)
-  if (usable !== undefined) usableTags.set(derived, usable)
-}
-
 /** @internal */
 export const newest = <const Tags extends readonly [string, ...ReadonlyArray<string>]>(
   connection: object,
   ...tags: Tags
-): Tags[number] => tags.find((tag) => usableTags.get(connection)?.has(tag)) ?? tags.at(-1)!
+): Tags[number] => tags.find((tag) => connectionOf(connection)?.usable?.has(tag)) ?? tags.at(-1)!
 
 /** @internal */
 export const check = <Address, E0, E, R, Rpcs extends Rpc.Any>(
@@ -81,7 +69,8 @@ export const check = <Address, E0, E, R, Rpcs extends Rpc.Any>(
         const incompatible = lacking.filter(has)
         return yield* new RpcMenuError({ serverName, reason: { _tag: "Incompatible", missing, incompatible } })
       }
-      usableTags.set(connection, usable)
+      const checked = connectionOf(connection)
+      if (checked !== undefined) checked.usable = usable
     }))
 }
 

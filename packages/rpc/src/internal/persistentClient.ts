@@ -2,21 +2,26 @@ import type * as Rpc from "@effect/rpc/Rpc"
 import type * as RpcClient from "@effect/rpc/RpcClient"
 import type * as RpcGroup from "@effect/rpc/RpcGroup"
 import * as RpcSchema from "@effect/rpc/RpcSchema"
-import { ConnectionLost } from "@persistent-connection/core/ConnectionError"
-import type { PersistentConnection } from "@persistent-connection/core/PersistentConnection"
+import { ConnectionClosed, ConnectionLost } from "@persistent-connection/core/ConnectionError"
+import { type PersistentConnection, resumableStream } from "@persistent-connection/core/PersistentConnection"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { identity } from "effect/Function"
 import * as Mailbox from "effect/Mailbox"
 import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { CallError, Options } from "../PersistentRpcClient.js"
-import { Idempotent, MaxWait } from "../RpcAnnotation.js"
+import { Idempotent, MaxWait, Resume } from "../RpcAnnotation.js"
 import type { ClientError } from "../RpcConnector.js"
+import { call, useWithin } from "./call.js"
 import * as option from "./options.js"
-import { useWithin } from "./useWithin.js"
+import { connectionOf } from "./rpcConnection.js"
 
 /** @internal */
 export const make = <Rpcs extends Rpc.Any, E>(
@@ -50,54 +55,113 @@ interface MethodOptions {
   readonly streamBufferSize?: number | undefined
 }
 
-const methodOf = <Client, E>(
+const methodOf = <Client extends object, E>(
   { annotations, successSchema }: Rpc.AnyWithProps,
   connection: PersistentConnection<Client, E>,
   defaultMaxWait: Duration.Duration,
   select: (client: Client) => Method
 ): Method => {
-  /** The value for this call: from the context, or else from the annotation. */
-  const setting = <I, S>(tag: Context.Tag<I, S>): Effect.Effect<S | undefined> =>
-    Effect.map(
-      Effect.serviceOption(tag),
-      (service) => Option.getOrUndefined(Option.orElse(service, () => Context.getOption(annotations, tag)))
+  const setting = <I, S>(context: Context.Context<never>, tag: Context.Tag<I, S>): S | undefined =>
+    Option.getOrUndefined(
+      Option.orElse(Context.getOption(context, tag), () => Context.getOption(annotations, tag))
     )
-  const use = <A, E2>(f: (client: Client) => Effect.Effect<A, E2>): Effect.Effect<A, E2 | CallError<E>> =>
-    Effect.flatMap(
-      setting(MaxWait),
-      (maxWait) =>
-        useWithin(connection, maxWait === undefined ? defaultMaxWait : option.duration("MaxWait", maxWait), f)
-    )
-
-  if (!RpcSchema.isStreamSchema(successSchema)) {
-    return (input, options) => {
-      const call: Effect.Effect<unknown, CallError<E>> = use((client) =>
-        select(client)(input, options) as Effect.Effect<unknown, CallError<E>>
-      )
-      const untilDone: typeof call = Effect.catchAll(call, (error) => isLost(error) ? untilDone : Effect.fail(error))
-      return Effect.flatMap(setting(Idempotent), (isIdempotent) => isIdempotent === true ? untilDone : call)
-    }
+  const maxWaitOf = (context: Context.Context<never>): Duration.Duration => {
+    const maxWait = setting(context, MaxWait)
+    return maxWait === undefined ? defaultMaxWait : option.duration("MaxWait", maxWait)
   }
 
+  if (!RpcSchema.isStreamSchema(successSchema)) {
+    return (input, options) =>
+      Effect.contextWithEffect((context: Context.Context<never>) => {
+        const called = call(
+          connection,
+          maxWaitOf(context),
+          (client) => select(client)(input, options) as Effect.Effect<unknown, CallError<E>>
+        )
+        const untilDone: typeof called = Effect.catchAll(
+          called,
+          (error) => isLost(error) ? untilDone : Effect.fail(error)
+        )
+        return setting(context, Idempotent) === true ? untilDone : called
+      })
+  }
+
+  const resume = Context.getOption(annotations, Resume)
   return (input, { asMailbox = false, ...options } = {}) => {
-    const stream = Stream.unwrapScoped(Effect.gen(function*() {
-      const found = yield* Deferred.make<Client, CallError<E>>()
-      // This use lasts until the stream ends.
-      const using = yield* use((client) => Effect.zipRight(Deferred.succeed(found, client), Effect.never)).pipe(
-        Effect.tapErrorCause((cause) => Deferred.failCause(found, cause)),
-        Effect.exit,
-        Effect.interruptible,
-        Effect.forkScoped
-      )
-      const client = yield* Deferred.await(found)
-      // The use fails after a loss too, and it knows whether the persistent connection is closed.
-      return Stream.catchAll(
-        select(client)(input, options) as Stream.Stream<unknown, CallError<E>>,
-        (error) => isLost(error) ? Stream.fromEffect(Effect.flatten(Fiber.join(using))) : Stream.fail(error)
-      )
+    const elements = (client: Client, input: unknown) =>
+      select(client)(input, options) as Stream.Stream<unknown, CallError<E>>
+    const stream = Stream.unwrapScoped(Effect.contextWithEffect((context: Context.Context<never>) => {
+      const maxWait = maxWaitOf(context)
+      return Option.match(resume, {
+        onNone: () => onOneConnection(connection, maxWait, (client) => elements(client, input)),
+        onSome: (next) =>
+          Effect.as(
+            call(connection, maxWait, () => Effect.void),
+            onAllConnections(connection, (client, last) =>
+              elements(
+                client,
+                Option.match(last, { onNone: () => input, onSome: (last) => next(input, last) })
+              ))
+          )
+      })
     }))
     return asMailbox ? Mailbox.fromStream(stream, { capacity: options.streamBufferSize ?? 16 }) : stream
   }
+}
+
+/** A stream of the current connection. It ends with the connection. */
+const onOneConnection = <Client extends object, E>(
+  connection: PersistentConnection<Client, E>,
+  maxWait: Duration.Duration,
+  f: (client: Client) => Stream.Stream<unknown, CallError<E>>
+): Effect.Effect<Stream.Stream<unknown, CallError<E>>, CallError<E>, Scope.Scope> =>
+  Effect.gen(function*() {
+    const found = yield* Deferred.make<Client, CallError<E>>()
+    // This use lasts until the stream ends.
+    const using = yield* useWithin(
+      connection,
+      maxWait,
+      (client) => Effect.zipRight(Deferred.succeed(found, client), Effect.never)
+    ).pipe(
+      Effect.tapErrorCause((cause) => Deferred.failCause(found, cause)),
+      Effect.exit,
+      Effect.interruptible,
+      Effect.forkScoped
+    )
+    const client = yield* Deferred.await(found)
+    using.addObserver((exit) => {
+      if (Exit.isSuccess(exit) && Exit.isFailure(exit.value)) endUse(client, exit.value.cause)
+    })
+    // The use fails after a loss too, and it knows whether the persistent connection is closed.
+    return Stream.catchAll(
+      f(client),
+      (error) => isLost(error) ? Stream.fromEffect(Effect.flatten(Fiber.join(using))) : Stream.fail(error)
+    )
+  })
+
+const endUse = <E>(client: object, cause: Cause.Cause<CallError<E>>): void => {
+  const reason = Option.getOrUndefined(Cause.failureOption(cause))
+  if (reason instanceof ConnectionLost || reason instanceof ConnectionClosed) connectionOf(client)?.endUse(reason)
+}
+
+/** A stream that goes on from connection to connection. `last` is its last element. */
+const onAllConnections = <Client, E>(
+  connection: PersistentConnection<Client, E>,
+  f: (client: Client, last: Option.Option<unknown>) => Stream.Stream<unknown, CallError<E>>
+): Stream.Stream<unknown, CallError<E>> => {
+  const elements = Stream.filterMap(
+    resumableStream(connection, {
+      subscribe: (client: Client, last: Option.Option<unknown>) => Effect.succeed(f(client, last)),
+      cursor: identity<unknown>
+    }),
+    (resumed) => resumed._tag === "Element" ? Option.some(resumed.value) : Option.none()
+  )
+  // `resumableStream` ends when the owner closes the persistent connection; calls fail.
+  const closed = Effect.flatMap(
+    connection.isClosed,
+    (isClosed) => isClosed ? connection.connectedOrClosed : Effect.void
+  )
+  return Stream.concat(elements, Stream.execute(closed))
 }
 
 /** Tests the class, because an error of a procedure may have the same tag. */

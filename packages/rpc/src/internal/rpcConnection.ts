@@ -1,6 +1,6 @@
 import type { FromClientEncoded, RequestEncoded } from "@effect/rpc/RpcMessage"
 import type { Parser } from "@effect/rpc/RpcSerialization"
-import { ConnectionLost, isRegularEnd } from "@persistent-connection/core/ConnectionError"
+import { type ConnectionClosed, ConnectionLost, isRegularEnd } from "@persistent-connection/core/ConnectionError"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -17,13 +17,16 @@ export const TypeId = "~persistent-connection/RpcConnection" as const
 
 /** The answers to one open request, until the request takes them. */
 class OpenRequest<E> {
+  /** Has it been answered with elements of a stream? */
+  isStream = false
+  lost: Exit.Exit<never, ConnectionLost<E>> | undefined
   private readonly answers: Array<Answer> = []
-  private lost: Exit.Exit<never, ConnectionLost<E>> | undefined
   private resume: ((effect: Effect.Effect<void>) => void) | undefined
 
   constructor(readonly procedure: string) {}
 
   offer(answer: Answer): void {
+    if (answer._tag === "Chunk") this.isStream = true
     this.answers.push(answer)
     this.resume?.(Effect.void)
   }
@@ -56,15 +59,18 @@ class OpenRequest<E> {
   })
 }
 
-/** The transport of an RPC connection, and its settings. */
-interface Parts<E> {
+/**
+ * The transport of an RPC connection, and its settings.
+ *
+ * @internal
+ */
+export interface Parts<E> {
   readonly serverName: string
   readonly generation: number
   readonly parser: Parser
   readonly maxMessageSize: number
+  readonly connector: Pick<Connector.Connector<never, Transport<E>, E, unknown>, "closed" | "isClosed">
   readonly transport: Transport<E>
-  readonly closed: Effect.Effect<unknown, E>
-  readonly isClosed: () => boolean
 }
 
 /**
@@ -76,14 +82,19 @@ interface Parts<E> {
 export class Connection<E> extends Inspectable.Class implements RpcConnection<E | RpcProtocolError> {
   readonly [TypeId]: typeof TypeId = TypeId
   readonly received: () => number
+  /** Sends a ping now, if the connection has pings. */
+  ask: Effect.Effect<unknown, E | RpcProtocolError> | undefined
   /** The open requests by their ids; undefined if the answer is dropped. */
   private readonly open = new Map<string, OpenRequest<E | RpcProtocolError> | undefined>()
   private readonly pongs = new Set<() => void>()
   private readonly watches = new Set<(exit: Exit.Exit<void, E | RpcProtocolError>) => void>()
   private end: Exit.Exit<void, E | RpcProtocolError> | undefined
   private lost: Exit.Exit<never, ConnectionLost<E | RpcProtocolError>> | undefined
+  private callsHaveEnded = false
+  /** The procedures that the server has with the same schemas, if its menu was checked. */
+  usable: ReadonlySet<string> | undefined
 
-  constructor(private readonly parts: Parts<E>) {
+  constructor(readonly parts: Parts<E>) {
     super()
     this.received = parts.transport.received
   }
@@ -105,18 +116,37 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
   }
 
   get isClosed(): boolean {
-    return this.lost !== undefined || this.parts.isClosed()
+    const { connector, transport } = this.parts
+    return this.lost !== undefined || connector.isClosed?.(transport) === true
   }
 
   /** Ends the connection and all open requests. Only the first call counts. */
   lose(lossCause: Cause.Cause<E | RpcProtocolError>): void {
     if (this.lost !== undefined) return
-    const { generation, serverName } = this.parts
-    const lost = this.lost = Exit.fail(new ConnectionLost({ serverName, generation, lossCause }))
-    // The requests fail first: this costs less than to interrupt their uses.
+    const lost = this.lost = this.lossExit(lossCause)
     for (const request of this.open.values()) request?.lose(lost)
     const end = this.end = Cause.isEmpty(lossCause) ? Exit.void : Exit.failCause(lossCause)
     for (const resume of this.watches) resume(end)
+  }
+
+  /**
+   * Called when the uses of the connection end. Without a cause, its streams deliver what it still receives: it may have
+   * been replaced. Only the first call counts.
+   */
+  endUse(reason: ConnectionLost<unknown> | ConnectionClosed<unknown>): void {
+    const lossCause = (reason._tag === "ConnectionLost" ? reason.lossCause : Cause.empty) as Cause.Cause<E>
+    if (!Cause.isEmpty(lossCause)) return this.lose(lossCause)
+    if (this.callsHaveEnded || this.lost !== undefined) return
+    this.callsHaveEnded = true
+    const lost = this.lossExit(lossCause)
+    for (const request of this.open.values()) {
+      if (request?.isStream === false) request.lose(lost)
+    }
+  }
+
+  private lossExit(lossCause: Cause.Cause<E | RpcProtocolError>) {
+    const { generation, serverName } = this.parts
+    return Exit.fail(new ConnectionLost({ serverName, generation, lossCause }))
   }
 
   /**
@@ -124,10 +154,14 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
    * a release interrupts this; it ends the connection itself.
    */
   get read(): Effect.Effect<void> {
+    const { connector, transport } = this.parts
     return Effect.flatMap(Effect.exit(this.readAll), (read) =>
       Exit.isFailure(read)
         ? Effect.sync(() => this.lose(read.cause))
-        : Effect.map(Effect.exit(this.parts.closed), (exit) => this.lose(this.lossCause(exit))))
+        : Effect.map(
+          Effect.exit(Effect.suspend(() => connector.closed(transport))),
+          (exit) => this.lose(this.lossCause(exit))
+        ))
   }
 
   private lossCause(closed: Exit.Exit<unknown, E>): Cause.Cause<E | RpcProtocolError> {
@@ -180,14 +214,12 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
         if (this.lost !== undefined || this.open.get(id) !== request) return Effect.void
         // The server still answers, with the interruption.
         this.open.set(id, undefined)
+        if (request.lost !== undefined) return Effect.void
         const interrupt = Effect.interruptible(this.write({ _tag: "Interrupt", requestId: id }, tag))
         return Effect.ignore(Effect.timeout(interrupt, interruptTimeout))
       })
       const sent = Effect.tapError(this.write(message, tag), () => Effect.sync(() => this.open.delete(id)))
-      return Effect.onExit(
-        restore(Effect.zipRight(sent, request.deliver(onAnswer))),
-        (exit) => Exit.isSuccess(exit) ? Effect.void : abandon
-      )
+      return Effect.onError(restore(Effect.zipRight(sent, request.deliver(onAnswer))), () => abandon)
     })
 
   readonly send: RpcConnection<E | RpcProtocolError>["send"] = (message) =>
@@ -288,6 +320,27 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
     return new RpcProtocolError({ serverName: this.parts.serverName, reason })
   }
 }
+
+/** The connections behind the clients. */
+const behind = new WeakMap<object, Connection<any>>()
+
+/**
+ * Makes `connectionOf` work on a client of a connection.
+ *
+ * @internal
+ */
+export const derive = (connection: object, client: object): void => {
+  const found = connectionOf(connection)
+  if (found !== undefined) behind.set(client, found)
+}
+
+/**
+ * The connection of a client, or the connection itself. None for objects that others have derived from these.
+ *
+ * @internal
+ */
+export const connectionOf = (connection: object): Connection<any> | undefined =>
+  connection instanceof Connection ? connection : behind.get(connection)
 
 /** How long an interrupted call waits until the transport has sent the interruption. */
 const interruptTimeout = "1 second"

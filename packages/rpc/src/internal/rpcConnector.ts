@@ -1,12 +1,12 @@
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as Cause from "effect/Cause"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { Options, RpcConnection, RpcFailure, Transport } from "../RpcConnector.js"
 import * as option from "./options.js"
-import { Connection, TypeId } from "./rpcConnection.js"
+import { Connection, type Parts, TypeId } from "./rpcConnection.js"
 
 /** @internal */
 export { TypeId }
@@ -34,20 +34,12 @@ export const make = <Address, T extends Transport<unknown>, E, R>(
     onFailure: (connection, cause) => connection.lose(cause)
   })
 
-  /** A connection, and the values that belong to it. */
-  interface Behind {
-    readonly rpc: Rpc
-    readonly transport: T
-    readonly ask: Effect.Effect<unknown, Failure> | undefined
+  const connector = transport as unknown as Parts<Failure>["connector"]
+  const own = (connection: RpcConnection<Failure>): Rpc => {
+    if (connection instanceof Connection && connection.parts.connector === connector) return connection
+    throw new Cause.IllegalArgumentException("The connection does not belong to this connector")
   }
-  const connections = new WeakMap<RpcConnection<Failure>, Behind>()
-  const behind = (connection: RpcConnection<Failure>): Behind => {
-    const found = connections.get(connection)
-    if (found === undefined) {
-      throw new Cause.IllegalArgumentException("The connection does not belong to this connector")
-    }
-    return found
-  }
+  const transportOf = (connection: RpcConnection<Failure>) => own(connection).parts.transport as T
 
   return Connector.make<
     Address,
@@ -66,59 +58,40 @@ export const make = <Address, T extends Transport<unknown>, E, R>(
             `A transport of bytes needs a serialization with framing, such as NDJSON, not ${serialization.contentType}`
           )
         }
-        const limit = isOfMessages ? maxMessageSize : Infinity
-        const rpc = open<T, Failure>(transport, connected, serialization.unsafeMake(), limit, attempt)
-        yield* forkWithConnection(rpc)
-        const monitored = monitor && (yield* monitor(rpc, attempt.serverName))
-        connections.set(rpc, {
-          rpc,
-          transport: connected,
-          ask: monitored?.ask
+        const rpc: Rpc = new Connection({
+          serverName: attempt.serverName,
+          generation: attempt.generation,
+          parser: serialization.unsafeMake(),
+          maxMessageSize: isOfMessages ? maxMessageSize : Infinity,
+          connector,
+          transport: connected as Transport<Failure>
         })
+        yield* readUntilReleased(rpc)
+        if (monitor !== undefined) rpc.ask = (yield* monitor(rpc, attempt.serverName)).ask
         return rpc
       }),
-    closed: (connection) => behind(connection).rpc.closed,
-    isClosed: (connection) => behind(connection).rpc.isClosed,
+    closed: (connection) => own(connection).closed,
+    isClosed: (connection) => own(connection).isClosed,
     probe: monitor === undefined && probe === undefined
       ? undefined
-      : (connection) =>
-        Effect.suspend(() => {
-          const { ask, transport } = behind(connection)
-          return ask ?? probe?.(transport) ?? Effect.void
-        }),
-    terminate: terminate && ((connection) => Effect.suspend(() => terminate(behind(connection).transport))),
-    close: close && ((connection) => Effect.suspend(() => close(behind(connection).transport)))
+      : (connection) => Effect.suspend(() => own(connection).ask ?? probe?.(transportOf(connection)) ?? Effect.void),
+    terminate: terminate && ((connection) => Effect.suspend(() => terminate(transportOf(connection)))),
+    close: close && ((connection) => Effect.suspend(() => close(transportOf(connection))))
   })
 }
 
-/** A separate function, so that its closures do not retain the other variables of the attempt. */
-const open = <T extends Transport<unknown>, Failure>(
-  { closed, isClosed }: Pick<Connector.Connector<never, T, Failure, unknown>, "closed" | "isClosed">,
-  transport: T,
-  parser: RpcSerialization.Parser,
-  maxMessageSize: number,
-  { generation, serverName }: Connector.Attempt<unknown>
-): Connection<Failure> =>
-  new Connection<Failure>({
-    serverName,
-    generation,
-    parser,
-    maxMessageSize,
-    transport: transport as Transport<Failure>,
-    closed: Effect.suspend(() => closed(transport)),
-    isClosed: () => isClosed?.(transport) === true
-  })
-
 /**
- * Reads the connection until it is released. The fiber is always interruptible, and does not inherit the context of the
- * attempt, such as its span.
+ * Reads the connection until it is released, in a fiber with nothing of the attempt: that would keep 8 kB more for each
+ * connection.
  */
-const forkWithConnection = <E>(connection: Connection<E>): Effect.Effect<unknown, never, Scope.Scope> =>
-  Effect.addFinalizer(() =>
-    // A release ends the open requests, even before the first turn of `read`.
-    Effect.sync(() => connection.lose(Cause.empty))
-  ).pipe(
-    Effect.zipRight(Effect.forkScoped(
-      Effect.interruptible(Effect.mapInputContext(connection.read, (_: Context.Context<never>) => Context.empty()))
-    ))
-  )
+const readUntilReleased = <E>(connection: Connection<E>): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.asVoid(Effect.acquireRelease(
+    Effect.withFiberRuntime<Fiber.RuntimeFiber<void>>(({ currentScheduler: scheduler }) =>
+      Effect.sync(() => Effect.runFork(connection.read, { scheduler }))
+    ),
+    (reader) => {
+      // A release ends the open requests, even before the first turn of the reader.
+      connection.lose(Cause.empty)
+      return Fiber.interrupt(reader)
+    }
+  ))

@@ -20,6 +20,7 @@ interface Wire {
   readonly send: (data: string | Uint8Array) => Effect.Effect<void, WireError>
   readonly received: () => number
   readonly closed: Effect.Effect<void, WireError>
+  readonly close: Effect.Effect<void>
 }
 
 /** The server's side of one connection. */
@@ -102,12 +103,14 @@ export class MemoryServer {
               this.arrived.push(`${id} ${message._tag === "Request" ? message.tag : message._tag}`)
               return this.isSilent ? Effect.void : this.request(id, message)
             }),
-          closed: Deferred.await(closed)
+          closed: Deferred.await(closed),
+          close: Effect.sync(() => accepted.end(Exit.void))
         }
         this.onConnect?.()
         return wire
       }),
     closed: (wire) => wire.closed,
+    close: (wire) => wire.close,
     isClosed: () => this.isClosing
   })
 

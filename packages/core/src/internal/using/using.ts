@@ -9,7 +9,7 @@ import * as option from "../base/options.js"
 import type { Loop } from "../loop/loop.js"
 import { loopOf, waitFor } from "../loop/service.js"
 import type { Session, SessionEnd } from "../loop/session.js"
-import { isTorn, whileOpen } from "./work.js"
+import { isTorn, useInPlace, whileOpen } from "./work.js"
 
 /** What to do with a session, after closing has begun, and while disconnected. */
 interface Visit<C, E, A, E2, R> {
@@ -46,16 +46,17 @@ const withSession = <C, E, A, E2, R>(
 export const use = <C, E, A, E2, R>(
   self: PersistentConnection<C, E>,
   f: (connection: C) => Effect.Effect<A, E2, R>,
-  options?: UseOptions
+  options?: UseOptions<C>
 ): Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R> => {
   option.func("f", f)
-  const { whenDisconnected } = option.read(options, readers)
+  const { onEnd, whenDisconnected } = option.read(options, readers)
   return withSession<C, E, A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R>(self, {
-    onSession: (session, caller) =>
-      Effect.flatMap(
-        whileOpen(session, caller, Effect.suspend(() => f(session.connection))),
-        (exit) => resultOf(session, exit)
-      ),
+    onSession: (session, caller) => {
+      const used = Effect.suspend(() => f(session.connection))
+      return onEnd === undefined
+        ? Effect.flatMap(whileOpen(session, caller, used), (exit) => resultOf(session, exit))
+        : useInPlace(session, caller.restore(used), onEnd)
+    },
     onClosed: Effect.fail,
     onDisconnected: whenDisconnected === "fail" ? () => Effect.fail(notConnected(loopOf(self))) : undefined
   })
@@ -85,7 +86,10 @@ const resultOf = <C, E, A, E2>(
   }))
 }
 
-const readers = { whenDisconnected: option.optional(option.oneOf("wait", "fail")) }
+const readers = {
+  whenDisconnected: option.optional(option.oneOf("wait", "fail")),
+  onEnd: option.optional(option.func)
+}
 
 /** @internal */
 export const useRetrying = <C, E, A, E2, R>(

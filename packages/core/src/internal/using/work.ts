@@ -2,9 +2,10 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { attempted } from "../base/callback.js"
 import { type AnyFiber, type Caller, interrupt } from "../base/effect3.js"
 import { forkUse } from "../loop/fibers.js"
-import type { Session, Work } from "../loop/session.js"
+import type { Session, SessionEnd, Work } from "../loop/session.js"
 
 /**
  * Runs an effect that is interrupted when the connection ends.
@@ -16,6 +17,36 @@ export const whileOpen = <C, E, A, E2, R>(
   caller: Caller,
   effect: Effect.Effect<A, E2, R>
 ): Effect.Effect<Exit.Exit<A, E2>, never, R> => run(session, caller, effect, (stop) => ({ kind: "use", onEnded: stop }))
+
+/**
+ * Runs an effect in the fiber of the caller; `onEnd` makes it end when the connection ends.
+ *
+ * @internal
+ */
+export const useInPlace = <C, E, A, E2, R>(
+  session: Session<C, E>,
+  effect: Effect.Effect<A, E2, R>,
+  onEnd: (connection: C, reason: SessionEnd<E>) => void
+): Effect.Effect<A, E2, R> => {
+  let told: Effect.Effect<void> = Effect.void
+  const work: Work = {
+    kind: "use",
+    onEnded: () => {
+      told = attempted(() => {
+        onEnd(session.connection, session.endedWith!)
+        return Effect.void
+      })
+    }
+  }
+  session.enter(work)
+  return Effect.ensuring(
+    effect,
+    Effect.suspend(() => {
+      session.leave(work)
+      return told
+    })
+  )
+}
 
 /**
  * Runs an effect that is also interrupted when another connection replaces this one.
