@@ -3,6 +3,7 @@ import { RpcClientError } from "@effect/rpc/RpcClientError"
 import type { ResponseDefectEncoded } from "@effect/rpc/RpcMessage"
 import type { PersistentConnection } from "@persistent-connection/core/PersistentConnection"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { MaxWait } from "../RpcAnnotation.js"
 import type { Answer, RpcConnection } from "../RpcConnector.js"
@@ -19,37 +20,33 @@ export const make = <E0, E>(
   return RpcClient.Protocol.make((write) => {
     /** The connections of the requests that have been sent, for the acknowledgements of their streams. */
     const connections = new Map<string, RpcConnection<E0>>()
-    /** How many requests wait for a connection or for an answer. */
-    let pending = 0
+    /**
+     * `RpcClient` keeps the entry of a failed request until it gets an exit. The failure must come first, so the fiber
+     * of the request gets some turns to end; a discarded request has the fiber of its caller.
+     */
+    const forget = (fiber: Fiber.RuntimeFiber<unknown, unknown>, requestId: string, turns = 32): Effect.Effect<void> =>
+      fiber.unsafePoll() === null && turns > 0
+        ? Effect.flatMap(Effect.yieldNow(), () => forget(fiber, requestId, turns - 1))
+        : write({ _tag: "Exit", requestId, exit: { _tag: "Failure", cause: { _tag: "Empty" } } })
     return Effect.succeed({
       supportsAck: true,
       supportsTransferables: false,
       send: (message) => {
         switch (message._tag) {
           case "Request":
-            return Effect.acquireUseRelease(
-              Effect.sync(() => pending++),
-              () =>
-                Effect.flatMap(Effect.serviceOption(MaxWait), (maxWait) =>
-                  useWithin(
-                    connection,
-                    option.duration("MaxWait", Option.getOrElse(maxWait, () => defaultMaxWait)),
-                    (connection) => {
-                      connections.set(message.id, connection)
-                      return connection.request(message, (answer) => write(exitOf(answer, message.id)))
-                    }
-                  )),
-              () =>
-                Effect.sync(() => {
-                  pending--
-                  connections.delete(message.id)
-                })
-            ).pipe(
-              Effect.mapError(asClientError),
-              // `RpcClient` keeps the entry of a failed request. This message removes all entries, so write it only if
-              // there are no other requests.
-              Effect.tapError((error) => pending === 0 ? write({ _tag: "ClientProtocolError", error }) : Effect.void)
-            )
+            return Effect.flatMap(Effect.serviceOption(MaxWait), (maxWait) =>
+              useWithin(
+                connection,
+                option.duration("MaxWait", Option.getOrElse(maxWait, () => defaultMaxWait)),
+                (connection) => {
+                  connections.set(message.id, connection)
+                  return connection.request(message, (answer) => write(exitOf(answer, message.id)))
+                }
+              )).pipe(
+                Effect.ensuring(Effect.sync(() => connections.delete(message.id))),
+                Effect.mapError(asClientError),
+                Effect.tapError(() => Effect.withFiberRuntime((fiber) => Effect.forkDaemon(forget(fiber, message.id))))
+              )
           case "Ack": {
             const sent = connections.get(message.requestId)
             return sent === undefined ? Effect.void : Effect.mapError(sent.send(message), asClientError)
