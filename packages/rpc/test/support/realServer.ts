@@ -21,19 +21,30 @@ import { Counting, handlers, type Tally } from "./counting.js"
 
 export interface Wire {
   readonly transport: "WebSocket" | "TCP" | "Unix"
-  readonly serialization: "json" | "ndjson" | "msgPack"
+  readonly serialization: keyof typeof serializations
 }
 
-/** The transports over TCP, with all serializations that they can have. */
-export const wires: ReadonlyArray<Wire> = [
-  { transport: "WebSocket", serialization: "json" },
-  { transport: "WebSocket", serialization: "ndjson" },
-  { transport: "WebSocket", serialization: "msgPack" },
-  { transport: "TCP", serialization: "ndjson" },
-  { transport: "TCP", serialization: "msgPack" }
-]
+const serializations = {
+  json: RpcSerialization.json,
+  ndjson: RpcSerialization.ndjson,
+  msgPack: RpcSerialization.msgPack,
+  jsonRpc: RpcSerialization.jsonRpc(),
+  ndJsonRpc: RpcSerialization.ndJsonRpc()
+}
 
-export const unix: Wire = { transport: "Unix", serialization: "ndjson" }
+/** All transports, with all serializations that they can have. */
+export const wires: ReadonlyArray<Wire> = (["WebSocket", "TCP", "Unix"] as const).flatMap((transport) =>
+  (["json", "ndjson", "msgPack", "jsonRpc", "ndJsonRpc"] as const)
+    .filter((serialization) => transport === "WebSocket" || serializations[serialization].includesFraming)
+    .map((serialization) => ({ transport, serialization }))
+)
+
+/** Whatever can be served over a wire. */
+type Service = Layer.Layer<never, never, RpcServer.Protocol>
+
+/** The group `Counting`. */
+const counting = (tally: Tally): Service =>
+  RpcServer.layer(Counting, { disableTracing: true }).pipe(Layer.provide(handlers(tally)))
 
 /** The path of a Unix socket. The port is only a number here. */
 const pathOf = (port: number): string => join(tmpdir(), `persistent-connection-rpc-${process.pid}-${port}.sock`)
@@ -48,6 +59,10 @@ export interface RealServer {
 
 /** Starts a server of the group `Counting`; the end of the scope kills it. */
 export const start = (wire: Wire, tally: Tally, port = 0): Effect.Effect<RealServer, never, Scope.Scope> =>
+  serve(wire, counting(tally), port)
+
+/** Starts a server; the end of the scope kills it. */
+export const serve = (wire: Wire, service: Service, port = 0): Effect.Effect<RealServer, never, Scope.Scope> =>
   Effect.gen(function*() {
     const resets = new Set<() => void>()
     let isKilled = false
@@ -85,11 +100,10 @@ export const start = (wire: Wire, tally: Tally, port = 0): Effect.Effect<RealSer
       })
     })
     const running = yield* Layer.launch(
-      RpcServer.layer(Counting, { disableTracing: true }).pipe(
-        Layer.provide(handlers(tally)),
+      service.pipe(
         Layer.provide(RpcServer.layerProtocolSocketServer),
         Layer.provide(Layer.scoped(SocketServer.SocketServer, socketServer)),
-        Layer.provide(Layer.succeed(RpcSerialization.RpcSerialization, RpcSerialization[wire.serialization]))
+        Layer.provide(Layer.succeed(RpcSerialization.RpcSerialization, serializations[wire.serialization]))
       )
     ).pipe(Effect.forkDaemon)
     const kill = Effect.suspend(() => {
@@ -130,5 +144,5 @@ const overWebSocket = (options?: RpcConnector.Options) =>
 export const layer = (wire: Wire) =>
   Layer.merge(
     WebSocketConnector.layerWs(WebSocket),
-    Layer.succeed(RpcSerialization.RpcSerialization, RpcSerialization[wire.serialization])
+    Layer.succeed(RpcSerialization.RpcSerialization, serializations[wire.serialization])
   )
