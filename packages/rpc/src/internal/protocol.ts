@@ -3,7 +3,7 @@ import { RpcClientError } from "@effect/rpc/RpcClientError"
 import type { ResponseDefectEncoded } from "@effect/rpc/RpcMessage"
 import type { PersistentConnection } from "@persistent-connection/core/PersistentConnection"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { MaxWait } from "../RpcAnnotation.js"
 import type { Answer, RpcConnection } from "../RpcConnector.js"
@@ -34,19 +34,34 @@ export const make = <E0, E>(
       send: (message) => {
         switch (message._tag) {
           case "Request":
-            return Effect.flatMap(Effect.serviceOption(MaxWait), (maxWait) =>
-              useWithin(
-                connection,
-                option.duration("MaxWait", Option.getOrElse(maxWait, () => defaultMaxWait)),
-                (connection) => {
-                  connections.set(message.id, connection)
-                  return connection.request(message, (answer) => write(exitOf(answer, message.id)))
-                }
-              )).pipe(
-                Effect.ensuring(Effect.sync(() => connections.delete(message.id))),
-                Effect.mapError(asClientError),
-                Effect.tapError(() => Effect.withFiberRuntime((fiber) => Effect.forkDaemon(forget(fiber, message.id))))
-              )
+            return Effect.suspend(() => {
+              /** Writes the last chunk. A slow consumer delays it, and the loss of the connection does not interrupt it. */
+              let writing: Fiber.RuntimeFiber<void> | undefined
+              const written = Effect.suspend(() => writing === undefined ? Effect.void : Fiber.join(writing))
+              const begin = (chunk: Answer) =>
+                Effect.uninterruptible(Effect.map(Effect.forkDaemon(Effect.interruptible(write(chunk))), (fiber) => {
+                  writing = fiber
+                }))
+              const take = (answer: Answer) =>
+                Effect.zipRight(written, answer._tag === "Chunk" ? begin(answer) : write(exitOf(answer, message.id)))
+              return Effect.flatMap(Effect.serviceOption(MaxWait), (maxWait) =>
+                useWithin(
+                  connection,
+                  option.duration("MaxWait", Option.getOrElse(maxWait, () => defaultMaxWait)),
+                  (connection) => {
+                    connections.set(message.id, connection)
+                    return connection.request(message, take)
+                  }
+                )).pipe(
+                  Effect.tapError(() => written),
+                  Effect.onInterrupt(() => writing === undefined ? Effect.void : Fiber.interrupt(writing)),
+                  Effect.ensuring(Effect.sync(() => connections.delete(message.id))),
+                  Effect.mapError(asClientError),
+                  Effect.tapError(() =>
+                    Effect.withFiberRuntime((fiber) => Effect.forkDaemon(forget(fiber, message.id)))
+                  )
+                )
+            })
           case "Ack": {
             const sent = connections.get(message.requestId)
             return sent === undefined ? Effect.void : Effect.mapError(sent.send(message), asClientError)
