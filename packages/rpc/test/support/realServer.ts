@@ -53,6 +53,8 @@ let lastUnixPort = 0
 
 export interface RealServer {
   readonly port: number
+  /** How many connections are open. */
+  readonly connections: () => number
   /** Resets all connections, and ends the server. */
   readonly kill: Effect.Effect<void>
 }
@@ -112,7 +114,8 @@ export const serve = (wire: Wire, service: Service, port = 0): Effect.Effect<Rea
       return Effect.asVoid(Fiber.interrupt(running))
     })
     yield* Effect.addFinalizer(() => kill)
-    return { port: yield* Effect.raceFirst(Deferred.await(listening), Effect.orDie(Fiber.join(running))), kill }
+    const bound = yield* Effect.raceFirst(Deferred.await(listening), Effect.orDie(Fiber.join(running)))
+    return { port: bound, connections: () => resets.size, kill }
   })
 
 /** A connector of RPC connections to a server on the port that is the address. */
