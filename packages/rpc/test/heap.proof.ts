@@ -45,7 +45,7 @@ class Watched {
   }
 }
 
-/** A server without a memory. It answers `Get`, sends one element of `Endless`, and never answers anything else. */
+/** A server without a memory. It answers `Get`, sends some elements of `Endless`, and never answers anything else. */
 class ForgetfulServer {
   losses = 0
   private lose = () => {}
@@ -73,7 +73,7 @@ class ForgetfulServer {
               if (message._tag !== "Request") return
               const { id: requestId, tag } = message
               if (tag === "Get") give({ _tag: "Exit", requestId, exit: { _tag: "Success", value: "value" } })
-              if (tag === "Endless") give({ _tag: "Chunk", requestId, values: [1] })
+              if (tag === "Endless") give({ _tag: "Chunk", requestId, values: [1, 2, 3] })
             })
         })
       }),
@@ -108,6 +108,9 @@ const load = (client: RpcClient.FromGroup<typeof Counting, unknown>, { again }: 
     yield* again(client.HangOnce({ id: 1 }))
     yield* again(Effect.zipRight(Effect.sleep("300 millis"), client.Get({ key: "b" })))
     yield* again(Effect.timeout(client.Hang({ id: 9 }), "700 millis"))
+    // A stream that is given up while its elements wait for the consumer.
+    const slow = Stream.runForEach(client.Endless({ from: 9 }, { streamBufferSize: 1 }), () => Effect.never)
+    yield* again(Effect.timeout(slow, "700 millis"))
   })
 
 const users: Record<string, (setting: Setting) => Effect.Effect<void, never, Scope.Scope>> = {

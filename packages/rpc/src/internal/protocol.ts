@@ -21,8 +21,9 @@ export const make = <E0, E>(
     /** The connections of the requests that have been sent, for the acknowledgements of their streams. */
     const connections = new Map<string, RpcConnection<E0>>()
     /**
-     * `RpcClient` keeps the entry of a failed request until it gets an exit. The failure must come first, so the fiber
-     * of the request gets some turns to end; a discarded request has the fiber of its caller.
+     * `RpcClient` keeps the entry of a request that failed, or whose chunk was interrupted, until it gets an exit. The
+     * failure must come first, so the fiber of the request gets some turns to end; a discarded request has the fiber of
+     * its caller.
      */
     const forget = (fiber: Fiber.RuntimeFiber<unknown, unknown>, requestId: string, turns = 32): Effect.Effect<void> =>
       fiber.unsafePoll() === null && turns > 0
@@ -53,12 +54,16 @@ export const make = <E0, E>(
                     return connection.request(message, take)
                   }
                 )).pipe(
-                  Effect.tapError(() => written),
-                  Effect.onInterrupt(() => writing === undefined ? Effect.void : Fiber.interrupt(writing)),
                   Effect.ensuring(Effect.sync(() => connections.delete(message.id))),
+                  Effect.tapError(() => written),
                   Effect.mapError(asClientError),
-                  Effect.tapError(() =>
-                    Effect.withFiberRuntime((fiber) => Effect.forkDaemon(forget(fiber, message.id)))
+                  Effect.onError(() =>
+                    Effect.withFiberRuntime((fiber) =>
+                      Effect.zipRight(
+                        writing === undefined ? Effect.void : Fiber.interrupt(writing),
+                        Effect.forkDaemon(forget(fiber, message.id))
+                      )
+                    )
                   )
                 )
             })
