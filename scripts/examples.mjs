@@ -24,7 +24,10 @@ const blocksOf = (origin, lines) => {
       if (fence) open = { indent: fence[1], marks: fence[2], words: fence[3].split(/\s+/), line: number + 1, code: [] }
     } else if (fence && fence[2].length >= open.marks.length && fence[3] === "") {
       if (["ts", "typescript"].includes(open.words[0])) {
-        blocks.push({ origin, line: open.line, code: open.code, checked: !open.words.includes("no-check") })
+        const skip = open.words.indexOf("no-check")
+        const reason = skip === -1 ? undefined : open.words.slice(skip + 1).join(" ")
+        if (reason === "") throw new Error(`${origin}:${open.line - 1}: say why this example is not compiled`)
+        blocks.push({ origin, line: open.line, code: open.code, checked: skip === -1, reason })
       }
       open = undefined
     } else {
@@ -103,7 +106,10 @@ writeFileSync(
 )
 
 for (const example of examples) {
-  console.log(`${example.checked ? "checked " : "no-check"}  ${example.origin}:${example.line}`)
+  console.log(
+    `${example.checked ? "checked " : "no-check"}  ${example.origin}:${example.line}` +
+      (example.checked ? "" : `: ${example.reason}`)
+  )
 }
 if (checked.length === 0) {
   console.error("No example was found.")

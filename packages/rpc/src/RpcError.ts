@@ -12,6 +12,7 @@ import * as Data from "effect/Data"
  * - `MessageTooLong`: a message was longer than `limit`.
  * - `TornMessage`: the connection ended in the regular way, but in the middle of a message.
  * - `UnknownMessage`: a message was decoded, but it is not a message of an RPC server.
+ * - `UnknownProcedure`: the server does not have the procedure of an open request.
  * - `UnknownRequest`: the server answered a request that was not sent on this connection, or answered one twice.
  *
  * No reason contains a part of a message, which may be secret.
@@ -24,6 +25,7 @@ export type RpcProtocolErrorReason =
   | { readonly _tag: "MessageTooLong"; readonly limit: number }
   | { readonly _tag: "TornMessage" }
   | { readonly _tag: "UnknownMessage" }
+  | { readonly _tag: "UnknownProcedure"; readonly procedure: string }
   | { readonly _tag: "UnknownRequest" }
 
 /**
@@ -56,6 +58,8 @@ const explain = (reason: RpcProtocolErrorReason): string => {
       return "the connection ended in the middle of a message"
     case "UnknownMessage":
       return "a message is not one of the RPC protocol"
+    case "UnknownProcedure":
+      return `it does not have "${reason.procedure}"`
     case "UnknownRequest":
       return "an answer belongs to no request"
   }

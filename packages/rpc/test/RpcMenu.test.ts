@@ -4,10 +4,11 @@ import * as RpcMiddleware from "@effect/rpc/RpcMiddleware"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import * as RpcServer from "@effect/rpc/RpcServer"
 import { assert, describe } from "@effect/vitest"
+import { ConnectionLost } from "@persistent-connection/core/ConnectionError"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as RpcConnector from "@persistent-connection/rpc/RpcConnector"
-import { RpcMenuError } from "@persistent-connection/rpc/RpcError"
+import { RpcMenuError, RpcProtocolError } from "@persistent-connection/rpc/RpcError"
 import * as RpcMenu from "@persistent-connection/rpc/RpcMenu"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -129,7 +130,6 @@ describe("the menu", () => {
 
   const answers = [
     ["is not there if the server answers with a failure", { _tag: "Failure", cause: { _tag: "Empty" } }, "NoMenu"],
-    ["is not there if the answer is nothing", null, "NoMenu"],
     ["must be a menu", { _tag: "Success", value: { Stop: 1 } }, "InvalidMenu"]
   ] as const
   for (const [name, exit, reason] of answers) {
@@ -142,6 +142,44 @@ describe("the menu", () => {
         assert.strictEqual((yield* failureOf(connection)).reason._tag, reason)
       }))
   }
+
+  it.scoped("fails the attempt if its answer violates the protocol, or does not come in time", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const connection = yield* connect(server, New)
+      const cause = Effect.map(connection.state.get, ({ lastCause }) => Cause.squash(Option.getOrThrow(lastCause)))
+      server.give(JSON.stringify({ _tag: "Exit", requestId: "0" }))
+      yield* settle
+      const lost = yield* cause
+      assert.instanceOf(lost, ConnectionLost)
+      const violation = new RpcProtocolError({ serverName: "prices", reason: { _tag: "UnknownMessage" } })
+      assert.deepStrictEqual(lost.lossCause, Cause.fail(violation))
+      yield* pass(5)
+      assert.strictEqual(server.opened, 2)
+      // Pongs are no menu.
+      for (let second = 0; second < 30; second++) {
+        server.give(JSON.stringify({ _tag: "Pong" }))
+        yield* pass(1)
+      }
+      assert.isTrue(Cause.isTimeoutException(yield* cause))
+      assert.strictEqual(server.opened, 3)
+    }))
+
+  it.scoped("loses the connection if it names a procedure that the server does not have", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      yield* serve(server, Old, New)
+      const connection = yield* connect(server, New)
+      const client = yield* connection.connected
+      assert.strictEqual(RpcMenu.newest(client, "Price@2", "Price@1"), "Price@2")
+      const error = yield* Effect.flip(client["Price@2"]({ symbol: "a" }))
+      assert.instanceOf(error, ConnectionLost)
+      const reason = { _tag: "UnknownProcedure", procedure: "Price@2" } as const
+      assert.deepStrictEqual(error.lossCause, Cause.fail(new RpcProtocolError({ serverName: "prices", reason })))
+      yield* pass(5)
+      assert.strictEqual(yield* (yield* connection.connected)["Price@1"]({ symbol: "a" }), 1)
+      assert.strictEqual(server.opened, 2)
+    }))
 })
 
 describe("the fingerprint of a procedure", () => {

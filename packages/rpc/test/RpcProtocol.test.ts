@@ -110,6 +110,37 @@ describe("the protocol over a persistent connection", () => {
       assert.deepStrictEqual([tally.runs.get("Hang 1"), tally.runs.get("HangOnce 1")], [1, 1])
     }))
 
+  it.scoped("fails a stream with the loss also if its consumer is slow, after the elements that had arrived", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* serving()
+      const latch = yield* Effect.makeLatch()
+      const elements: Array<number> = []
+      const streaming = yield* Effect.fork(causeOf(Stream.runForEach(
+        client.Numbers({ from: 1, to: 100 }, { streamBufferSize: 1 }),
+        (element) => Effect.zipRight(latch.await, Effect.sync(() => elements.push(element)))
+      )))
+      yield* settle
+      server.kill()
+      yield* pass(1)
+      yield* latch.open
+      const cause = yield* Fiber.join(streaming)
+      assert.instanceOf(cause, ConnectionLost)
+      assert.deepStrictEqual(cause.lossCause, killed)
+      assert.deepStrictEqual(elements, [1, 2, 3, 4])
+    }))
+
+  it.scoped("interrupts the handler of a stream whose slow consumer is interrupted", () =>
+    Effect.gen(function*() {
+      const { client, tally } = yield* serving()
+      const streaming = yield* Effect.fork(
+        Stream.runForEach(client.Endless({ from: 1 }, { streamBufferSize: 1 }), () => Effect.never)
+      )
+      yield* settle
+      yield* Fiber.interrupt(streaming)
+      yield* settle
+      assert.deepStrictEqual(tally.interrupted, ["Endless 1"])
+    }))
+
   it.scoped("lets a new call wait for the next connection, for 10 s", () =>
     Effect.gen(function*() {
       const { client, server } = yield* serving()

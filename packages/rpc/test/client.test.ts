@@ -124,7 +124,7 @@ describe("the client of a connection", () => {
         if (message._tag === "Request") id = message.id
         return undefined
       }
-      for (const exit of [{ _tag: "Success", value: 7 }, { _tag: "Failure", cause: "none" }, undefined]) {
+      for (const exit of [{ _tag: "Success", value: 7 }, { _tag: "Failure", cause: { _tag: "Perhaps" } }]) {
         const calling = yield* Effect.fork(Effect.flip(client.Get({ key: "a" })))
         yield* settle
         server.give(JSON.stringify({ _tag: "Exit", requestId: id, exit }))

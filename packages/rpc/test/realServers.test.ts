@@ -14,7 +14,7 @@ import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import { until } from "../../platform/test/support/servers.js"
 import { Counting, NotFound, Tally } from "./support/counting.js"
-import { connector, layer, start, unix, type Wire, wires } from "./support/realServer.js"
+import { connector, layer, start, type Wire, wires } from "./support/realServer.js"
 
 const options = (wire: Wire, port: number) => ({
   serverName: "counting",
@@ -50,7 +50,7 @@ const clients = {
     })
 }
 
-for (const wire of [...wires, unix]) {
+for (const wire of wires) {
   for (const [name, makeClient] of Object.entries(clients)) {
     describe(`${name} over ${wire.transport} with ${wire.serialization}`, () => {
       const serving = Effect.gen(function*() {

@@ -11,6 +11,8 @@ import * as Logger from "effect/Logger"
 import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
 
+export { VirtualClock }
+
 /** The limit for closing the scope of a test, in ms of virtual time. */
 const longestClose = Duration.toMillis("2 hours")
 

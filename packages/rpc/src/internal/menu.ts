@@ -9,10 +9,7 @@ import type { Answer, RpcConnection } from "../RpcConnector.js"
 import { type RpcCallError, RpcMenuError } from "../RpcError.js"
 import type { CheckOptions } from "../RpcMenu.js"
 import { fingerprint } from "./fingerprint.js"
-import { connectionOf } from "./rpcConnection.js"
-
-/** @internal */
-export const tag = "@persistent-connection/rpc/Menu" as const
+import { connectionOf, menuTag } from "./rpcConnection.js"
 
 /**
  * The fingerprints of the procedures of a server, by their tags.
@@ -22,7 +19,7 @@ export const tag = "@persistent-connection/rpc/Menu" as const
 export const Menu = Schema.Record({ key: Schema.String, value: Schema.String })
 
 /** @internal */
-export const procedure = Rpc.make(tag, { success: Menu })
+export const procedure = Rpc.make(menuTag, { success: Menu })
 
 const menuOf = <Rpcs extends Rpc.Any>(group: RpcGroup.RpcGroup<Rpcs>): typeof Menu.Type =>
   Object.fromEntries(Array.from(group.requests.values(), (procedure) => [procedure._tag, fingerprint(procedure)]))
@@ -32,7 +29,7 @@ export const layer = <Rpcs extends Rpc.Any>(
   group: RpcGroup.RpcGroup<Rpcs>
 ): Layer.Layer<Rpc.ToHandler<typeof procedure>> => {
   const menu = menuOf(group)
-  return RpcGroup.make(procedure).toLayer({ [tag]: () => Effect.succeed(menu) })
+  return RpcGroup.make(procedure).toLayer({ [menuTag]: () => Effect.succeed(menu) })
 }
 
 /** @internal */
@@ -85,7 +82,7 @@ const fetch = <E>(
   Effect.gen(function*() {
     let answer: Answer | undefined
     yield* connection.request(
-      { _tag: "Request", id: "0", tag, payload: undefined, headers: [] },
+      { _tag: "Request", id: "0", tag: menuTag, payload: undefined, headers: [] },
       (last) =>
         Effect.sync(() => {
           answer = last

@@ -31,8 +31,8 @@ export const make = <E0, E>(
     /** The clients of this protocol. Each ignores the answers to the requests of others. */
     const clients = new Set<(answer: FromServerEncoded) => Effect.Effect<void>>()
     const hasClient = Deferred.unsafeMake<void>(FiberId.none)
-    /** The connections of open streams, for the acknowledgements. */
-    const streams = new Map<string, RpcConnection<E0>>()
+    /** The connections of the streams whose elements are being delivered, for the acknowledgements. */
+    const delivering = new Map<string, RpcConnection<E0>>()
 
     const write = (answer: FromServerEncoded): Effect.Effect<void> =>
       clients.size === 0
@@ -45,29 +45,27 @@ export const make = <E0, E>(
       const called = Effect.contextWithEffect((context: Context.Context<never>) =>
         call(connection, maxWaitOf(context, defaultMaxWait), (rpc) =>
           rpc.request(message, (answer) => {
-            if (answer._tag === "Chunk") streams.set(id, rpc)
-            else streams.delete(id)
-            return write(exitOf(answer, id))
+            if (answer._tag !== "Chunk") return write(exitOf(answer, id))
+            delivering.set(id, rpc)
+            return Effect.ensuring(write(answer), Effect.sync(() => delivering.delete(id)))
           }))
       )
-      return Effect.catchAll(called, (cause) => {
-        streams.delete(id)
-        const error = new RpcClientError({ reason: "Protocol", message: cause.message, cause })
-        return Effect.withFiberRuntime<void, RpcClientError>((fiber) =>
-          Effect.zipRight(Effect.forkDaemon(forget(id, fiber)), Effect.fail(error))
-        )
-      })
+      return Effect.onError(
+        Effect.mapError(called, asClientError),
+        () => Effect.withFiberRuntime((fiber) => Effect.forkDaemon(forget(id, fiber)))
+      )
     }
 
     /**
-     * `RpcClient` keeps the entry of a request that could not be sent until an answer comes. The answer must come after
-     * the failure: otherwise the call would end with it. A discarded call has no fiber of its own that would end.
+     * `RpcClient` keeps the entry of a request that failed, or that was interrupted while its elements waited for the
+     * consumer, until an exit comes. The exit must come after the failure: otherwise the call would end with it. A
+     * discarded call has no fiber of its own that would end.
      */
     const forget = (id: string, sending: Fiber.RuntimeFiber<unknown, unknown>, turns = 32): Effect.Effect<void> =>
       Effect.suspend(() =>
         turns > 0 && sending.unsafePoll() === null
           ? Effect.zipRight(Effect.yieldNow(), forget(id, sending, turns - 1))
-          : write(died("The request has failed", id))
+          : write(failed(id, { _tag: "Empty" }))
       )
 
     return RpcClient.Protocol.of({
@@ -85,18 +83,11 @@ export const make = <E0, E>(
           case "Request":
             return request(message)
           case "Ack": {
-            const sent = streams.get(message.requestId)
-            return sent === undefined ?
-              Effect.void :
-              Effect.mapError(
-                sent.send(message),
-                (cause) => new RpcClientError({ reason: "Protocol", message: cause.message, cause })
-              )
+            const sent = delivering.get(message.requestId)
+            return sent === undefined ? Effect.void : Effect.mapError(sent.send(message), asClientError)
           }
-          case "Interrupt":
-            // `RpcConnection.request` has sent it to the server.
-            return Effect.sync(() => void streams.delete(message.requestId))
           default:
+            // `RpcConnection.request` sends the interruption to the server.
             return Effect.void
         }
       }
@@ -112,10 +103,12 @@ const maxWaitOf = (context: Context.Context<never>, otherwise: Duration.Duration
 
 /** Otherwise `RpcClient` would treat each copy of a defect as a new one: later calls would die with it. */
 const exitOf = (answer: Answer, requestId: string): Exclude<Answer, ResponseDefectEncoded> =>
-  answer._tag === "Defect" ? died(answer.defect, requestId) : answer
+  answer._tag === "Defect" ? failed(requestId, { _tag: "Die", defect: answer.defect }) : answer
 
-const died = (defect: unknown, requestId: string): ResponseExitEncoded => ({
-  _tag: "Exit",
-  requestId,
-  exit: { _tag: "Failure", cause: { _tag: "Die", defect } }
-})
+const failed = (
+  requestId: string,
+  cause: Extract<ResponseExitEncoded["exit"], { readonly _tag: "Failure" }>["cause"]
+): ResponseExitEncoded => ({ _tag: "Exit", requestId, exit: { _tag: "Failure", cause } })
+
+const asClientError = (cause: Error): RpcClientError =>
+  new RpcClientError({ reason: "Protocol", message: cause.message, cause })

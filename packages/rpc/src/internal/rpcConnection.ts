@@ -15,6 +15,13 @@ import { RpcCallError, RpcProtocolError, type RpcProtocolErrorReason } from "../
 /** @internal */
 export const TypeId = "~persistent-connection/RpcConnection" as const
 
+/**
+ * The tag of the procedure that gives the menu. A server without a menu does not know it.
+ *
+ * @internal
+ */
+export const menuTag = "@persistent-connection/rpc/Menu" as const
+
 /** The answers to one open request, until the request takes them. */
 class OpenRequest<E> {
   /** Has it been answered with elements of a stream? */
@@ -270,19 +277,26 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
     }
     for (const message of messages) {
       const wrong = this.takeMessage(message)
-      if (wrong !== undefined) return { _tag: wrong }
+      if (wrong !== undefined) return wrong
     }
     return undefined
   }
 
   /** No part of the message can be trusted: the server chooses it. */
-  private takeMessage(message: unknown): "UnknownMessage" | "UnknownRequest" | undefined {
-    if (!Predicate.isRecord(message)) return "UnknownMessage"
+  private takeMessage(message: unknown): RpcProtocolErrorReason | undefined {
+    if (!Predicate.isRecord(message)) return { _tag: "UnknownMessage" }
     switch (message["_tag"]) {
       case "Pong":
         for (const onPong of this.pongs) onPong()
         return undefined
       case "Defect":
+        for (const request of this.open.values()) {
+          const procedure = request?.procedure ?? menuTag
+          // A server without a menu is no violation.
+          if (procedure !== menuTag && message["defect"] === `Unknown request tag: ${procedure}`) {
+            return { _tag: "UnknownProcedure", procedure }
+          }
+        }
         for (const [id, request] of this.open) {
           request?.offer(message as never)
           // The server still answers those requests whose handlers have not died.
@@ -292,14 +306,15 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
       case "Chunk":
       case "Exit": {
         const id = message["requestId"] as string
-        if (!this.open.has(id)) return "UnknownRequest"
+        if (!this.open.has(id)) return { _tag: "UnknownRequest" }
+        if (!isAnswer(message)) return { _tag: "UnknownMessage" }
         const request = this.open.get(id)
         if (message["_tag"] === "Exit") this.open.delete(id)
         request?.offer(message as never)
         return undefined
       }
       default:
-        return "UnknownMessage"
+        return { _tag: "UnknownMessage" }
     }
   }
 
@@ -341,6 +356,13 @@ export const derive = (connection: object, client: object): void => {
  */
 export const connectionOf = (connection: object): Connection<any> | undefined =>
   connection instanceof Connection ? connection : behind.get(connection)
+
+/** Has this chunk or exit the form that clients rely on? The schemas check what it contains. */
+const isAnswer = ({ _tag, exit, values }: Record<PropertyKey, unknown>): boolean =>
+  _tag === "Chunk"
+    ? Array.isArray(values) && values.length > 0
+    : Predicate.isRecord(exit) &&
+      (exit["_tag"] === "Success" || exit["_tag"] === "Failure" && Predicate.isRecord(exit["cause"]))
 
 /** How long an interrupted call waits until the transport has sent the interruption. */
 const interruptTimeout = "1 second"

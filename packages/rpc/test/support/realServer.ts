@@ -21,19 +21,30 @@ import { Counting, handlers, type Tally } from "./counting.js"
 
 export interface Wire {
   readonly transport: "WebSocket" | "TCP" | "Unix"
-  readonly serialization: "json" | "ndjson" | "msgPack"
+  readonly serialization: keyof typeof serializations
 }
 
-/** The transports over TCP, with all serializations that they can have. */
-export const wires: ReadonlyArray<Wire> = [
-  { transport: "WebSocket", serialization: "json" },
-  { transport: "WebSocket", serialization: "ndjson" },
-  { transport: "WebSocket", serialization: "msgPack" },
-  { transport: "TCP", serialization: "ndjson" },
-  { transport: "TCP", serialization: "msgPack" }
-]
+const serializations = {
+  json: RpcSerialization.json,
+  ndjson: RpcSerialization.ndjson,
+  msgPack: RpcSerialization.msgPack,
+  jsonRpc: RpcSerialization.jsonRpc(),
+  ndJsonRpc: RpcSerialization.ndJsonRpc()
+}
 
-export const unix: Wire = { transport: "Unix", serialization: "ndjson" }
+/** All transports, with all serializations that they can have. */
+export const wires: ReadonlyArray<Wire> = (["WebSocket", "TCP", "Unix"] as const).flatMap((transport) =>
+  (["json", "ndjson", "msgPack", "jsonRpc", "ndJsonRpc"] as const)
+    .filter((serialization) => transport === "WebSocket" || serializations[serialization].includesFraming)
+    .map((serialization) => ({ transport, serialization }))
+)
+
+/** Whatever can be served over a wire. */
+type Service = Layer.Layer<never, never, RpcServer.Protocol>
+
+/** The group `Counting`. */
+const counting = (tally: Tally): Service =>
+  RpcServer.layer(Counting, { disableTracing: true }).pipe(Layer.provide(handlers(tally)))
 
 /** The path of a Unix socket. The port is only a number here. */
 const pathOf = (port: number): string => join(tmpdir(), `persistent-connection-rpc-${process.pid}-${port}.sock`)
@@ -42,12 +53,18 @@ let lastUnixPort = 0
 
 export interface RealServer {
   readonly port: number
+  /** How many connections are open. */
+  readonly connections: () => number
   /** Resets all connections, and ends the server. */
   readonly kill: Effect.Effect<void>
 }
 
 /** Starts a server of the group `Counting`; the end of the scope kills it. */
 export const start = (wire: Wire, tally: Tally, port = 0): Effect.Effect<RealServer, never, Scope.Scope> =>
+  serve(wire, counting(tally), port)
+
+/** Starts a server; the end of the scope kills it. */
+export const serve = (wire: Wire, service: Service, port = 0): Effect.Effect<RealServer, never, Scope.Scope> =>
   Effect.gen(function*() {
     const resets = new Set<() => void>()
     let isKilled = false
@@ -85,11 +102,10 @@ export const start = (wire: Wire, tally: Tally, port = 0): Effect.Effect<RealSer
       })
     })
     const running = yield* Layer.launch(
-      RpcServer.layer(Counting, { disableTracing: true }).pipe(
-        Layer.provide(handlers(tally)),
+      service.pipe(
         Layer.provide(RpcServer.layerProtocolSocketServer),
         Layer.provide(Layer.scoped(SocketServer.SocketServer, socketServer)),
-        Layer.provide(Layer.succeed(RpcSerialization.RpcSerialization, RpcSerialization[wire.serialization]))
+        Layer.provide(Layer.succeed(RpcSerialization.RpcSerialization, serializations[wire.serialization]))
       )
     ).pipe(Effect.forkDaemon)
     const kill = Effect.suspend(() => {
@@ -98,7 +114,8 @@ export const start = (wire: Wire, tally: Tally, port = 0): Effect.Effect<RealSer
       return Effect.asVoid(Fiber.interrupt(running))
     })
     yield* Effect.addFinalizer(() => kill)
-    return { port: yield* Effect.raceFirst(Deferred.await(listening), Effect.orDie(Fiber.join(running))), kill }
+    const bound = yield* Effect.raceFirst(Deferred.await(listening), Effect.orDie(Fiber.join(running)))
+    return { port: bound, connections: () => resets.size, kill }
   })
 
 /** A connector of RPC connections to a server on the port that is the address. */
@@ -130,5 +147,5 @@ const overWebSocket = (options?: RpcConnector.Options) =>
 export const layer = (wire: Wire) =>
   Layer.merge(
     WebSocketConnector.layerWs(WebSocket),
-    Layer.succeed(RpcSerialization.RpcSerialization, RpcSerialization[wire.serialization])
+    Layer.succeed(RpcSerialization.RpcSerialization, serializations[wire.serialization])
   )
