@@ -223,13 +223,14 @@ describe("nothing is retained over losses in a row", () => {
       const stream = Effect.suspend(() =>
         Effect.provideService(Stream.runDrain(client.Endless({ from: 1 })), Mark, watched.add({}))
       )
-      yield* Effect.repeatN(Effect.zip(Effect.flip(call), Effect.flip(stream)), losses - 1)
+      const both = Effect.zip(Effect.flip(call), Effect.flip(stream))
+      yield* Effect.repeatN(Effect.zipRight(both, Effect.sleep(1)), losses - 1)
     }).pipe(
       Effect.provideService(RpcAnnotation.MaxWait, 0),
       Effect.provideService(RpcSerialization.RpcSerialization, RpcSerialization.json)
     )
     const done = clock.run(Scope.extend(failing, scope))
-    clock.flush()
+    clock.advanceTo(losses)
     assert.deepStrictEqual(done.unsafePoll(), Exit.void)
     assert.strictEqual(watched.refs.length, 2 * losses)
     assert.isBelow(await watched.alive(), 10)

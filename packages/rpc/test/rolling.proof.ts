@@ -31,7 +31,7 @@ const callersPerClient = cases(5, 20)
 const streamsPerClient = cases(2, 5)
 
 /** Longer than any call on a busy machine. Endless streams use all of it. */
-const drain = cases(2_000, 5_000)
+const drain = cases(3_000, 10_000)
 
 /** The group `Counting`, and a call that is answered when the server announces its shutdown. */
 const Announcing = Counting.add(Rpc.make("GoingAway"))
