@@ -456,36 +456,35 @@ export const runInBackground: {
 } = /* @__PURE__ */ dual(2, background.runInBackground)
 
 /**
- * How a connection reads its transport; see `readInBackground`.
+ * The receiving side of a connection over a transport; see `readInBackground`.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Reading<A, E, E2, E3> {
-  /** Everything that the transport receives. It must end when the transport does. */
-  readonly stream: Stream.Stream<A, E>
-  /** The `closed` of the transport. */
-  readonly closed: () => Effect.Effect<unknown, E2>
+export interface Receiver<A, E, E2, E3> {
   /** Called with each chunk of the stream, one after the other. A failure ends the reading. */
   readonly take: (chunk: Chunk.Chunk<A>) => Effect.Effect<void, E3>
   /** Called when the reading has ended: as the stream, or with the failure of `take`. */
   readonly onRead: (exit: Exit.Exit<void, E | E3>) => void
   /**
-   * Called when the transport has ended, and `take` has got everything that had arrived. The reading goes on if `take`
-   * still waits, or if the stream has not ended.
+   * Called when the transport has ended, and `take` has been called with everything that had arrived. The reading goes
+   * on if `take` still waits, or if the stream has not ended.
    */
   readonly onClosed: (exit: Exit.Exit<unknown, E2>) => void
 }
 
 /**
- * Reads a transport, and waits for its end, until the scope is closed. After that, `onRead` and `onClosed` are not
- * called. Use it in the `connect` of a connector of messages over another connector.
+ * Reads the stream of a transport, and waits for its `closed`, until the scope is closed. After that, the receiver is not
+ * called. Use it in the `connect` of a connector whose connections decode what another connection receives. The stream
+ * must end when the transport does.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const readInBackground: <A, E, E2, E3>(
-  reading: Reading<A, E, E2, E3>
+  stream: Stream.Stream<A, E>,
+  closed: Effect.Effect<unknown, E2>,
+  receiver: Receiver<A, E, E2, E3>
 ) => Effect.Effect<void, never, Scope.Scope> = reading.readInBackground
 
 /**
@@ -496,10 +495,10 @@ export const readInBackground: <A, E, E2, E3>(
  * @since 0.1.0
  * @category constructors
  */
-export const withPull: <A, E, R>(
-  stream: Stream.Stream<A, E, R>,
-  pull: Effect.Effect<Chunk.Chunk<A>, Option.Option<E>, R>
-) => Stream.Stream<A, E, R> = pulling.withPull
+export const withPull: <A, E>(
+  stream: Stream.Stream<A, E>,
+  pull: Effect.Effect<Chunk.Chunk<A>, Option.Option<E>>
+) => Stream.Stream<A, E> = pulling.withPull
 
 /**
  * The permits that connectors share; see `limitAttempts`.

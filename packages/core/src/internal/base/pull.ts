@@ -4,15 +4,19 @@ import type * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Stream from "effect/Stream"
 
-/** Takes the next elements of a stream. Fails with None after the last ones, or with the error of the stream. */
-type Pull<A, E, R> = Effect.Effect<Chunk.Chunk<A>, Option.Option<E>, R>
+/**
+ * Takes the next elements of a stream. Fails with None after the last ones, or with the error of the stream.
+ *
+ * @internal
+ */
+export type Pull<A, E> = Effect.Effect<Chunk.Chunk<A>, Option.Option<E>>
 
 const key: unique symbol = Symbol.for("~persistent-connection/pull")
 
 /** @internal */
-export const withPull = <A, E, R>(stream: Stream.Stream<A, E, R>, pull: Pull<A, E, R>): Stream.Stream<A, E, R> =>
+export const withPull = <A, E>(stream: Stream.Stream<A, E>, pull: Pull<A, E>): Stream.Stream<A, E> =>
   Object.assign(stream, { [key]: pull })
 
 /** @internal */
-export const pullOf = <A, E, R>(stream: Stream.Stream<A, E, R>): Pull<A, E, R> | undefined =>
-  Predicate.hasProperty(stream, key) ? stream[key] as Pull<A, E, R> : undefined
+export const pullOf = <A, E>(stream: Stream.Stream<A, E>): Pull<A, E> | undefined =>
+  Predicate.hasProperty(stream, key) ? stream[key] as Pull<A, E> : undefined

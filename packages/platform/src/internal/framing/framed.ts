@@ -5,7 +5,7 @@ import type * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Inspectable from "effect/Inspectable"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { FramedConnection } from "../../Framing.js"
 import { FramingError, type FramingErrorReason } from "../../FramingError.js"
@@ -55,7 +55,7 @@ interface Protocol<in Connection, in out Piece, out Frame, in Out, out E> {
 
 /** The receiving side of one connection. It reads frames, a bounded number of bytes ahead. */
 class Reception<Connection, Piece, Frame extends { readonly length: number }, E1, E>
-  extends Ending<unknown, E | E1 | FramingError>
+  extends Ending<unknown, E | E1 | FramingError> implements Connector.Receiver<Piece, E1 | FramingError, E, FramingError>
 {
   readonly frames = new Frames<Frame, E1 | FramingError>()
   private hasRead = false
@@ -69,7 +69,7 @@ class Reception<Connection, Piece, Frame extends { readonly length: number }, E1
     super()
   }
 
-  readonly take = (pieces: Chunk.Chunk<Piece>): Effect.Effect<void, FramingError> => {
+  take(pieces: Chunk.Chunk<Piece>): Effect.Effect<void, FramingError> {
     for (const piece of pieces) {
       const reason = this.framer.take(piece, this.frames.offer)
       if (reason !== undefined) return this.error(reason)
@@ -77,7 +77,7 @@ class Reception<Connection, Piece, Frame extends { readonly length: number }, E1
     return this.frames.hasRoom ? Effect.void : this.frames.room
   }
 
-  readonly onRead = (read: Exit.Exit<void, E1 | FramingError>): void => {
+  onRead(read: Exit.Exit<void, E1 | FramingError>): void {
     this.hasRead = true
     const received = Exit.isSuccess(read) ? this.framer.pending() : 0
     const end = received === 0 ? read : Exit.fail(this.error({ _tag: "TornFrame", received }))
@@ -90,10 +90,14 @@ class Reception<Connection, Piece, Frame extends { readonly length: number }, E1
    * Only after the last received byte it is known whether a regular end has torn a frame. So all of them are read,
    * without a bound.
    */
-  readonly onClosed = (exit: Exit.Exit<unknown, E>): void => {
+  onClosed(exit: Exit.Exit<unknown, E>): void {
     this.transportEnd = exit
     if (this.hasRead || Exit.isFailure(exit)) this.lose(exit)
     this.frames.unbound()
+  }
+
+  get release(): Effect.Effect<void> {
+    return Effect.sync(() => this.frames.end(Exit.void))
   }
 
   /** Ends the connection with this exit. Only the first call counts. */
@@ -140,14 +144,14 @@ export const framed = <
           attempt.serverName,
           protocol.framer()
         )
-        // Added first: the messages end when the reading has ended.
-        yield* Effect.addFinalizer(() => Effect.sync(() => reception.frames.end(Exit.void)))
-        yield* Connector.readInBackground(readingOf(reception, protocol, closed))
+        // Added first, so the messages end when nothing is read any more.
+        yield* Scope.addFinalizer(yield* Effect.scope, reception.release)
+        yield* Connector.readInBackground(protocol.pieces(connection), closed(connection), reception)
         const framed = new Framed(partsOf(reception, protocol))
         receptions.set(framed, reception)
         return framed
       }),
-    closed: (framed) => Effect.suspend(() => receptionOf(framed).closed),
+    closed: (framed) => receptionOf(framed).closed,
     isClosed: (framed) => {
       const { connection, ended } = receptionOf(framed)
       return ended !== undefined || isClosed?.(connection) === true
@@ -159,19 +163,6 @@ export const framed = <
 }
 
 /** A separate function, so that its closures do not retain the other variables of the attempt. */
-const readingOf = <Connection, Piece, Frame extends { readonly length: number }, Out, E1, E>(
-  { connection, onClosed, onRead, take }: Reception<Connection, Piece, Frame, E1, E>,
-  { pieces }: Protocol<Connection, Piece, Frame, Out, E1>,
-  closed: (connection: Connection) => Effect.Effect<unknown, E>
-): Connector.Reading<Piece, E1, E, FramingError> => ({
-  stream: pieces(connection),
-  closed: () => closed(connection),
-  take,
-  onRead,
-  onClosed
-})
-
-/** The same for the public connection. */
 const partsOf = <
   Connection extends { readonly received: () => number },
   Piece,
