@@ -1,9 +1,9 @@
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as Cause from "effect/Cause"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import type { Options, RpcConnection, RpcFailure, Transport } from "../RpcConnector.js"
 import * as option from "./options.js"
 import { Connection, TypeId } from "./rpcConnection.js"
@@ -68,7 +68,9 @@ export const make = <Address, T extends Transport<unknown>, E, R>(
         }
         const limit = isOfMessages ? maxMessageSize : Infinity
         const rpc = open<T, Failure>(transport, connected, serialization.unsafeMake(), limit, attempt)
-        yield* forkWithConnection(rpc)
+        // Added first. A release ends the open requests.
+        yield* Scope.addFinalizer(yield* Effect.scope, rpc.release)
+        yield* Connector.readInBackground(inputOf(connected as Transport<Failure>), transport.closed(connected), rpc)
         const monitored = monitor && (yield* monitor(rpc, attempt.serverName))
         connections.set(rpc, {
           rpc,
@@ -93,7 +95,7 @@ export const make = <Address, T extends Transport<unknown>, E, R>(
 
 /** A separate function, so that its closures do not retain the other variables of the attempt. */
 const open = <T extends Transport<unknown>, Failure>(
-  { closed, isClosed }: Pick<Connector.Connector<never, T, Failure, unknown>, "closed" | "isClosed">,
+  { isClosed }: Pick<Connector.Connector<never, T, Failure, unknown>, "isClosed">,
   transport: T,
   parser: RpcSerialization.Parser,
   maxMessageSize: number,
@@ -105,20 +107,8 @@ const open = <T extends Transport<unknown>, Failure>(
     parser,
     maxMessageSize,
     transport: transport as Transport<Failure>,
-    closed: Effect.suspend(() => closed(transport)),
     isClosed: () => isClosed?.(transport) === true
   })
 
-/**
- * Reads the connection until it is released. The fiber is always interruptible, and does not inherit the context of the
- * attempt, such as its span.
- */
-const forkWithConnection = <E>(connection: Connection<E>): Effect.Effect<unknown, never, Scope.Scope> =>
-  Effect.addFinalizer(() =>
-    // A release ends the open requests, even before the first turn of `read`.
-    Effect.sync(() => connection.lose(Cause.empty))
-  ).pipe(
-    Effect.zipRight(Effect.forkScoped(
-      Effect.interruptible(Effect.mapInputContext(connection.read, (_: Context.Context<never>) => Context.empty()))
-    ))
-  )
+const inputOf = <Failure>(transport: Transport<Failure>): Stream.Stream<string | Uint8Array, Failure> =>
+  "messages" in transport ? transport.messages : transport.data
