@@ -90,7 +90,7 @@ export const heap: Effect.Effect<ReadonlyArray<Figure>> = Effect.scoped(Effect.g
     figure("an idle connection with a WebSocket and a health check", healthy, 18),
     figure("the same with a consumer of stream", consumed, 45, ["Stream.repeatEffect", drained]),
     figure("an idle connection with TCP", tcp, 13),
-    figure("an idle connection with TCP and lines", framed, 25, ["without lines", tcp]),
+    figure("an idle connection with TCP and lines", framed, 18, ["without lines", tcp]),
     figure("a consumer of events", events, 32, ["Stream.fromPubSub", published]),
     figure("a consumer of state.changes", states, 32, ["Stream.fromPubSub", published])
   ]

@@ -65,6 +65,9 @@ const silent = createTcpServer((socket) => {
 })
 
 const portOf = (listening: { readonly address: () => unknown }) => (listening.address() as AddressInfo).port
-server.listen(0, "127.0.0.1", () =>
-  silent.listen(0, "127.0.0.1", () => process.send?.({ port: portOf(server), tcpPort: portOf(silent) })))
+server.listen(
+  0,
+  "127.0.0.1",
+  () => silent.listen(0, "127.0.0.1", () => process.send?.({ port: portOf(server), tcpPort: portOf(silent) }))
+)
 process.on("disconnect", () => process.exit())

@@ -214,8 +214,12 @@ describe("a persistent socket with a real server", () => {
       const peer = yield* server.accepted
       const arrived: Array<string> = []
       peer.on("message", (data, isBinary) => arrived.push(`${String(data)} ${isBinary}`))
-      yield* Effect.scoped(Effect.flatMap(socket.writer, (write) =>
-        Effect.forEach(["Hello", "World"], (text) => write(new TextEncoder().encode(text)))))
+      yield* Effect.scoped(
+        Effect.flatMap(
+          socket.writer,
+          (write) => Effect.forEach(["Hello", "World"], (text) => write(new TextEncoder().encode(text)))
+        )
+      )
       yield* until(() => arrived.length === 2)
       assert.deepStrictEqual(arrived, ["Hello true", "World true"])
       peer.send("Right back at you!")

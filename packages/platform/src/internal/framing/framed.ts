@@ -55,7 +55,8 @@ interface Protocol<in Connection, in out Piece, out Frame, in Out, out E> {
 
 /** The receiving side of one connection. It reads frames, a bounded number of bytes ahead. */
 class Reception<Connection, Piece, Frame extends { readonly length: number }, E1, E>
-  extends Ending<unknown, E | E1 | FramingError> implements Connector.Receiver<Piece, E1 | FramingError, E, FramingError>
+  extends Ending<unknown, E | E1 | FramingError>
+  implements Connector.Receiver<Piece, E1 | FramingError, E, FramingError>
 {
   readonly frames = new Frames<Frame, E1 | FramingError>()
   private hasRead = false
