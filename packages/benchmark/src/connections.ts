@@ -1,7 +1,7 @@
 import type * as Socket from "@effect/platform/Socket"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
-
+import type * as TcpConnector from "@persistent-connection/platform/TcpConnector"
 import * as WebSocketConnector from "@persistent-connection/platform/WebSocketConnector"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
@@ -47,3 +47,15 @@ export const makeWebSocket = <E>(
   Scope.Scope | Socket.WebSocketConstructor
 > =>
   PersistentConnection.make({ serverName: "server", address: Effect.succeed(url), connector, retry: Schedule.forever })
+
+/** A persistent TCP connection, which makes every attempt at once. */
+export const makeTcp = <Connection, E>(
+  port: number,
+  connector: Connector.Connector<TcpConnector.TcpAddress, Connection, E>
+): Effect.Effect<PersistentConnection.PersistentConnection<Connection, E>, never, Scope.Scope> =>
+  PersistentConnection.make({
+    serverName: "server",
+    address: Effect.succeed({ host: "127.0.0.1", port }),
+    connector,
+    retry: Schedule.forever
+  })

@@ -1,12 +1,14 @@
 /** The heap that idle connections and their consumers keep. */
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as Framing from "@persistent-connection/platform/Framing"
+import * as TcpConnector from "@persistent-connection/platform/TcpConnector"
 import * as WebSocketConnector from "@persistent-connection/platform/WebSocketConnector"
 import * as Effect from "effect/Effect"
 import * as PubSub from "effect/PubSub"
 import * as Stream from "effect/Stream"
 import { WebSocket } from "ws"
-import { connected, makeBare, makeWebSocket, never, webSockets } from "./connections.js"
+import { connected, makeBare, makeTcp, makeWebSocket, never, webSockets } from "./connections.js"
 import type { Figure } from "./measuring.js"
 import { startServer } from "./serverProcess.js"
 
@@ -49,7 +51,7 @@ const figure = (
 })
 
 export const heap: Effect.Effect<ReadonlyArray<Figure>> = Effect.scoped(Effect.gen(function*() {
-  const { url } = yield* startServer()
+  const { tcpPort, url } = yield* startServer()
   const idle = `${url}/idle`
   const bare = yield* heapOfEach(10_000, connected(makeBare))
   const fiber = yield* heapOfEach(10_000, Effect.forkScoped(never))
@@ -73,6 +75,8 @@ export const heap: Effect.Effect<ReadonlyArray<Figure>> = Effect.scoped(Effect.g
       (connection) => consume(PersistentConnection.stream(connection, (socket) => socket.messages))
     )
   )
+  const tcp = yield* heapOfEach(1_000, connected(makeTcp(tcpPort!, TcpConnector.make())))
+  const framed = yield* heapOfEach(1_000, connected(makeTcp(tcpPort!, Framing.lines(TcpConnector.make()))))
   const drained = yield* heapOfEach(1_000, consume(Stream.repeatEffect(never)))
   const connection = yield* connected(makeBare)
   const events = yield* heapOfEach(1_000, consume(connection.events))
@@ -85,6 +89,8 @@ export const heap: Effect.Effect<ReadonlyArray<Figure>> = Effect.scoped(Effect.g
     figure("an idle connection with a WebSocket, with pings", pinged, 13),
     figure("an idle connection with a WebSocket and a health check", healthy, 18),
     figure("the same with a consumer of stream", consumed, 45, ["Stream.repeatEffect", drained]),
+    figure("an idle connection with TCP", tcp, 13),
+    figure("an idle connection with TCP and lines", framed, 18, ["without lines", tcp]),
     figure("a consumer of events", events, 32, ["Stream.fromPubSub", published]),
     figure("a consumer of state.changes", states, 32, ["Stream.fromPubSub", published])
   ]

@@ -5,9 +5,11 @@
  * - `/flood/SIZE`: sends messages of this size as fast as the client reads them.
  * - `/kicked/TIMES`: ends the connection, waits for the next one, and repeats this. Then it sends the times between the
  *   end of a connection and the arrival of the next one, in ms, to the parent process.
+ *
+ * A second port accepts TCP connections, and sends nothing.
  */
 import { createServer, type IncomingMessage } from "node:http"
-import type { AddressInfo, Socket } from "node:net"
+import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net"
 import { type WebSocket, WebSocketServer } from "ws"
 
 /** A text message as a frame of the WebSocket protocol. */
@@ -57,5 +59,15 @@ const serve = (socket: WebSocket, { url }: IncomingMessage): void => {
 
 const server = createServer()
 new WebSocketServer({ server, perMessageDeflate: false }).on("connection", serve)
-server.listen(0, "127.0.0.1", () => process.send?.({ port: (server.address() as AddressInfo).port }))
+const silent = createTcpServer((socket) => {
+  socket.on("error", () => {})
+  socket.resume()
+})
+
+const portOf = (listening: { readonly address: () => unknown }) => (listening.address() as AddressInfo).port
+server.listen(
+  0,
+  "127.0.0.1",
+  () => silent.listen(0, "127.0.0.1", () => process.send?.({ port: portOf(server), tcpPort: portOf(silent) }))
+)
 process.on("disconnect", () => process.exit())

@@ -5,6 +5,8 @@ import { type ChildProcess, fork } from "node:child_process"
 /** The process of a server. */
 export interface ServerProcess {
   readonly url: string
+  /** The port of silent TCP connections, if the server has one. */
+  readonly tcpPort: number | undefined
   /** The next message of the process to its parent. */
   readonly nextMessage: Effect.Effect<unknown>
 }
@@ -21,6 +23,6 @@ export const startServer = (module = "server.js"): Effect.Effect<ServerProcess, 
       Effect.sync(() => fork(new URL(module, import.meta.url), { execArgv: [] })),
       (child) => Effect.sync(() => child.kill())
     )
-    const { port } = (yield* nextMessage(child)) as { readonly port: number }
-    return { url: `ws://127.0.0.1:${port}`, nextMessage: nextMessage(child) }
+    const { port, tcpPort } = (yield* nextMessage(child)) as { readonly port: number; readonly tcpPort?: number }
+    return { url: `ws://127.0.0.1:${port}`, tcpPort, nextMessage: nextMessage(child) }
   })

@@ -7,6 +7,7 @@
  * @since 0.1.0
  */
 import type * as Cause from "effect/Cause"
+import type * as Chunk from "effect/Chunk"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
@@ -14,13 +15,16 @@ import { dual } from "effect/Function"
 import type * as Option from "effect/Option"
 import type { Pipeable } from "effect/Pipeable"
 import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import type { ConnectionLost } from "./ConnectionError.js"
 import * as callbacks from "./internal/base/callback.js"
+import * as pulling from "./internal/base/pull.js"
 import * as limiter from "./internal/connector/attemptLimiter.js"
 import * as background from "./internal/connector/background.js"
 import * as internal from "./internal/connector/connector.js"
 import * as health from "./internal/connector/healthCheck.js"
 import * as probing from "./internal/connector/prober.js"
+import * as reading from "./internal/connector/reading.js"
 
 /**
  * @since 0.1.0
@@ -451,6 +455,51 @@ export const runInBackground: {
     ) => Effect.Effect<unknown, E2, R2>
   ): Connector<Address, Connection, E | E2, R | Exclude<R2, Scope.Scope>>
 } = /* @__PURE__ */ dual(2, background.runInBackground)
+
+/**
+ * The receiving side of a connection over a transport; see `readInBackground`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Receiver<A, E, E2, E3> {
+  /** Called with each chunk of the stream, one after the other. A failure ends the reading. */
+  readonly take: (chunk: Chunk.Chunk<A>) => Effect.Effect<void, E3>
+  /** Called when the reading has ended: as the stream, or with the failure of `take`. */
+  readonly onRead: (exit: Exit.Exit<void, E | E3>) => void
+  /**
+   * Called when the transport has ended, and `take` has been called with everything that had arrived. The reading goes
+   * on if `take` still waits, or if the stream has not ended.
+   */
+  readonly onClosed: (exit: Exit.Exit<unknown, E2>) => void
+}
+
+/**
+ * Reads the stream of a transport, and waits for its `closed`, until the scope is closed. After that, the receiver is not
+ * called. Use it in the `connect` of a connector whose connections decode what another connection receives. The stream
+ * must end when the transport does.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const readInBackground: <A, E, E2, E3>(
+  stream: Stream.Stream<A, E>,
+  closed: Effect.Effect<unknown, E2>,
+  receiver: Receiver<A, E, E2, E3>
+) => Effect.Effect<void, never, Scope.Scope> = reading.readInBackground
+
+/**
+ * Adds an effect to a stream that takes the next elements of the same source. It fails with `None` after the last ones,
+ * and otherwise as the stream does. `readInBackground` waits with this effect: a stream that waits holds some 30 kB, an
+ * effect 4 kB. The stream itself is changed.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const withPull: <A, E>(
+  stream: Stream.Stream<A, E>,
+  pull: Effect.Effect<Chunk.Chunk<A>, Option.Option<E>>
+) => Stream.Stream<A, E> = pulling.withPull
 
 /**
  * The permits that connectors share; see `limitAttempts`.

@@ -17,7 +17,9 @@ import type { TcpConnection } from "./TcpConnector.js"
 import type { WebSocketConnection } from "./WebSocketConnector.js"
 
 /**
- * The connections that can be used as a socket.
+ * The connections that can be used as a socket. A framed connection cannot: a socket needs a `close`, which a framed
+ * connection leaves to its connector, and a `Socket` promises no message boundaries. Apply framing above the socket, or
+ * use the framed connection without a socket.
  *
  * @since 0.1.0
  * @category models

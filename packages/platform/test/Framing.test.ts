@@ -125,6 +125,32 @@ describe("lines", () => {
       })
     }))
 
+  it.scopedLive("a loss that a combinator of the transport detects is the loss, also with a full read-ahead buffer", () =>
+    Effect.gen(function*() {
+      let isLost = false
+      const connector = tcp.pipe(
+        Connector.runInBackground(() => Effect.zipRight(until(() => isLost), Effect.fail("silent" as const))),
+        Framing.lines()
+      )
+      for (const line of ["", `${"x".repeat(300_000)}\n`]) {
+        isLost = false
+        const { closed, connection, isClosed } = yield* open(connector, (socket) => socket.write(line))
+        const watching = yield* Effect.fork(Effect.exit(closed))
+        yield* until(() => connection.received() === line.length)
+        assert.isFalse(isClosed())
+        isLost = true
+        assert.strictEqual(reasonOf(yield* Fiber.join(watching)), "silent")
+        assert.isTrue(isClosed())
+      }
+    }))
+
+  it.scopedLive("the messages end when the scope is left at once after the connect", () =>
+    Effect.gen(function*() {
+      const server = yield* tcpServer()
+      const connection = yield* Effect.scoped(connect(Framing.lines(tcp), { host: "127.0.0.1", port: server.port }))
+      assert.deepStrictEqual(Chunk.toReadonlyArray(yield* Stream.runCollect(connection.messages)), [])
+    }))
+
   it.scopedLive("a line without a line break ends the connection as soon as it is too long", () =>
     Effect.gen(function*() {
       const tooLong: FramingErrorReason = { _tag: "FrameTooLong", maxFrameSize: 1_000 }

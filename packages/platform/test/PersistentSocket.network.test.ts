@@ -201,6 +201,35 @@ describe.each(transports)("a persistent socket ($name)", ({ client, serve }) => 
     }))
 })
 
+describe("a persistent socket with a real server", () => {
+  it.scopedLive("sends bytes, gives text and binary messages as bytes, and ends with the server's close if `whenLost` is \"end\"", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer()
+      const feed = yield* transports[0]!.client(server.port)
+      const socket = PersistentSocket.make(feed, { whenLost: "end" })
+      const received: Array<string> = []
+      const run = yield* Effect.fork(socket.run((bytes) => {
+        received.push(new TextDecoder().decode(bytes))
+      }))
+      const peer = yield* server.accepted
+      const arrived: Array<string> = []
+      peer.on("message", (data, isBinary) => arrived.push(`${String(data)} ${isBinary}`))
+      yield* Effect.scoped(
+        Effect.flatMap(
+          socket.writer,
+          (write) => Effect.forEach(["Hello", "World"], (text) => write(new TextEncoder().encode(text)))
+        )
+      )
+      yield* until(() => arrived.length === 2)
+      assert.deepStrictEqual(arrived, ["Hello true", "World true"])
+      peer.send("Right back at you!")
+      peer.send(new TextEncoder().encode("A binary message"))
+      peer.close(1000)
+      assert.deepStrictEqual(yield* Fiber.await(run), Exit.void)
+      assert.deepStrictEqual(received, ["Right back at you!", "A binary message"])
+    }))
+})
+
 class Api extends RpcGroup.make(
   Rpc.make("Add", { payload: { a: Schema.Number, b: Schema.Number }, success: Schema.Number }),
   Rpc.make("Count", { success: Schema.Number, stream: true })
@@ -392,6 +421,28 @@ describe("the socket of a single WebSocket", () => {
           assert.deepStrictEqual([error.code, error.closeReason], [code, code === 1006 ? "" : "because"])
         }
       }
+      yield* clients.nothingLeft
+    }))
+
+  it.scopedLive("as a channel, sends the input, gives the output, and ends as the connection does", () =>
+    Effect.gen(function*() {
+      const server = yield* echo
+      const clients = new Clients()
+      const through = (code: number) =>
+        Effect.gen(function*() {
+          const connection = yield* clients.connect(server.url)
+          const output: Array<string> = []
+          const exit = yield* Stream.make("Hello", "World", `close ${code}`).pipe(
+            Stream.pipeThroughChannel(Socket.toChannelString(PersistentSocket.fromConnection(connection))),
+            Stream.runForEach((text) => Effect.sync(() => output.push(text))),
+            Effect.exit
+          )
+          assert.deepStrictEqual(output, ["Hello", "World"])
+          return exit
+        })
+      assert.deepStrictEqual(yield* through(1000), Exit.void)
+      const error = Option.getOrThrow(Exit.causeOption(yield* through(1006)).pipe(Option.flatMap(Cause.failureOption)))
+      assert.deepStrictEqual([error.reason, "code" in error && error.code], ["Close", 1006])
       yield* clients.nothingLeft
     }))
 

@@ -418,6 +418,25 @@ describe("a write", () => {
       assert.deepStrictEqual(yield* (yield* server.accepted).received, ["a"])
     }))
 
+  it.scoped("of each of many fibers is sent once, also if a loss comes in between", () =>
+    Effect.gen(function*() {
+      const gate = yield* Deferred.make<void>()
+      const { server, socket } = yield* makeFixture({ connector: gated(gate, []) })
+      const write = yield* socket.writer
+      yield* settle
+      const first = yield* server.accepted
+      const before = yield* Effect.forEach(["a", "b", "c"], (text) => start(write(text)))
+      yield* first.drop
+      yield* settle
+      const after = yield* Effect.forEach(["d", "e"], (text) => start(write(text)))
+      yield* Deferred.succeed(gate, undefined)
+      yield* TestClock.adjust("10 seconds")
+      yield* Fiber.joinAll([...before, ...after])
+      assert.deepStrictEqual(yield* first.received, [])
+      const received = yield* (yield* server.accepted).received
+      assert.deepStrictEqual(received.map(String).sort(), ["a", "b", "c", "d", "e"])
+    }))
+
   it.scoped("waits for at most `waitTimeout` over several losses", () =>
     Effect.gen(function*() {
       const gate = yield* Deferred.make<void>()

@@ -111,8 +111,7 @@ export interface RpcConnection<out E> extends Inspectable {
 
 /**
  * A transport of messages, such as `WebSocketConnection`, or of bytes, such as `TcpConnection`. `messages` or `data`
- * must end when the connection does. `received` counts what has arrived. `receive` is optional, and takes less memory:
- * it takes the next message or bytes, and fails after the last one, when the connection has ended.
+ * must end when the connection does. `received` counts what has arrived.
  *
  * @since 0.1.0
  * @category models
@@ -121,7 +120,6 @@ export type Transport<E> =
   & {
     readonly send: (data: string | Uint8Array) => Effect.Effect<void, E>
     readonly received: () => number
-    readonly receive?: Effect.Effect<string | Uint8Array, E> | undefined
   }
   & (
     | { readonly messages: Stream.Stream<string | Uint8Array, E> }

@@ -56,7 +56,8 @@ import type { RpcCallError, RpcMenuError } from "./RpcError.js"
  * @since 0.1.0
  * @category procedures
  */
-export const procedure: Rpc.Rpc<typeof internal.procedure._tag, typeof Schema.Void, typeof internal.Menu> = internal.procedure
+export const procedure: Rpc.Rpc<typeof internal.procedure._tag, typeof Schema.Void, typeof internal.Menu> =
+  internal.procedure
 
 /**
  * Adds the procedure of the menu to the group of a server. `layer` has its handler.

@@ -202,6 +202,28 @@ describe("an RPC connection", () => {
       assert.strictEqual((yield* connection.state.get)._tag, "Waiting")
     }))
 
+  it.scoped("is lost with its transport, even if the messages of the transport do not end", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      yield* server.serve(new Tally())
+      const error = new WireError({ reason: "silent" })
+      const transport = server.connector.pipe(
+        Connector.runInBackground(() => Effect.delay(Effect.fail(error), "1 second"))
+      )
+      const connection = yield* PersistentConnection.make({
+        serverName: "counting",
+        address: Effect.succeed("here"),
+        connector: RpcConnector.make(transport, { ping: false })
+      }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+      const rpc = yield* connection.connected
+      server.isSilent = true
+      const open = yield* Effect.fork(ask(rpc, request("Numbers", { from: 1, to: 3 })))
+      yield* pass(1_000)
+      assert.strictEqual(yield* lastFailure(connection), error)
+      const exit = yield* Fiber.await(open)
+      assert.isTrue(Exit.isFailure(exit) && String(exit.cause).includes("silent"))
+    }))
+
   it.scoped("is not given to anybody once the transport is closing", () =>
     Effect.gen(function*() {
       const server = new MemoryServer()

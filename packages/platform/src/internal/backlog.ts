@@ -1,7 +1,10 @@
+import * as Connector from "@persistent-connection/core/Connector"
 import * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 
 /**
  * Elements that wait to be taken, in order, and then the end. Each element goes to one taker only.
@@ -22,7 +25,22 @@ export abstract class Backlog<in out A extends { readonly length: number }, in o
 
   /** Gives all waiting elements as one chunk, repeatedly, until the end. */
   get all(): Channel.Channel<Chunk.Chunk<A>, unknown, E> {
-    return Channel.suspend(() => this.takeAll())
+    return Channel.suspend(() => this.next())
+  }
+
+  /** The same as a stream. */
+  get stream(): Stream.Stream<A, E> {
+    return Connector.withPull(Stream.fromChannel(this.all), this.pull)
+  }
+
+  /** Takes all waiting elements, at least one. After the last ones, it fails like `all`. */
+  private get pull(): Effect.Effect<Chunk.Chunk<A>, Option.Option<E>> {
+    const pull: Effect.Effect<Chunk.Chunk<A>, Option.Option<E>> = Effect.suspend(() => {
+      if (this.hasElements) return Exit.succeed(this.takeAll())
+      if (this.exit === undefined) return Effect.zipRight(this.news, pull)
+      return Effect.zipRight(Effect.mapError(this.exit, Option.some), Effect.fail(Option.none()))
+    })
+    return pull
   }
 
   /** Takes the next element. After the last one, it fails like `all`, or with `onEnd` if `all` ends regularly. */
@@ -67,18 +85,20 @@ export abstract class Backlog<in out A extends { readonly length: number }, in o
     this.wake()
   }
 
-  private takeAll(): Channel.Channel<Chunk.Chunk<A>, unknown, E> {
-    const next = () => this.takeAll()
-    if (this.hasElements) {
-      const elements = this.taken === 0 ? this.elements : this.elements.slice(this.taken)
-      this.clear()
-      this.onTaken()
-      // There is no yield between taking and writing: an interruption comes before both or after both.
-      return Channel.flatMap(Channel.write(Chunk.unsafeFromArray(elements)), next)
-    }
+  private next(): Channel.Channel<Chunk.Chunk<A>, unknown, E> {
+    const next = () => this.next()
+    // There is no yield between taking and writing: an interruption comes before both or after both.
+    if (this.hasElements) return Channel.flatMap(Channel.write(this.takeAll()), next)
     return this.exit === undefined
       ? Channel.flatMap(Channel.fromEffect(this.news), next)
       : Channel.fromEffect(this.exit)
+  }
+
+  private takeAll(): Chunk.Chunk<A> {
+    const elements = this.taken === 0 ? this.elements : this.elements.slice(this.taken)
+    this.clear()
+    this.onTaken()
+    return Chunk.unsafeFromArray(elements)
   }
 
   /** Waits for an element, or the end. */

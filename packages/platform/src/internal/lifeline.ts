@@ -1,9 +1,8 @@
-import * as Connector from "@persistent-connection/core/Connector"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import { constVoid } from "effect/Function"
+import { Ending } from "./ending.js"
 
 /**
  * The state of a connection: opening, open or ended. The callbacks of the socket set it, and effects wait for it. Only
@@ -11,25 +10,10 @@ import { constVoid } from "effect/Function"
  *
  * @internal
  */
-export class Lifeline<in out Info, in out E extends object> {
+export class Lifeline<in out Info, in out E extends object> extends Ending<Info, E> {
   private isOpen = false
   private failure: E | undefined
-  private exit: Exit.Exit<Info, E> | undefined
   private opening: ((exit: Exit.Exit<void, E>) => void) | undefined
-  private watches: Set<(exit: Exit.Exit<Info, E>) => void> | undefined
-
-  /** Waits until the connection has ended. */
-  get closed(): Effect.Effect<Info, E> {
-    return Connector.callback((resume) => {
-      if (this.exit !== undefined) {
-        resume(this.exit)
-        return constVoid
-      }
-      const watches = this.watches ??= new Set()
-      watches.add(resume)
-      return () => watches.delete(resume)
-    })
-  }
 
   /** True once the connection has been open, also after its end. */
   get wasOpen(): boolean {
@@ -41,11 +25,6 @@ export class Lifeline<in out Info, in out E extends object> {
     return this.failure
   }
 
-  /** The exit of the connection; undefined before the end. */
-  get ended(): Exit.Exit<Info, E> | undefined {
-    return this.exit
-  }
-
   open(): void {
     this.isOpen = true
     this.settle(Exit.void)
@@ -53,11 +32,9 @@ export class Lifeline<in out Info, in out E extends object> {
 
   /** Ends the connection; false if it had ended before. */
   end(exit: Exit.Exit<Info, E>, whyEnded: E): boolean {
-    if (this.exit !== undefined) return false
-    this.exit = exit
+    if (this.ended !== undefined) return false
     this.failure = whyEnded
-    this.watches?.forEach((resume) => resume(exit))
-    this.watches = undefined
+    this.finish(exit)
     this.settle(Exit.fail(whyEnded))
     return true
   }

@@ -3,7 +3,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Inspectable from "effect/Inspectable"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import type * as Net from "node:net"
 import type { TcpConnection } from "../TcpConnector.js"
 import { TcpError, type TcpErrorReason } from "../TcpError.js"
@@ -70,7 +70,7 @@ export class Connection extends Inspectable.Class implements TcpConnection, Sour
   }
 
   get data(): Stream.Stream<Uint8Array, TcpError> {
-    return Stream.fromChannel(this.inbox.all)
+    return this.inbox.stream
   }
 
   get receive(): Effect.Effect<Uint8Array, TcpError> {

@@ -8,7 +8,7 @@ import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import type { CloseEvent, WebSocketConnection } from "../WebSocketConnector.js"
 import { WebSocketError, type WebSocketErrorReason } from "../WebSocketError.js"
 import * as closeCode from "./closeCode.js"
@@ -126,7 +126,7 @@ export class Connection extends Inspectable.Class
   }
 
   get messages(): Stream.Stream<Message, WebSocketError> {
-    return Stream.fromChannel(this.inbox.all)
+    return this.inbox.stream
   }
 
   get receive(): Effect.Effect<Message, WebSocketError> {

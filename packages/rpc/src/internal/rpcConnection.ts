@@ -3,12 +3,12 @@ import type { Parser } from "@effect/rpc/RpcSerialization"
 import { type ConnectionClosed, ConnectionLost, isRegularEnd } from "@persistent-connection/core/ConnectionError"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as Cause from "effect/Cause"
+import type * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { constVoid } from "effect/Function"
 import * as Inspectable from "effect/Inspectable"
 import * as Predicate from "effect/Predicate"
-import * as Stream from "effect/Stream"
 import type { Answer, RpcConnection, Transport } from "../RpcConnector.js"
 import { RpcCallError, RpcProtocolError, type RpcProtocolErrorReason } from "../RpcError.js"
 
@@ -76,17 +76,19 @@ export interface Parts<E> {
   readonly generation: number
   readonly parser: Parser
   readonly maxMessageSize: number
-  readonly connector: Pick<Connector.Connector<never, Transport<E>, E, unknown>, "closed" | "isClosed">
+  readonly connector: Pick<Connector.Connector<never, Transport<E>, E, unknown>, "isClosed">
   readonly transport: Transport<E>
 }
 
 /**
- * One fiber, `read`, gives each answer to its request. The fiber of the request handles it, so a slow consumer of a
+ * One fiber reads, and gives each answer to its request. The fiber of the request handles it, so a slow consumer of a
  * stream does not delay other requests.
  *
  * @internal
  */
-export class Connection<E> extends Inspectable.Class implements RpcConnection<E | RpcProtocolError> {
+export class Connection<E> extends Inspectable.Class
+  implements RpcConnection<E | RpcProtocolError>, Connector.Receiver<string | Uint8Array, E, E, RpcProtocolError>
+{
   readonly [TypeId]: typeof TypeId = TypeId
   readonly received: () => number
   /** Sends a ping now, if the connection has pings. */
@@ -95,6 +97,8 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
   private readonly open = new Map<string, OpenRequest<E | RpcProtocolError> | undefined>()
   private readonly pongs = new Set<() => void>()
   private readonly watches = new Set<(exit: Exit.Exit<void, E | RpcProtocolError>) => void>()
+  private hasRead = false
+  private transportEnd: Exit.Exit<unknown, E> | undefined
   private end: Exit.Exit<void, E | RpcProtocolError> | undefined
   private lost: Exit.Exit<never, ConnectionLost<E | RpcProtocolError>> | undefined
   private callsHaveEnded = false
@@ -156,44 +160,34 @@ export class Connection<E> extends Inspectable.Class implements RpcConnection<E 
     return Exit.fail(new ConnectionLost({ serverName, generation, lossCause }))
   }
 
-  /**
-   * Reads until the transport has ended and all input has been given to its requests; then the connection is lost. Only
-   * a release interrupts this; it ends the connection itself.
-   */
-  get read(): Effect.Effect<void> {
-    const { connector, transport } = this.parts
-    return Effect.flatMap(Effect.exit(this.readAll), (read) =>
-      Exit.isFailure(read)
-        ? Effect.sync(() => this.lose(read.cause))
-        : Effect.map(
-          Effect.exit(Effect.suspend(() => connector.closed(transport))),
-          (exit) => this.lose(this.lossCause(exit))
-        ))
+  get release(): Effect.Effect<void> {
+    return Effect.sync(() => this.lose(Cause.empty))
+  }
+
+  take(pieces: Chunk.Chunk<string | Uint8Array>): Effect.Effect<void, RpcProtocolError> {
+    for (const piece of pieces) {
+      const reason = this.takePiece(piece)
+      if (reason !== undefined) return this.error(reason)
+    }
+    return Effect.void
+  }
+
+  onRead(read: Exit.Exit<void, E | RpcProtocolError>): void {
+    this.hasRead = true
+    if (Exit.isFailure(read)) this.lose(read.cause)
+    else if (this.transportEnd !== undefined) this.lose(this.lossCause(this.transportEnd))
+  }
+
+  /** After a regular end, the connection is lost when all input has been given to its requests. */
+  onClosed(exit: Exit.Exit<unknown, E>): void {
+    this.transportEnd = exit
+    if (this.hasRead || Exit.isFailure(exit) && !isRegularEnd(exit.cause)) this.lose(this.lossCause(exit))
   }
 
   private lossCause(closed: Exit.Exit<unknown, E>): Cause.Cause<E | RpcProtocolError> {
     const cause = Exit.isFailure(closed) ? closed.cause : Cause.empty
     if (Exit.isFailure(closed) && !isRegularEnd(cause)) return Cause.isInterruptedOnly(cause) ? Cause.empty : cause
     return this.isTorn ? Cause.fail(this.error({ _tag: "TornMessage" })) : cause
-  }
-
-  private get readAll(): Effect.Effect<void, E | RpcProtocolError> {
-    const { transport } = this.parts
-    const take = (piece: string | Uint8Array): Effect.Effect<void, RpcProtocolError> => {
-      const reason = this.takePiece(piece)
-      return reason === undefined ? Effect.void : this.error(reason)
-    }
-    const { receive } = transport
-    if (receive === undefined) {
-      return Stream.runForEach("messages" in transport ? transport.messages : transport.data, take)
-    }
-    // An idle stream holds some 30 kB, an idle effect 4 kB.
-    const all: Effect.Effect<void, E | RpcProtocolError> = Effect.matchEffect(receive, {
-      onSuccess: (piece) => Effect.zipRight(take(piece), all),
-      // It fails at every end of the connection; `closed` has the cause.
-      onFailure: () => Effect.void
-    })
-    return all
   }
 
   /** Sends a ping, and waits for the pong. */

@@ -3,8 +3,8 @@ import * as Connector from "@persistent-connection/core/Connector"
 import * as option from "@persistent-connection/core/Options"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import type { Options, RpcConnection, RpcFailure, Transport } from "../RpcConnector.js"
 import { Connection, type Parts, TypeId } from "./rpcConnection.js"
 
@@ -68,7 +68,9 @@ export const make = <Address, T extends Transport<unknown>, E, R>(
           connector,
           transport: connected as Transport<Failure>
         })
-        yield* readUntilReleased(rpc)
+        // Added first. A release ends the open requests.
+        yield* Scope.addFinalizer(yield* Effect.scope, rpc.release)
+        yield* Connector.readInBackground(inputOf(connected as Transport<Failure>), transport.closed(connected), rpc)
         if (monitor !== undefined) rpc.ask = (yield* monitor(rpc, attempt.serverName)).ask
         return rpc
       }),
@@ -82,18 +84,5 @@ export const make = <Address, T extends Transport<unknown>, E, R>(
   })
 }
 
-/**
- * Reads the connection until it is released, in a fiber with nothing of the attempt: that would keep 8 kB more for each
- * connection.
- */
-const readUntilReleased = <E>(connection: Connection<E>): Effect.Effect<void, never, Scope.Scope> =>
-  Effect.asVoid(Effect.acquireRelease(
-    Effect.withFiberRuntime<Fiber.RuntimeFiber<void>>(({ currentScheduler: scheduler }) =>
-      Effect.sync(() => Effect.runFork(connection.read, { scheduler }))
-    ),
-    (reader) => {
-      // A release ends the open requests, even before the first turn of the reader.
-      connection.lose(Cause.empty)
-      return Fiber.interrupt(reader)
-    }
-  ))
+const inputOf = <Failure>(transport: Transport<Failure>): Stream.Stream<string | Uint8Array, Failure> =>
+  "messages" in transport ? transport.messages : transport.data

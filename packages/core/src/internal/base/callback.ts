@@ -13,7 +13,13 @@ interface Callback<A, E> extends Effect.Effect<A, E> {
   readonly [key]: Register<A, E>
 }
 
-const isCallback = <A, E>(effect: Effect.Effect<A, E>): effect is Callback<A, E> => Predicate.hasProperty(effect, key)
+/**
+ * Does the effect only wait for a callback?
+ *
+ * @internal
+ */
+export const isCallback = <A, E>(effect: Effect.Effect<A, E>): effect is Callback<A, E> =>
+  Predicate.hasProperty(effect, key)
 
 /** @internal */
 export const callback = <A, E>(register: Register<A, E>): Effect.Effect<A, E> => {

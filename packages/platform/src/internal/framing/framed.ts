@@ -2,16 +2,14 @@ import * as Connector from "@persistent-connection/core/Connector"
 import { IllegalArgumentException } from "effect/Cause"
 import type * as Channel from "effect/Channel"
 import type * as Chunk from "effect/Chunk"
-import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as FiberId from "effect/FiberId"
 import * as Inspectable from "effect/Inspectable"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { FramedConnection } from "../../Framing.js"
 import { FramingError, type FramingErrorReason } from "../../FramingError.js"
+import { Ending } from "../ending.js"
 import type { Framer } from "./framer.js"
 import { Frames } from "./frames.js"
 
@@ -55,72 +53,61 @@ interface Protocol<in Connection, in out Piece, out Frame, in Out, out E> {
   readonly send: (connection: Connection, frame: Out) => Effect.Effect<void, E> | string
 }
 
-/**
- * The receiving side of one connection. One fiber reads frames, a bounded number of bytes ahead; a second fiber waits
- * for the end of the connection.
- */
-class Reception<Connection, Piece, Frame extends { readonly length: number }, E1, E> {
+/** The receiving side of one connection. It reads frames, a bounded number of bytes ahead. */
+class Reception<Connection, Piece, Frame extends { readonly length: number }, E1, E>
+  extends Ending<unknown, E | E1 | FramingError>
+  implements Connector.Receiver<Piece, E1 | FramingError, E, FramingError>
+{
   readonly frames = new Frames<Frame, E1 | FramingError>()
-  isLost = false
-  private readonly hasRead = Deferred.unsafeMake<void>(FiberId.none)
-  private readonly end = Deferred.unsafeMake<unknown, E | E1 | FramingError>(FiberId.none)
+  private hasRead = false
+  private transportEnd: Exit.Exit<unknown, E> | undefined
 
   constructor(
     readonly connection: Connection,
     private readonly serverName: string,
     private readonly framer: Framer<Piece, Frame>
-  ) {}
-
-  /** Waits until the connection is lost. */
-  readonly closed = Deferred.await(this.end)
-
-  read(pieces: Stream.Stream<Piece, E1>): Effect.Effect<void> {
-    return Stream.runForEachChunk(pieces, (chunk) => Effect.suspend(() => this.take(chunk))).pipe(
-      Effect.zipRight(Effect.suspend(() => {
-        const received = this.framer.pending()
-        return received === 0 ? Effect.void : this.error({ _tag: "TornFrame", received })
-      })),
-      Effect.onExit((exit) =>
-        Effect.sync(() => {
-          // An interruption means that the connection is being released.
-          const wrong = Exit.isFailure(exit) && !Exit.isInterrupted(exit) ? exit : undefined
-          this.frames.end(wrong ?? Exit.void)
-          if (wrong !== undefined) this.lose(wrong)
-          Deferred.unsafeDone(this.hasRead, Exit.void)
-        })
-      ),
-      // `closed` reports the failure. If the fiber failed, Effect would log the error with all its content.
-      Effect.catchAllCause(() => Effect.void)
-    )
+  ) {
+    super()
   }
 
-  /**
-   * Waits for the end of the connection. Then all received bytes are read without a bound, because only after the last
-   * one it is known whether the end has torn a frame.
-   */
-  watch(closed: Effect.Effect<unknown, E>): Effect.Effect<void> {
-    return Effect.flatMap(Effect.exit(closed), (exit) => {
-      this.frames.unbound()
-      return Effect.map(Exit.isSuccess(exit) ? Deferred.await(this.hasRead) : Effect.void, () => this.lose(exit))
-    })
-  }
-
-  /** Ends the connection with this exit. Only the first call counts. */
-  lose(exit: Exit.Exit<unknown, E | E1 | FramingError>): void {
-    this.isLost = true
-    Deferred.unsafeDone(this.end, exit)
-  }
-
-  error(reason: FramingErrorReason): FramingError {
-    return new FramingError({ serverName: this.serverName, reason })
-  }
-
-  private take(pieces: Chunk.Chunk<Piece>): Effect.Effect<void, FramingError> {
+  take(pieces: Chunk.Chunk<Piece>): Effect.Effect<void, FramingError> {
     for (const piece of pieces) {
       const reason = this.framer.take(piece, this.frames.offer)
       if (reason !== undefined) return this.error(reason)
     }
-    return this.frames.room
+    return this.frames.hasRoom ? Effect.void : this.frames.room
+  }
+
+  onRead(read: Exit.Exit<void, E1 | FramingError>): void {
+    this.hasRead = true
+    const received = Exit.isSuccess(read) ? this.framer.pending() : 0
+    const end = received === 0 ? read : Exit.fail(this.error({ _tag: "TornFrame", received }))
+    this.frames.end(end)
+    const last = Exit.isFailure(end) ? end : this.transportEnd
+    if (last !== undefined) this.lose(last)
+  }
+
+  /**
+   * Only after the last received byte it is known whether a regular end has torn a frame. So all of them are read,
+   * without a bound.
+   */
+  onClosed(exit: Exit.Exit<unknown, E>): void {
+    this.transportEnd = exit
+    if (this.hasRead || Exit.isFailure(exit)) this.lose(exit)
+    this.frames.unbound()
+  }
+
+  get release(): Effect.Effect<void> {
+    return Effect.sync(() => this.frames.end(Exit.void))
+  }
+
+  /** Ends the connection with this exit. Only the first call counts. */
+  lose(exit: Exit.Exit<unknown, E | E1 | FramingError>): void {
+    this.finish(exit)
+  }
+
+  error(reason: FramingErrorReason): FramingError {
+    return new FramingError({ serverName: this.serverName, reason })
   }
 }
 
@@ -158,29 +145,23 @@ export const framed = <
           attempt.serverName,
           protocol.framer()
         )
-        yield* forkWithConnection(reception.read(Stream.suspend(() => protocol.pieces(connection))))
-        yield* forkWithConnection(reception.watch(Effect.suspend(() => closed(connection))))
+        // Added first, so the messages end when nothing is read any more.
+        yield* Scope.addFinalizer(yield* Effect.scope, reception.release)
+        yield* Connector.readInBackground(protocol.pieces(connection), closed(connection), reception)
         const framed = new Framed(partsOf(reception, protocol))
         receptions.set(framed, reception)
         return framed
       }),
-    closed: (framed) => Effect.suspend(() => receptionOf(framed).closed),
+    closed: (framed) => receptionOf(framed).closed,
     isClosed: (framed) => {
-      const { connection, isLost } = receptionOf(framed)
-      return isLost || isClosed?.(connection) === true
+      const { connection, ended } = receptionOf(framed)
+      return ended !== undefined || isClosed?.(connection) === true
     },
     probe: probe && ((framed) => Effect.suspend(() => probe(receptionOf(framed).connection))),
     terminate: terminate && ((framed) => Effect.suspend(() => terminate(receptionOf(framed).connection))),
     close: close && ((framed) => Effect.suspend(() => close(receptionOf(framed).connection)))
   })
 }
-
-/**
- * Forks into the scope of the connection. The fiber is interruptible even if the attempt is not, and does not inherit
- * the context of the attempt, such as its span.
- */
-const forkWithConnection = (effect: Effect.Effect<void>): Effect.Effect<unknown, never, Scope.Scope> =>
-  Effect.forkScoped(Effect.interruptible(Effect.mapInputContext(effect, () => Context.empty())))
 
 /** A separate function, so that its closures do not retain the other variables of the attempt. */
 const partsOf = <

@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import { Backlog } from "../backlog.js"
 
 /**
@@ -7,29 +8,36 @@ import { Backlog } from "../backlog.js"
  * @internal
  */
 export class Frames<in out A extends { readonly length: number }, in out E> extends Backlog<A, E> {
-  private isBounded = true
-  /** Open while there is room. */
-  private readonly free = Effect.unsafeMakeLatch(true)
+  private limit = highWaterMark
+  private resumeReader: ((exit: Exit.Exit<void>) => void) | undefined
 
-  /** Waits for room. */
+  /** True if the reader may read on. */
+  get hasRoom(): boolean {
+    return this.size <= this.limit
+  }
+
+  /** Waits for room. Only the reader may wait. */
   get room(): Effect.Effect<void> {
-    return this.free.await
+    return Effect.async<void>((resume) => {
+      if (this.hasRoom) resume(Exit.void)
+      else this.resumeReader = resume
+    })
   }
 
   /** Adds a frame, even if there is no room. */
-  readonly offer = (frame: A): void => {
-    this.add(frame)
-    if (this.isBounded && this.size > highWaterMark) this.free.unsafeClose()
-  }
+  readonly offer = (frame: A): void => this.add(frame)
 
   /** From now on there is always room. */
   unbound(): void {
-    this.isBounded = false
-    this.free.unsafeOpen()
+    this.limit = Infinity
+    this.onTaken()
   }
 
   protected onTaken(): void {
-    if (this.size <= highWaterMark) this.free.unsafeOpen()
+    if (!this.hasRoom) return
+    const { resumeReader } = this
+    this.resumeReader = undefined
+    resumeReader?.(Exit.void)
   }
 }
 
