@@ -5,7 +5,7 @@ import * as Exit from "effect/Exit"
 import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
 import * as Runtime from "effect/Runtime"
-import * as Scheduler from "effect/Scheduler"
+import type * as Scheduler from "effect/Scheduler"
 
 type Resume = (effect: Effect.Effect<void>) => void
 
@@ -113,9 +113,11 @@ describe("resumeNow", () => {
   it("resumes a fiber of another runtime later", async () => {
     let resume: Resume = () => {}
     let isDone = false
-    Effect.runFork(Effect.async<void>((callback) => {
-      resume = callback
-    }).pipe(Effect.zipRight(Effect.sync(() => isDone = true))))
+    Effect.runFork(
+      Effect.async<void>((callback) => {
+        resume = callback
+      }).pipe(Effect.zipRight(Effect.sync(() => isDone = true)))
+    )
     await nextTurn()
     const done: Array<string> = []
     const other = begin("a", done)

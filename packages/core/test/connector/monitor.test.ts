@@ -67,7 +67,9 @@ describe("monitor", () => {
 
   it.scoped("ends with its scope, which waits until the probe has ended", () =>
     Effect.gen(function*() {
-      const { clock, failures, probes, scope } = yield* makeMonitor(() => Effect.onInterrupt(Effect.never, () => sleep(3)))
+      const { clock, failures, probes, scope } = yield* makeMonitor(() =>
+        Effect.onInterrupt(Effect.never, () => sleep(3))
+      )
       yield* pass(35)
       const closing = yield* askNow(Scope.close(scope, Exit.void))
       yield* pass(2.999)

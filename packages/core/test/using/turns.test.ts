@@ -171,6 +171,25 @@ describe("A1: a new connection", () => {
     }))
 })
 
+describe("many streams that wait for a connection", () => {
+  it.scoped("begin on it in the order in which they began to wait, without those that were interrupted", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* makeFixture({}, ({ server }) => server.refuse("no"))
+      const begun: Array<number> = []
+      const run = (number: number) =>
+        askNow(Stream.runDrain(stream(service, () => {
+          begun.push(number)
+          return Stream.never
+        })))
+      const asked = yield* Effect.forEach([0, 1, 2, 3, 4], run)
+      yield* Fiber.interrupt(asked[1]!.fiber)
+      yield* Fiber.interrupt(asked[4]!.fiber)
+      server.accept()
+      yield* pass(10)
+      expect(begun).toEqual([0, 2, 3])
+    }))
+})
+
 describe("S1: a stream on the next connection", () => {
   it.scoped("reads no element before the consumer wants it, as on the first connection", () =>
     Effect.gen(function*() {
