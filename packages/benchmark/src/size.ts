@@ -30,8 +30,10 @@ const byHand = `
   import * as Effect from "effect/Effect"
   import * as Schedule from "effect/Schedule"
 
-  const program = Effect.scoped(Effect.flatMap(makeWebSocket("wss://example.com"), (socket) => socket.runRaw(() => {})))
-  Effect.runFork(Effect.retry(program, Schedule.exponential("1 second")).pipe(Effect.provide(layerWebSocketConstructorGlobal)))
+  const socket = makeWebSocket("wss://example.com")
+  const program = Effect.scoped(Effect.flatMap(socket, (socket) => socket.runRaw(() => {})))
+  const retried = Effect.retry(program, Schedule.exponential("1 second"))
+  Effect.runFork(Effect.provide(retried, layerWebSocketConstructorGlobal))
 `
 
 const sizeOf = (contents: string, external: Array<string>) =>

@@ -9,8 +9,9 @@
 import type * as Effect from "effect/Effect"
 import type * as Metric from "effect/Metric"
 import * as prober from "./internal/connector/prober.js"
-import * as internal from "./internal/loop/metrics.js"
+import * as events from "./internal/loop/events.js"
 import * as tracker from "./internal/watching/connectionMetrics.js"
+import * as internal from "./internal/watching/metrics.js"
 import type { PersistentConnection } from "./PersistentConnection.js"
 
 /**
@@ -158,7 +159,7 @@ export const waiting: Metric.Metric.Gauge<number> = internal.waiting
  * @since 0.1.0
  * @category metrics
  */
-export const handlerDefects: Metric.Metric.Counter<number> = internal.handlerDefects
+export const handlerDefects: Metric.Metric.Counter<number> = events.handlerDefects
 
 /**
  * `persistent_connection_slow_handlers`: calls of `onEvent` that delayed the loop for longer than
@@ -167,7 +168,7 @@ export const handlerDefects: Metric.Metric.Counter<number> = internal.handlerDef
  * @since 0.1.0
  * @category metrics
  */
-export const slowHandlers: Metric.Metric.Counter<number> = internal.slowHandlers
+export const slowHandlers: Metric.Metric.Counter<number> = events.slowHandlers
 
 /**
  * `persistent_connection_round_trip_time_seconds`: how long each answer to a probe of a health check took, in seconds;

@@ -16,6 +16,7 @@ import type { Pipeable } from "effect/Pipeable"
 import type * as Scope from "effect/Scope"
 import type { ConnectionLost } from "./ConnectionError.js"
 import * as callbacks from "./internal/base/callback.js"
+import * as limiter from "./internal/connector/attemptLimiter.js"
 import * as background from "./internal/connector/background.js"
 import * as internal from "./internal/connector/connector.js"
 import * as health from "./internal/connector/healthCheck.js"
@@ -458,7 +459,7 @@ export const runInBackground: {
  * @category models
  */
 export interface AttemptLimiter {
-  readonly [internal.LimiterTypeId]: typeof internal.LimiterTypeId
+  readonly [limiter.LimiterTypeId]: typeof limiter.LimiterTypeId
 }
 
 /**
@@ -469,7 +470,7 @@ export interface AttemptLimiter {
  * @since 0.1.0
  * @category constructors
  */
-export const makeAttemptLimiter: (permits: number) => AttemptLimiter = internal.makeAttemptLimiter
+export const makeAttemptLimiter: (permits: number) => AttemptLimiter = limiter.makeAttemptLimiter
 
 /**
  * Limits how many connects run at once, over all connectors that share the limiter. The others wait, first come, first
@@ -504,7 +505,7 @@ export const limitAttempts: {
     self: Connector<Address, Connection, E, R>,
     limiter: AttemptLimiter
   ): Connector<Address, Connection, E, R>
-} = /* @__PURE__ */ dual(2, internal.limitAttempts)
+} = /* @__PURE__ */ dual(2, limiter.limitAttempts)
 
 /**
  * The probe of a health check, and when to run it.

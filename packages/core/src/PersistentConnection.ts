@@ -123,7 +123,7 @@ export interface PersistentConnection<out Connection, out E = never> extends Pip
   /**
    * The value of `currentConnection`, and its changes. It changes together with `state` (A1, A2). `changes` begins with
    * the present value, and never ends. After a `refresh` the new connection follows the old one, without a `None`
-   * between them.
+   * between them. A consumer that falls more than 64 values behind loses the oldest ones.
    */
   readonly current: Subscribable.Subscribable<Option.Option<Connection>>
 

@@ -9,6 +9,7 @@ import * as ConnectionState from "@persistent-connection/core/ConnectionState"
 import * as ConnectionStatus from "@persistent-connection/core/ConnectionStatus"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as Inspect from "@persistent-connection/core/Inspect"
+import * as Options from "@persistent-connection/core/Options"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Recorder from "@persistent-connection/core/testing/Recorder"
@@ -375,6 +376,7 @@ const modules = {
   ConnectionStatus,
   Connector,
   Inspect,
+  Options,
   PersistentConnection,
   RetryPolicy,
   Recorder,
@@ -422,6 +424,8 @@ tryWrongOptions(modules, table, {
   ConnectionStatus: ["$is", "$match", "Closed", "Connected", "Connecting", "Reconnecting"],
   Connector: ["TypeId"],
   Inspect: ["all"],
+  // See base/options.test.ts.
+  Options: Object.keys(Options),
   PersistentConnection: ["TypeId", "isPersistentConnection"],
   RetryPolicy: ["follow", "giveUp", "production", "standard"],
   Recorder: ["events", "make", "states"],

@@ -15,7 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { readdirSync, readFileSync } from "node:fs"
+import { readdirSync } from "node:fs"
 import { WebSocket } from "ws"
 import {
   argument,
@@ -278,24 +278,5 @@ describe("an address", () => {
       expect(error.reason._tag).toBe("InvalidAddress")
       expect(String(error)).not.toContain(secret)
     }
-  })
-})
-
-describe("the two copies of the option readers", () => {
-  const declarations = (path: string) => {
-    const blocks = readFileSync(source(path), "utf8").split(/\n(?=\/\*\*|(?:export )?(?:const|type) )/)
-    return new Map(blocks.flatMap((block) => {
-      const code = block.replace(/^export /, "").trim()
-      const name = /^(?:const|type) (\w+)/.exec(code)?.[1]
-      return name === undefined ? [] : [[name, code] as const]
-    }))
-  }
-
-  it("are equal", () => {
-    const core = declarations("../core/src/internal/base/options.ts")
-    const own = declarations("src/internal/options.ts")
-    const different = [...own].filter(([name, code]) => code !== core.get(name)).map(([name]) => name)
-    expect(own.size).toBeGreaterThan(20)
-    expect(different).toEqual(["bytes"])
   })
 })

@@ -11,12 +11,15 @@ import { askNow, inScope, settle } from "../support/Fixture.js"
 import { objectsReachableFrom } from "../support/size.js"
 import { it } from "../support/virtualTime.js"
 
+const streamOf = <A>(bus: EventBus<A>): Stream.Stream<A> =>
+  Stream.unwrapScoped(Effect.map(bus.follow, Stream.fromChannel))
+
 describe("EventBus", () => {
   it.scoped("ends its streams, but not its queues", () =>
     Effect.gen(function*() {
       const bus = new EventBus<number>()
       const queue = yield* bus.subscribe
-      const run = yield* askNow(Stream.runCollect(bus.stream))
+      const run = yield* askNow(Stream.runCollect(streamOf(bus)))
       bus.publish(1)
       bus.end()
       yield* settle
@@ -31,7 +34,7 @@ describe("EventBus", () => {
       bus.publish(1)
       bus.publish(2)
       bus.end()
-      expect(yield* Stream.runCollect(bus.stream)).toEqual(Chunk.of(2))
+      expect(yield* Stream.runCollect(streamOf(bus))).toEqual(Chunk.of(2))
       expect(yield* Queue.takeAll(yield* bus.subscribe)).toEqual(Chunk.of(2))
     }))
 
@@ -40,8 +43,8 @@ describe("EventBus", () => {
       const bus = new EventBus<number>()
       const queue = yield* bus.subscribe
       const got: Array<number> = []
-      yield* askNow(Stream.runForEach(bus.stream, (value) => Effect.sync(() => got.push(value))))
-      const slow = yield* askNow(Stream.runForEach(bus.stream, () => Effect.never))
+      yield* askNow(Stream.runForEach(streamOf(bus), (value) => Effect.sync(() => got.push(value))))
+      const slow = yield* askNow(Stream.runForEach(streamOf(bus), () => Effect.never))
       for (let value = 1; value <= 70; value++) {
         bus.publish(value)
         yield* settle
@@ -57,7 +60,7 @@ describe("EventBus", () => {
       // So that the set of the subscribers exists.
       yield* bus.subscribe
       const before = objectsReachableFrom(bus)
-      const run = yield* askNow(Stream.runDrain(bus.stream))
+      const run = yield* askNow(Stream.runDrain(streamOf(bus)))
       const [, scope] = yield* inScope(bus.subscribe)
       expect(objectsReachableFrom(bus)).toBeGreaterThan(before)
       yield* Fiber.interrupt(run.fiber)

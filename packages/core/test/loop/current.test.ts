@@ -1,14 +1,12 @@
-/** Tests of `current`, the current connection as a `SubscriptionRef`. */
+/** Tests of `current`, the current connection as a `Subscribable`. */
 import { loopOf } from "#internal/loop/service.js"
 import { describe, expect } from "@effect/vitest"
 import * as State from "@persistent-connection/core/ConnectionState"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import * as Subscribable from "effect/Subscribable"
-import * as SubscriptionRef from "effect/SubscriptionRef"
 import { ask, askNow, type Fixture, makeFixture, on, pass, settle, sleep, turns } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
@@ -24,13 +22,10 @@ const follow = ({ service }: Fixture) =>
   })
 
 describe("current", () => {
-  it.scoped("is a read-only SubscriptionRef", () =>
+  it.scoped("is a Subscribable", () =>
     Effect.gen(function*() {
       const { service } = yield* makeFixture()
-      expect(Predicate.hasProperty(service.current, SubscriptionRef.SubscriptionRefTypeId)).toBe(true)
       expect(Subscribable.isSubscribable(service.current)).toBe(true)
-      // @ts-expect-error Users cannot set it.
-      expect(SubscriptionRef.set<Option.Option<unknown>>(service.current, Option.none())).toBeDefined()
     }))
 
   it.scoped("first emits the present connection, then each change once", () =>
@@ -143,15 +138,18 @@ describe("current", () => {
       ])
     }))
 
-  it.scoped("is created on first use, and shared by all users", () =>
+  it.scoped("has a bus from its first subscriber on, which all subscribers share", () =>
     Effect.gen(function*() {
       const { service } = yield* makeFixture()
       yield* pass(10)
       yield* Effect.scoped(Stream.runHead(service.state.changes))
-      const ref = () => Reflect.get(loopOf(service).status, "ref") as unknown
-      expect(ref()).toBeUndefined()
+      const bus = () => Reflect.get(loopOf(service).status, "connections") as unknown
       yield* service.current.get
-      expect(ref()).toBeDefined()
-      expect(Object.getPrototypeOf(service.current)).toBe(ref())
+      expect(bus()).toBeUndefined()
+      yield* Effect.scoped(Stream.runHead(service.current.changes))
+      const first = bus()
+      expect(first).toBeDefined()
+      yield* Effect.scoped(Stream.runHead(service.current.changes))
+      expect(bus()).toBe(first)
     }))
 })

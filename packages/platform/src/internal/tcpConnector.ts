@@ -1,4 +1,5 @@
 import * as Connector from "@persistent-connection/core/Connector"
+import * as option from "@persistent-connection/core/Options"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -7,7 +8,6 @@ import * as Net from "node:net"
 import type { Options, TcpAddress, TcpConnection } from "../TcpConnector.js"
 import type { TcpError } from "../TcpError.js"
 import { describe } from "./describe.js"
-import * as option from "./options.js"
 import { invalid, parse, type Target } from "./tcpAddress.js"
 import { Connection, type Settings } from "./tcpConnection.js"
 

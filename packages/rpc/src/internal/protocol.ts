@@ -6,6 +6,7 @@ import type {
   ResponseDefectEncoded,
   ResponseExitEncoded
 } from "@effect/rpc/RpcMessage"
+import * as option from "@persistent-connection/core/Options"
 import type { PersistentConnection } from "@persistent-connection/core/PersistentConnection"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -19,7 +20,6 @@ import { MaxWait } from "../RpcAnnotation.js"
 import type { Answer, RpcConnection } from "../RpcConnector.js"
 import type { Options } from "../RpcProtocol.js"
 import { call } from "./call.js"
-import * as option from "./options.js"
 
 /** @internal */
 export const make = <E0, E>(

@@ -1,15 +1,17 @@
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import * as Connector from "@persistent-connection/core/Connector"
+import * as option from "@persistent-connection/core/Options"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { Options, RpcConnection, RpcFailure, Transport } from "../RpcConnector.js"
-import * as option from "./options.js"
 import { Connection, type Parts, TypeId } from "./rpcConnection.js"
 
 /** @internal */
 export { TypeId }
+
+const size = option.optional(option.bytes)
 
 /** @internal */
 export const make = <Address, T extends Transport<unknown>, E, R>(
@@ -23,7 +25,7 @@ export const make = <Address, T extends Transport<unknown>, E, R>(
 > => {
   type Failure = RpcFailure<T, E>
   type Rpc = Connection<Failure>
-  const maxMessageSize = option.size("maxMessageSize", options?.maxMessageSize) ?? 16 * 1024 * 1024
+  const maxMessageSize = size("maxMessageSize", options?.maxMessageSize) ?? 16 * 1024 * 1024
   const { close, connect, probe, terminate } = transport
   const monitor = options?.ping === false ? undefined : Connector.monitor<Rpc, Failure>({
     probe: (connection) => connection.ping,

@@ -115,25 +115,6 @@ export const bareFork: Effect.Effect<BareFork> = Effect.map(FiberRef.get(FiberRe
 export const markRuntime = <R, M>(runtime: Runtime.Runtime<R>, mark: Mark<M>, value: M): Runtime.Runtime<R> =>
   Runtime.setFiberRef(runtime, mark.ref, value)
 
-/**
- * Runs an effect before this returns, up to the first wait for another fiber; the rest runs later. A plain fork stops
- * at the first callback, even one that is called at once.
- *
- * @internal
- */
-export const runNow = (runtime: Runtime.Runtime<never>, effect: Effect.Effect<void>): void => {
-  const own = FiberRefs.getOrDefault(runtime.fiberRefs, FiberRef.currentScheduler)
-  const now: Array<() => void> = []
-  let isNow = true
-  const scheduler = Scheduler.make((task, priority, fiber) => {
-    if (isNow) now.push(task)
-    else own.scheduleTask(task, priority, fiber)
-  })
-  Runtime.runFork(runtime, effect, { scheduler })
-  for (let task = now.shift(); task !== undefined; task = now.shift()) task()
-  isNow = false
-}
-
 /** The scheduler for `resumeNow`, by the scheduler that it replaces. */
 const resumers = new WeakMap<Scheduler.Scheduler, Scheduler.Scheduler>()
 

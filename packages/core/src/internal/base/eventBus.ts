@@ -1,10 +1,10 @@
+import type * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import { Handoff } from "./handoff.js"
 
 /** How many values a subscriber may fall behind before it loses the oldest ones. */
@@ -26,9 +26,11 @@ interface Subscriber<in A> {
  * @internal
  */
 export class EventBus<in out A> {
-  private last: Option.Option<A> = Option.none()
   private subscribers: Set<Subscriber<A>> | undefined
   private isEnded = false
+
+  /** `last` is the most recent value so far. */
+  constructor(private last: Option.Option<A> = Option.none()) {}
 
   publish(value: A): void {
     this.last = Option.some(value)
@@ -49,17 +51,18 @@ export class EventBus<in out A> {
     )
   }
 
-  get stream(): Stream.Stream<A> {
-    return Stream.unwrapScoped(Effect.suspend(() => {
+  /** Subscribes, and gives the channel of a stream of the values. */
+  get follow(): Effect.Effect<Channel.Channel<Chunk.Chunk<A>>, never, Scope.Scope> {
+    return Effect.suspend(() => {
       const handoff = new Handoff<A, never>(capacity)
       return Effect.as(
         this.register({
           offer: (value) => handoff.give(Chunk.of(value)),
           end: () => handoff.finish(Exit.void)
         }),
-        Stream.fromChannel(handoff.channel)
+        handoff.channel
       )
-    }))
+    })
   }
 
   private register(subscriber: Subscriber<A>): Effect.Effect<void, never, Scope.Scope> {

@@ -3,20 +3,7 @@ import * as Duration from "effect/Duration"
 import { constFalse, constTrue } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-
-/**
- * Reads an option: returns its value, or throws an `IllegalArgumentException` that names the option.
- *
- * @internal
- */
-export type Reader<A> = (option: string, input: unknown) => A
-
-/**
- * A reader that returns an option unchanged.
- *
- * @internal
- */
-export type Guard = <A>(option: string, input: A) => A
+import type { Guard, Read, Reader, Readers } from "../../Options.js"
 
 const refuse = (option: string, expected: string, actual: string): never => {
   throw new Cause.IllegalArgumentException(`${option} must be ${expected}, but is ${actual}`)
@@ -46,32 +33,18 @@ const show = (input: unknown): string => {
   return Predicate.isString(input) ? JSON.stringify(input) : String(input)
 }
 
-/**
- * A number, a text or the like, which the message shows if it can hold no secret.
- *
- * @internal
- */
-export const value = (expected: string, test: Predicate.Predicate<unknown>): Guard => guard(expected, test, show)
+/** @internal */
+export const value = /* @__NO_SIDE_EFFECTS__ */ (expected: string, test: Predicate.Predicate<unknown>): Guard =>
+  guard(expected, test, show)
 
-/**
- * A function or an object. The message shows its type only.
- *
- * @internal
- */
-export const kind = (expected: string, test: Predicate.Predicate<unknown>): Guard => guard(expected, test, typeOf)
+/** @internal */
+export const kind = /* @__NO_SIDE_EFFECTS__ */ (expected: string, test: Predicate.Predicate<unknown>): Guard =>
+  guard(expected, test, typeOf)
 
-/**
- * An option that may be left out.
- *
- * @internal
- */
+/** @internal */
 export const optional = (guard: Guard): Guard => (option, input) => input === undefined ? input : guard(option, input)
 
-/**
- * An option that may be left out, with its default, which is read once.
- *
- * @internal
- */
+/** @internal */
 export const withDefault = <A>(reader: Reader<A>, otherwise: unknown): Reader<A> => {
   const read = reader("default", otherwise)
   return (option, input) => input === undefined ? read : reader(option, input)
@@ -88,7 +61,10 @@ const isNegative = (input: unknown): boolean => {
   return Array.isArray(input) && !(input[0] * 1e9 + input[1] >= 0)
 }
 
-const durationWhere = (expected: string, test: (millis: number) => boolean): Reader<Duration.Duration> => {
+const durationWhere = /* @__NO_SIDE_EFFECTS__ */ (
+  expected: string,
+  test: (millis: number) => boolean
+): Reader<Duration.Duration> => {
   const right = value(expected, (input) => Option.exists(decode(input), (decoded) => test(Duration.toMillis(decoded))))
   return (option, input) => Option.getOrThrow(decode(short(option, right(option, input))))
 }
@@ -99,18 +75,10 @@ const isShort = (decoded: Duration.Duration): boolean =>
 
 const short = value("infinite, or at most 285,000 years", (input) => Option.exists(decode(input), isShort))
 
-/**
- * A duration of 0 or more, which may be infinite.
- *
- * @internal
- */
+/** @internal */
 export const duration = durationWhere("a duration of 0 or more", constTrue)
 
-/**
- * A duration of more than 0, which may be infinite.
- *
- * @internal
- */
+/** @internal */
 export const positive = durationWhere("a duration of more than 0", (millis) => millis > 0)
 
 /**
@@ -134,11 +102,7 @@ export const count = value("a whole number of 1 or more", isCount)
 /** @internal */
 export const limit = value("a whole number of 1 or more, or Infinity", (input) => input === Infinity || isCount(input))
 
-/**
- * One of some texts or numbers.
- *
- * @internal
- */
+/** @internal */
 export const oneOf = (...values: ReadonlyArray<unknown>): Guard =>
   value(`one of ${values.map((value) => JSON.stringify(value)).join(", ")}`, (input) => values.includes(input))
 
@@ -162,22 +126,11 @@ export const nonEmpty = value("a string that is not empty", (input) => Predicate
  */
 export const nonEmptyArray = value("an array that is not empty", (input) => Array.isArray(input) && input.length > 0)
 
-/** A reader for each option. The type makes sure that none is forgotten. */
-type Readers<O> = { readonly [K in keyof O]-?: Reader<unknown> }
-
-type Read<O, R> = {
-  readonly [K in keyof O & keyof R]: R[K] extends Guard ? O[K] : R[K] extends Reader<infer A> ? A : never
-}
-
 const inGroup = (name: string, group: string | undefined): string => group === undefined ? name : `${group}.${name}`
 
 const isPlain = (input: object): boolean => [Object.prototype, null].includes(Object.getPrototypeOf(input))
 
-/**
- * Reads options. Other members of the object are ignored.
- *
- * @internal
- */
+/** @internal */
 export const read = <O extends object, R extends Readers<O>>(
   options: O = Object.create(null),
   readers: R,
@@ -194,3 +147,6 @@ export const read = <O extends object, R extends Readers<O>>(
   })
   return Object.fromEntries(values) as Read<O, R>
 }
+
+/** @internal */
+export const bytes = value("a number of bytes above 0", (input) => Predicate.isNumber(input) && input > 0)

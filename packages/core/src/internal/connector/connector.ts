@@ -9,11 +9,10 @@ import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import { ConnectionLost } from "../../ConnectionError.js"
-import type { Attempt, AttemptLimiter, Connector, ConnectTimeout, Prepared } from "../../Connector.js"
+import type { Attempt, Connector, ConnectTimeout, Prepared } from "../../Connector.js"
 import { attempted } from "../base/callback.js"
 import { Deadline } from "../base/deadline.js"
 import { withoutFailureLog } from "../base/effect3.js"
-import { FairSemaphore } from "../base/fairSemaphore.js"
 import * as Options from "../base/options.js"
 
 /** @internal */
@@ -47,11 +46,10 @@ export const make = <Address, Connection, E, E2, R>(options: {
   })
 }
 
-const { func } = Options
-const optional = Options.optional(func)
+const optional = Options.optional(Options.func)
 const readers = {
-  connect: func,
-  closed: func,
+  connect: Options.func,
+  closed: Options.func,
   isClosed: optional,
   probe: optional,
   terminate: optional,
@@ -140,7 +138,7 @@ export const setup = <Address, Connection, E, R, A extends object | void, E2, R2
   self: Connector<Address, Connection, E, R>,
   f: (connection: Connection, address: Address, attempt: Attempt<Address>) => Effect.Effect<A, E2, R2>
 ) => {
-  func("f", f)
+  Options.func("f", f)
   return derive(self, (connection, address, attempt) => {
     const prepared = (result: A) => (result === undefined ? connection : result) as Prepared<Connection, A>
     return Effect.flatMap(Effect.scope, (scope) =>
@@ -194,7 +192,7 @@ export const map = <Address, Connection, E, R, Connection2 extends object>(
   self: Connector<Address, Connection, E, R>,
   f: (connection: Connection) => Connection2
 ): Connector<Address, Connection2, E, R> => {
-  func("f", f)
+  Options.func("f", f)
   return derive(self, (connection) => Effect.sync(() => f(connection)))
 }
 
@@ -235,37 +233,11 @@ const derive = <Address, Connection, E, R, Connection2, E2, R2>(
 }
 
 /** @internal */
-export const LimiterTypeId = "~persistent-connection/Connector/AttemptLimiter" as const
-
-class Limiter extends FairSemaphore implements AttemptLimiter {
-  readonly [LimiterTypeId] = LimiterTypeId
-}
-
-/** @internal */
-export const makeAttemptLimiter = (permits: number): AttemptLimiter => new Limiter(Options.count("permits", permits))
-
-const isLimiter = Options.kind("a limiter made by makeAttemptLimiter", (input) => input instanceof Limiter)
-
-/** @internal */
-export const limitAttempts = <Address, Connection, E, R>(
-  self: Connector<Address, Connection, E, R>,
-  input: AttemptLimiter
-): Connector<Address, Connection, E, R> => {
-  const limiter = isLimiter("limiter", input) as Limiter
-  return make({
-    ...connector("self", self),
-    connect: (address, attempt) =>
-      // The wait for a permit does not count against the deadlines of the attempt.
-      limiter.withPermit(attempt.untimed, Effect.suspend(() => self.connect(address, attempt)))
-  })
-}
-
-/** @internal */
 export const mapError = <Address, Connection, E, R, E2>(
   self: Connector<Address, Connection, E, R>,
   f: (error: E) => E2
 ): Connector<Address, Connection, E2, R> => {
-  func("f", f)
+  Options.func("f", f)
   const { close, closed, connect, isClosed, probe, terminate } = connector("self", self)
   const abort = (attempt: Attempt<unknown>, error: unknown) => Effect.suspend(() => attempt.abort(f(error as never)))
   return make({
@@ -291,7 +263,7 @@ export const mapAddress = <Address, Connection, E, R, Address2>(
   self: Connector<Address, Connection, E, R>,
   f: (address: Address2) => Address
 ): Connector<Address2, Connection, E, R> => {
-  func("f", f)
+  Options.func("f", f)
   return make({
     ...connector("self", self),
     connect: (address, attempt) =>

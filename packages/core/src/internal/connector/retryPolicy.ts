@@ -56,21 +56,18 @@ const draws: Record<"full" | "equal" | "none", (delay: number) => Effect.Effect<
   none: Effect.succeed
 }
 
-const jitters: ReadonlyArray<unknown> = [...Object.keys(draws), "decorrelated"]
-
-const isJitter = (input: unknown): boolean => jitters.includes(input) || Options.isPart(input)
-
-const readers = {
-  base: Options.finite,
-  factor: Options.optional(
-    Options.value("a number of 1 or more", (input) => Number.isFinite(input) && Number(input) >= 1)
-  ),
-  maxDelay: Options.withDefault(Options.finite, "1 minute"),
-  jitter: Options.optional(Options.value(`one of ${jitters.join(", ")}, or a number from 0 to 1`, isJitter))
-}
+const isFactor = (input: unknown): boolean => Number.isFinite(input) && Number(input) >= 1
 
 /** @internal */
 export const exponential = (options: ExponentialOptions): Schedule.Schedule<Duration.Duration> => {
+  const jitters: ReadonlyArray<unknown> = [...Object.keys(draws), "decorrelated"]
+  const isJitter = (input: unknown) => jitters.includes(input) || Options.isPart(input)
+  const readers = {
+    base: Options.finite,
+    factor: Options.optional(Options.value("a number of 1 or more", isFactor)),
+    maxDelay: Options.withDefault(Options.finite, "1 minute"),
+    jitter: Options.optional(Options.value(`one of ${jitters.join(", ")}, or a number from 0 to 1`, isJitter))
+  }
   const { jitter = "full", ...values } = Options.read(options, readers)
   const { factor = jitter === "decorrelated" ? 3 : 2 } = values
   const base = Duration.toMillis(values.base)
@@ -92,9 +89,9 @@ export const exponential = (options: ExponentialOptions): Schedule.Schedule<Dura
 /** @internal */
 export const production = {
   // Equal jitter at a base of 2 s. Full jitter would need a longer base to be as gentle with a server that flaps.
-  retry: exponential({ base: "2 seconds", maxDelay: "30 seconds", jitter: "equal" }),
-  minUptime: Duration.seconds(5),
-  reconnectJitter: Duration.seconds(5)
+  retry: /* @__PURE__ */ exponential({ base: "2 seconds", maxDelay: "30 seconds", jitter: "equal" }),
+  minUptime: /* @__PURE__ */ Duration.seconds(5),
+  reconnectJitter: /* @__PURE__ */ Duration.seconds(5)
 }
 
 /** @internal */
@@ -127,10 +124,10 @@ export const retryAfter = (time: Duration.DurationInput): RetryDecision => ({
   time: Options.finite("retryAfter", time)
 })
 
-const asDecision = Options.kind("follow, giveUp or retryAfter(time)", (input) =>
+const isDecision = (input: unknown): boolean =>
   Predicate.isTagged(input, "Follow") ||
   Predicate.isTagged(input, "GiveUp") ||
-  (Predicate.isTagged(input, "RetryAfter") && Predicate.hasProperty(input, "time") && Duration.isDuration(input.time)))
+  (Predicate.isTagged(input, "RetryAfter") && Predicate.hasProperty(input, "time") && Duration.isDuration(input.time))
 
 /** @internal */
 export const classify = <Out, In, R, E>(
@@ -138,6 +135,7 @@ export const classify = <Out, In, R, E>(
   decide: (cause: Cause.Cause<E>) => RetryDecision
 ): Schedule.Schedule<Out, In & Cause.Cause<E>, R> => {
   Options.func("decide", decide)
+  const asDecision = Options.kind("follow, giveUp or retryAfter(time)", isDecision)
   return Schedule.makeWithState(
     schedule("self", self).initial,
     (attemptBegunAt, cause: In & Cause.Cause<E>, state) =>

@@ -11,8 +11,19 @@ import { printableCause } from "../base/render.js"
 import { Signal } from "../base/signal.js"
 import { now, sleepUntil } from "../base/time.js"
 import type { Fibers } from "./fibers.js"
-import { handlerDefects, slowHandlers } from "./metrics.js"
 import type { Status } from "./status.js"
+
+/** @internal */
+export const handlerDefects = Metric.counter("persistent_connection_handler_defects", {
+  description: "Calls of onEvent that ended in a defect, by server_name",
+  incremental: true
+})
+
+/** @internal */
+export const slowHandlers = Metric.counter("persistent_connection_slow_handlers", {
+  description: "Calls of onEvent that held up the loop for longer than slowHandlerThreshold, by server_name",
+  incremental: true
+})
 
 /** @internal */
 export interface EventSettings<A, C, E, R> {

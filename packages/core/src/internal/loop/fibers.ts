@@ -29,7 +29,8 @@ const origin = makeMark<Origin | undefined>(undefined)
 export class Fibers<R> {
   private readonly running = new Set<AnyFiber>()
   private readonly ended = new Signal<void>()
-  private readonly own: Origin
+  /** What a fiber inherits that this persistent connection starts. */
+  readonly own: Origin
   readonly runtime: Runtime.Runtime<R>
 
   constructor(runtime: Runtime.Runtime<R>) {
@@ -51,14 +52,6 @@ export class Fibers<R> {
   /** The runtime of a caller, for fibers that are inside. */
   runtimeFor<R2>(runtime: Runtime.Runtime<R2>): Runtime.Runtime<R2> {
     return markRuntime(runtime, origin, { ...this.own, outer: origin.ofRuntime(runtime) })
-  }
-
-  /** Starts a use of a connection, and runs it up to its first suspension before this returns. */
-  forkUse<A, E, R2>(caller: Caller, effect: Effect.Effect<A, E, R2>): Delegate<A, E> {
-    const outer = origin.of(caller.fiber)
-    // A use inside a use adds no origin: otherwise nested uses would make the chain grow without a limit.
-    const value = isInside(outer, this) === "inside" ? outer : { ...this.own, outer }
-    return forkAsCaller(caller, effect, origin, value)
   }
 
   /**
@@ -91,6 +84,22 @@ export class Fibers<R> {
     })
     return fiber
   }
+}
+
+/**
+ * Starts a use of a connection, and runs it up to its first suspension before this returns.
+ *
+ * @internal
+ */
+export const forkUse = <A, E, R>(
+  fibers: Fibers<never>,
+  caller: Caller,
+  effect: Effect.Effect<A, E, R>
+): Delegate<A, E> => {
+  const outer = origin.of(caller.fiber)
+  // A use inside a use adds no origin: otherwise nested uses would make the chain grow without a limit.
+  const value = isInside(outer, fibers) === "inside" ? outer : { ...fibers.own, outer }
+  return forkAsCaller(caller, effect, origin, value)
 }
 
 const isInside = (last: Origin | undefined, fibers: unknown): "outside" | "handler" | "inside" => {

@@ -81,7 +81,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     this.draining = new Draining(this)
     this.retry = new RetryDriver(settings, clock)
     this.cycle = new Cycle(settings.addressEquivalence, settings.causeEquivalence)
-    this.status = new Status(clock, this.fibers.runtime)
+    this.status = new Status(clock)
     // Yields first: a fiber that is forked right after `make` to follow the events misses none.
     this.switchTo(Effect.zipRight(Effect.yieldNow(), Effect.suspend(() => this.beginCycle())))
   }

@@ -1,6 +1,5 @@
 import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
-import { type ClosedReason, ConnectionClosed, NotConnected } from "../../ConnectionError.js"
+import { type ClosedReason, ConnectionClosed } from "../../ConnectionError.js"
 import type { ConnectionState } from "../../ConnectionState.js"
 import type { AttemptFailure } from "../../Connector.js"
 import { Signal } from "../base/signal.js"
@@ -42,7 +41,7 @@ export abstract class LoopState<C, E> {
   hasClosed = false
   followers: Set<Follower<C, E>> | undefined
   /** Consecutive failed attempts (C7). */
-  protected failedAttempts = 0
+  failedAttempts = 0
   /** Why there will be no other connection; undefined if there may be one, and after a plain `close`. */
   protected ending: ClosedReason<E> | undefined
 
@@ -72,13 +71,6 @@ export abstract class LoopState<C, E> {
 
   get willNotReconnect(): boolean {
     return this.isClosing || this.ending !== undefined
-  }
-
-  /** The error for `whenDisconnected: "fail"`. A dead connection counts as lost, even before its end is reported. */
-  get notConnected(): NotConnected<E> {
-    const { failedAttempts, session, settings: { serverName }, state: { generation, lastCause } } = this
-    const cause = session === undefined ? lastCause : Option.some(session.loss)
-    return new NotConnected({ serverName, generation, failedAttempts, lastCause: cause })
   }
 
   /** The error for every caller once closing has begun. */

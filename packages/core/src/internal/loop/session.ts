@@ -1,13 +1,11 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { type ConnectionClosed, ConnectionLost } from "../../ConnectionError.js"
 import { attempted, listen } from "../base/callback.js"
 import { interruptAsDefect } from "../base/cause.js"
-import { type AnyFiber, type Caller, interrupt } from "../base/effect3.js"
+import type { AnyFiber } from "../base/effect3.js"
 import { Signal } from "../base/signal.js"
 import type { Fibers } from "./fibers.js"
 
@@ -54,7 +52,7 @@ export class Session<C, E> {
   private readonly left = new Signal<void>()
 
   constructor(
-    private readonly fibers: Fibers<never>,
+    readonly fibers: Fibers<never>,
     private readonly serverName: string,
     readonly connection: C,
     readonly generation: number,
@@ -134,90 +132,4 @@ export class Session<C, E> {
       return Effect.void
     })
   }
-
-  /** Runs an effect that is interrupted when the connection ends. */
-  use<A, E2, R>(caller: Caller, effect: Effect.Effect<A, E2, R>): Effect.Effect<Exit.Exit<A, E2>, never, R> {
-    return this.run(caller, effect, (stop) => ({ kind: "use", onEnded: stop }))
-  }
-
-  /** Runs an effect in the fiber of the caller; `onEnd` makes it end when the connection ends. */
-  useInPlace<A, E2, R>(
-    effect: Effect.Effect<A, E2, R>,
-    onEnd: (connection: C, reason: SessionEnd<E>) => void
-  ): Effect.Effect<A, E2, R> {
-    let told: Effect.Effect<void> = Effect.void
-    const work: Work = {
-      kind: "use",
-      onEnded: () => {
-        told = attempted(() => {
-          onEnd(this.connection, this.endedWith!)
-          return Effect.void
-        })
-      }
-    }
-    this.enter(work)
-    return Effect.ensuring(
-      effect,
-      Effect.suspend(() => {
-        this.leave(work)
-        return told
-      })
-    )
-  }
-
-  /** Runs an effect that is also interrupted when another connection replaces this one. */
-  follow<A, E2, R>(caller: Caller, effect: Effect.Effect<A, E2, R>): Effect.Effect<Exit.Exit<A, E2>, never, R> {
-    return this.run(caller, effect, (stop) => ({ kind: "follower", onSuperseded: stop }))
-  }
-
-  /** The result of a use. If the end of the connection has interrupted it, it fails with that end. */
-  resultOf<A, E2>(exit: Exit.Exit<A, E2>): Exit.Exit<A, E2 | SessionEnd<E>> {
-    if (Exit.isSuccess(exit) || this.endedWith === undefined || !isTorn(exit.cause)) return exit
-    const cause = Cause.fail(this.endedWith)
-    return Exit.failCause(Option.match(Cause.keepDefects(exit.cause), {
-      onNone: () => cause,
-      onSome: (defects) => Cause.sequential(cause, defects)
-    }))
-  }
-
-  /**
-   * Starts the effect before this returns, so nothing can happen between the caller's check of the connection and the
-   * work. If the effect ends in its first turn, there is no wait.
-   */
-  private run<A, E2, R>(
-    caller: Caller,
-    effect: Effect.Effect<A, E2, R>,
-    workOf: (stop: () => void) => Work
-  ): Effect.Effect<Exit.Exit<A, E2>, never, R> {
-    let running: AnyFiber | undefined
-    const work = workOf(() => running && interrupt(running))
-    // Entered first, because the effect may close gracefully, or refresh, in its first turn.
-    this.enter(work)
-    const { fiber, inherit } = this.fibers.forkUse(caller, effect)
-    fiber.addObserver(() => this.leave(work))
-    const ended = fiber.unsafePoll()
-    if (ended !== null) return Effect.as(inherit, Exit.flatten(ended))
-    running = fiber
-    // The effect itself may have ended the connection in its first turn.
-    if (this.supersededBy !== undefined) work.onSuperseded?.()
-    if (this.endedWith !== undefined) work.onEnded?.()
-    const exit = caller.restore(Effect.async<Exit.Exit<A, E2>>((resume) => fiber.addObserver(resume)))
-    return exit.pipe(
-      Effect.onInterrupt(() => Effect.flatMap(Fiber.interrupt(fiber), defectsOf)),
-      Effect.ensuring(inherit)
-    )
-  }
 }
-
-/** Passes on how an interrupted effect has ended. */
-const defectsOf = <A, E>(ended: Exit.Exit<Exit.Exit<A, E>>): Effect.Effect<void> => {
-  const exit = Exit.flatten(ended)
-  return Exit.isSuccess(exit) ? Effect.void : Effect.failCause(exit.cause as Cause.Cause<never>)
-}
-
-/**
- * Was it interrupted without a typed failure of its own?
- *
- * @internal
- */
-export const isTorn = (cause: Cause.Cause<unknown>): boolean => Cause.isInterrupted(cause) && !Cause.isFailure(cause)

@@ -3,13 +3,10 @@ import * as Effect from "effect/Effect"
 import * as Equivalence from "effect/Equivalence"
 import type * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import type * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
-import * as SubscriptionRef from "effect/SubscriptionRef"
 import type { ConnectionEvent } from "../../ConnectionEvent.js"
 import { Connecting, connection, type ConnectionState } from "../../ConnectionState.js"
 import type { AttemptFailure } from "../../Connector.js"
-import { runNow } from "../base/effect3.js"
 import { EventBus } from "../base/eventBus.js"
 import { now } from "../base/time.js"
 
@@ -39,16 +36,16 @@ interface Outage {
 }
 
 /**
- * The state and its observers. The bus and the `SubscriptionRef` are made on first use.
+ * The state and its observers. The buses are made on first use.
  *
  * @internal
  */
 export class Status<C, E> {
   /** How many fibers wait for a connection. */
   waiting = 0
-  private bus: EventBus<ConnectionState<C, E>> | undefined
+  private states: EventBus<ConnectionState<C, E>> | undefined
+  private connections: EventBus<Option.Option<C>> | undefined
   private observers: Set<Observer<C, E>> | undefined
-  private ref: SubscriptionRef.SubscriptionRef<Option.Option<C>> | undefined
 
   state: ConnectionState<C, E>
   /** When this phase began, in ms of monotonic time. */
@@ -56,7 +53,7 @@ export class Status<C, E> {
   /** The present time without a connection; undefined while there is one. */
   outage: Outage | undefined
 
-  constructor(clock: Clock.Clock, private readonly runtime: Runtime.Runtime<never>) {
+  constructor(clock: Clock.Clock) {
     const none = Option.none()
     const since = clock.unsafeCurrentTimeMillis()
     this.state = Connecting({ since, generation: 0, attempt: 1, address: none, lastCause: none, deadline: none })
@@ -72,16 +69,8 @@ export class Status<C, E> {
     else this.outage ??= { since: state.since, begunAt: at, attempt: 0 }
     if (state._tag === "Connecting" && this.outage !== undefined) this.outage.attempt = state.attempt
     this.observers?.forEach((observer) => observer.onTransition(previous, state, at))
-    this.bus?.publish(state)
-    this.setCurrent(connection(previous))
-  }
-
-  private setCurrent(previous: Option.Option<C>): void {
-    const { ref } = this
-    const next = () => connection(this.state)
-    if (ref === undefined || isSame(next(), previous)) return
-    // Reads the state late: the update may wait for a subscriber, and the state may change meanwhile.
-    runNow(this.runtime, SubscriptionRef.update(ref, next))
+    this.states?.publish(state)
+    if (!isSame(connection(state), connection(previous))) this.connections?.publish(connection(state))
   }
 
   happened(event: ConnectionEvent<C, E>): void {
@@ -94,16 +83,12 @@ export class Status<C, E> {
 
   /** The states, from the present one on. */
   get changes(): EventBus<ConnectionState<C, E>> {
-    if (this.bus === undefined) {
-      this.bus = new EventBus()
-      this.bus.publish(this.state)
-    }
-    return this.bus
+    return this.states ??= new EventBus(Option.some(this.state))
   }
 
-  /** The current connection, set in the same turn as the state (A1, A2). */
-  get current(): SubscriptionRef.SubscriptionRef<Option.Option<C>> {
-    return this.ref ??= Effect.runSync(SubscriptionRef.make(connection(this.state)))
+  /** The current connections, from the present one on (A1, A2). */
+  get currentChanges(): EventBus<Option.Option<C>> {
+    return this.connections ??= new EventBus(Option.some(connection(this.state)))
   }
 
   /** Calls the observer from now on, first with the present state, until the scope is closed. */

@@ -20,7 +20,7 @@ import type { Inferred } from "../base/inferred.js"
 import * as option from "../base/options.js"
 import { render } from "../base/render.js"
 import { millisUntil, now, sleepUntil } from "../base/time.js"
-import { limitAttempts, makeAttemptLimiter } from "../connector/connector.js"
+import { limitAttempts, makeAttemptLimiter } from "../connector/attemptLimiter.js"
 import * as persistentConnection from "../loop/service.js"
 
 /** @internal */

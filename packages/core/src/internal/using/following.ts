@@ -10,6 +10,7 @@ import { never } from "../base/time.js"
 import { loopOf, waitFor } from "../loop/service.js"
 import { type Session } from "../loop/session.js"
 import { hasDefects, isSuperseded } from "./using.js"
+import { whileCurrent } from "./work.js"
 
 /** @internal */
 export const forEachConnection = <C, E, E2, R>(
@@ -45,7 +46,7 @@ export const forEachSession = <C, E, E2, R>(
           : Effect.flatMap(caller.restore(waitFor(loop, caller.fiber, loop.connectionChanged.next)), from)
       }
       const run = Effect.scoped(Effect.zipRight(Effect.suspend(() => f(session)), never))
-      return Effect.flatMap(session.follow(caller, run), (exit): Result => {
+      return Effect.flatMap(whileCurrent(session, caller, run), (exit): Result => {
         if (Exit.isSuccess(exit)) return from()
         if (hasDefects(exit.cause)) return exit
         const failure = Exit.failCause(interruptAsDefect(exit.cause))

@@ -22,6 +22,7 @@ import * as option from "../base/options.js"
 import { now, sleepUntil } from "../base/time.js"
 import { loopOf, waitFor } from "../loop/service.js"
 import { forEachSession } from "./following.js"
+import { whileCurrent } from "./work.js"
 
 const refreshDrain = Duration.seconds(30)
 
@@ -128,7 +129,7 @@ const probe = <C, E>(self: PersistentConnection<C, E>): Effect.Effect<void> =>
     const loop = loopOf(self)
     const { openSession, settings: { connector: { probe } } } = loop
     if (probe === undefined || openSession === undefined) return Effect.void
-    const probed = openSession.follow(caller, Effect.suspend(() => probe(openSession.connection)))
+    const probed = whileCurrent(openSession, caller, Effect.suspend(() => probe(openSession.connection)))
     return Effect.map(probed, (exit) => {
       if (Exit.isFailure(exit) && openSession.supersededBy === undefined) {
         loop.connectionLost(openSession, interruptAsDefect(exit.cause))

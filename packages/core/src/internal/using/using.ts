@@ -2,13 +2,14 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import type { ConnectionClosed, ConnectionLost, NotConnected } from "../../ConnectionError.js"
+import { type ConnectionClosed, type ConnectionLost, NotConnected } from "../../ConnectionError.js"
 import type { PersistentConnection, UseOptions } from "../../PersistentConnection.js"
 import { asCaller, type Caller } from "../base/effect3.js"
 import * as option from "../base/options.js"
 import type { Loop } from "../loop/loop.js"
 import { loopOf, waitFor } from "../loop/service.js"
-import { isTorn, type Session } from "../loop/session.js"
+import type { Session, SessionEnd } from "../loop/session.js"
+import { isTorn, useInPlace, whileOpen } from "./work.js"
 
 /** What to do with a session, after closing has begun, and while disconnected. */
 interface Visit<C, E, A, E2, R> {
@@ -53,12 +54,36 @@ export const use = <C, E, A, E2, R>(
     onSession: (session, caller) => {
       const used = Effect.suspend(() => f(session.connection))
       return onEnd === undefined
-        ? Effect.flatMap(session.use(caller, used), (exit) => session.resultOf(exit))
-        : session.useInPlace(caller.restore(used), onEnd)
+        ? Effect.flatMap(whileOpen(session, caller, used), (exit) => resultOf(session, exit))
+        : useInPlace(session, caller.restore(used), onEnd)
     },
     onClosed: Effect.fail,
-    onDisconnected: whenDisconnected === "fail" ? () => Effect.fail(loopOf(self).notConnected) : undefined
+    onDisconnected: whenDisconnected === "fail" ? () => Effect.fail(notConnected(loopOf(self))) : undefined
   })
+}
+
+/** The error without a connection. A dead connection counts as lost, even before its end is reported. */
+const notConnected = <C, E>({
+  failedAttempts,
+  session,
+  settings: { serverName },
+  state: { generation, lastCause }
+}: Loop<unknown, C, E, unknown>): NotConnected<E> => {
+  const cause = session === undefined ? lastCause : Option.some(session.loss)
+  return new NotConnected({ serverName, generation, failedAttempts, lastCause: cause })
+}
+
+/** The result of a use. If the end of the connection has interrupted it, it fails with that end. */
+const resultOf = <C, E, A, E2>(
+  { endedWith }: Session<C, E>,
+  exit: Exit.Exit<A, E2>
+): Exit.Exit<A, E2 | SessionEnd<E>> => {
+  if (Exit.isSuccess(exit) || endedWith === undefined || !isTorn(exit.cause)) return exit
+  const cause = Cause.fail(endedWith)
+  return Exit.failCause(Option.match(Cause.keepDefects(exit.cause), {
+    onNone: () => cause,
+    onSome: (defects) => Cause.sequential(cause, defects)
+  }))
 }
 
 const readers = {
@@ -74,7 +99,7 @@ export const useRetrying = <C, E, A, E2, R>(
   option.func("f", f)
   return withSession<C, E, A, E2 | ConnectionClosed<E>, R>(self, {
     onSession: (session, caller, again) =>
-      Effect.flatMap(session.use(caller, Effect.suspend(() => f(session.connection))), (exit) => {
+      Effect.flatMap(whileOpen(session, caller, Effect.suspend(() => f(session.connection))), (exit) => {
         if (Exit.isSuccess(exit) || hasDefects(exit.cause)) return exit
         if (session.endedWith !== undefined && isTorn(exit.cause)) return again
         if (session.supersededBy?._tag === "ConnectionClosed") return exit

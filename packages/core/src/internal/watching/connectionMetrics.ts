@@ -8,8 +8,9 @@ import * as Option from "effect/Option"
 import type { AttemptOutcome, Phase } from "../../ConnectionMetrics.js"
 import type { ConnectionState } from "../../ConnectionState.js"
 import type { PersistentConnection } from "../../PersistentConnection.js"
-import * as metrics from "../loop/metrics.js"
+import { handlerDefects, slowHandlers } from "../loop/events.js"
 import type { Observer } from "../loop/status.js"
+import * as metrics from "./metrics.js"
 import { watch } from "./watch.js"
 
 type State = ConnectionState<unknown, unknown>
@@ -77,8 +78,8 @@ const counted = [
   metrics.uptime,
   metrics.timeDisconnected,
   metrics.waiting,
-  metrics.handlerDefects,
-  metrics.slowHandlers
+  handlerDefects,
+  slowHandlers
 ]
 
 /**

@@ -1,4 +1,5 @@
 import * as Connector from "@persistent-connection/core/Connector"
+import * as option from "@persistent-connection/core/Options"
 import type * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Predicate from "effect/Predicate"
@@ -14,7 +15,6 @@ import type {
   MessageConnection,
   MessagesOptions
 } from "../../Framing.js"
-import * as option from "../options.js"
 import * as codec from "./codec.js"
 import { framed } from "./framed.js"
 import * as framer from "./framer.js"

@@ -1,4 +1,5 @@
 import * as Socket from "@effect/platform/Socket"
+import * as option from "@persistent-connection/core/Options"
 import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -9,7 +10,6 @@ import * as Queue from "effect/Queue"
 import * as Runtime from "effect/Runtime"
 import type * as Test from "../../testing/TestWebSocket.js"
 import type { Answer, Attempt, Options, Peer, TestWebSocket } from "../../testing/TestWebSocket.js"
-import * as option from "../options.js"
 
 const after = { after: option.withDefault(option.duration, 0) }
 

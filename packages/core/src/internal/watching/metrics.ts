@@ -52,15 +52,3 @@ export const state = gauge("state", "Persistent connections that are in a phase 
 
 /** @internal */
 export const waiting = gauge("waiting", "Fibers that wait for a connection now, by server_name")
-
-/** @internal */
-export const handlerDefects = counter(
-  "handler_defects",
-  "Calls of onEvent that ended in a defect, by server_name"
-)
-
-/** @internal */
-export const slowHandlers = counter(
-  "slow_handlers",
-  "Calls of onEvent that held up the loop for longer than slowHandlerThreshold, by server_name"
-)
