@@ -260,13 +260,16 @@ describe("the fields", () => {
       expect(yield* stateOf(fixture)).toMatchObject({ _tag: "Waiting" })
     }))
 
-  it.scoped("A1: no state between a success and Connected", () =>
+  it.scoped("D9: each step of an attempt is one state, if its events need no wait", () =>
     Effect.gen(function*() {
       const states = yield* watch(yield* makeFixture())
       yield* settle
-      expect(states.slice(-2)).toMatchObject([
-        { _tag: "Connecting", deadline: Option.some(30_000) },
-        { _tag: "Connected" }
+      const [none, limit] = [Option.none(), Option.some(30_000)]
+      expect(states).toMatchObject([
+        { _tag: "Connecting", address: none, deadline: none },
+        { _tag: "Connecting", address: none, deadline: limit },
+        { _tag: "Connecting", address: Option.some("a"), deadline: limit },
+        { _tag: "Connected", address: Option.some("a") }
       ])
     }))
 
