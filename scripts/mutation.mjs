@@ -133,7 +133,7 @@ for (const [group, files] of Object.entries(groups)) {
 
 console.log("\n| group or file | mutants | killed | timed out | equivalent | survived | score |")
 console.log("| --- | --: | --: | --: | --: | --: | --: |")
-for (const [name, { mutants, Killed, Timeout, equivalent, open }] of scores) {
+for (const [name, { mutants, Killed, Timeout, equivalent, open }] of scores.filter(([, { mutants }]) => mutants > 0)) {
   const score = mutants === equivalent ? "" : `${(100 * (Killed + Timeout) / (mutants - equivalent)).toFixed(1)} %`
   console.log(`| ${name} | ${mutants} | ${Killed} | ${Timeout} | ${equivalent} | ${open} | ${score} |`)
 }
