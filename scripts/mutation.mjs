@@ -101,34 +101,41 @@ for (const row of existsSync(page) ? readFileSync(page, "utf8").split("\n") : []
   reasons.set(key, [...reasons.get(key) ?? [], reason])
 }
 
-const scores = []
+const zero = () => ({ mutants: 0, Killed: 0, Timeout: 0, equivalent: 0, open: 0 })
+const total = zero()
+/** The counts of each group and each file. */
+const scores = [["all", total]]
 const survivors = []
-const total = { mutants: 0, Killed: 0, Timeout: 0, equivalent: 0, open: 0 }
 for (const [group, files] of Object.entries(groups)) {
-  const count = { mutants: 0, Killed: 0, Timeout: 0, equivalent: 0, open: 0 }
-  for (const file of files) {
+  const sum = zero()
+  scores.push([group, sum])
+  for (const file of files.filter((file) => file in results)) {
+    const name = file.replace(/^packages\/(\w+)\/src\/(internal\/)?/, "$1/")
+    const count = zero()
+    scores.push([`\`${name}\``, count])
     for (const { code: original, location, replacement, status } of results[file] ?? []) {
       count.mutants++
       if (status in count) {
         count[status]++
         continue
       }
-      const name = file.replace(/^packages\/(\w+)\/src\/(internal\/)?/, "$1/")
       const mutant = `${code(original)} → ${code(replacement)}`
       const reason = reasons.get(`${name} ${mutant}`)?.shift() ?? ""
       count[reason === "" || reason.startsWith("Not tested") ? "open" : "equivalent"]++
       survivors.push(`| \`${name}\`:${location.start.line} | ${mutant} | ${reason} |`)
     }
+    for (const key in count) {
+      sum[key] += count[key]
+      total[key] += count[key]
+    }
   }
-  scores.push([group, count])
-  for (const key in total) total[key] += count[key]
 }
 
-console.log("\n| group | mutants | killed | timed out | equivalent | survived | score |")
+console.log("\n| group or file | mutants | killed | timed out | equivalent | survived | score |")
 console.log("| --- | --: | --: | --: | --: | --: | --: |")
-for (const [group, { mutants, Killed, Timeout, equivalent, open }] of [...scores, ["all", total]]) {
-  const score = mutants === 0 ? "" : `${(100 * (Killed + Timeout) / (mutants - equivalent)).toFixed(1)} %`
-  console.log(`| ${group} | ${mutants} | ${Killed} | ${Timeout} | ${equivalent} | ${open} | ${score} |`)
+for (const [name, { mutants, Killed, Timeout, equivalent, open }] of scores.filter(([, { mutants }]) => mutants > 0)) {
+  const score = mutants === equivalent ? "" : `${(100 * (Killed + Timeout) / (mutants - equivalent)).toFixed(1)} %`
+  console.log(`| ${name} | ${mutants} | ${Killed} | ${Timeout} | ${equivalent} | ${open} | ${score} |`)
 }
 console.log("\n| where | mutant | reason |\n| --- | --- | --- |")
 for (const row of survivors) console.log(row)

@@ -82,6 +82,12 @@ describe("healthCheck: when it probes", () => {
       }
     }))
 
+  it.scoped("a defect of the Random service is the loss of the connection", () =>
+    Effect.gen(function*() {
+      const checked = yield* connectChecked({ random: { ...fixedRandom(0), next: Effect.die("no entropy") } })
+      expect(endOf(yield* watch(checked))).toBe("no entropy!")
+    }))
+
   it.scoped("with an infinite interval only on demand", () =>
     Effect.gen(function*() {
       const { probe, pingServer } = yield* connectChecked({ interval: Duration.infinity })

@@ -237,6 +237,42 @@ describe("the fields", () => {
       expect(yield* stateOf(fixture)).toMatchObject({ _tag: "Waiting", since: 30_000 })
     }))
 
+  it.scoped("D9: the address as soon as it has been obtained, also without a deadline", () =>
+    Effect.gen(function*() {
+      const fixture = yield* makeFixture({ attemptTimeout: Duration.infinity }, ({ server }) => {
+        server.connect = () => Effect.never
+      })
+      yield* settle
+      expect(yield* stateOf(fixture)).toMatchObject({ _tag: "Connecting", address: Option.some("a") })
+    }))
+
+  it.scoped("D9: no deadline any more while the policy decides after a failure", () =>
+    Effect.gen(function*() {
+      const retry = Schedule.tapInput(RetryPolicy.fixed("10 seconds"), () => sleep(5))
+      const fixture = yield* makeFixture({ retry }, ({ server }) => {
+        server.connect = () => Effect.zipRight(sleep(1), refuse("no"))
+      })
+      yield* settle
+      expect(yield* stateOf(fixture)).toMatchObject({ _tag: "Connecting", deadline: Option.some(30_000) })
+      yield* pass(1)
+      expect(yield* stateOf(fixture)).toMatchObject({ _tag: "Connecting", deadline: Option.none() })
+      yield* pass(5)
+      expect(yield* stateOf(fixture)).toMatchObject({ _tag: "Waiting" })
+    }))
+
+  it.scoped("D9: each step of an attempt is one state, if its events need no wait", () =>
+    Effect.gen(function*() {
+      const states = yield* watch(yield* makeFixture())
+      yield* settle
+      const [none, limit] = [Option.none(), Option.some(30_000)]
+      expect(states).toMatchObject([
+        { _tag: "Connecting", address: none, deadline: none },
+        { _tag: "Connecting", address: none, deadline: limit },
+        { _tag: "Connecting", address: Option.some("a"), deadline: limit },
+        { _tag: "Connected", address: Option.some("a") }
+      ])
+    }))
+
   it.scoped("T2: the time of the next attempt and the cause of the loss", () =>
     Effect.gen(function*() {
       const fixture = yield* makeFixture()

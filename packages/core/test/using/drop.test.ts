@@ -15,6 +15,7 @@ import {
   on,
   type Options,
   pass,
+  refuse,
   Refused,
   settle,
   sleep,
@@ -163,6 +164,38 @@ describe("reconnectNow that drops the connection", () => {
       yield* drop(fixture)
       yield* pass(5)
       expect([fixture.server.attempts, fixture.eventLog.at(-1)]).toEqual([[0, 5], "10 Connected 1"])
+    }))
+
+  it.scoped("does not shorten the delay after the attempt that is under way", () =>
+    Effect.gen(function*() {
+      const fixture = yield* makeFixture({}, ({ server }) => {
+        server.connect = () => Effect.zipRight(sleep(5), refuse("no"))
+      })
+      yield* pass(2)
+      yield* drop(fixture)
+      yield* pass(18)
+      expect(fixture.server.attempts).toEqual([0, 10, 20])
+    }))
+
+  it.scoped("does nothing before the first attempt", () =>
+    Effect.gen(function*() {
+      const fixture = yield* makeFixture({ onEvent: on("AttemptingToConnect", () => sleep(5)) })
+      yield* drop(fixture)
+      yield* pass(1)
+      yield* drop(fixture)
+      yield* pass(4)
+      expect(fixture.eventLog).toEqual(["0 AttemptingToConnect", "5 ObtainedAddress a", "5 Connected 1"])
+    }))
+
+  it.scoped("does not terminate a connection that has been lost, while its loss waits for a handler", () =>
+    Effect.gen(function*() {
+      const fixture = yield* makeRecordingFixture({ onEvent: on("Connected", () => sleep(5)) })
+      yield* pass(1)
+      fixture.server.line.drop()
+      yield* pass(1)
+      yield* drop(fixture)
+      yield* pass(3)
+      expect(fixture.ends).toEqual(["release 1"])
     }))
 
   it.scoped("needs no `terminate`", () =>

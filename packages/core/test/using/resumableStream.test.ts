@@ -6,7 +6,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import type * as Option from "effect/Option"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { askNow, type Line, makeFixture, pass, refuse, Refused, settle, sleep } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
@@ -54,6 +54,24 @@ describe("S3: resumableStream", () => {
       yield* settle
       expect(cursors).toEqual([undefined, 3])
       expect(got()).toEqual([1, 2, 3, "gap 2: 65-75", 4])
+    }))
+
+  it.scoped("keeps the cursor if a later chunk has no elements", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* makeFixture()
+      yield* pass(60)
+      const cursors: Array<Option.Option<number>> = []
+      yield* askNow(Stream.runDrain(resumableStream(service, {
+        subscribe: (_, cursor: Option.Option<number>) => {
+          cursors.push(cursor)
+          const elements = Stream.filter(Stream.rechunk(Stream.make(1, 2, 3), 1), (n) => n < 3)
+          return Effect.succeed(Stream.concat(elements, Stream.never))
+        },
+        cursor: (n) => n
+      })))
+      server.line.drop()
+      yield* pass(10)
+      expect(cursors).toEqual([Option.none(), Option.some(2)])
     }))
 
   it.scoped("emits no gap marker before the first subscription is established, and one after each later subscription", () =>

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { inspect } from "node:util"
-import { askNow, inScope, makeFixture, pass, Refused, settle } from "../support/Fixture.js"
+import { askNow, inScope, makeFixture, pass, Refused, settle, sleep } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 import { threeConnections } from "./threeConnections.js"
 
@@ -89,6 +89,36 @@ describe("summarize", () => {
     Effect.gen(function*() {
       const { prices } = yield* threeConnections
       expect(yield* Inspect.summarize(prices.service)).toEqual((yield* Inspect.all)[2])
+    }))
+
+  it.scoped("counts the time from the beginning of the phase, over the changes within it", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* makeFixture({}, ({ server }) => {
+        server.lookUp = () => Effect.as(sleep(3), "a")
+        server.connect = () => sleep(3)
+      })
+      const forMillis = Effect.map(Inspect.summarize(service), ({ forMillis }) => forMillis)
+      yield* pass(5)
+      expect([yield* forMillis, server.connects]).toEqual([5_000, 1])
+      yield* pass(11)
+      yield* service.closeWhenCurrentConnectionIsClosed
+      yield* pass(10)
+      expect(yield* forMillis).toBe(20_000)
+    }))
+
+  it.scoped("counts the time from a refresh: that begins a phase with the same name", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* makeFixture()
+      yield* pass(60)
+      yield* PersistentConnection.refresh(service)
+      yield* pass(10)
+      expect(yield* Inspect.summarize(service)).toMatchObject({
+        phase: "Connected",
+        since: 60_000,
+        forMillis: 10_000,
+        generation: 2
+      })
+      expect(server.lines).toHaveLength(2)
     }))
 
   it.scoped("has the cause of an abort instead of an earlier failure", () =>

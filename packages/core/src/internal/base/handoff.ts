@@ -40,7 +40,7 @@ export class Handoff<in out A, in out E> {
   give(elements: Chunk.Chunk<A>): void {
     if (Chunk.isEmpty(elements)) return
     const all = this.isEmpty ? elements : Chunk.appendAll(this.elements, elements)
-    this.elements = all.length > this.capacity ? Chunk.takeRight(all, this.capacity) : all
+    this.elements = Chunk.takeRight(all, this.capacity)
     this.wakeConsumer()
   }
 

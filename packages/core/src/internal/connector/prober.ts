@@ -10,7 +10,6 @@ import * as Metric from "effect/Metric"
 import * as MetricBoundaries from "effect/MetricBoundaries"
 import * as Option from "effect/Option"
 import type * as Random from "effect/Random"
-
 import type * as Scope from "effect/Scope"
 import type { HealthCheckOptions, Monitor, MonitorOptions } from "../../Connector.js"
 import { Alarms } from "../base/alarms.js"
@@ -135,9 +134,8 @@ export class Prober<Connection, E, R> implements Monitor<E | Cause.TimeoutExcept
   private look(before: unknown): void {
     if (!Object.is(before, this.heard)) return this.lookAfter(0.5)
     const examination = this.examination ?? this.startExamination()
-    examination.addObserver((exit) => {
-      if (Exit.isSuccess(exit)) this.verdict.attempt(() => this.lookAfter(1))
-    })
+    // If it fails, the loss has been declared before, and this does nothing.
+    examination.addObserver(() => this.verdict.attempt(() => this.lookAfter(1)))
   }
 
   private get heard(): unknown {

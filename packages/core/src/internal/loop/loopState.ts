@@ -51,7 +51,6 @@ export abstract class LoopState<C, E> {
 
   /** The session that callers get: the current one, unless its connection is known to be closed (A3, A4). */
   get openSession(): Session<C, E> | undefined {
-    if (this.status.state._tag !== "Connected") return undefined
     const { session } = this
     return session === undefined || this.hasEnded(session) ? undefined : session
   }

@@ -17,7 +17,7 @@ import { now } from "../base/time.js"
  */
 export interface Observer<C, E> {
   /** `at` is in ms of monotonic time. An observer is first called with the present state as both arguments. */
-  readonly onTransition?: (previous: ConnectionState<C, E>, next: ConnectionState<C, E>, at: number) => void
+  readonly onTransition: (previous: ConnectionState<C, E>, next: ConnectionState<C, E>, at: number) => void
   /** An event, with the address, when it is published (E1). */
   readonly onEvent?: (event: ConnectionEvent<C, E>) => void
   /** An attempt has ended; an abandoned one with an interruption. A failed refresh causes no transition. */
@@ -68,7 +68,7 @@ export class Status<C, E> {
     if (state._tag === "Connected") this.outage = undefined
     else this.outage ??= { since: state.since, begunAt: at, attempt: 0 }
     if (state._tag === "Connecting" && this.outage !== undefined) this.outage.attempt = state.attempt
-    this.observers?.forEach((observer) => observer.onTransition?.(previous, state, at))
+    this.observers?.forEach((observer) => observer.onTransition(previous, state, at))
     this.states?.publish(state)
     if (!isSame(connection(state), connection(previous))) this.connections?.publish(connection(state))
   }
@@ -95,11 +95,13 @@ export class Status<C, E> {
   observe(observer: Observer<C, E>): Effect.Effect<void, never, Scope.Scope> {
     return Effect.asVoid(Effect.acquireRelease(
       Effect.sync(() => {
-        this.observers = (this.observers ?? new Set()).add(observer)
-        observer.onTransition?.(this.state, this.state, this.enteredAt)
+        const observers = this.observers ??= new Set()
+        observers.add(observer)
+        observer.onTransition(this.state, this.state, this.enteredAt)
         observer.onWaiting?.(this.waiting)
+        return observers
       }),
-      () => Effect.sync(() => this.observers?.delete(observer))
+      (observers) => Effect.sync(() => observers.delete(observer))
     ))
   }
 

@@ -110,14 +110,15 @@ class Delivery<C, E, A, E2, R> implements Follower<C, E> {
   private advance(): void {
     if (this.isOver || this.turn !== undefined) return
     const next = this.queue.shift()
-    this.setIdle(next === undefined && !this.loop.isClosing)
     if (next !== undefined) this.start(next)
     else if (this.loop.isClosing) this.finish(endOf(this.loop.closedError))
+    else this.setIdle(true)
   }
 
   private start(turn: Turn<C, E>): void {
     const { session } = turn
     this.turn = turn
+    this.setIdle(false)
     this.handoff.goAhead(false)
     const ended = (exit: Exit.Exit<void, E2>): Effect.Effect<Result<E2>> =>
       Effect.map(isSuperseded(this.loop, session), (isSuperseded) => ({ exit, isSuperseded }))
@@ -135,18 +136,17 @@ class Delivery<C, E, A, E2, R> implements Follower<C, E> {
     if (turn.guard !== undefined) interrupt(turn.guard)
     turn.session.leave(turn.work)
     this.turn = undefined
-    if (this.isOver) return
     if (Exit.isFailure(ended)) {
       // It was interrupted by the guard or the release of the connection.
       return hasDefects(ended.cause) ? this.finish(Exit.failCause(ended.cause)) : this.advance()
     }
     const { exit, isSuperseded } = ended.value
-    // The stream may have ended before the loop noticed the loss.
-    if (isSuperseded) this.onSuperseded()
-    if (Exit.isFailure(exit) && (!isSuperseded || hasDefects(exit.cause))) {
-      return this.finish(Exit.failCause(interruptAsDefect(exit.cause)))
+    if (!isSuperseded || Exit.isFailure(exit) && hasDefects(exit.cause)) {
+      return this.finish(Exit.mapErrorCause(exit, interruptAsDefect))
     }
-    return isSuperseded ? this.advance() : this.finish(Exit.void)
+    // The stream may have ended before the loop noticed the loss.
+    this.onSuperseded()
+    this.advance()
   }
 
   /**
@@ -182,7 +182,7 @@ class Delivery<C, E, A, E2, R> implements Follower<C, E> {
   private finish(exit: Exit.Exit<void, E2 | ConnectionClosed<E>>): void {
     this.isOver = true
     this.setIdle(false)
-    this.loop.followers?.delete(this)
+    this.loop.followers!.delete(this)
     while (this.queue.length > 0) this.stop(this.queue[0]!)
     if (this.turn !== undefined) this.stop(this.turn)
     this.handoff.finish(exit)
