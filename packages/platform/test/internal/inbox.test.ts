@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
@@ -189,15 +190,31 @@ describe("the messages of an inbox", () => {
     assert.strictEqual(oneError(inbox), "lost")
   })
 
-  it("take no memory after they have been taken one by one while others wait", () => {
+  it.each([0, 3])("take no memory after they have been taken one by one while %d wait", (waiting) => {
     const { inbox } = make({})
     const sizes = Array.from({ length: 300 }, (_, index) => {
       inbox.offer(`message ${index}`)
-      if (index >= 3) assert.strictEqual(one(inbox), `message ${index - 3}`)
+      if (index >= waiting) assert.strictEqual(one(inbox), `message ${index - waiting}`)
       return lengthOf(inbox)
     })
     assert.isAtMost(Math.max(...sizes), 8)
   })
+
+  it.effect("or their end are noticed at whatever point of the wait they come", () =>
+    Effect.gen(function*() {
+      for (let turns = 0; turns < 30; turns++) {
+        for (const end of [false, true]) {
+          const { inbox } = make({})
+          const fiber = yield* Effect.fork(Effect.withMaxOpsBeforeYield(Effect.either(inbox.one(() => "no more")), 11))
+          for (let turn = 0; turn < turns; turn++) yield* Effect.yieldNow()
+          if (end) inbox.end(Exit.void)
+          else inbox.offer("a")
+          yield* Effect.repeatN(steps, 4)
+          const expected = end ? Either.left("no more") : Either.right("a")
+          assert.deepStrictEqual(fiber.unsafePoll(), Exit.succeed(expected), `after ${turns} turns`)
+        }
+      }
+    }))
 
   it.effect("wake all who wait; each message goes to one of them", () =>
     Effect.gen(function*() {
