@@ -41,7 +41,10 @@ describe("the description of a mismatch", () => {
   })
 
   it("of a refinement or a transformation is that of its part", () => {
-    assert.strictEqual(describeOf(Schema.Struct({ id: Schema.NonEmptyString }), { id: "" }), ".id: expected NonEmptyString")
+    assert.strictEqual(
+      describeOf(Schema.Struct({ id: Schema.NonEmptyString }), { id: "" }),
+      ".id: expected NonEmptyString"
+    )
     assert.strictEqual(describeOf(Schema.Struct({ id: Schema.NonEmptyString }), { id: 1 }), ".id: expected string")
     assert.strictEqual(describeOf(Schema.Struct({ at: Schema.NumberFromString }), { at: 5 }), ".at: expected string")
   })

@@ -91,7 +91,10 @@ describe("frames with a length prefix", () => {
   })
 
   it("have the length first, in the named order", () => {
-    assert.deepStrictEqual(framer.withLength(frame(2), { lengthBytes: 1, endianness: "big" }), new Uint8Array([2, 0, 1]))
+    assert.deepStrictEqual(
+      framer.withLength(frame(2), { lengthBytes: 1, endianness: "big" }),
+      new Uint8Array([2, 0, 1])
+    )
     const prefix = (endianness: "big" | "little") => framer.withLength(frame(515), { lengthBytes: 4, endianness })
     assert.deepStrictEqual([...prefix("big")!.subarray(0, 4)], [0, 0, 2, 3])
     assert.deepStrictEqual([...prefix("little")!.subarray(0, 4)], [3, 2, 0, 0])

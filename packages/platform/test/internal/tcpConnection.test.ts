@@ -160,7 +160,9 @@ describe("a TCP connection", () => {
       lost.socket.emit("error", cause)
       lost.socket.emit("close")
       const seen: Array<number> = []
-      const error = yield* reason(Stream.runForEach(lost.connection.data, (chunk) => Effect.sync(() => seen.push(...chunk))))
+      const error = yield* reason(
+        Stream.runForEach(lost.connection.data, (chunk) => Effect.sync(() => seen.push(...chunk)))
+      )
       assert.deepStrictEqual([Buffer.from(seen).toString(), error], ["abc", { _tag: "Failed", cause }])
     }))
 
