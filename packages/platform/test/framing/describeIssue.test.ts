@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import * as SchemaAST from "effect/SchemaAST"
 import { describeIssue } from "../../src/internal/framing/describeIssue.js"
 
 const describeOf = <A, I>(schema: Schema.Schema<A, I>, value: unknown, options?: { onExcessProperty: "error" }) =>
@@ -31,6 +32,20 @@ describe("the description of a mismatch", () => {
 
   it("names no key that the schema does not name", () => {
     assert.strictEqual(describeOf(Order, { id: 1, secret: 1 }, { onExcessProperty: "error" }), "[…]: is unexpected")
+  })
+
+  it("names no key of what is no struct", () => {
+    const pair = Schema.Struct({ id: Schema.Number }).pipe(
+      Schema.filter(() => ({ path: ["secret"], message: "secret" }))
+    )
+    assert.match(describeOf(pair, { id: 1 }), /^\[…\]: expected /)
+    const missing = new ParseResult.Missing(new SchemaAST.Type(SchemaAST.unknownKeyword))
+    const pointer = new ParseResult.Pointer("secret", {}, missing)
+    assert.strictEqual(
+      describeIssue(new ParseResult.Composite(SchemaAST.unknownKeyword, {}, pointer)),
+      "[…]: is missing"
+    )
+    assert.strictEqual(describeIssue(pointer), "[…]: is missing")
   })
 
   it("has no path if the value itself does not match", () => {

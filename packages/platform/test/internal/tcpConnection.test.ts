@@ -89,7 +89,10 @@ const poll = <A, E>(effect: Effect.Effect<A, E>) =>
   Effect.map(Effect.zipLeft(Effect.fork(effect), steps), (fiber) => fiber.unsafePoll())
 
 const reason = <A>(effect: Effect.Effect<A, TcpError>) =>
-  Effect.map(poll(Effect.flip(effect)), (exit) => exit !== null && Exit.isSuccess(exit) ? exit.value.reason : exit)
+  Effect.map(
+    poll(Effect.flip(effect)),
+    (exit): unknown => exit !== null && Exit.isSuccess(exit) ? exit.value.reason : exit
+  )
 
 const text = (connection: Connection) => poll(Stream.mkString(Stream.decodeText(connection.data)))
 

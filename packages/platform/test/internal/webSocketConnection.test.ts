@@ -58,7 +58,10 @@ const poll = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.map(Effect.zipLeft(Effect.fork(effect), steps), (fiber) => fiber.unsafePoll())
 
 const reason = <A, R>(effect: Effect.Effect<A, WebSocketError, R>) =>
-  Effect.map(poll(Effect.flip(effect)), (exit) => exit !== null && Exit.isSuccess(exit) ? exit.value.reason : exit)
+  Effect.map(
+    poll(Effect.flip(effect)),
+    (exit): unknown => exit !== null && Exit.isSuccess(exit) ? exit.value.reason : exit
+  )
 
 const connected = <Socket extends FakeSocket>(socket: Socket, options?: WebSocketConnector.Options) => {
   socket.readyState = 1
@@ -404,13 +407,13 @@ describe("an upgrade that is refused", () => {
       const expected = { _tag: "OpenFailed", status: 503, cause: "the server answered with status 503" }
       const late = yield* refused(response())
       yield* TestClock.adjust("10 seconds")
-      assert.deepStrictEqual(yield* late.fiber, expected)
+      assert.deepStrictEqual<unknown>(yield* late.fiber, expected)
       const broken = yield* refused(response())
       broken.socket.fail({ message: "broken" })
-      assert.deepStrictEqual(yield* broken.fiber, expected)
+      assert.deepStrictEqual<unknown>(yield* broken.fiber, expected)
       const closed = yield* refused(response())
       closed.socket.end(1006)
-      assert.deepStrictEqual(yield* closed.fiber, expected)
+      assert.deepStrictEqual<unknown>(yield* closed.fiber, expected)
       late.socket.end(1006)
       broken.socket.end(1006)
     }))
@@ -551,7 +554,7 @@ describe("leaving the scope of a WebSocket", () => {
         const left = yield* leave
         yield* steps
         assert.deepStrictEqual(left.unsafePoll(), Exit.void)
-        assert.deepStrictEqual(socket instanceof FakeWs ? socket.calls : socket.closes, [
+        assert.deepStrictEqual<Array<unknown>>(socket instanceof FakeWs ? socket.calls : socket.closes, [
           socket instanceof FakeWs ? "terminate" : undefined
         ])
         socket.end(1006)
@@ -583,7 +586,7 @@ describe("terminating a WebSocket", () => {
         const { _tag, ...event } = abnormal
         assert.deepStrictEqual(yield* poll(connection.closed), Exit.succeed(event))
         assert.deepStrictEqual(yield* reason(connection.send("a")), { _tag, ...event })
-        assert.deepStrictEqual(socket instanceof FakeWs ? socket.calls : socket.closes, [
+        assert.deepStrictEqual<Array<unknown>>(socket instanceof FakeWs ? socket.calls : socket.closes, [
           socket instanceof FakeWs ? "terminate" : undefined
         ])
         // Only a socket that can be destroyed has its close event soon.
