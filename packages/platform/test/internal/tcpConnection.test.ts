@@ -3,6 +3,7 @@ import type { TcpError } from "@persistent-connection/platform/TcpError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import { EventEmitter } from "node:events"
@@ -135,6 +136,35 @@ describe("a TCP connection", () => {
       const destroyed = { _tag: "Failed", cause: "the socket was destroyed" }
       assert.deepStrictEqual(yield* reason(other.connection.closed), destroyed)
       assert.deepStrictEqual(yield* reason(Stream.runDrain(other.connection.data)), destroyed)
+    }))
+
+  it.effect("fails to open at its timeout", () =>
+    Effect.gen(function*() {
+      const { connection } = yield* make()
+      const opened = yield* Effect.fork(Effect.flip(connection.opened()))
+      yield* TestClock.adjust("10 seconds")
+      const { reason } = yield* Fiber.join(opened)
+      assert.deepStrictEqual(reason, { _tag: "OpenTimeout", timeout: Duration.seconds(10) })
+    }))
+
+  it.effect("prints its address, and whether it is closed", () =>
+    Effect.gen(function*() {
+      const { connection, socket } = yield* open()
+      const printed = { _id: "TcpConnection", address: "host:1", isClosed: false }
+      assert.deepStrictEqual(connection.toJSON(), printed)
+      socket.emit("end")
+      assert.deepStrictEqual(connection.toJSON(), { ...printed, isClosed: true })
+    }))
+
+  it.effect("fails a message that the socket refuses, or that waits too long", () =>
+    Effect.gen(function*() {
+      const { connection, socket } = yield* open()
+      assert.deepStrictEqual(yield* reason(connection.send("bad")), { _tag: "SendFailed", cause: new Error("no") })
+      socket.writableNeedDrain = true
+      const send = yield* Effect.fork(Effect.flip(connection.send("a")))
+      yield* TestClock.adjust("30 seconds")
+      const error = yield* Fiber.join(send)
+      assert.deepStrictEqual(error.reason, { _tag: "SendTimeout", timeout: Duration.seconds(30) })
     }))
 
   it.effect("listens to the socket until its close event", () =>

@@ -189,6 +189,38 @@ describe("a WebSocket", () => {
       }])
     }))
 
+  it.scoped("prints its address, and whether it is closed", () =>
+    Effect.gen(function*() {
+      const { connection, socket } = yield* open()
+      socket.protocol = "chat"
+      assert.strictEqual(connection.protocol, "chat")
+      const printed = { _id: "WebSocketConnection", url: "wss://example.com/feed", isClosed: false }
+      assert.deepStrictEqual(connection.toJSON(), printed)
+      socket.end(1000)
+      assert.deepStrictEqual(connection.toJSON(), { ...printed, isClosed: true })
+    }))
+
+  it.scoped("fails to open at its timeout", () =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.fork(reasonOf(connectTo(() => new FakeSocket())))
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(yield* fiber, { _tag: "OpenTimeout", timeout: Duration.seconds(10) })
+    }))
+
+  it.scoped("fails a message that the socket refuses, or that waits too long", () =>
+    Effect.gen(function*() {
+      const { connection, socket } = yield* open({ sendTimeout: "50 millis" })
+      socket.buffered = 2 * 1024 * 1024
+      const send = yield* Effect.fork(reasonOf(connection.send("a")))
+      yield* TestClock.adjust("50 millis")
+      assert.deepStrictEqual(yield* send, { _tag: "SendTimeout", timeout: Duration.millis(50) })
+      socket.buffered = 0
+      socket.send = () => {
+        throw new Error("no")
+      }
+      assert.deepStrictEqual(yield* reason(connection.send("a")), { _tag: "SendFailed", cause: new Error("no") })
+    }))
+
   it.scoped("has no end before its close event", () =>
     Effect.gen(function*() {
       const { connection, socket } = yield* open()
@@ -221,6 +253,21 @@ describe("a received message", () => {
       const failed = { _tag: "Failed", cause: "a message is neither text nor binary" }
       assert.deepStrictEqual(yield* messages(connection), [["a"], failed])
       assert.deepStrictEqual(socket.closes, [undefined])
+    }))
+
+  it.scoped("that exceeds the limit, or a Blob that cannot be read, fails the connection", () =>
+    Effect.gen(function*() {
+      const { connection, socket } = yield* open({ receiveLimit: 100 })
+      for (const message of ["a", "b", "c", "d"]) socket.receive(message)
+      const overflow = { _tag: "ReceiveOverflow", limit: 100 }
+      assert.deepStrictEqual(yield* messages(connection), [["a", "b"], overflow])
+      assert.deepStrictEqual(socket.closes, [undefined])
+      const other = yield* open()
+      other.socket.receive(Object.assign(new Blob([]), { arrayBuffer: () => Promise.reject(new Error("gone")) }))
+      other.socket.receive("late")
+      const error = yield* Effect.flip(other.connection.closed)
+      assert.deepStrictEqual(error.reason, { _tag: "Failed", cause: new Error("gone") })
+      assert.deepStrictEqual(yield* messages(other.connection), [[], error.reason])
     }))
 
   it.scoped("waits for a Blob before it, and is taken at once otherwise", () =>
