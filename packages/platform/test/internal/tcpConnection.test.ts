@@ -209,6 +209,15 @@ describe("a TCP connection", () => {
       assert.deepStrictEqual(yield* reason(connection.receive), { _tag: "Closed" })
       assert.deepStrictEqual(yield* reason(connection.send("a")), { _tag: "Closed" })
       assert.isTrue(connection.isClosed())
+      socket.emit("close")
+      assert.deepStrictEqual(yield* poll(connection.close), Exit.void)
+    }))
+
+  it.effect("counts the bytes that the socket has read", () =>
+    Effect.gen(function*() {
+      const { connection, socket } = yield* open()
+      socket.bytesRead = 7
+      assert.strictEqual(connection.received(), 7)
     }))
 
   it.effect("that can no longer be written to fails to send, also if its buffer is full", () =>
