@@ -94,6 +94,7 @@ describe("a WebSocket", () => {
   it.scoped("listens to its socket until the close event", () =>
     Effect.gen(function*() {
       const { connection, socket } = yield* openWs()
+      assert.strictEqual(socket.binaryType, "arraybuffer")
       socket.end(1006)
       assert.deepStrictEqual(socket.emitter.eventNames(), [])
       socket.open()
@@ -400,6 +401,18 @@ describe("a socket of ws", () => {
       assert.deepStrictEqual(silent.socket.calls, ["terminate"])
     }))
 
+  it.scoped("that receives is not pinged", () =>
+    Effect.gen(function*() {
+      const { socket } = yield* openWs()
+      for (let seconds = 0; seconds < 20; seconds++) {
+        socket._socket.bytesRead++
+        yield* TestClock.adjust("1 second")
+      }
+      assert.deepStrictEqual(socket.pings, [])
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(socket.pings.slice(0, 1), ["0"])
+    }))
+
   it.scoped("whose ping dies or is interrupted is only terminated", () =>
     Effect.gen(function*() {
       const { connection, socket } = yield* openWs()
@@ -496,6 +509,14 @@ describe("an error of a socket", () => {
       assert.deepStrictEqual(yield* opening({}), { _tag: "OpenFailed" })
     }))
 
+  it.scoped("may have the members of other events", () =>
+    Effect.gen(function*() {
+      const { connection, socket } = yield* open()
+      socket.fail({ code: 1000, data: "a", message: "why" })
+      const failed = { _tag: "Failed", cause: "why" }
+      assert.deepStrictEqual([yield* reason(connection.closed), connection.received()], [failed, 0])
+    }))
+
   it.scoped("is its end, also if a close follows; the socket is given up at closeTimeout", () =>
     Effect.gen(function*() {
       const { connection, socket } = yield* open()
@@ -525,6 +546,7 @@ describe("closing a WebSocket", () => {
       const close = yield* Effect.fork(connection.close(own))
       yield* steps
       assert.deepStrictEqual([socket.closes, close.unsafePoll()], [[own ?? 1000], null])
+      assert.strictEqual(socket.closeReason, "")
       socket.end(answer)
       yield* steps
       assert.deepStrictEqual(close.unsafePoll(), Exit.void)
