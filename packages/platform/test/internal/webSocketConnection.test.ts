@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as WebSocketConnector from "@persistent-connection/platform/WebSocketConnector"
 import type { WebSocketError } from "@persistent-connection/platform/WebSocketError"
 import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -152,7 +153,7 @@ describe("a WebSocket", () => {
       const reads = () => socket.bufferedReads
       for (let before = reads(), time = 1; time <= 200; time++, before = reads()) {
         yield* TestClock.adjust("1 millis")
-        if (reads() > before) times.push(time)
+        for (let count = before; count < reads(); count++) times.push(time)
       }
       assert.deepStrictEqual(times, [1, 3, 7, 15, 31, 63, 127, 191])
       let accepted = 0
@@ -166,6 +167,35 @@ describe("a WebSocket", () => {
       socket.buffered = 0
       yield* TestClock.adjust("1 millis")
       assert.strictEqual(accepted, 2)
+    }))
+
+  it.scoped("is polled by nobody once nothing waits, and again when something waits", () =>
+    Effect.gen(function*() {
+      const { connection, socket } = yield* open()
+      for (const message of ["a", "b"]) {
+        socket.buffered = 2 * 1024 * 1024
+        const send = yield* Effect.fork(connection.send(message))
+        yield* steps
+        socket.buffered = 0
+        yield* TestClock.adjust("1 millis")
+        yield* Fiber.join(send)
+        yield* TestClock.adjust("1 second")
+        // The timeouts of the messages are later.
+        const sleeps = Chunk.filter(yield* TestClock.sleeps(), (time) => time < 10_000)
+        assert.deepStrictEqual([...sleeps], [])
+      }
+      assert.deepStrictEqual(socket.sent, ["a", "b"])
+    }))
+
+  it.scoped("that begins to close without an event is given up after the next call of `isClosed`", () =>
+    Effect.gen(function*() {
+      const { connection, socket } = yield* open()
+      socket.readyState = 2
+      assert.isTrue(connection.isClosed())
+      yield* steps
+      yield* TestClock.adjust("2 seconds")
+      const timeout = { _tag: "CloseTimeout", timeout: Duration.seconds(2) }
+      assert.deepStrictEqual(yield* reason(connection.closed), timeout)
     }))
 
   it.scoped("copies memory that other threads may change, and nothing else", () =>
