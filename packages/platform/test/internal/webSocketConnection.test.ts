@@ -259,6 +259,8 @@ describe("a WebSocket", () => {
       socket.end(1001)
       assert.deepStrictEqual(yield* reason(connection.closed), closedWith(1001))
       assert.deepStrictEqual(yield* reason(connection.receive), closedWith(1001))
+      // A regular end is no failure of the messages.
+      assert.deepStrictEqual(yield* messages(connection), [[], Exit.fail(undefined)])
     }))
 })
 
@@ -327,7 +329,8 @@ describe("a received message", () => {
       yield* turns
       decode[2]!("fifth")
       yield* turns
-      const [seen] = yield* messages(connection)
+      const [seen, end] = yield* messages(connection)
+      assert.deepStrictEqual(end, Exit.fail(undefined))
       const texts = (seen as Array<string | Uint8Array>).map((message) =>
         typeof message === "string" ? message : new TextDecoder().decode(message)
       )
