@@ -208,6 +208,18 @@ describe("a WebSocket", () => {
       assert.isFalse((socket.sent[2] as Uint8Array).buffer instanceof SharedArrayBuffer)
     }))
 
+  it.scoped("needs neither SharedArrayBuffer nor Blob", () =>
+    Effect.gen(function*() {
+      const { connection, socket } = yield* open()
+      const { Blob, SharedArrayBuffer } = globalThis
+      Object.assign(globalThis, { Blob: undefined, SharedArrayBuffer: undefined })
+      yield* Effect.addFinalizer(() => Effect.sync(() => Object.assign(globalThis, { Blob, SharedArrayBuffer })))
+      const bytes = new Uint8Array([1])
+      yield* connection.send(bytes)
+      socket.receive(bytes.buffer)
+      assert.deepStrictEqual([socket.sent, yield* connection.receive], [[bytes], bytes])
+    }))
+
   it.scoped("fails all waiting messages, and the next ones, when it is closed", () =>
     Effect.gen(function*() {
       const { connection, socket } = yield* open()
