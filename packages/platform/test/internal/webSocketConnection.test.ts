@@ -551,7 +551,9 @@ describe("an error of a socket", () => {
         assert.deepStrictEqual(yield* opening(error(message)), { _tag: "OpenFailed", cause: new Error(message) })
       }
       assert.deepStrictEqual(yield* opening({ message: text }), { _tag: "OpenFailed", cause: text })
-      assert.deepStrictEqual(yield* opening({}), { _tag: "OpenFailed" })
+      for (const parts of [{}, { message: "" }, { error: new TypeError() }, { error: undefined }]) {
+        assert.deepStrictEqual(yield* opening(parts), { _tag: "OpenFailed" })
+      }
     }))
 
   it.scoped("may have the members of other events", () =>
