@@ -1,5 +1,4 @@
 import { assert, describe, it } from "@effect/vitest"
-import { collectGarbage } from "../../../core/test/support/size.js"
 import * as framer from "../../src/internal/framing/framer.js"
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text)
@@ -64,19 +63,6 @@ describe("lines", () => {
       frames: ["a", "b"],
       pending: 1
     })
-  })
-
-  it("take no memory after they have been given", () => {
-    const memory = () => {
-      collectGarbage()
-      return process.memoryUsage().arrayBuffers
-    }
-    const before = memory()
-    const { pending, take } = framer.lines(64 * 1024 * 1024)
-    take(new Uint8Array(16 * 1024 * 1024).fill(120), () => assert.fail("no line"))
-    take(encode("\n"), (line) => assert.strictEqual(line.length, 16 * 1024 * 1024))
-    assert.isBelow(memory() - before, 8 * 1024 * 1024)
-    assert.strictEqual(pending(), 0)
   })
 
   it("do not depend on later changes of the piece", () => {
