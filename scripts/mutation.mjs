@@ -18,7 +18,8 @@ const groups = {
   "health checks": some(`${core}/internal/connector`, "background", "healthCheck", "prober", "verdict"),
   map: all(`${core}/internal/map`),
   connections: [
-    ...some(platform, "closing", "inbox", "lifeline", "outbox", "refusal", "tcpConnection", "webSocketConnection"),
+    ...some(platform, "backlog", "closeCode", "closing", "inbox", "lifeline", "outbox", "refusal", "within"),
+    ...some(platform, "tcpConnection", "tcpConnector", "webSocketConnection", "webSocketConnector"),
     ...all(`${platform}/framing`)
   ]
 }

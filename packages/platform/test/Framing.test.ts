@@ -686,6 +686,15 @@ describe("options and types", () => {
       [
         () => Framing.lines(tcp, { newline: "\r" as "\n" }),
         "newline must be one of \"\\n\", \"\\r\\n\", but is \"\\r\""
+      ],
+      [() => Framing.ndjson(tcp, 5 as never), "schema must be a Schema, but is of type number"],
+      [
+        () => Framing.json(Framing.messages(WebSocketConnector.make()), 5 as never),
+        "schema must be a Schema, but is of type number"
+      ],
+      [
+        () => Framing.schema(Framing.messages(WebSocketConnector.make()) as never, 5 as never),
+        "schema must be a Schema, but is of type number"
       ]
     ]
     for (const [make, message] of wrong) assert.throws(make, message)

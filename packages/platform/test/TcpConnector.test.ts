@@ -567,23 +567,26 @@ describe("the end of a TCP connection", () => {
       yield* nothingLeft(sockets)
     }))
 
-  it.scopedLive("by this side during backpressure delivers the waiting data, and ends soon", () =>
-    Effect.gen(function*() {
-      const sockets = yield* netSockets
-      const sent = randomBytes(16 * MiB)
-      const server = yield* tcpServer({
-        allowHalfOpen: true,
-        onSocket: (socket) => {
-          socket.write(sent)
-          socket.on("end", () => socket.end())
-        }
+  it.scopedLive.each([64 * MiB, Infinity])(
+    "by this side during backpressure delivers the waiting data, and ends soon (receiveLimit: %s)",
+    (receiveLimit) =>
+      Effect.gen(function*() {
+        const sockets = yield* netSockets
+        const sent = randomBytes(16 * MiB)
+        const server = yield* tcpServer({
+          allowHalfOpen: true,
+          onSocket: (socket) => {
+            socket.write(sent)
+            socket.on("end", () => socket.end())
+          }
+        })
+        const connection = yield* open(server.port, { closeTimeout: "15 seconds", receiveLimit })
+        yield* until(() => sockets[0]?.isPaused() === true)
+        yield* connection.close
+        yield* connection.closed
+        assert.isTrue(Buffer.concat([...yield* Stream.runCollect(connection.data)]).equals(sent))
       })
-      const connection = yield* open(server.port, { closeTimeout: "15 seconds" })
-      yield* until(() => sockets[0]?.isPaused() === true)
-      yield* connection.close
-      yield* connection.closed
-      assert.isTrue(Buffer.concat([...yield* Stream.runCollect(connection.data)]).equals(sent))
-    }))
+  )
 
   it.scopedLive("by this side fails with ReceiveOverflow if the peer sends without end", () =>
     Effect.gen(function*() {

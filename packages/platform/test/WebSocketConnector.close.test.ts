@@ -273,20 +273,23 @@ describe.each<Platform>(["ws", "browser"])("a closing WebSocket (%s)", (platform
     }))
 })
 
-it.scopedLive("closing a WebSocket during backpressure delivers the waiting messages, and ends soon", () =>
-  Effect.gen(function*() {
-    const server = yield* webSocketServer({
-      onSocket: (socket) => {
-        for (let index = 0; index < 1024; index++) socket.send(Buffer.alloc(16 * 1024))
-      }
+it.scopedLive.each([64 * 1024 * 1024, Infinity])(
+  "closing a WebSocket during backpressure delivers the waiting messages, and ends soon (receiveLimit: %s)",
+  (receiveLimit) =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer({
+        onSocket: (socket) => {
+          for (let index = 0; index < 1024; index++) socket.send(Buffer.alloc(16 * 1024))
+        }
+      })
+      const clients = new Clients()
+      const connection = yield* clients.connect(server.url, { closeTimeout: "15 seconds", receiveLimit })
+      yield* until(() => clients.sockets[0]?.isPaused === true)
+      yield* connection.close()
+      assert.strictEqual((yield* connection.closed).code, 1000)
+      assert.strictEqual(yield* Stream.runCount(connection.messages), 1024)
     })
-    const clients = new Clients()
-    const connection = yield* clients.connect(server.url, { closeTimeout: "15 seconds" })
-    yield* until(() => clients.sockets[0]?.isPaused === true)
-    yield* connection.close()
-    assert.strictEqual((yield* connection.closed).code, 1000)
-    assert.strictEqual(yield* Stream.runCount(connection.messages), 1024)
-  }))
+)
 
 describe.each<Platform>(["ws", "browser"])("leaving the scope of a WebSocket (%s)", (platform) => {
   it.scopedLive("closes it with code 1000, and leaves nothing behind", () =>

@@ -29,11 +29,13 @@ export class Inbox<in out A extends { readonly length: number }, in out E> exten
   /** The number of messages so far, dropped ones included. */
   received = 0
   private limit: number
+  private mayPause: boolean
   private paused = false
   private isClosed = false
 
   constructor(private readonly source: Source) {
     super()
+    this.mayPause = source.canPause
     this.limit = source.canPause ? Infinity : source.settings.receiveLimit
   }
 
@@ -48,7 +50,7 @@ export class Inbox<in out A extends { readonly length: number }, in out E> exten
     if (this.size > this.limit) return false
     this.add(message)
     // After a pause, the platform may still deliver buffered messages, so there is no limit.
-    if (this.limit === Infinity && !this.paused && this.size > this.source.settings.receiveHighWaterMark) {
+    if (this.mayPause && !this.paused && this.size > this.source.settings.receiveHighWaterMark) {
       this.paused = true
       this.source.pause()
     }
@@ -57,7 +59,8 @@ export class Inbox<in out A extends { readonly length: number }, in out E> exten
 
   /** Resumes the sender for good, to notice its close. From now on, the limit applies. */
   letIn(): void {
-    if (this.limit === Infinity) this.limit = this.size + this.source.settings.receiveLimit
+    if (this.mayPause) this.limit = this.size + this.source.settings.receiveLimit
+    this.mayPause = false
     this.unpause()
   }
 

@@ -64,18 +64,18 @@ export class RefusalReader {
    */
   private get retryAfter(): Duration.Duration | undefined {
     const value = this.header("retry-after")
-    if (value === undefined) return undefined
     if (/^\d+$/.test(value)) return Duration.seconds(Number(value))
     const at = momentOf(value)
-    const sent = momentOf(this.header("date") ?? "")
+    const sent = momentOf(this.header("date"))
     const now = Number.isNaN(sent) ? this.clock.unsafeCurrentTimeMillis() : sent
     return Number.isNaN(at) ? undefined : Duration.millis(Math.max(0, at - now))
   }
 
-  private header(name: string): string | undefined {
+  /** Empty if there is no such header. */
+  private header(name: string): string {
     const headers = Predicate.hasProperty(this.response, "headers") ? this.response.headers : undefined
     const value = Predicate.hasProperty(headers, name) ? headers[name] : undefined
-    return typeof value === "string" ? value.trim() : undefined
+    return typeof value === "string" ? value.trim() : ""
   }
 }
 

@@ -74,7 +74,8 @@ export class Connection extends Inspectable.Class implements TcpConnection, Sour
   }
 
   get receive(): Effect.Effect<Uint8Array, TcpError> {
-    return this.inbox.one(() => this.obstacle() ?? this.error({ _tag: "Closed" }))
+    // The data end after the connection.
+    return this.inbox.one(() => this.lifeline.whyEnded!)
   }
 
   readonly received = (): number => this.socket.bytesRead

@@ -130,7 +130,8 @@ export class Connection extends Inspectable.Class
   }
 
   get receive(): Effect.Effect<Message, WebSocketError> {
-    return this.inbox.one(() => this.obstacle() ?? this.error({ _tag: "Closing" }))
+    // The messages end after the connection.
+    return this.inbox.one(() => this.lifeline.whyEnded!)
   }
 
   readonly received = (): number => this.inbox.received

@@ -15,6 +15,7 @@ export class FakeSocket extends EventTarget {
   bufferedReads = 0
   readonly sent: Array<unknown> = []
   readonly closes: Array<number | undefined> = []
+  closeReason: string | undefined
 
   get bufferedAmount(): number {
     this.bufferedReads++
@@ -25,8 +26,9 @@ export class FakeSocket extends EventTarget {
     this.sent.push(data)
   }
 
-  close(code?: number): void {
+  close(code?: number, reason?: string): void {
     this.closes.push(code)
+    this.closeReason = reason
     this.readyState = 2
   }
 
