@@ -46,31 +46,33 @@ export type Window = readonly [least: number, most: number]
  * previous delay.
  */
 export const delayWindow = (settings: Settings, delays: number, previousDelay: number): Window => {
-  const { base, delay, factor, jitter, maxDelay, policy } = settings
-  switch (policy) {
+  switch (settings.policy) {
     case "production": {
       const full = Math.min(30_000, 2_000 * 2 ** delays)
       return [full / 2, full]
     }
     case "standard":
       return [7_000, 13_000]
-    case "exponential": {
-      const full = Math.min(maxDelay, base * factor ** delays)
-      switch (jitter) {
-        case "full":
-          return [0, full]
-        case "equal":
-          return [full / 2, full]
-        case "none":
-          return [full, full]
-        case "decorrelated":
-          return [base, Math.min(maxDelay, Math.max(base, previousDelay) * factor)]
-      }
-    }
-    // eslint-disable-next-line no-fallthrough -- every case above returns
+    case "exponential":
+      return exponentialWindow(settings, delays, previousDelay)
     case "fixed":
-      return [delay, delay]
+      return [settings.delay, settings.delay]
     case "immediate":
       return [0, 0]
+  }
+}
+
+const exponentialWindow = (settings: Settings, delays: number, previousDelay: number): Window => {
+  const { base, factor, jitter, maxDelay } = settings
+  const full = Math.min(maxDelay, base * factor ** delays)
+  switch (jitter) {
+    case "full":
+      return [0, full]
+    case "equal":
+      return [full / 2, full]
+    case "none":
+      return [full, full]
+    case "decorrelated":
+      return [base, Math.min(maxDelay, Math.max(base, previousDelay) * factor)]
   }
 }

@@ -27,18 +27,21 @@ export const noDelays: Delays = {
   previous: 0
 }
 
-/** Follows the states of a client. Tells when an attempt begins, and when the next one is expected. */
+/** Follows the states of a client. Tells when an attempt that had a delay begins, and when the next one is expected. */
 export const follow = (
   delays: Delays,
   state: State,
   settings: Settings
 ): { readonly delays: Delays; readonly attempt?: number; readonly expectation?: Expectation } => {
   const { since } = state
-  if (state._tag === delays.phase) return { delays }
+  if (state._tag === delays.phase && state._tag !== "Connected") return { delays }
   const next: Delays = { ...delays, phase: state._tag }
   switch (state._tag) {
     case "Connecting":
-      return { delays: { ...next, attemptBegunAt: since, connectedAt: undefined }, attempt: since }
+      return {
+        delays: { ...next, attemptBegunAt: since, connectedAt: undefined },
+        ...delays.phase === "Waiting" ? { attempt: since } : {}
+      }
     case "Connected":
       return { delays: { ...next, connectedAt: since } }
     case "Waiting": {

@@ -42,13 +42,13 @@ export const perform = <E>(
 /** Performs the steps of a scenario at their times, counted from now. */
 export const play = (
   { steps }: Scenario,
-  perform: (action: Action) => Effect.Effect<void>
+  perform: (action: Action, at: number) => Effect.Effect<void>
 ): Effect.Effect<void> =>
   Effect.flatMap(Effect.clock, (clock) => {
     const start = clock.unsafeCurrentTimeMillis()
     return Effect.forEach(steps, ({ action, at }) =>
       Effect.suspend(() => Effect.sleep(Math.max(0, start + at - clock.unsafeCurrentTimeMillis()))).pipe(
-        Effect.zipRight(perform(action))
+        Effect.zipRight(perform(action, at))
       ), { discard: true })
   })
 

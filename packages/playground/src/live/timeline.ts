@@ -84,10 +84,10 @@ export const viewAt = (now: number, length: number, start: number): View => {
   return { from, to: from + length }
 }
 
-/** Round times for the axis of a view, at most about ten. */
-export const ticks = (view: View, start: number): ReadonlyArray<number> => {
+/** Round times for the axis of a view, at most about this many. */
+export const ticks = (view: View, start: number, most: number): ReadonlyArray<number> => {
   const step = [1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000]
-    .find((step) => (view.to - view.from) / step <= 10) ?? 120_000
+    .find((step) => (view.to - view.from) / step <= most) ?? 120_000
   const first = Math.ceil((view.from - start) / step)
   const count = Math.floor((view.to - start) / step) - first + 1
   return Array.from({ length: Math.max(0, count) }, (_, index) => start + (first + index) * step)

@@ -15,7 +15,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Feed, Message } from "./feed.js"
 
-type FeedError = WebSocketError | ConnectionLost
+export type FeedError = WebSocketError | ConnectionLost
 
 const feedOf = (socket: WebSocketConnector.WebSocketConnection) =>
   Effect.gen(function*() {
