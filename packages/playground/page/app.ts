@@ -71,7 +71,7 @@ export const restart = async (next: Scenario, at: Mode = mode.value): Promise<vo
       })
       if (mine !== generation) return opened.close()
       server = opened
-      show(new Session(realTime, next).run(Effect.succeed(opened)))
+      show(new Session(realTime, next).run(Effect.succeed(opened), opened))
     } else {
       show(new Session(virtualTime(at), next).run(SimulatedServer.make))
     }

@@ -13,6 +13,7 @@ import * as Rates from "../src/live/rates.js"
 import {
   type Action,
   describeAction,
+  fleetFrom,
   initialWorld,
   nextWorld,
   type Scenario,
@@ -23,6 +24,7 @@ import {
 import { makeClients, perform, play } from "../src/live/simulate.js"
 import * as Timeline from "../src/live/timeline.js"
 import * as World from "../src/live/world.js"
+import type { Fleet } from "./control.js"
 import type { Time } from "./time.js"
 
 /** A time with an unchanged world. */
@@ -70,6 +72,7 @@ export class Session {
   private fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined
   private clients: ReadonlyArray<PersistentConnection.PersistentConnection<unknown, unknown>> = []
   private perform: (action: Action) => Effect.Effect<void> = () => Effect.void
+  private fleet: Fleet | undefined
   private lastNumber: number | undefined
 
   constructor(readonly time: Time, readonly scenario: Scenario) {
@@ -80,7 +83,11 @@ export class Session {
   }
 
   /** Begins, and performs the steps of the scenario at their times. */
-  run<E>(makeServer: Effect.Effect<World.Server<E>, never, Scope.Scope>): this {
+  run<E>(makeServer: Effect.Effect<World.Server<E>, never, Scope.Scope>, fleet?: Fleet): this {
+    if (fleet !== undefined && this.settings.clients >= fleetFrom) {
+      this.fleet = fleet
+      fleet.start(this.settings, (client, phase) => this.sawPhase(client - 1, phase))
+    }
     this.fiber = this.time.run(Effect.scoped(this.main(makeServer)))
     return this
   }
@@ -119,7 +126,8 @@ export class Session {
   private main<E>(makeServer: Effect.Effect<World.Server<E>, never, Scope.Scope>) {
     return Effect.gen(this, function*() {
       const world = yield* World.make(yield* makeServer)
-      const clients = yield* makeClients(world, this.settings)
+      const here = this.fleet === undefined ? this.settings.clients : fleetFrom - 1
+      const clients = yield* makeClients(world, { ...this.settings, clients: here })
       this.clients = clients
       this.perform = (action) => perform(world, clients, action)
       for (const [index, client] of clients.entries()) {
@@ -157,17 +165,22 @@ export class Session {
       }
       this.log.push({ at: now, kind: "world", text: describeAction(action) })
       this.version++
+      if (action.tag === "offline" || action.tag === "online" || action.tag === "close") this.fleet?.act(action)
       return this.perform(action)
     })
   }
 
   private sawState(index: number, state: Timeline.State): void {
-    const { attempt, delays, expectation } = Rates.follow(this.delays[index]!, state, this.settings)
+    this.sawPhase(index, Rates.phaseOf(state))
+    if (index === 0) this.spans = Timeline.addState(this.spans, state, this.time.now())
+  }
+
+  private sawPhase(index: number, phase: Rates.Phase): void {
+    const { attempt, delays, expectation } = Rates.follow(this.delays[index]!, phase, this.settings)
     this.delays[index] = delays
-    this.phases[index] = state._tag
+    this.phases[index] = phase.tag
     if (attempt !== undefined) this.attempts.push(attempt)
     if (expectation !== undefined) this.expectations.push(expectation)
-    if (index === 0) this.spans = Timeline.addState(this.spans, state, this.time.now())
   }
 
   private sawEvent(event: ConnectionEvent.ConnectionEvent<unknown, unknown>): void {

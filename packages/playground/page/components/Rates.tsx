@@ -2,7 +2,8 @@
 import { useLayoutEffect, useRef } from "preact/hooks"
 import * as Rates from "../../src/live/rates.js"
 import type { State } from "../../src/live/timeline.js"
-import { now, session, version } from "../app.js"
+import { fleetFrom } from "../../src/live/scenario.js"
+import { mode, now, session, version } from "../app.js"
 import { Section, useWidth } from "./parts.js"
 import { currentView } from "./Timeline.js"
 
@@ -89,6 +90,11 @@ export const Fleet = () => {
           aria-label={label}
         />
       </div>
+      {mode.value === "real" && all.length >= fleetFrom && (
+        <p class="note">
+          A browser opens at most 255 WebSockets, so the clients from number {fleetFrom} on run in the server's process.
+        </p>
+      )}
     </Section>
   )
 }

@@ -9,6 +9,6 @@ export const examples: ReadonlyArray<{ readonly name: string; readonly text: str
   { name: "200 clients, a restart", text: "clients=200&do=8000:kill,8000:start&until=25000" },
   {
     name: "200 clients without jitter",
-    text: "policy=fixed&delay=2000&clients=200&do=8000:kill,14000:start&until=25000"
+    text: "policy=fixed&clients=200&do=8000:kill,14000:start&until=25000"
   }
 ]

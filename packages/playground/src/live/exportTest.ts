@@ -28,6 +28,7 @@ export const exportTest = (given: Scenario): string => {
     "// Exported by the playground of persistent-connection, from the scenario",
     `// #${encode(scenario)}`,
     "import { expect, it } from \"@effect/vitest\"",
+    "import * as ConnectionEvent from \"@persistent-connection/core/ConnectionEvent\"",
     "import * as Connector from \"@persistent-connection/core/Connector\"",
     "import * as PersistentConnection from \"@persistent-connection/core/PersistentConnection\"",
     "import * as RetryPolicy from \"@persistent-connection/core/RetryPolicy\"",
@@ -96,8 +97,11 @@ export const exportTest = (given: Scenario): string => {
     "    expect((yield* server.attempts).map(({ begunAt }) => Math.round(begunAt))).toEqual([",
     ...wrapped(outcome.attempts),
     "    ])",
-    "    expect((yield* events.render).split(\"\\n\")).toEqual([",
-    ...outcome.events.split("\n").map((line, index, all) =>
+    "    const lines = (yield* events.entries).map(({ at, value }) =>",
+    "      `${Math.round(at)} ms  ${ConnectionEvent.message(value)}`",
+    "    )",
+    "    expect(lines).toEqual([",
+    ...outcome.events.map((line, index, all) =>
       `      ${JSON.stringify(line)}${index === all.length - 1 ? "" : ","}`
     ),
     "    ])",
@@ -172,8 +176,9 @@ const stepsText = ({ steps, until }: Scenario): ReadonlyArray<string> => {
     if (at > time) text.push(`    yield* TestClock.adjust(${duration(at - time)})`)
     time = at
   }
-  for (const { action, at } of steps) {
+  for (const [index, { action, at }] of steps.entries()) {
     text.push("")
+    if (index > 0 && at === time) text.push("    // Lets the clients notice the step before.", "    yield* TestClock.adjust(0)")
     passTo(at)
     text.push(`    // ${describeAction(action)}.`)
     const next = nextWorld(world, action, at)

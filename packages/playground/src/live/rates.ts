@@ -1,4 +1,5 @@
 /** The attempts a second of all clients, and what they would be if every delay were drawn ideally. Pure. */
+import * as Option from "effect/Option"
 import type { Settings } from "./scenario.js"
 import { delayWindow, timesOf } from "./policy.js"
 import type { State, View } from "./timeline.js"
@@ -9,9 +10,23 @@ export interface Expectation {
   readonly to: number
 }
 
+/** What this module needs of a state. */
+export interface Phase {
+  readonly tag: State["_tag"]
+  readonly since: number
+  /** While waiting; `Infinity` if no attempt is planned. */
+  readonly nextAttemptAt: number
+}
+
+export const phaseOf = (state: State): Phase => ({
+  tag: state._tag,
+  since: state.since,
+  nextAttemptAt: state._tag === "Waiting" ? Option.getOrElse(state.nextAttemptAt, () => Infinity) : Infinity
+})
+
 /** What is known about the delays of one client. */
 export interface Delays {
-  readonly phase: State["_tag"]
+  readonly tag: State["_tag"]
   readonly attemptBegunAt: number
   readonly connectedAt: number | undefined
   /** The delays since the last success. */
@@ -20,7 +35,7 @@ export interface Delays {
 }
 
 export const noDelays: Delays = {
-  phase: "Closed",
+  tag: "Closed",
   attemptBegunAt: 0,
   connectedAt: undefined,
   count: 0,
@@ -30,17 +45,16 @@ export const noDelays: Delays = {
 /** Follows the states of a client. Tells when an attempt that had a delay begins, and when the next one is expected. */
 export const follow = (
   delays: Delays,
-  state: State,
+  { nextAttemptAt, since, tag }: Phase,
   settings: Settings
 ): { readonly delays: Delays; readonly attempt?: number; readonly expectation?: Expectation } => {
-  const { since } = state
-  if (state._tag === delays.phase && state._tag !== "Connected") return { delays }
-  const next: Delays = { ...delays, phase: state._tag }
-  switch (state._tag) {
+  if (tag === delays.tag && tag !== "Connected") return { delays }
+  const next: Delays = { ...delays, tag }
+  switch (tag) {
     case "Connecting":
       return {
         delays: { ...next, attemptBegunAt: since, connectedAt: undefined },
-        ...delays.phase === "Waiting" ? { attempt: since } : {}
+        ...delays.tag === "Waiting" ? { attempt: since } : {}
       }
     case "Connected":
       return { delays: { ...next, connectedAt: since } }
@@ -52,7 +66,7 @@ export const follow = (
       const [least, most] = delayWindow(settings, count, count === 0 ? 0 : delays.previous)
       const spread = connectedAt === undefined ? 0 : reconnectJitter
       return {
-        delays: { ...next, count: count + 1, previous: dueTime(state) - attemptBegunAt },
+        delays: { ...next, count: count + 1, previous: nextAttemptAt - attemptBegunAt },
         // A delay runs from the beginning of the last attempt.
         expectation: {
           from: Math.max(since, attemptBegunAt + least),
@@ -64,9 +78,6 @@ export const follow = (
       return { delays: next }
   }
 }
-
-const dueTime = (state: Extract<State, { readonly _tag: "Waiting" }>): number =>
-  state.nextAttemptAt._tag === "Some" ? state.nextAttemptAt.value : Infinity
 
 /** The number of attempts in each bin of a view. The times are in ascending order. */
 export const count = (times: ReadonlyArray<number>, view: View, bin: number): ReadonlyArray<number> => {

@@ -41,6 +41,9 @@ export const defaults: Settings = {
   clients: 1
 }
 
+/** With real WebSockets, clients from this number on run in the process of the server. */
+export const fleetFrom = 101
+
 /** The whole numbers that a setting accepts. */
 export const ranges = {
   base: [0, 60_000],

@@ -1,6 +1,8 @@
 /**
  * The server of the playground, on the loopback only. It serves the page, and makes a world for each WebSocket on
- * `/control`: a feed behind a fault proxy. The page sends actions; the server answers each one when it has been done.
+ * `/control`: a feed behind a fault proxy. The page sends actions, such as `kill` or `slow:300`; the server answers each
+ * one with `done`. After `fleet:` and settings, it runs the clients for which the page has no sockets, and reports their
+ * phases.
  */
 import { createReadStream } from "node:fs"
 import { stat } from "node:fs/promises"
@@ -8,9 +10,11 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net"
 import { extname, join, normalize } from "node:path"
 import { type WebSocket, WebSocketServer } from "ws"
-import { type Action, actionTags, initialWorld, nextWorld } from "../live/scenario.js"
+import { type Action, actionTags, fleetFrom, initialWorld, nextWorld } from "../live/scenario.js"
+import { decode } from "../live/scenarioText.js"
 import { FaultProxy } from "./faultProxy.js"
 import { FeedServer } from "./feedServer.js"
+import * as Fleet from "./fleet.js"
 
 const types: Record<string, string> = {
   ".html": "text/html; charset=utf-8",
@@ -85,18 +89,37 @@ const makeWorld = async (page: WebSocket): Promise<void> => {
     await proxy.follow(state)
   }
 
+  const url = `ws://127.0.0.1:${await proxy.listen()}`
+  let fleet: Fleet.Fleet | undefined
+  let seen: Array<readonly [client: number, ...phase: ReadonlyArray<string | number>]> = []
+  const report = setInterval(() => {
+    if (seen.length > 0) page.send(JSON.stringify(seen))
+    seen = []
+  }, 100)
+
   let done = Promise.resolve()
   page.on("message", (data) => {
-    const action = parseAction(String(data))
+    const text = String(data)
+    if (text.startsWith("fleet:")) {
+      fleet?.stop()
+      fleet = Fleet.start(url, decode(text.slice("fleet:".length)).settings, fleetFrom, (client, phase) => {
+        seen.push([client, phase.tag, phase.since, phase.nextAttemptAt])
+      })
+      return
+    }
+    const action = parseAction(text)
     if (action === undefined) return page.close(1003)
+    if (action.tag === "offline" || action.tag === "online" || action.tag === "close") fleet?.act(action)
     done = done.then(() => apply(action)).then(() => page.send("done"), () => page.close(1011))
   })
   page.on("error", () => page.terminate())
   page.on("close", () => {
+    clearInterval(report)
+    fleet?.stop()
     proxy.close()
     feed.close()
   })
-  page.send(`ws://127.0.0.1:${await proxy.listen()}`)
+  page.send(url)
 }
 
 const parseAction = (text: string): Action | undefined => {

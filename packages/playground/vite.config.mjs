@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vite"
 
-const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
+const path = (relative) => fileURLToPath(new URL(relative, import.meta.url))
 
 // `--mode static` builds the page for a site without the playground's server: it simulates the server.
 export default defineConfig(({ mode }) => ({

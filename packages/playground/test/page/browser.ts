@@ -1,0 +1,55 @@
+/** The page in headless Chromium, if that is installed. */
+import { existsSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core"
+import { build } from "vite"
+import { type PlaygroundServer, start } from "../../src/world/playgroundServer.js"
+
+const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
+
+const executablePath = process.env["CHROMIUM"] ?? "/usr/bin/chromium"
+
+/** Why the page cannot be tested here; undefined if it can. */
+export const reasonToSkip = existsSync(executablePath)
+  ? undefined
+  : `Chromium is not installed at ${executablePath}; CHROMIUM names another path`
+
+export interface Site {
+  /** Opens the page. The promise of `failures` lists what went wrong, and every request to another host. */
+  readonly open: (hash: string, options?: BrowserContextOptions) => Promise<Opened>
+  readonly close: () => Promise<void>
+}
+
+export interface Opened {
+  readonly page: Page
+  readonly failures: ReadonlyArray<string>
+}
+
+/** Builds the page and serves it: with its server, or as static files. */
+export const openSite = async (kind: "live" | "static"): Promise<Site> => {
+  await build({
+    configFile: path("../../vite.config.mjs"),
+    mode: kind === "static" ? "static" : "production",
+    logLevel: "error"
+  })
+  const server: PlaygroundServer = await start(path(kind === "static" ? "../../build/static" : "../../build/page"), 0)
+  const browser: Browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] })
+  return {
+    open: async (hash, options) => {
+      const context = await browser.newContext({ viewport: { width: 1320, height: 1000 }, ...options })
+      const page = await context.newPage()
+      const failures: Array<string> = []
+      page.on("pageerror", (error) => failures.push(String(error)))
+      page.on("request", (request) => {
+        const { hostname, protocol } = new URL(request.url())
+        if (protocol !== "data:" && hostname !== "127.0.0.1") failures.push(`a request to ${hostname}`)
+      })
+      await page.goto(`${server.url}#${hash}`)
+      return { page, failures }
+    },
+    close: async () => {
+      await browser.close()
+      server.close()
+    }
+  }
+}
