@@ -6,9 +6,9 @@ const packages = root("packages")
 
 export default defineConfig(({ mode }) => {
   // `npm test` runs the tests and the short form of the proofs. `npm run proof` runs the long form of the proofs.
-  // `npm run test:page` tests the page of the playground in a browser.
+  // `npm run test:page` tests the page of the playground in a browser, and `npm run screenshots` takes pictures of it.
   const isProof = mode === "proof"
-  const isPage = mode === "page"
+  const isPage = mode === "page" || mode === "screenshots"
   process.env["PROOF"] ??= isProof ? "long" : "short"
   process.env["PROOF_SEED"] ??= "20261122"
 
@@ -22,7 +22,7 @@ export default defineConfig(({ mode }) => {
       root: `${packages}/${folder}`,
       // The proof of the playground has no short form.
       include: isPage
-        ? ["test/**/*.e2e.ts"]
+        ? [`test/**/*.${mode === "page" ? "e2e" : "screenshots"}.ts`]
         : isProof
         ? ["test/**/*.proof.ts"]
         : ["test/**/*.test.ts", ...folder === "playground" ? [] : ["test/**/*.proof.ts"]],

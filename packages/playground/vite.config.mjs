@@ -16,5 +16,5 @@ export default defineConfig(({ mode }) => ({
     ],
     dedupe: ["effect"]
   },
-  build: { outDir: path(mode === "static" ? "build/static" : "build/page"), emptyOutDir: true, target: "es2022" }
+  build: { outDir: path(mode === "static" ? "build/static" : "build/site"), emptyOutDir: true, target: "es2022" }
 }))

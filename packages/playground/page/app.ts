@@ -26,8 +26,11 @@ export const isPaused = signal(false)
 /** True when a replay has come to its end. */
 export const isOver = signal(false)
 
-const scenarioOf = (settings: Settings, steps: ReadonlyArray<Step>, until: number): Scenario =>
-  ({ settings, steps, until: Math.max(until, steps.at(-1)?.at ?? 0) })
+const scenarioOf = (settings: Settings, steps: ReadonlyArray<Step>, until: number): Scenario => ({
+  settings,
+  steps,
+  until: Math.max(until, steps.at(-1)?.at ?? 0)
+})
 
 const loaded = signal(decode(location.hash))
 

@@ -29,17 +29,17 @@ export const openWorld = (onEnd: () => void): Promise<RealServer> =>
     const control = new WebSocket(new URL("control", location.href.replace(/^http/, "ws")))
     const waiting: Array<() => void> = []
     let isOurs = false
-    let seePhase: (client: number, phase: Phase) => void = () => {}
+    let seePhase: ((client: number, phase: Phase) => void) | undefined
     const perform = ({ tag, value }: Action) =>
       new Promise<void>((done) => {
         waiting.push(done)
         control.send(value === undefined ? tag : `${tag}:${value}`)
       })
-    control.onmessage = ({ data }: MessageEvent<string>) => {
+    control.addEventListener("message", ({ data }: MessageEvent<string>) => {
       if (data === "done") return waiting.shift()?.()
       if (data.startsWith("[")) {
         for (const [client, tag, since, nextAttemptAt] of JSON.parse(data)) {
-          seePhase(client, { tag, since, nextAttemptAt: nextAttemptAt ?? Infinity })
+          seePhase?.(client, { tag, since, nextAttemptAt: nextAttemptAt ?? Infinity })
         }
         return
       }
@@ -60,9 +60,9 @@ export const openWorld = (onEnd: () => void): Promise<RealServer> =>
           control.close()
         }
       })
-    }
-    control.onclose = () => {
+    })
+    control.addEventListener("close", () => {
       reject(new Error("The server of the playground does not answer"))
       if (!isOurs) onEnd()
-    }
+    })
   })

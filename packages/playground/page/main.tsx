@@ -1,6 +1,6 @@
 import { effect } from "@preact/signals"
 import { render } from "preact"
-import { encode, decode } from "../src/live/scenarioText.js"
+import { decode, encode } from "../src/live/scenarioText.js"
 import { frame, load, restart, scenario, share } from "./app.js"
 import { App } from "./components/App.js"
 

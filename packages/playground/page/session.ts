@@ -46,7 +46,7 @@ export type Item =
   | { readonly _tag: "Gap"; readonly from: number; readonly to: number; readonly generation: number }
 
 /** True if an action happens at a moment, and leaves the world as it was. */
-export const isMoment = ({ tag }: Action): boolean => tag === "silence" || tag === "announce" || tag === "close"
+const isMoment = ({ tag }: Action): boolean => tag === "silence" || tag === "announce" || tag === "close"
 
 /** How long the past is kept, in ms, and how many lines of it. */
 const keptTime = 150_000

@@ -8,5 +8,5 @@ import { parseArgs } from "node:util"
 import { start } from "./world/playgroundServer.js"
 
 const { values } = parseArgs({ options: { port: { type: "string", default: "8321" } } })
-const { url } = await start(fileURLToPath(new URL("../build/page", import.meta.url)), Number(values.port))
+const { url } = await start(fileURLToPath(new URL("../build/site", import.meta.url)), Number(values.port))
 console.log(`The playground is at ${url}`)

@@ -1,4 +1,4 @@
-import { isStatic, mode, problem, replay, restart, scenario, session, type Mode } from "../app.js"
+import { isStatic, type Mode, mode, problem, replay, restart, scenario, session } from "../app.js"
 import { EventLog, Messages } from "./Lists.js"
 import { Attempts, Fleet } from "./Rates.js"
 import { ScenarioPanel } from "./ScenarioPanel.js"
@@ -26,7 +26,14 @@ export const App = () => (
       </h1>
       <div class="group" role="group" aria-label="The server">
         {modes.map(({ mode: own, name }) => (
-          <button key={name} type="button" aria-pressed={mode.value === own} onClick={() => choose(own)}>{name}</button>
+          <button
+            key={name}
+            type="button"
+            aria-pressed={mode.value === own}
+            onClick={() => choose(own)}
+          >
+            {name}
+          </button>
         ))}
       </div>
     </header>

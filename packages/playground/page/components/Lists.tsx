@@ -55,7 +55,9 @@ export const Messages = () => {
             ? (
               <li key={`gap ${run.to}`} class="failure" data-testid="gap">
                 <time>gap</time>
-                <span>{formatTime(run.to - run.from)} without a subscription, ended by connection {run.generation}</span>
+                <span>
+                  {formatTime(run.to - run.from)} without a subscription, ended by connection {run.generation}
+                </span>
               </li>
             )
             : (

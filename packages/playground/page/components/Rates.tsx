@@ -1,8 +1,8 @@
 /** The attempts a second of all clients, against the policy's ideal; and the clients, one dot each. */
 import { useLayoutEffect, useRef } from "preact/hooks"
 import * as Rates from "../../src/live/rates.js"
-import type { State } from "../../src/live/timeline.js"
 import { fleetFrom } from "../../src/live/scenario.js"
+import type { State } from "../../src/live/timeline.js"
 import { mode, now, session, version } from "../app.js"
 import { Section, useWidth } from "./parts.js"
 import { currentView } from "./Timeline.js"
@@ -47,9 +47,12 @@ export const Attempts = () => {
                 />
               )
             )}
-            <path class="ideal" d={ideal.map((rate, index) =>
-              `${index === 0 ? "M" : "L"}${x(index)} ${y(rate)} H${x(index + 1)}`
-            ).join(" ")} />
+            <path
+              class="ideal"
+              d={ideal.map((rate, index) => `${index === 0 ? "M" : "L"}${x(index)} ${y(rate)} H${x(index + 1)}`).join(
+                " "
+              )}
+            />
             <line class="now-line" x1={nowX} x2={nowX} y1={8} y2={height} />
           </svg>
         )}
@@ -118,7 +121,8 @@ const draw = (
     const x = (index % columns) * size
     const y = Math.floor(index / columns) * size
     const inner = size - 3
-    context.fillStyle = context.strokeStyle = (phase === "Connected" ? accent : phase === "Connecting" ? ink : line) ?? ""
+    context.fillStyle = context.strokeStyle = (phase === "Connected" ? accent : phase === "Connecting" ? ink : line) ??
+      ""
     if (phase === "Connected") context.fillRect(x, y, inner, inner)
     else if (phase === "Connecting") context.fillRect(x + 2, y + 2, inner - 4, inner - 4)
     else context.strokeRect(x + 0.5, y + 0.5, inner - 1, inner - 1)

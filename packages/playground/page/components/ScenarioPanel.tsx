@@ -1,8 +1,8 @@
 /** The scenario: examples, its steps, playing it again, sharing and exporting it. */
 import { signal } from "@preact/signals"
-import { describeAction } from "../../src/live/scenario.js"
 import { examples } from "../../src/live/examples.js"
 import { exportTest } from "../../src/live/exportTest.js"
+import { describeAction } from "../../src/live/scenario.js"
 import { decode } from "../../src/live/scenarioText.js"
 import { isOver, isStatic, mode, replay, restart, scenario, session } from "../app.js"
 import { Section } from "./parts.js"

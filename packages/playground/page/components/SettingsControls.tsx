@@ -1,6 +1,6 @@
 /** The policy, the health check and the number of clients. A change begins a new session. */
-import { jitters, policies, ranges, type Settings } from "../../src/live/scenario.js"
 import { timesOf } from "../../src/live/policy.js"
+import { jitters, policies, ranges, type Settings } from "../../src/live/scenario.js"
 import { change, settings } from "../app.js"
 import { Choice, NumberField, Section } from "./parts.js"
 

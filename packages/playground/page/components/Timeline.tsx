@@ -50,10 +50,20 @@ export const Timeline = () => {
             {current.spans.map((span) => <SpanBar key={span.from} span={span} view={view} width={width} />)}
             <text class="lane-name" x={0} y={lane.messages - 8}>Messages</text>
             {current.items.map((item) => (
-              <ItemMark key={item._tag === "Gap" ? `gap ${item.to}` : item.number} item={item} view={view} width={width} />
+              <ItemMark
+                key={item._tag === "Gap" ? `gap ${item.to}` : item.number}
+                item={item}
+                view={view}
+                width={width}
+              />
             ))}
-            <line class="now-line" x1={Model.toX(now.value, view) * width} x2={Model.toX(now.value, view) * width}
-              y1={14} y2={lane.axis - 4} />
+            <line
+              class="now-line"
+              x1={Model.toX(now.value, view) * width}
+              x2={Model.toX(now.value, view) * width}
+              y1={14}
+              y2={lane.axis - 4}
+            />
           </svg>
         )}
       </div>
@@ -81,7 +91,9 @@ const Axis = ({ start, view, width }: Place & { readonly start: number }) => (
       return (
         <g key={at}>
           <line x1={x} x2={x} y1={14} y2={lane.axis} class="grid" />
-          <text x={Math.min(width - 14, Math.max(10, x))} y={lane.axis + 15}>{`${Math.round((at - start) / 1_000)} s`}</text>
+          <text x={Math.min(width - 14, Math.max(10, x))} y={lane.axis + 15}>
+            {`${Math.round((at - start) / 1_000)} s`}
+          </text>
         </g>
       )
     })}
@@ -96,9 +108,7 @@ const EraBar = ({ era, view, width }: Place & { readonly era: Era }) => {
   return (
     <g class={isFine ? "era" : "era bad"}>
       <rect x={place.x * width} y={lane.server} width={place.width * width} height={14} />
-      {place.width * width > text.length * 6.5 + 8 && (
-        <text x={place.x * width + 5} y={lane.server + 11}>{text}</text>
-      )}
+      {place.width * width > text.length * 6.5 + 8 && <text x={place.x * width + 5} y={lane.server + 11}>{text}</text>}
     </g>
   )
 }
@@ -203,9 +213,7 @@ const ItemMark = ({ item, view, width }: Place & { readonly item: Item }) => {
     return (
       <g>
         <line class="message" x1={x} x2={x} y1={lane.messages} y2={lane.messages + 16} />
-        {item.missed > 0 && (
-          <text class="missed" x={x + 4} y={lane.messages + 30}>{`${item.missed} missed`}</text>
-        )}
+        {item.missed > 0 && <text class="missed" x={x + 4} y={lane.messages + 30}>{`${item.missed} missed`}</text>}
       </g>
     )
   }

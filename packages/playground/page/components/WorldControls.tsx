@@ -32,7 +32,11 @@ export const WorldControls = () => {
         <Act action={{ tag: "kill" }} isOn={world.server === "down"} hint="Break all connections, and refuse new ones">
           Kill
         </Act>
-        <Act action={{ tag: "refuse" }} isOn={world.server === "refusing"} hint="Refuse new connections; open ones stay">
+        <Act
+          action={{ tag: "refuse" }}
+          isOn={world.server === "refusing"}
+          hint="Refuse new connections; open ones stay"
+        >
           Refuse
         </Act>
         <Act action={{ tag: "hang" }} isOn={world.server === "hanging"} hint="Accept new connections, and never answer">

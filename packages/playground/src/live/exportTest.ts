@@ -12,8 +12,8 @@ import {
   type WorldState
 } from "./scenario.js"
 import { encode } from "./scenarioText.js"
-import { dropped, killed, refused, roundTrip } from "./simulatedServer.js"
 import { seedOf, simulate } from "./simulate.js"
+import { dropped, killed, refused, roundTrip } from "./simulatedServer.js"
 
 export const exportTest = (given: Scenario): string => {
   const scenario: Scenario = { ...given, settings: { ...given.settings, clients: 1 } }
@@ -101,9 +101,7 @@ export const exportTest = (given: Scenario): string => {
     "      `${Math.round(at)} ms  ${ConnectionEvent.message(value)}`",
     "    )",
     "    expect(lines).toEqual([",
-    ...outcome.events.map((line, index, all) =>
-      `      ${JSON.stringify(line)}${index === all.length - 1 ? "" : ","}`
-    ),
+    ...outcome.events.map((line, index, all) => `      ${JSON.stringify(line)}${index === all.length - 1 ? "" : ","}`),
     "    ])",
     `  }).pipe(Effect.withRandom(Random.make(${JSON.stringify(seedOf(1))}))))`,
     ...isOffline ? ["", "const offline = new FeedError({ reason: \"The network is down\" })"] : []
@@ -113,8 +111,7 @@ export const exportTest = (given: Scenario): string => {
 const lines = (all: ReadonlyArray<string | undefined>): string =>
   `${all.filter((line) => line !== undefined).join("\n")}\n`
 
-const duration = (millis: number): string =>
-  millis % 1_000 === 0 ? `"${millis / 1_000} seconds"` : `"${millis} millis"`
+const duration = (millis: number): string => millis % 1_000 === 0 ? `"${millis / 1_000} seconds"` : `"${millis} millis"`
 
 const errorText = (reason: string): string => `new FeedError({ reason: ${JSON.stringify(reason)} })`
 
@@ -178,7 +175,9 @@ const stepsText = ({ steps, until }: Scenario): ReadonlyArray<string> => {
   }
   for (const [index, { action, at }] of steps.entries()) {
     text.push("")
-    if (index > 0 && at === time) text.push("    // Lets the clients notice the step before.", "    yield* TestClock.adjust(0)")
+    if (index > 0 && at === time) {
+      text.push("    // Lets the clients notice the step before.", "    yield* TestClock.adjust(0)")
+    }
     passTo(at)
     text.push(`    // ${describeAction(action)}.`)
     const next = nextWorld(world, action, at)

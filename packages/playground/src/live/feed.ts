@@ -27,13 +27,13 @@ export class FeedError extends Data.TaggedError("FeedError")<{ readonly reason: 
 }
 
 /** The time between two messages, in ms. */
-export const period = 500
+const period = 500
 
 /** How many messages the server can repeat. */
-export const kept = 20
+const kept = 20
 
 /** The number of the latest message at this time. */
-export const numberAt = (millis: number): number => Math.floor(millis / period)
+const numberAt = (millis: number): number => Math.floor(millis / period)
 
 /** When a message is sent, in ms. */
 export const timeOf = (number: number): number => number * period

@@ -1,7 +1,7 @@
 /** The attempts a second of all clients, and what they would be if every delay were drawn ideally. Pure. */
 import * as Option from "effect/Option"
-import type { Settings } from "./scenario.js"
 import { delayWindow, timesOf } from "./policy.js"
+import type { Settings } from "./scenario.js"
 import type { State, View } from "./timeline.js"
 
 /** An attempt that is expected between two times, at each with the same probability. */

@@ -2,7 +2,16 @@
  * A scenario as the fragment of a URL, such as `policy=fixed&delay=1000&do=2000:kill,6000:start&until=20000`. Settings
  * with their default are left out.
  */
-import { type Action, actionTags, defaults, jitters, policies, ranges, type Scenario, type Settings } from "./scenario.js"
+import {
+  type Action,
+  actionTags,
+  defaults,
+  jitters,
+  policies,
+  ranges,
+  type Scenario,
+  type Settings
+} from "./scenario.js"
 
 type NumberKey = keyof typeof ranges
 

@@ -50,7 +50,9 @@ export const play = (
   Effect.flatMap(Effect.clock, (clock) => {
     const start = clock.unsafeCurrentTimeMillis()
     return Effect.forEach(steps, ({ action, at }) =>
-      Effect.suspend(() => Effect.sleep(Math.max(0, start + at - clock.unsafeCurrentTimeMillis()))).pipe(
+      Effect.suspend(() =>
+        Effect.sleep(Math.max(0, start + at - clock.unsafeCurrentTimeMillis()))
+      ).pipe(
         Effect.zipRight(perform(action, at))
       ), { discard: true })
   })

@@ -12,11 +12,10 @@ import { type Feed, FeedError, firstNumber, timeOf } from "./feed.js"
 import { announcementTime, initialWorld, nextWorld, type WorldState } from "./scenario.js"
 import type { Server } from "./world.js"
 
-export const url = "ws://feed.example.com"
+const url = "ws://feed.example.com"
 
 /** How long an answer of the server takes, in ms. */
 export const roundTrip = 10
-
 
 export const refused = "The connection was refused"
 export const killed = "The server was killed"

@@ -9,7 +9,7 @@ import * as WebSocketConnector from "@persistent-connection/platform/WebSocketCo
 import type { WebSocketError } from "@persistent-connection/platform/WebSocketError"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as Mailbox from "effect/Mailbox"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -57,4 +57,7 @@ const open = WebSocketConnector.make({ ping: false }).pipe(
 export const connectorFor = (
   platform: Layer.Layer<Socket.WebSocketConstructor>
 ): Connector.Connector<string, Feed<FeedError>, FeedError> =>
-  Connector.make({ ...open, connect: (address: string, attempt) => Effect.provide(open.connect(address, attempt), platform) })
+  Connector.make({
+    ...open,
+    connect: (address: string, attempt) => Effect.provide(open.connect(address, attempt), platform)
+  })

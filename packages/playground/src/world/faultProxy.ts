@@ -1,5 +1,5 @@
 /** A TCP proxy in front of a server, which disturbs the connections as the state of the world says. */
-import { createServer, connect, type AddressInfo, type Server, type Socket } from "node:net"
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net"
 import { initialWorld, type WorldState } from "../live/scenario.js"
 
 /** The connection of a client, and that to the server behind the proxy. */
@@ -36,7 +36,7 @@ export class FaultProxy {
   /** Follows the world. Completes when new connections are accepted, or refused, as it says. */
   async follow(state: WorldState): Promise<void> {
     this.state = state
-    if (state.server === "down") for (const link of this.links) breakLink(link)
+    if (state.server === "down") { for (const link of this.links) breakLink(link) }
     if (state.server === "up" || state.server === "hanging") await this.listen()
     else this.refuse()
   }

@@ -23,6 +23,8 @@ export interface Fleet {
 /** How many WebSockets open at once, so that the handshakes of hundreds do not delay each other into their timeouts. */
 const openings = 32
 
+const nothing = (_: Action): Effect.Effect<void> => Effect.void
+
 /** Runs the clients from this number on. Tells each of their phases. */
 export const start = (
   url: string,
@@ -30,7 +32,7 @@ export const start = (
   first: number,
   see: (client: number, phase: Phase) => void
 ): Fleet => {
-  let act: (action: Action) => Effect.Effect<void> = () => Effect.void
+  let act = nothing
   const fiber = Effect.runFork(Effect.scoped(Effect.gen(function*() {
     const world = yield* World.make({
       url,

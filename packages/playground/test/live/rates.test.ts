@@ -3,8 +3,11 @@ import { delayWindow } from "../../src/live/policy.js"
 import * as Rates from "../../src/live/rates.js"
 import { defaults, type Settings } from "../../src/live/scenario.js"
 
-const phase = (tag: Rates.Phase["tag"], since: number, nextAttemptAt = Infinity): Rates.Phase =>
-  ({ tag, since, nextAttemptAt })
+const phase = (tag: Rates.Phase["tag"], since: number, nextAttemptAt = Infinity): Rates.Phase => ({
+  tag,
+  since,
+  nextAttemptAt
+})
 
 /** Follows phases, and gives the attempts and the expectations. */
 const followAll = (settings: Settings, phases: ReadonlyArray<Rates.Phase>) => {

@@ -18,16 +18,21 @@ describe("the text of a scenario", () => {
   })
 
   it("is short, and can be read", () => {
-    expect(encode({ settings: { ...defaults, clients: 5 }, steps: [{ at: 1_500, action: { tag: "hang" } }], until: 8_000 }))
+    expect(
+      encode({ settings: { ...defaults, clients: 5 }, steps: [{ at: 1_500, action: { tag: "hang" } }], until: 8_000 })
+    )
       .toBe("clients=5&do=1500:hang&until=8000")
   })
 
   it("is the same after a round trip, for every example", () => {
-    for (const { text } of examples) expect(new URLSearchParams(encode(decode(text)))).toEqual(new URLSearchParams(text))
+    for (const { text } of examples) {
+      expect(new URLSearchParams(encode(decode(text)))).toEqual(new URLSearchParams(text))
+    }
   })
 
   it("gets defaults for whatever is not understood", () => {
-    const text = "#policy=none&jitter=9&clients=501&base=-1&factor=x&until=1e9&do=1:explode,x:kill,3000:kill,2000:hang,9"
+    const text =
+      "#policy=none&jitter=9&clients=501&base=-1&factor=x&until=1e9&do=1:explode,x:kill,3000:kill,2000:hang,9"
     expect(decode(text)).toEqual({
       settings: defaults,
       steps: [{ at: 2_000, action: { tag: "hang" } }, { at: 3_000, action: { tag: "kill" } }],

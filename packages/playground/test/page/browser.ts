@@ -15,12 +15,14 @@ export const reasonToSkip = existsSync(executablePath)
   : `Chromium is not installed at ${executablePath}; CHROMIUM names another path`
 
 export interface Site {
-  /** Opens the page. The promise of `failures` lists what went wrong, and every request to another host. */
+  /** Opens the page. `failures` lists what goes wrong, and every request to another host. */
   readonly open: (hash: string, options?: BrowserContextOptions) => Promise<Opened>
+  /** Closes all open pages. */
+  readonly closePages: () => Promise<void>
   readonly close: () => Promise<void>
 }
 
-export interface Opened {
+interface Opened {
   readonly page: Page
   readonly failures: ReadonlyArray<string>
 }
@@ -32,7 +34,7 @@ export const openSite = async (kind: "live" | "static"): Promise<Site> => {
     mode: kind === "static" ? "static" : "production",
     logLevel: "error"
   })
-  const server: PlaygroundServer = await start(path(kind === "static" ? "../../build/static" : "../../build/page"), 0)
+  const server: PlaygroundServer = await start(path(kind === "static" ? "../../build/static" : "../../build/site"), 0)
   const browser: Browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] })
   return {
     open: async (hash, options) => {
@@ -46,6 +48,9 @@ export const openSite = async (kind: "live" | "static"): Promise<Site> => {
       })
       await page.goto(`${server.url}#${hash}`)
       return { page, failures }
+    },
+    closePages: async () => {
+      await Promise.all(browser.contexts().map((context) => context.close()))
     },
     close: async () => {
       await browser.close()

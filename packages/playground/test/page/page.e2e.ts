@@ -1,5 +1,5 @@
 import type { Page } from "playwright-core"
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest"
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
 import { decode } from "../../src/live/scenarioText.js"
 import { openSite, reasonToSkip, type Site } from "./browser.js"
 
@@ -36,6 +36,7 @@ const suite = (kind: "live" | "static", tests: (site: () => Site) => void) =>
     beforeEach((context) => {
       if (reasonToSkip !== undefined) context.skip(reasonToSkip)
     })
+    afterEach(() => site?.closePages())
     afterAll(() => site?.close())
     tests(() => site!)
   })
@@ -100,7 +101,9 @@ suite("live", (site) => {
   })
 
   it("shows the attempts of many clients, also of those in the process of the server", async () => {
-    const { page } = await site().open(`${quick}&healthCheck=false&connectTimeout=20000&reconnectJitter=2000&clients=120`)
+    const { page } = await site().open(
+      `${quick}&healthCheck=false&connectTimeout=20000&reconnectJitter=2000&clients=120`
+    )
     await textMatches(page, "fleet", /^120 Connected$/)
     await press(page, "kill")
     await textMatches(page, "fleet", /Waiting/)
