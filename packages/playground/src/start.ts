@@ -8,5 +8,12 @@ import { parseArgs } from "node:util"
 import { start } from "./world/playgroundServer.js"
 
 const { values } = parseArgs({ options: { port: { type: "string", default: "8321" } } })
-const { url } = await start(fileURLToPath(new URL("../build/site", import.meta.url)), Number(values.port))
-console.log(`The playground is at ${url}`)
+const folder = fileURLToPath(new URL("../build/site", import.meta.url))
+
+try {
+  const { url } = await start(folder, Number(values.port))
+  console.log(`The playground is at ${url}`)
+} catch (error) {
+  console.error(`${error instanceof Error ? error.message : String(error)}\n\nusage: npm start -- --port PORT`)
+  process.exitCode = 1
+}

@@ -1,4 +1,5 @@
 /** The page in headless Chromium, if that is installed. */
+import { spawn } from "node:child_process"
 import { existsSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core"
@@ -27,14 +28,9 @@ interface Opened {
   readonly failures: ReadonlyArray<string>
 }
 
-/** Builds the page and serves it: with its server, or as static files. */
+/** Builds the page and serves it: with its server, by the command for users, or as static files. */
 export const openSite = async (kind: "live" | "static"): Promise<Site> => {
-  await build({
-    configFile: path("../../vite.config.mjs"),
-    mode: kind === "static" ? "static" : "production",
-    logLevel: "error"
-  })
-  const server: PlaygroundServer = await start(path(kind === "static" ? "../../build/static" : "../../build/site"), 0)
+  const server = await (kind === "live" ? npmStart() : serveStatic())
   const browser: Browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] })
   return {
     open: async (hash, options) => {
@@ -57,4 +53,27 @@ export const openSite = async (kind: "live" | "static"): Promise<Site> => {
       server.close()
     }
   }
+}
+
+const root = path("../../../..")
+
+/** Runs `npm start`, until it tells its address. */
+const npmStart = (): Promise<PlaygroundServer> =>
+  new Promise((resolve, reject) => {
+    // A process group of its own, because npm does not pass signals on.
+    const child = spawn("npm", ["start", "--", "--port", "0"], { cwd: root, detached: true })
+    let output = ""
+    const read = (data: Buffer) => {
+      output += String(data)
+      const url = /The playground is at (\S+)/.exec(output)?.[1]
+      if (url !== undefined) resolve({ url, close: () => process.kill(-child.pid!) })
+    }
+    child.stdout.on("data", read)
+    child.stderr.on("data", read)
+    child.on("exit", () => reject(new Error(output)))
+  })
+
+const serveStatic = async (): Promise<PlaygroundServer> => {
+  await build({ configFile: path("../../vite.config.mjs"), mode: "static", logLevel: "error" })
+  return start(path("../../build/static"), 0)
 }
