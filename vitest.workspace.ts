@@ -6,7 +6,9 @@ const packages = root("packages")
 
 export default defineConfig(({ mode }) => {
   // `npm test` runs the tests and the short form of the proofs. `npm run proof` runs the long form of the proofs.
+  // `npm run test:page` tests the page of the playground in a browser, and `npm run screenshots` takes pictures of it.
   const isProof = mode === "proof"
+  const isPage = mode === "page" || mode === "screenshots"
   process.env["PROOF"] ??= isProof ? "long" : "short"
   process.env["PROOF_SEED"] ??= "20261122"
 
@@ -18,7 +20,12 @@ export default defineConfig(({ mode }) => {
     test: {
       name: folder,
       root: `${packages}/${folder}`,
-      include: isProof ? ["test/**/*.proof.ts"] : ["test/**/*.test.ts", "test/**/*.proof.ts"],
+      // The proof of the playground has no short form.
+      include: isPage
+        ? [`test/**/*.${mode === "page" ? "e2e" : "screenshots"}.ts`]
+        : isProof
+        ? ["test/**/*.proof.ts"]
+        : ["test/**/*.test.ts", ...folder === "playground" ? [] : ["test/**/*.proof.ts"]],
       testTimeout: timeout,
       hookTimeout: timeout,
       setupFiles
@@ -44,9 +51,11 @@ export default defineConfig(({ mode }) => {
       isolate: false,
       maxWorkers: "100%",
       minWorkers: "100%",
-      projects: isProof
+      projects: isPage
+        ? [project("playground")]
+        : isProof
         ? [project("core", [setup]), project("platform"), project("rpc"), project("playground")]
-        : [project("core", [setup]), project("platform"), project("rpc")]
+        : [project("core", [setup]), project("platform"), project("rpc"), project("playground")]
     }
   }
 })

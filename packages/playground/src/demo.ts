@@ -1,12 +1,12 @@
 /**
  * A price feed goes down and comes back: the demo shows the events, states and messages that an application gets.
  *
- *     npm run demo npm run demo -- --url wss://…
+ *     npm run demo
+ *
+ *     npm run demo -- --url wss://…
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import * as ConnectionEvent from "@persistent-connection/core/ConnectionEvent"
-import type { ConnectionState } from "@persistent-connection/core/ConnectionState"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as WebSocketConnector from "@persistent-connection/platform/WebSocketConnector"
@@ -20,10 +20,11 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { parseArgs } from "node:util"
+import { WebSocket } from "ws"
 import * as Feed from "./feed.js"
 import type { Price } from "./server.js"
 import { Tally } from "./tally.js"
-import { makePrinter, type Printer, table } from "./terminal.js"
+import { describeState, makePrinter, type Printer, table } from "./terminal.js"
 
 class Prices extends Context.Tag("demo/Prices")<
   Prices,
@@ -44,21 +45,7 @@ const pricesLive = (url: string, print: Printer) =>
         : RetryPolicy.follow),
     onEvent: (event) =>
       print(event._tag === "FailedToConnect" ? "red" : "magenta", "event", ConnectionEvent.message(event))
-  }).pipe(Layer.provide(NodeSocket.layerWebSocketConstructor))
-
-const describeState = (state: ConnectionState<unknown, unknown>): string => {
-  switch (state._tag) {
-    case "Connecting":
-      return `${state._tag}, attempt ${state.attempt}`
-    case "Waiting":
-      return Option.match(state.nextAttemptAt, {
-        onNone: () => state._tag,
-        onSome: (at) => `${state._tag}, next attempt in ${Math.max(0, Math.round(at - state.since))} ms`
-      })
-    default:
-      return state._tag
-  }
-}
+  }).pipe(Layer.provide(WebSocketConnector.layerWs(WebSocket)))
 
 /** Prints every change of the state until the scope is closed. */
 const followState = (print: Printer, tally: Tally) =>
@@ -107,11 +94,11 @@ const story = Effect.gen(function*() {
     yield* followState(print, tally)
     yield* followPrices(print, tally)
     yield* Effect.sleep("2500 millis")
+    yield* print("dim", "server", "is killed")
     yield* first.kill
-    yield* print("dim", "server", "killed")
     yield* Effect.sleep("3 seconds")
     yield* Scope.extend(Feed.start(first.port), servers)
-    yield* print("dim", "server", "started again")
+    yield* print("dim", "server", "has started again")
     yield* Effect.sleep("3500 millis")
     yield* (yield* Prices).close
   }).pipe(Effect.scoped, Effect.provide(pricesLive(`ws://127.0.0.1:${first.port}`, print)))

@@ -1,7 +1,9 @@
 /** Aligned, coloured lines. */
+import type { ConnectionState } from "@persistent-connection/core/ConnectionState"
 import * as Clock from "effect/Clock"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 
 const codes = { dim: 2, red: 31, green: 32, yellow: 33, blue: 34, magenta: 35, cyan: 36 } as const
 
@@ -28,4 +30,22 @@ export type Printer = Effect.Effect.Success<typeof makePrinter>
 export const table = (rows: ReadonlyArray<readonly [string, string]>): string => {
   const width = Math.max(...rows.map(([name]) => name.length))
   return rows.map(([name, value]) => `  ${name.padEnd(width)}  ${paint("cyan", value)}`).join("\n")
+}
+
+/** A state as a few words. */
+export const describeState = (state: ConnectionState<unknown, unknown>): string => {
+  switch (state._tag) {
+    case "Connecting":
+      return `${state._tag}, attempt ${state.attempt}`
+    case "Waiting":
+      return Option.match(state.nextAttemptAt, {
+        onNone: () => state._tag,
+        onSome: (at) => {
+          const delay = Math.round(at - state.since)
+          return `${state._tag}, next attempt ${delay > 0 ? `in ${delay} ms` : "at once"}`
+        }
+      })
+    default:
+      return state._tag
+  }
 }
