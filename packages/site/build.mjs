@@ -36,9 +36,11 @@ const brokenAnchors = () => {
 /** Addresses that a browser would load from another host. */
 const externalRequests = () =>
   [".html", ".css"].flatMap((ending) => filesUnder(output, ending)).flatMap((name) =>
-    [...readFileSync(join(output, name), "utf8").matchAll(
-      /(?:<(?:script|img|iframe|source)[^>]*\ssrc=|<link[^>]*\shref=|url\(|@import )["']?((?:https?:)?\/\/[^"')\s]+)/g
-    )].map((match) => `${name}: loads ${match[1]}`)
+    [
+      ...readFileSync(join(output, name), "utf8").matchAll(
+        /(?:<(?:script|img|iframe|source)[^>]*\ssrc=|<link[^>]*\shref=|url\(|@import )["']?((?:https?:)?\/\/[^"')\s]+)/g
+      )
+    ].map((match) => `${name}: loads ${match[1]}`)
   )
 
 const pages = stage()

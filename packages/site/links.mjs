@@ -53,22 +53,29 @@ export const linker = (modules, rules) => {
         // Files of the repository that are not pages
         .replace(/\]\((?!https?:|#|\/)([^)#\s]+)(#[^)]*)?\)/g, (whole, path, anchor = "") => {
           const target = posix.normalize(posix.join(posix.dirname(file), path))
-          return target.startsWith("docs/") && target !== "docs/images" ? whole : `](${repository}/blob/main/${target}${anchor})`
+          return target.startsWith("docs/") && target !== "docs/images"
+            ? whole
+            : `](${repository}/blob/main/${target}${anchor})`
         })
-        .replace(/(?<!\[)`docs\/(\w+)\.md`(?: in the\s+repository)?/g, (_, name) => `[${name}](/${name})`)
-      const withNames = withFiles.replace(/(\[[^\]]*\]\([^)]*\))|`([A-Z]\w*(?:\.\w+)*|\w+(?:\.\w+)?)`/g, (whole, link, name) => {
-        if (link !== undefined) return whole
-        const target = find(name, module)
-        if (target === undefined || target === `/${page}` || linked.has(name)) return whole
-        // A lower-case name without a module belongs to the page of that module.
-        if (module === undefined && !/^[A-Z]/.test(name)) return whole
-        linked.add(name)
-        return `[\`${name}\`](${target})`
-      })
+        .replace(/`docs\/(\w+)\.md`/g, (whole, name) => `[${whole}](/${name})`)
+      const withNames = withFiles.replace(
+        /(\[[^\]]*\]\([^)]*\))|`([A-Z]\w*(?:\.\w+)*|\w+(?:\.\w+)?)`/g,
+        (whole, link, name) => {
+          if (link !== undefined) return whole
+          const target = find(name, module)
+          if (target === undefined || target === `/${page}` || linked.has(name)) return whole
+          // A lower-case name without a module belongs to the page of that module.
+          if (module === undefined && !/^[A-Z]/.test(name)) return whole
+          linked.add(name)
+          return `[\`${name}\`](${target})`
+        }
+      )
       return page === "rules"
         ? withNames.replace(/^- \*\*([CTEAXDS]\d{1,2})\*\* /, (whole, rule) => `- <a id="${rule}"></a>**${rule}** `)
-        : inProse(withNames, (part) =>
-          part.replace(ruleNumber, (rule) => rules.has(rule) ? `[${rule}](/rules#${rule})` : rule))
+        : inProse(
+          withNames,
+          (part) => part.replace(ruleNumber, (rule) => rules.has(rule) ? `[${rule}](/rules#${rule})` : rule)
+        )
     })
   }
 }

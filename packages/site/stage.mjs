@@ -45,11 +45,14 @@ export const stage = () => {
     put(`${path}.md`, link(text, { file, module, page: path }))
     put(`public/${path}.md`, text)
   }
-  put("sidebar.json", JSON.stringify(sidebar.map(({ pages, title }) => ({
-    text: title,
-    collapsed: title.startsWith("API"),
-    items: pages.map((page) => ({ text: page.title, link: `/${page.path}` }))
-  }))))
+  put(
+    "sidebar.json",
+    JSON.stringify(sidebar.map(({ pages, title }) => ({
+      text: title,
+      collapsed: title.startsWith("API"),
+      items: pages.map((page) => ({ text: page.title, link: `/${page.path}` }))
+    })))
+  )
   put("public/llms.txt", llms(sidebar))
   put("public/llms-full.txt", pages.map(({ text }) => text.trimEnd()).join("\n\n---\n\n") + "\n")
   const playground = join(root, "packages/playground/build/static")
