@@ -13,6 +13,9 @@ const outage = 60_000
 const policies = [
   ["`make` without options", {}],
   ["`fixed(\"10 seconds\")`, no jitter", { retry: RetryPolicy.fixed("10 seconds") }],
+  ["one client's", {
+    retry: RetryPolicy.exponential({ base: "500 millis", maxDelay: "5 seconds", jitter: "equal" })
+  }],
   ["interactive", {
     retry: RetryPolicy.exponential({ base: "1 second", maxDelay: "10 seconds" }),
     reconnectJitter: "1 second"
@@ -50,10 +53,10 @@ const row = ([name, policy]) =>
 const rows = await Effect.runPromise(Effect.forEach(policies, row))
 const header = [
   "policy",
-  "peak in 100 ms",
+  "restart: peak",
   "half are back",
   "all are back",
-  "peak in 100 ms",
+  "outage: peak",
   "attempts per client",
   "half are back",
   "all are back"
@@ -65,7 +68,7 @@ const table = [line(header), `| ${widths.map((width) => "-".repeat(width)).join(
 console.log(table)
 const file = join(root, "docs/policy.md")
 const page = readFileSync(file, "utf8")
-const updated = page.replace(/(<!-- figures -->\n\n)[\s\S]*?(\n\n<!-- end -->)/, (_, begin, end) => begin + table + end)
+const updated = page.replace(/(<!-- figures -->\n\n)[^]*?\n*(<!-- end -->)/, (_, begin, end) => `${begin}${table}\n\n${end}`)
 if (process.argv.includes("--check") && page !== updated) {
   console.error("docs/policy.md is out of date: run `npm run docs:policies`")
   process.exit(1)
