@@ -63,12 +63,17 @@ const header = [
 ]
 const widths = header.map((title, column) => Math.max(title.length, ...rows.map((cells) => cells[column].length)))
 const line = (cells) => `| ${cells.map((cell, column) => cell.padEnd(widths[column])).join(" | ")} |`
-const table = [line(header), `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`, ...rows.map(line)].join("\n")
+const table = [line(header), `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`, ...rows.map(line)].join(
+  "\n"
+)
 
 console.log(table)
 const file = join(root, "docs/policy.md")
 const page = readFileSync(file, "utf8")
-const updated = page.replace(/(<!-- figures -->\n\n)[^]*?\n*(<!-- end -->)/, (_, begin, end) => `${begin}${table}\n\n${end}`)
+const updated = page.replace(
+  /(<!-- figures -->\n\n)[^]*?\n*(<!-- end -->)/,
+  (_, begin, end) => `${begin}${table}\n\n${end}`
+)
 if (process.argv.includes("--check") && page !== updated) {
   console.error("docs/policy.md is out of date: run `npm run docs:policies`")
   process.exit(1)

@@ -6,6 +6,9 @@ import { staged } from "../stage.mjs"
 const repository = "https://github.com/persistent-connection/persistent-connection"
 const has = (path) => existsSync(join(staged, path))
 
+// As on GitHub, so that the links work there too
+const slugify = (heading) => heading.trim().toLowerCase().replace(/[^\p{L}\p{M}\p{N}\s_-]/gu, "").replace(/\s/g, "-")
+
 export default defineConfig({
   title: "persistent-connection",
   description: "Keeps one connection to a server open for an Effect application",
@@ -16,7 +19,10 @@ export default defineConfig({
   outDir: join(staged, "../docs"),
   cacheDir: join(staged, "../docs-cache"),
   cleanUrls: true,
-  markdown: { theme: { light: "github-light-high-contrast", dark: "github-dark-high-contrast" } },
+  markdown: {
+    anchor: { slugify },
+    theme: { light: "github-light-high-contrast", dark: "github-dark-high-contrast" }
+  },
   themeConfig: {
     search: { provider: "local" },
     outline: [2, 3],

@@ -81,7 +81,7 @@ it.scoped("loses a connection with a hole in its numbers, and waits as the polic
     yield* TestClock.adjust("1 minute")
     expect(seen).toEqual([[], [[100, 1]], [[100, 1], [101, 1], [102, 1]]])
     expect((yield* server.attempts).map((attempt) => attempt.begunAt)).toEqual([0, 10_000])
-    expect(yield* events.render).toContain('Connection 1 was lost: SequenceGap {"expected":2,"received":3}')
+    expect(yield* events.render).toContain("Connection 1 was lost: SequenceGap {\"expected\":2,\"received\":3}")
   }))
 
 it("docs/sequences.md shows the current file of the recipe (`vitest -u` updates it)", async () => {
