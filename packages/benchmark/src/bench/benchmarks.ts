@@ -1,8 +1,20 @@
 import type * as Effect from "effect/Effect"
 import type { Section } from "./harness/section.js"
+import { flap } from "./flap.js"
+import { halfOpen } from "./halfOpen.js"
+import { hot } from "./hot.js"
+import { memory } from "./memory.js"
+import { reconnect } from "./reconnect.js"
+import { size } from "./size.js"
 import { throughput } from "./throughput.js"
 
 /** All benchmarks, in the order of the report. */
 export const benchmarks: Readonly<Record<string, Effect.Effect<Section>>> = {
-  throughput
+  hot,
+  throughput,
+  memory,
+  reconnect,
+  flap,
+  "half-open": halfOpen,
+  size
 }

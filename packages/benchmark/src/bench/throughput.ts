@@ -28,13 +28,14 @@ const peers: ReadonlyArray<Peer> = [
 interface Load {
   readonly name: string
   readonly size: number
-  readonly count: number
+  readonly received: number
+  readonly sent: number
   readonly echoes: number
 }
 
 const loads: ReadonlyArray<Load> = [
-  { name: "64 kB", size: 65_536, count: full(1_000, 200), echoes: full(300, 50) },
-  { name: "40 B", size: 40, count: full(20_000, 4_000), echoes: full(1_500, 200) }
+  { name: "64 kB", size: 65_536, received: full(1_000, 200), sent: full(1_000, 200), echoes: full(300, 50) },
+  { name: "40 B", size: 40, received: full(100_000, 10_000), sent: full(20_000, 4_000), echoes: full(1_500, 200) }
 ]
 
 const rounds = full(5, 2)
@@ -46,8 +47,8 @@ const perSecond = async (count: number, all: Promise<unknown>, begun = performan
   return count * 1_000 / (performance.now() - begun)
 }
 
-const receive: Measure = (client, { count, size }) => perSecond(count, client.receive(count, size))
-const send: Measure = (client, { count, size }) => perSecond(count, client.send(count, "x".repeat(size)))
+const receive: Measure = (client, { received, size }) => perSecond(received, client.receive(received, size))
+const send: Measure = (client, { sent, size }) => perSecond(sent, client.send(sent, "x".repeat(size)))
 
 const echoTimes = async (client: Client, { echoes, size }: Load): Promise<ReadonlyArray<number>> => {
   const text = "x".repeat(size)

@@ -7,28 +7,27 @@ import * as WebSocketConnector from "@persistent-connection/platform/WebSocketCo
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Pool from "effect/Pool"
 import * as RcRef from "effect/RcRef"
 import * as Reloadable from "effect/Reloadable"
 import * as Schedule from "effect/Schedule"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { WebSocket } from "ws"
-import { webSockets } from "../../connections.js"
+import { never, webSockets } from "../../connections.js"
 import { us } from "../harness/section.js"
 import { type Client, type Hooks, type Pace, type Peer, windowOf } from "./peer.js"
 import { ws } from "./webSockets.js"
 
 const urlOf = (port: number) => `ws://127.0.0.1:${port}/ws`
 
-/** Runs a program until the returned function is called. */
+/** Runs a program, and keeps what it has acquired, until the returned function is called. */
 const started = (program: Effect.Effect<unknown, unknown, Scope.Scope | Socket.WebSocketConstructor>) => {
-  const scope = Effect.runSync(Scope.make())
-  const provided = Scope.extend(Effect.provide(program, webSockets), scope)
-  Effect.runFork(Effect.forkIn(Effect.orDie(provided), scope))
-  return () => Effect.runPromise(Scope.close(scope, Exit.void))
+  const kept = Effect.scoped(Effect.zipRight(program, never))
+  const fiber = Effect.runFork(Effect.provide(kept, webSockets))
+  return () => Effect.runPromise(Fiber.interrupt(fiber))
 }
 
 type Send = (text: string) => Effect.Effect<unknown, unknown>
@@ -135,7 +134,7 @@ const openBare = (port: number, hooks: Hooks) =>
   Effect.gen(function*() {
     const closed = yield* Deferred.make<void>()
     const socket = yield* Effect.acquireRelease(
-      Effect.sync(() => new WebSocket(urlOf(port), { perMessageDeflate: false })),
+      Effect.sync(() => new WebSocket(urlOf(port))),
       (socket) => Effect.sync(() => socket.terminate())
     )
     yield* Effect.async<void, Error>((resume) => {

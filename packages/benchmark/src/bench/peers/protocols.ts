@@ -9,7 +9,7 @@ const socketIo: OpenSocket = (port, on, pace) => {
   const socket = io(`http://127.0.0.1:${port}`, {
     transports: ["websocket"],
     forceNew: true,
-    ...(pace === "fast" ? { reconnectionDelay: 0, reconnectionDelayMax: 0 } : {})
+    ...(pace === "fast" ? { reconnectionDelay: 1, reconnectionDelayMax: 1 } : {})
   })
   socket.on("connect", on.up)
   socket.on("disconnect", on.down)

@@ -14,7 +14,7 @@ const ReconnectingWebSocket = ReconnectingWebSocketModule as unknown as typeof R
 const urlOf = (port: number) => `ws://127.0.0.1:${port}/ws`
 
 const bare: OpenSocket = (port, on) => {
-  const socket = new WebSocket(urlOf(port), { perMessageDeflate: false })
+  const socket = new WebSocket(urlOf(port))
   socket.on("open", on.up)
   socket.on("close", on.down)
   socket.on("error", () => {})
