@@ -1,5 +1,6 @@
 import type * as Effect from "effect/Effect"
 import type { Section } from "./harness/section.js"
+import { events } from "./events.js"
 import { flap } from "./flap.js"
 import { halfOpen } from "./halfOpen.js"
 import { hot } from "./hot.js"
@@ -7,6 +8,7 @@ import { memory } from "./memory.js"
 import { reconnect } from "./reconnect.js"
 import { size } from "./size.js"
 import { throughput } from "./throughput.js"
+import { waiters } from "./waiters.js"
 
 /** All benchmarks, in the order of the report. */
 export const benchmarks: Readonly<Record<string, Effect.Effect<Section>>> = {
@@ -16,5 +18,7 @@ export const benchmarks: Readonly<Record<string, Effect.Effect<Section>>> = {
   reconnect,
   flap,
   "half-open": halfOpen,
+  waiters,
+  events,
   size
 }
