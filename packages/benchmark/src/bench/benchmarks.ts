@@ -1,8 +1,10 @@
 import type * as Effect from "effect/Effect"
 import type { Section } from "./harness/section.js"
 import { events } from "./events.js"
+import { fleet } from "./fleet.js"
 import { flap } from "./flap.js"
 import { halfOpen } from "./halfOpen.js"
+import { herd } from "./herd.js"
 import { hot } from "./hot.js"
 import { memory } from "./memory.js"
 import { reconnect } from "./reconnect.js"
@@ -16,9 +18,11 @@ export const benchmarks: Readonly<Record<string, Effect.Effect<Section>>> = {
   throughput,
   memory,
   reconnect,
+  herd,
   flap,
   "half-open": halfOpen,
   waiters,
   events,
+  fleet,
   size
 }

@@ -18,7 +18,7 @@ import { full } from "./harness/settings.js"
 const rounds = full(5, 2)
 const counts = [0, 1, 10, 100, 1_000]
 /** How often the connection is lost in a run. Each time there are four events. */
-const cyclesFor = (subscribers: number) => full(subscribers > 100 ? 100 : 500, 40)
+const cyclesFor = (subscribers: number) => subscribers > 100 ? 25 : full(200, 40)
 
 type Event = ConnectionEvent.ConnectionEvent<object, unknown, unknown>
 type Subscribe = Effect.Effect<Queue.Dequeue<Event>, never, Scope.Scope>
