@@ -46,7 +46,7 @@ export default defineConfig(({ mode }) => {
       minWorkers: "100%",
       projects: isProof
         ? [project("core", [setup]), project("platform"), project("rpc"), project("playground")]
-        : [project("core", [setup]), project("platform"), project("rpc")]
+        : [project("core", [setup]), project("platform"), project("rpc"), project("benchmark")]
     }
   }
 })

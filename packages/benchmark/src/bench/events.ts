@@ -124,7 +124,9 @@ export const events: Effect.Effect<Section> = Effect.gen(function*() {
         ratioFigure(`${count} subscribers`, values, us, "PubSub", { atMost: 1.2 })
       ),
       ...samples.slice(1).map(([count, values]): Figure =>
-        ratioFigure(`${count} subscribers, and a stuck one`, values, `${us}, and a stuck one`, "PubSub", { atMost: 1.2 })
+        ratioFigure(`${count} subscribers, and a stuck one`, values, `${us}, and a stuck one`, "PubSub", {
+          atMost: 1.2
+        })
       ),
       { what: `heap of a stuck subscriber after ${lost * 4} events`, value: own1, unit: "kB", floor: { atMost: 100 } },
       { what: `heap of a stuck subscriber after ${lost * 20} events`, value: own10, unit: "kB", floor: { atMost: 100 } }

@@ -1,7 +1,7 @@
 /** The time until a client notices that its peer has vanished. */
 import * as Effect from "effect/Effect"
-import { type Bar, type Section, short, us } from "./harness/section.js"
 import { spread } from "./harness/samples.js"
+import { type Bar, type Section, short, us } from "./harness/section.js"
 import { full } from "./harness/settings.js"
 import { allUp, startCrowds } from "./peers/crowd.js"
 import { noRedis } from "./peers/world.js"

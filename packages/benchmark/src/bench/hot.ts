@@ -12,7 +12,7 @@ import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import { connected, makeBare } from "../connections.js"
-import { nanosEach } from "../measuring.js"
+import { type Figure, nanosEach } from "../measuring.js"
 import { count, drain, feeds } from "../streams.js"
 import { inTurns, type Samples } from "./harness/samples.js"
 import { barsOf, comparison, ratioFigure, type Section, us } from "./harness/section.js"
@@ -20,25 +20,27 @@ import { full } from "./harness/settings.js"
 
 const rounds = full(9, 3)
 
+type Bare = Effect.Effect.Success<typeof makeBare>
+
 class Service extends Context.Tag("Service")<Service, object>() {}
 
 const timed = (times: number) => <E, R>(effect: Effect.Effect<unknown, E, R>) => Effect.orDie(nanosEach(times, effect))
 
-/** Reads the connection, without using it. */
-const reads = Effect.gen(function*() {
-  const connection = yield* connected(makeBare)
-  const ref = yield* SubscriptionRef.make(0)
-  const byHand = yield* Ref.make(Option.some({}))
-  const reloadable = yield* Layer.build(Reloadable.manual(Service, { layer: Layer.succeed(Service, {}) }))
-  const each = timed(full(300_000, 50_000))
-  return yield* inTurns(rounds, {
-    "SubscriptionRef.get": each(Effect.suspend(() => SubscriptionRef.get(ref))),
-    [`${us}: connected`]: each(Effect.suspend(() => connection.connected)),
-    [`${us}: state.get`]: each(Effect.suspend(() => connection.state.get)),
-    "by hand: a Ref of an Option": each(Effect.suspend(() => Effect.flatten(Ref.get(byHand)))),
-    "Reloadable.get": each(Effect.suspend(() => Reloadable.get(Service))).pipe(Effect.provide(reloadable))
+/** The contenders that read a connection, without using it. */
+export const reads = (connection: Bare, rounds: number, calls: number) =>
+  Effect.gen(function*() {
+    const ref = yield* SubscriptionRef.make(0)
+    const byHand = yield* Ref.make(Option.some({}))
+    const reloadable = yield* Layer.build(Reloadable.manual(Service, { layer: Layer.succeed(Service, {}) }))
+    const each = timed(calls)
+    return yield* inTurns(rounds, {
+      "SubscriptionRef.get": each(Effect.suspend(() => SubscriptionRef.get(ref))),
+      [`${us}: connected`]: each(Effect.suspend(() => connection.connected)),
+      [`${us}: state.get`]: each(Effect.suspend(() => connection.state.get)),
+      "by hand: a Ref of an Option": each(Effect.suspend(() => Effect.flatten(Ref.get(byHand)))),
+      "Reloadable.get": each(Effect.suspend(() => Reloadable.get(Service))).pipe(Effect.provide(reloadable))
+    })
   })
-})
 
 /** Does a piece of work with the connection. */
 const uses = Effect.gen(function*() {
@@ -72,8 +74,11 @@ const streamed = Effect.gen(function*() {
   return all
 })
 
+export const connectedFigure = (read: Samples): Figure =>
+  ratioFigure("connected", read, `${us}: connected`, "SubscriptionRef.get", { atMost: 1.2 })
+
 export const hot: Effect.Effect<Section> = Effect.scoped(Effect.gen(function*() {
-  const read = yield* reads
+  const read = yield* reads(yield* connected(makeBare), rounds, full(300_000, 50_000))
   const used = yield* uses
   const elements = yield* streamed
   const stream = `${us}: stream`
@@ -88,7 +93,7 @@ export const hot: Effect.Effect<Section> = Effect.scoped(Effect.gen(function*() 
       "when the connection is lost."
     ],
     figures: [
-      ratioFigure("connected", read, `${us}: connected`, "SubscriptionRef.get", { atMost: 1.2 }),
+      connectedFigure(read),
       ratioFigure("state.get", read, `${us}: state.get`, "SubscriptionRef.get", { atMost: 1.2 }),
       ratioFigure("use", used, `${us}: use`, "Pool.get", { atMost: 0.25 }),
       ...elements.map(([how, samples]) =>

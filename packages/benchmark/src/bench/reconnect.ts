@@ -64,7 +64,12 @@ export const reconnect: Effect.Effect<Section> = Effect.scoped(Effect.gen(functi
     { what: "p50", value: ratio(us, byRetry!.name, 0.5), unit, floor: { atMost: 1.25 } },
     { what: "p99", value: ratio(us, byRetry!.name, 0.99), unit, floor: { atMost: 1.5 } }
   ]
-  const bars = present.map(({ name }): Bar => ({ name, value: at(name, 0.5), low: at(name, 0.25), high: at(name, 0.75) }))
+  const bars = present.map(({ name }): Bar => ({
+    name,
+    value: at(name, 0.5),
+    low: at(name, 0.25),
+    high: at(name, 0.75)
+  }))
   return {
     title: "Reconnecting at once",
     text: [

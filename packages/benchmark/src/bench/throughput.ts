@@ -2,8 +2,8 @@
 import * as Effect from "effect/Effect"
 import type { Figure } from "../measuring.js"
 import { quantile } from "../measuring.js"
-import { barsOf, comparison, ratioFigure, type Section, type Table, us } from "./harness/section.js"
 import { inTurns, type Samples } from "./harness/samples.js"
+import { barsOf, comparison, ratioFigure, type Section, type Table, us } from "./harness/section.js"
 import { full } from "./harness/settings.js"
 import { ours, oursStreamed, platformSocket } from "./peers/effects.js"
 import type { Client, Peer } from "./peers/peer.js"
@@ -122,7 +122,12 @@ export const throughput: Effect.Effect<Section> = Effect.scoped(Effect.gen(funct
     figures,
     tables,
     charts: [
-      barsOf("bench-received", "Small messages received by one client", "messages of 40 bytes a second", small["received"]!),
+      barsOf(
+        "bench-received",
+        "Small messages received by one client",
+        "messages of 40 bytes a second",
+        small["received"]!
+      ),
       barsOf("bench-echo", "The slowest 1 % of echoes begins at", "µs, messages of 40 bytes", small["p99 of an echo"]!)
     ]
   }

@@ -61,7 +61,10 @@ const persistent = (wait: (connection: PersistentConnection.PersistentConnection
 const gates: Readonly<Record<string, readonly [count: number, gate: Effect.Effect<Gate, never, Scope.Scope>]>> = {
   Deferred: [
     many,
-    Effect.map(Deferred.make<void>(), (gate) => ({ wait: Deferred.await(gate), open: Deferred.succeed(gate, undefined) }))
+    Effect.map(
+      Deferred.make<void>(),
+      (gate) => ({ wait: Deferred.await(gate), open: Deferred.succeed(gate, undefined) })
+    )
   ],
   [`${us}: connected`]: [many, persistent((connection) => connection.connected)],
   [`${us}: use`]: [many, persistent((connection) => PersistentConnection.use(connection, () => Effect.void))],

@@ -86,8 +86,10 @@ export const policies: ReadonlyArray<Policy> = [
     const delay = 1_000 * 2 ** Math.min(attempt, 10)
     return Math.min(5_000, delay * (1 + (Math.random() - 0.5)))
   }),
-  ofFormula("graphql-ws", () => (attempt) =>
-    attempt < 5 ? 1_000 * 2 ** attempt + 300 + Math.random() * 2_700 : Infinity),
+  ofFormula(
+    "graphql-ws",
+    () => (attempt) => attempt < 5 ? 1_000 * 2 ** attempt + 300 + Math.random() * 2_700 : Infinity
+  ),
   ofFormula("phoenix", () => (attempt) => phoenixDelays[attempt] ?? 5_000),
   ofFormula("@effect/rpc", () => (attempt) => Math.min(5_000, 500 * 1.5 ** attempt)),
   ofFormula("by hand: exponential, no jitter", () => (attempt) => Math.min(30_000, 1_000 * 2 ** attempt)),

@@ -1,7 +1,7 @@
 /** The Markdown of the results. */
-import { cpus } from "node:os"
 import { readFileSync } from "node:fs"
 import { createRequire } from "node:module"
+import { cpus } from "node:os"
 import { dirname, join } from "node:path"
 import { type Figure, isMet } from "../../measuring.js"
 import { type Section, short, type Table } from "./section.js"
@@ -81,7 +81,9 @@ const packages = [
 ]
 
 export const machine = (): string =>
-  `${cpus().length} × ${cpus()[0]?.model ?? "unknown CPU"}, ${process.platform} ${process.arch}, Node.js ${process.version}`
+  `${cpus().length} × ${
+    cpus()[0]?.model ?? "unknown CPU"
+  }, ${process.platform} ${process.arch}, Node.js ${process.version}`
 
 /** The whole page. `remarks` are paragraphs that people have written about the results. */
 export const pageOf = (results: ReadonlyArray<Result>, date: string, load: number, remarks: string): string => {

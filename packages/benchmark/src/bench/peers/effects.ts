@@ -68,11 +68,15 @@ const persistent = (port: number, pace: Pace, hooks?: Hooks) =>
     address: Effect.succeed(urlOf(port)),
     connector: WebSocketConnector.make(),
     ...(pace === "fast" ? { retry: Schedule.forever } : RetryPolicy.production),
-    ...(hooks === undefined ? {} : { onEvent: (event: ConnectionEvent.ConnectionEvent<unknown, unknown, unknown>) =>
-      Effect.sync(() => {
-        if (event._tag === "Connected") hooks.up()
-        else if (event._tag === "Disconnected") hooks.down()
-      }) })
+    ...(hooks === undefined ?
+      {} :
+      {
+        onEvent: (event: ConnectionEvent.ConnectionEvent<unknown, unknown, unknown>) =>
+          Effect.sync(() => {
+            if (event._tag === "Connected") hooks.up()
+            else if (event._tag === "Disconnected") hooks.down()
+          })
+      })
   })
 
 export const ours: Peer = {
@@ -165,10 +169,18 @@ const lost = ({ closed }: Bare) => Effect.zipRight(closed, Effect.fail("lost" as
 const byHand = (
   name: string,
   program: (port: number, hooks: Hooks, pace: Pace) => Effect.Effect<unknown, unknown, Scope.Scope>
-): Peer => ({ name, server: "messages", keep: (port, hooks, pace) => started(program(port, hooks, pace)), talk: ws.talk })
+): Peer => ({
+  name,
+  server: "messages",
+  keep: (port, hooks, pace) => started(program(port, hooks, pace)),
+  talk: ws.talk
+})
 
-export const byRetry = byHand("by hand: Effect.retry", (port, hooks, pace) =>
-  Effect.scoped(Effect.flatMap(openBare(port, hooks), lost)).pipe(Effect.retry(byHandSchedule(pace))))
+export const byRetry = byHand(
+  "by hand: Effect.retry",
+  (port, hooks, pace) =>
+    Effect.scoped(Effect.flatMap(openBare(port, hooks), lost)).pipe(Effect.retry(byHandSchedule(pace)))
+)
 
 /** Another fiber would call `RcRef.get` for each piece of work. */
 export const byRcRef = byHand("by hand: RcRef", (port, hooks, pace) =>
@@ -181,8 +193,9 @@ export const byRcRef = byHand("by hand: RcRef", (port, hooks, pace) =>
 export const byPool = byHand("by hand: Pool", (port, hooks, pace) =>
   Effect.gen(function*() {
     const pool = yield* Pool.make({ acquire: openBare(port, hooks), size: 1 })
-    const held = Effect.scoped(Effect.flatMap(Pool.get(pool), (bare) =>
-      Effect.ensuring(lost(bare), Pool.invalidate(pool, bare))))
+    const held = Effect.scoped(
+      Effect.flatMap(Pool.get(pool), (bare) => Effect.ensuring(lost(bare), Pool.invalidate(pool, bare)))
+    )
     yield* Effect.retry(held, byHandSchedule(pace))
   }))
 

@@ -3,6 +3,7 @@ import * as Socket from "@effect/platform/Socket"
 import * as RpcClient from "@effect/rpc/RpcClient"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as WebSocketConnector from "@persistent-connection/platform/WebSocketConnector"
 import * as RpcConnector from "@persistent-connection/rpc/RpcConnector"
 import * as RpcProtocol from "@persistent-connection/rpc/RpcProtocol"
@@ -25,10 +26,13 @@ type Protocol = Effect.Effect<
 type MakeProtocol = (url: string, pace: Pace) => Protocol
 
 const overSocket: MakeProtocol = (url, pace) =>
-  Effect.flatMap(Socket.makeWebSocket(url), (socket) =>
-    RpcClient.makeProtocolSocket(pace === "fast" ? { retrySchedule: Schedule.forever } : {}).pipe(
-      Effect.provideService(Socket.Socket, socket)
-    ))
+  Effect.flatMap(
+    Socket.makeWebSocket(url),
+    (socket) =>
+      RpcClient.makeProtocolSocket(pace === "fast" ? { retrySchedule: Schedule.forever } : {}).pipe(
+        Effect.provideService(Socket.Socket, socket)
+      )
+  )
 
 const connector = RpcConnector.make(WebSocketConnector.make())
 
@@ -38,7 +42,7 @@ const overOurs: MakeProtocol = (url, pace) =>
       serverName: "calls",
       address: Effect.succeed(url),
       connector,
-      ...(pace === "fast" ? { retry: Schedule.forever } : {})
+      ...(pace === "fast" ? { retry: Schedule.forever } : RetryPolicy.production)
     })
     return yield* RpcProtocol.make(connection)
   })

@@ -16,7 +16,18 @@ const freePort = (): Promise<number> =>
   })
 
 const port = await freePort()
-const args = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--maxclients", "20000"]
+const args = [
+  "--port",
+  String(port),
+  "--bind",
+  "127.0.0.1",
+  "--save",
+  "",
+  "--appendonly",
+  "no",
+  "--maxclients",
+  "20000"
+]
 const redis = spawn("redis-server", args, { stdio: "ignore" })
 process.on("disconnect", () => {
   redis.kill()
