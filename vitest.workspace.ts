@@ -55,7 +55,7 @@ export default defineConfig(({ mode }) => {
         ? [project("playground")]
         : isProof
         ? [project("core", [setup]), project("platform"), project("rpc"), project("playground")]
-        : [project("core", [setup]), project("platform"), project("rpc"), project("playground")]
+        : [project("core", [setup]), project("platform"), project("rpc"), project("playground"), project("benchmark")]
     }
   }
 })

@@ -21,7 +21,8 @@ const collectGarbage = Effect.gen(function*() {
   }
 })
 
-const heapUsed = Effect.zipRight(collectGarbage, Effect.sync(() => process.memoryUsage().heapUsed))
+/** The heap in use, in bytes, after garbage collection. */
+export const heapUsed = Effect.zipRight(collectGarbage, Effect.sync(() => process.memoryUsage().heapUsed))
 
 /** The kB of heap that each of `count` values keeps in a scope. The first ones, which load code, do not count. */
 export const heapOfEach = <A, E, R>(count: number, one: Effect.Effect<A, E, R>) =>

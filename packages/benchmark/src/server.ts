@@ -9,24 +9,15 @@
  * A second port accepts TCP connections, and sends nothing.
  */
 import { createServer, type IncomingMessage } from "node:http"
-import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net"
+import { type AddressInfo, createServer as createTcpServer } from "node:net"
 import { type WebSocket, WebSocketServer } from "ws"
-
-/** A text message as a frame of the WebSocket protocol. */
-const frameOf = (size: number): Buffer => {
-  const header = size < 126 ? Buffer.from([0x81, size]) : Buffer.alloc(10)
-  if (size >= 126) {
-    header.writeUInt16BE(0x817f)
-    header.writeBigUInt64BE(BigInt(size), 2)
-  }
-  return Buffer.concat([header, Buffer.alloc(size, "x")])
-}
+import { frameOf, tcpOf } from "./frames.js"
 
 /** Writes ready-made frames to the TCP socket, so the server is faster than any client. */
 const flood = (socket: WebSocket, size: number): void => {
-  const frame = frameOf(size)
+  const frame = frameOf("x".repeat(size))
   const frames = Buffer.concat(Array.from({ length: Math.ceil(256 * 1024 / frame.length) }, () => frame))
-  const tcp = (socket as unknown as { readonly _socket: Socket })._socket
+  const tcp = tcpOf(socket)
   const write = () => {
     if (tcp.writable) tcp.write(frames, write)
   }

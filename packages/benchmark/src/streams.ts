@@ -7,7 +7,8 @@ import * as Stream from "effect/Stream"
 import { connected, makeBare } from "./connections.js"
 import { type Figure, nanosOf, ratio } from "./measuring.js"
 
-const count = 20_000
+/** The number of elements of each feed. */
+export const count = 20_000
 const numbers = Array.from({ length: count }, (_, index) => index)
 
 /** A queue that gets `count` elements in all, and what to do after each take. */
@@ -22,7 +23,7 @@ const fromFiber = (
 ): Effect.Effect<Fed, never, Scope.Scope> =>
   Effect.as(Effect.forkScoped(Effect.forEach(numbers, offer, { discard: true })), { queue, onTaken: Effect.void })
 
-const feeds: ReadonlyArray<readonly [how: string, feed: Effect.Effect<Fed, never, Scope.Scope>]> = [
+export const feeds: ReadonlyArray<readonly [how: string, feed: Effect.Effect<Fed, never, Scope.Scope>]> = [
   [
     "all are there",
     Effect.gen(function*() {
@@ -54,7 +55,7 @@ const feeds: ReadonlyArray<readonly [how: string, feed: Effect.Effect<Fed, never
 ]
 
 /** The time of taking all elements. */
-const drain = (
+export const drain = (
   feed: Effect.Effect<Fed, never, Scope.Scope>,
   over: (stream: Stream.Stream<number>) => Stream.Stream<number, unknown>
 ) =>
