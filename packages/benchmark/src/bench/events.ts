@@ -1,5 +1,5 @@
 /** The events of a connection that is lost again and again, and many subscribers. */
-import * as ConnectionEvent from "@persistent-connection/core/ConnectionEvent"
+import type * as ConnectionEvent from "@persistent-connection/core/ConnectionEvent"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Deferred from "effect/Deferred"

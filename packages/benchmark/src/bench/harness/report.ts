@@ -80,7 +80,7 @@ const packages = [
   "redis"
 ]
 
-export const machine = (): string =>
+const machine = (): string =>
   `${cpus().length} × ${
     cpus()[0]?.model ?? "unknown CPU"
   }, ${process.platform} ${process.arch}, Node.js ${process.version}`

@@ -15,7 +15,7 @@ export interface Bar {
   readonly high?: number
 }
 
-export interface Line {
+interface Line {
   readonly name: string
   readonly points: ReadonlyArray<readonly [x: number, y: number]>
 }

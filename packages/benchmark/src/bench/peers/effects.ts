@@ -1,6 +1,6 @@
 /** This library, and what people write with Effect. */
 import * as Socket from "@effect/platform/Socket"
-import * as ConnectionEvent from "@persistent-connection/core/ConnectionEvent"
+import type * as ConnectionEvent from "@persistent-connection/core/ConnectionEvent"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as WebSocketConnector from "@persistent-connection/platform/WebSocketConnector"

@@ -28,7 +28,7 @@ export interface Peer {
   readonly talk: (port: number) => Promise<Client>
 }
 
-export interface MessageSocket {
+interface MessageSocket {
   readonly send: (text: string) => unknown
   readonly close: () => unknown
 }
