@@ -479,6 +479,8 @@ export interface Receiver<A, E, E2, E3> {
  * called. Use it in the `connect` of a connector whose connections decode what another connection receives. The stream
  * must end when the transport does.
  *
+ * Throws an `IllegalArgumentException` if `stream` is not a stream.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -489,9 +491,11 @@ export const readInBackground: <A, E, E2, E3>(
 ) => Effect.Effect<void, never, Scope.Scope> = reading.readInBackground
 
 /**
- * Adds an effect to a stream that takes the next elements of the same source. It fails with `None` after the last ones,
- * and otherwise as the stream does. `readInBackground` waits with this effect: a stream that waits holds some 30 kB, an
- * effect 4 kB. The stream itself is changed.
+ * The same stream with an effect that takes the next elements of the same source. It fails with `None` after the last
+ * ones, and otherwise as the stream does. `readInBackground` waits with this effect: a stream that waits holds some
+ * 30 kB, an effect 4 kB.
+ *
+ * Throws an `IllegalArgumentException` if `stream` is not a stream.
  *
  * @since 0.1.0
  * @category constructors

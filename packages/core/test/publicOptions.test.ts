@@ -163,6 +163,13 @@ const table: Record<string, Rows> = {
   ],
   "Connector.setup": combinator("f", (self, f) => Connector.setup(self, f), () => Effect.void),
   "Connector.runInBackground": combinator("work", (self, f) => Connector.runInBackground(self, f), () => Effect.void),
+  "Connector.readInBackground": argument("stream", "stream", (stream: Stream.Stream<number>) => {
+    const receiver = { take: () => Effect.void, onRead: () => {}, onClosed: () => {} }
+    void Connector.readInBackground(stream, Effect.never, receiver)
+  }),
+  "Connector.withPull": argument("stream", "stream", (stream: Stream.Stream<number>) => {
+    Connector.withPull(stream, Effect.never)
+  }),
   "Connector.callback": argument("register", "func", (register) => void Connector.callback(register)),
   "Connector.map": combinator("f", (self, f) => Connector.map(self, f), (line: Line) => line),
   "Connector.mapError": combinator("f", (self, f) => Connector.mapError(self, f), (error: never) => error),

@@ -9,18 +9,20 @@ import * as Stream from "effect/Stream"
 import type { Receiver } from "../../Connector.js"
 import { isCallback, listen } from "../base/callback.js"
 import { type BareFork, bareFork } from "../base/effect3.js"
-import { type Pull, pullOf } from "../base/pull.js"
+import { isStream, type Pull, pullOf } from "../base/pull.js"
 
 /** @internal */
 export const readInBackground = <A, E, E2, E3>(
   stream: Stream.Stream<A, E>,
   closed: Effect.Effect<unknown, E2>,
   receiver: Receiver<A, E, E2, E3>
-): Effect.Effect<void, never, Scope.Scope> =>
-  Effect.zip(Effect.scope, bareFork).pipe(
-    Effect.flatMap(([scope, fork]) => new Reader(stream, receiver).begin(scope, fork, closed)),
+): Effect.Effect<void, never, Scope.Scope> => {
+  const reader = new Reader(isStream("stream", stream), receiver)
+  return Effect.zip(Effect.scope, bareFork).pipe(
+    Effect.flatMap(([scope, fork]) => reader.begin(scope, fork, closed)),
     Effect.uninterruptible
   )
+}
 
 /** Most effects are made when they begin: an idle connection keeps little memory. */
 class Reader<A, E, E2, E3> {

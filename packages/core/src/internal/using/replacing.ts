@@ -3,7 +3,6 @@ import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -19,6 +18,7 @@ import * as RetryPolicy from "../../RetryPolicy.js"
 import { interruptAsDefect } from "../base/cause.js"
 import { type AnyFiber, asCaller } from "../base/effect3.js"
 import * as option from "../base/options.js"
+import { isStream } from "../base/pull.js"
 import { now, sleepUntil } from "../base/time.js"
 import { loopOf, waitFor } from "../loop/service.js"
 import { forEachSession } from "./following.js"
@@ -157,7 +157,7 @@ export const reconnectOn = <C, E, E2, R>(
   signals: Stream.Stream<unknown, E2, R>,
   options?: ReconnectOptions
 ): Effect.Effect<void, E2, R> => {
-  option.kind("a Stream", (input) => Predicate.hasProperty(input, Stream.StreamTypeId))("signals", signals)
+  isStream("signals", signals)
   const reconnect = reconnectNow(self, options)
   return Effect.raceFirst(Stream.runForEach(signals, () => reconnect), self.closeFinished)
 }
