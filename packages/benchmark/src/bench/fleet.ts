@@ -101,15 +101,17 @@ const chartOf = (file: string, title: string, rows: ReadonlyArray<Row>, until: n
 const bestOf = (rows: ReadonlyArray<Row>, valueOf: (row: Row) => number) =>
   Math.min(...rows.filter(({ most, name }) => !isOurs(name) && Number.isFinite(most)).map(valueOf))
 
+/** A value of the recommended policy, compared with the lowest of the others. */
+const figure = (what: string, rows: ReadonlyArray<Row>, valueOf: (row: Row) => number): Figure => ({
+  what,
+  value: valueOf(rows.find(({ name }) => name === production.name)!) / bestOf(rows, valueOf),
+  unit: "x the lowest of the others",
+  floor: { atMost: 1 }
+})
+
 export const fleet: Effect.Effect<Section> = Effect.sync(() => {
   const restarts = run(rolling)
   const outage = run(regional)
-  const figure = (what: string, rows: ReadonlyArray<Row>, valueOf: (row: Row) => number): Figure => ({
-    what,
-    value: valueOf(rows.find(({ name }) => name === production.name)!) / bestOf(rows, valueOf),
-    unit: "x the lowest of the others",
-    floor: { atMost: 1 }
-  })
   return {
     title: "A fleet",
     text: [

@@ -10,6 +10,8 @@ const clients = 20
 /** How long it waits for the libraries, in s. */
 const patience = full(65, 14)
 
+const slowest = (times: ReadonlyArray<number>) => Math.max(...times)
+
 export const halfOpen: Effect.Effect<Section> = Effect.scoped(Effect.gen(function*() {
   const { crowds, redisIsMissing } = yield* startCrowds(clients)
   yield* Effect.forEach(crowds, allUp)
@@ -23,7 +25,6 @@ export const halfOpen: Effect.Effect<Section> = Effect.scoped(Effect.gen(functio
     times: downs.map((times) => (times.find((time) => time >= begun) ?? Infinity) - begun)
       .map((time) => time / 1_000)
   }))
-  const slowest = (times: ReadonlyArray<number>) => Math.max(...times)
   const said = (seconds: number) => Number.isFinite(seconds) ? short(seconds) : `not in ${patience} s`
   return {
     title: "Half-open connections",

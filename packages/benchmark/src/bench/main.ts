@@ -28,7 +28,7 @@ const run = async (name: string): Promise<Result> => {
   const child: ChildProcess = fork(new URL("one.js", import.meta.url), [name], { execArgv: ["--expose-gc"] })
   const section = await new Promise<Section>((resolve, reject) => {
     child.on("message", (message: { readonly section: Section }) => resolve(message.section))
-    child.on("exit", (code) => reject(new Error(`The benchmark "${name}" ended with code ${code}.`)))
+    child.on("exit", (code, signal) => reject(new Error(`The benchmark "${name}" ended with ${signal ?? code}.`)))
   })
   return { name, seconds: (performance.now() - begun) / 1_000, section }
 }
@@ -36,12 +36,18 @@ const run = async (name: string): Promise<Result> => {
 const load = loadavg()[0]!
 const results: Array<Result> = []
 for (const name of chosen.length === 0 ? Object.keys(benchmarks) : chosen) {
-  const result = await run(name)
-  results.push(result)
-  console.log(print(result))
+  try {
+    const result = await run(name)
+    results.push(result)
+    console.log(print(result))
+  } catch (error) {
+    // The others still run.
+    console.error(error)
+    process.exitCode = 1
+  }
 }
 
-if (chosen.length === 0 || isQuick) {
+if ((chosen.length === 0 && process.exitCode === undefined) || isQuick) {
   const docs = new URL(isQuick ? "../../build/bench/" : "../../../../docs/", import.meta.url)
   const remarks = readFileSync(new URL("../../src/bench/remarks.md", import.meta.url), "utf8").trim()
   mkdirSync(new URL("images/", docs), { recursive: true })

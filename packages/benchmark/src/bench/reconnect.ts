@@ -5,7 +5,7 @@ import { orderOf } from "./harness/samples.js"
 import { type Bar, type Section, short, us } from "./harness/section.js"
 import { full } from "./harness/settings.js"
 import { byPool, byRcRef, byReloadable } from "./peers/effects.js"
-import type { Peer } from "./peers/peer.js"
+import { ignore, type Peer } from "./peers/peer.js"
 import { wsLoop } from "./peers/webSockets.js"
 import { noRedis, type Proxied, reconnecting, startProxy, startServers } from "./peers/world.js"
 
@@ -19,7 +19,7 @@ const baselines = [byRetry!.name, wsLoop.name]
 /** The times of all kicks of one connection, in ms. */
 const timesOf = (peer: Peer, proxied: Proxied) =>
   Effect.gen(function*() {
-    let isUp = (_: number) => {}
+    let isUp: (time: number) => void = ignore
     const nextUp = Effect.async<number>((resume) => {
       isUp = (time) => resume(Effect.succeed(time))
     })
@@ -27,7 +27,7 @@ const timesOf = (peer: Peer, proxied: Proxied) =>
     yield* Effect.yieldNow()
     const stop = peer.keep(
       proxied.port,
-      { up: () => isUp(performance.now()), down: () => {} },
+      { up: () => isUp(performance.now()), down: ignore },
       "fast"
     )
     yield* first.await

@@ -18,7 +18,7 @@ import * as Stream from "effect/Stream"
 import { WebSocket } from "ws"
 import { never, webSockets } from "../../connections.js"
 import { us } from "../harness/section.js"
-import { type Client, type Hooks, type Pace, type Peer, windowOf } from "./peer.js"
+import { type Client, type Hooks, ignore, type Pace, type Peer, windowOf } from "./peer.js"
 import { ws } from "./webSockets.js"
 
 const urlOf = (port: number) => `ws://127.0.0.1:${port}/ws`
@@ -35,7 +35,6 @@ type OnMessage = () => Effect.Effect<unknown> | void
 
 /** The client of programs that send with an effect, and call the function of `setHandler` for each message. */
 const clientOf = (send: Send, setHandler: (handler: OnMessage) => void, close: () => unknown): Client => {
-  const run = <E>(effect: Effect.Effect<unknown, E>) => Effect.runPromise(effect)
   const answered = (count: number) =>
     Effect.map(Deferred.make<void>(), (done) => {
       let left = count
@@ -45,12 +44,12 @@ const clientOf = (send: Send, setHandler: (handler: OnMessage) => void, close: (
   const ask = (text: string, count: number) =>
     Effect.flatMap(answered(count), (answer) => Effect.zipRight(send(text), answer))
   return {
-    echo: (text) => run(ask(`E${text}`, 1)),
-    receive: (count, size) => run(ask(`F ${count} ${size}`, count)),
+    echo: (text) => Effect.runPromise(ask(`E${text}`, 1)),
+    receive: (count, size) => Effect.runPromise(ask(`F ${count} ${size}`, count)),
     send: (count, text) => {
       const batch = windowOf(text)
       const message = `S${text}`
-      return run(Effect.gen(function*() {
+      return Effect.runPromise(Effect.gen(function*() {
         for (let left = count; left > 0; left -= batch) {
           let inBatch = Math.min(left, batch)
           yield* Effect.whileLoop({ while: () => inBatch-- > 0, body: () => send(message), step: () => {} })
@@ -85,7 +84,7 @@ export const ours: Peer = {
   keep: (port, hooks, pace) => started(persistent(port, pace, hooks)),
   talk: (port) =>
     new Promise((resolve) => {
-      let handler: OnMessage = () => {}
+      let handler: OnMessage = ignore
       const stop = started(Effect.gen(function*() {
         const connection = yield* persistent(port, "fast")
         const { messages, send } = yield* connection.connected
@@ -101,7 +100,7 @@ export const oursStreamed: Peer = {
   name: `${us}, stream`,
   talk: (port) =>
     new Promise((resolve) => {
-      let handler: OnMessage = () => {}
+      let handler: OnMessage = ignore
       const stop = started(Effect.gen(function*() {
         const connection = yield* persistent(port, "fast")
         const { send } = yield* connection.connected
@@ -123,7 +122,7 @@ export const platformSocket: Peer = {
     ),
   talk: (port) =>
     new Promise((resolve) => {
-      let handler: OnMessage = () => {}
+      let handler: OnMessage = ignore
       const stop = started(Effect.gen(function*() {
         const socket = yield* Socket.makeWebSocket(urlOf(port))
         const write = yield* socket.writer

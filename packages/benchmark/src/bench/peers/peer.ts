@@ -39,12 +39,15 @@ export type OpenSocket = (
   pace: Pace
 ) => MessageSocket
 
+/** What handlers do before somebody sets another one. */
+export const ignore = (): void => {}
+
 /** How many messages are sent before the server is asked whether it has them all: about 4 MB at most. */
 export const windowOf = (text: string): number => Math.max(16, Math.min(2_000, Math.floor(4e6 / text.length)))
 
 const talkOver = (open: OpenSocket) => (port: number): Promise<Client> =>
   new Promise((resolve) => {
-    let onMessage: (text: string) => void = () => {}
+    let onMessage: (text: string) => void = ignore
     const answered = (count: number) =>
       new Promise<void>((done) => {
         let left = count
@@ -77,7 +80,7 @@ const talkOver = (open: OpenSocket) => (port: number): Promise<Client> =>
     }
     const socket = open(
       port,
-      { up: () => resolve(client), down: () => {}, message: (text) => onMessage(text) },
+      { up: () => resolve(client), down: ignore, message: (text) => onMessage(text) },
       "fast"
     )
   })
@@ -86,7 +89,7 @@ export const messagePeer = (name: string, open: OpenSocket): Peer => ({
   name,
   server: "messages",
   keep: (port, hooks, pace) => {
-    const socket = open(port, { ...hooks, message: () => {} }, pace)
+    const socket = open(port, { ...hooks, message: ignore }, pace)
     return () => socket.close()
   },
   talk: talkOver(open)

@@ -1,7 +1,7 @@
 /** The two clients of Redis. */
 import { Redis } from "ioredis"
 import { createClient } from "redis"
-import { type Client, type Peer, windowOf } from "./peer.js"
+import { type Client, ignore, type Peer, windowOf } from "./peer.js"
 
 /** Publishes to a channel without subscribers, which is the nearest to a message that is only read. */
 const publishing = (publish: (text: string) => Promise<unknown>) => async (count: number, text: string) => {
@@ -14,7 +14,7 @@ const publishing = (publish: (text: string) => Promise<unknown>) => async (count
 /** Resolves after `count` calls of `got`. */
 const counting = (count: number) => {
   let left = count
-  let got = () => {}
+  let got = ignore
   const all = new Promise<void>((resolve) => {
     got = () => {
       if (--left === 0) resolve()
@@ -71,8 +71,10 @@ const nodeRedis: Peer = {
   talk: async (port) => {
     const redis = createClient({ socket: { port, host: "127.0.0.1" } })
     const subscriber = redis.duplicate()
+    redis.on("error", ignore)
+    subscriber.on("error", ignore)
     await Promise.all([redis.connect(), subscriber.connect()])
-    let onMessage = () => {}
+    let onMessage = ignore
     await subscriber.subscribe("data", () => onMessage())
     const client: Client = {
       echo: (text) => redis.echo(text),

@@ -16,7 +16,7 @@ import * as Stream from "effect/Stream"
 import { WebSocket } from "ws"
 import { us } from "../harness/section.js"
 import { Calls } from "./calls.js"
-import { type Hooks, type Pace, type Peer, windowOf } from "./peer.js"
+import { type Hooks, ignore, type Pace, type Peer, windowOf } from "./peer.js"
 
 type Protocol = Effect.Effect<
   RpcClient.Protocol["Type"],
@@ -76,9 +76,9 @@ const rpcPeer = (name: string, make: MakeProtocol): Peer => ({
   server: "rpc",
   keep: (port, hooks, pace) => start(make, port, hooks, pace).close,
   talk: async (port) => {
-    let up = () => {}
+    let up = ignore
     const opened = new Promise<void>((resolve) => up = resolve)
-    const { client, close } = start(make, port, { up: () => up(), down: () => {} }, "fast")
+    const { client, close } = start(make, port, { up: () => up(), down: ignore }, "fast")
     const calls = await client
     await opened
     return {

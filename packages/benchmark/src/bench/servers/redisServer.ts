@@ -16,19 +16,10 @@ const freePort = (): Promise<number> =>
   })
 
 const port = await freePort()
-const args = [
-  "--port",
-  String(port),
-  "--bind",
-  "127.0.0.1",
-  "--save",
-  "",
-  "--appendonly",
-  "no",
-  "--maxclients",
-  "20000"
-]
-const redis = spawn("redis-server", args, { stdio: "ignore" })
+// No limit of the output, or it would end the connection of a subscriber that is slower than the publisher.
+const options =
+  `--port ${port} --bind 127.0.0.1 --appendonly no --maxclients 20000 --client-output-buffer-limit pubsub 0 0 0`
+const redis = spawn("redis-server", [...options.split(" "), "--save", ""], { stdio: "ignore" })
 process.on("disconnect", () => {
   redis.kill()
   process.exit()
