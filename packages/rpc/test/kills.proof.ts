@@ -91,7 +91,7 @@ describe("a server that is killed and restarted under load", () => {
               ...Array.from({ length: streams / 2 }, () => followByHand(client, results))
             ], { concurrency: "unbounded" })
           }))
-        check(tally, results)
+        check(tally, results, wire)
         assert.isAtLeast(results.failures.length, kills * streams / 2)
         // The results are over before the gap after the last kill.
         assert.isAtLeast(results.gaps, (kills - 1) * streams / 2)
@@ -113,7 +113,7 @@ describe("a server that is killed and restarted under load", () => {
               ...Array.from({ length: streams }, () => followByHand(client, results))
             ], { concurrency: "unbounded" })
           }))
-        check(tally, results)
+        check(tally, results, wire)
         for (const error of results.failures) assert.instanceOf(error, RpcClientError)
         assert.isAtLeast(results.failures.length, kills * streams)
         yield* measure(`RpcProtocol ${over}`, results, began)

@@ -271,7 +271,7 @@ describe("a rolling restart of two servers", () => {
           const { losses } = fleet
           results.isOver = true
           yield* Fiber.join(running)
-          check(tally, results)
+          check(tally, results, wire)
           if (isAnnounced) {
             assert.deepStrictEqual(results.failures, [])
             assert.strictEqual(losses, 0)
