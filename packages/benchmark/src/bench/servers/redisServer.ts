@@ -20,10 +20,12 @@ const port = await freePort()
 const options =
   `--port ${port} --bind 127.0.0.1 --appendonly no --maxclients 20000 --client-output-buffer-limit pubsub 0 0 0`
 const redis = spawn("redis-server", [...options.split(" "), "--save", ""], { stdio: "ignore" })
-process.on("disconnect", () => {
+const stop = () => {
   redis.kill()
   process.exit()
-})
+}
+process.on("disconnect", stop)
+process.on("SIGTERM", stop)
 redis.on("error", () => process.send?.({ port: 0 }))
 redis.on("spawn", () => {
   const asked = new Redis({ port, host: "127.0.0.1", retryStrategy: () => 50 })
