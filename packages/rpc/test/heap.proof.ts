@@ -140,7 +140,7 @@ const users: Record<string, (setting: Setting) => Effect.Effect<void, never, Sco
     })
 }
 
-const warmUp = cases(20, 400)
+const warmUp = cases(20, 200)
 const losses = cases(80, 1_000)
 
 /** The calls of the last loss, of the present connection, and the last events. */
