@@ -147,8 +147,8 @@ const losses = cases(80, 1_000)
 const mostAlive = 150
 
 /**
- * An entry of a map for each loss would take more. The bound allows for caches that grow once. `RpcProtocol` is known to
- * keep some 500 bytes for each loss, of objects that are none of the watched ones; the reason is not known yet.
+ * An entry of a map for each loss would take more. The bound allows for caches that grow once. For `RpcProtocol`, some
+ * runs show 0 bytes and others 500; none of them is in a watched object, and the reason is not known yet.
  */
 const mostBytesPerLoss = (name: string) => name === "RpcProtocol" ? 1_000 : 64
 
