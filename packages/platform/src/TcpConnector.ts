@@ -81,7 +81,7 @@ export interface TcpConnection extends Inspectable {
 
   /**
    * Waits until the connection has ended. Succeeds if the peer ended it in the regular way (FIN), and otherwise fails
-   * with the first error, such as a reset.
+   * with the first error, such as a reset. Node may report a reset as a regular end if data has arrived with it.
    */
   readonly closed: Effect.Effect<void, TcpError>
 

@@ -621,4 +621,36 @@ describe("the end of a TCP connection", () => {
       yield* nothingLeft(sockets)
       yield* until(() => server.sockets.size === 0)
     }))
+
+  it.scopedLive("by `terminate` does not wait until a silent peer has taken what was sent", () =>
+    Effect.gen(function*() {
+      const sockets = yield* netSockets
+      const server = yield* tcpServer({ onSocket: (socket) => socket.pause() })
+      const connector = TcpConnector.make({ closeTimeout: Infinity })
+      const connection = yield* connect(connector, { host: "127.0.0.1", port: server.port })
+      const socket = sockets[0]!
+      yield* fill(() => socket.writableNeedDrain, connection.send(new Uint8Array(MiB)))
+      yield* connector.terminate!(connection)
+      yield* until(() => socket.closed)
+      yield* nothingLeft(sockets)
+    }))
+
+  it.scopedLive("by `terminate` ends a Unix socket", () =>
+    Effect.gen(function*() {
+      const path = join(tmpdir(), `tcp-connector-terminate-${process.pid}.sock`)
+      rmSync(path, { force: true })
+      const server = Net.createServer((socket) => socket.pause())
+      yield* Effect.acquireRelease(
+        Effect.async<void>((resume) => {
+          server.listen(path, () => resume(Effect.void))
+        }),
+        () => Effect.sync(() => server.close())
+      )
+      const sockets = yield* netSockets
+      const connector = TcpConnector.make()
+      const connection = yield* connect(connector, { path })
+      yield* connector.terminate!(connection)
+      assert.isTrue(connection.isClosed())
+      yield* nothingLeft(sockets)
+    }))
 })

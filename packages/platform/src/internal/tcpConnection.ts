@@ -119,7 +119,9 @@ export class Connection extends Inspectable.Class implements TcpConnection, Sour
   get terminate(): Effect.Effect<void> {
     return Effect.sync(() => {
       this.end(Exit.void, this.error({ _tag: "Closed" }))
-      this.socket.resetAndDestroy()
+      // A Unix socket has no remote address, and cannot be reset.
+      if (this.socket.remoteAddress === undefined) this.socket.destroy()
+      else this.socket.resetAndDestroy()
     })
   }
 

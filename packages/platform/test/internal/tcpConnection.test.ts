@@ -39,6 +39,8 @@ class FakeSocket extends EventEmitter {
     this.writable = false
   }
 
+  readonly remoteAddress = "127.0.0.1"
+
   resetAndDestroy(): void {
     this.calls.push("reset")
   }

@@ -117,8 +117,8 @@ export const followByHand = (client: Pick<Client, "Sequence">, results: Results)
   })
 
 /**
- * Checks that nothing ran twice, and that each failure is the loss of a connection, with its cause. There is no cause if
- * TCP ended regularly: a killed server ends the connections in this way that it is just accepting.
+ * Checks that nothing ran twice, and that each failure is the loss of a connection, with its cause. Over TCP there may be
+ * no cause: Node reports a reset as a regular end if data has arrived with it.
  */
 export const check = (tally: Tally, { failures, longest, succeeded }: Results, { transport }: Wire) => {
   for (const [call, runs] of tally.runs) assert.strictEqual(runs, 1, call)
