@@ -146,11 +146,8 @@ const losses = cases(80, 1_000)
 /** The calls of the last loss, of the present connection, and the last events. */
 const mostAlive = 150
 
-/**
- * An entry of a map for each loss would take more. The bound allows for caches that grow once. For `RpcProtocol`, some
- * runs show 0 bytes and others 500; none of them is in a watched object, and the reason is not known yet.
- */
-const mostBytesPerLoss = (name: string) => name === "RpcProtocol" ? 1_000 : 64
+/** An entry of a map for each loss would take more. The bound allows for caches that grow once. */
+const mostBytesPerLoss = 64
 
 describe("nothing is retained over losses in a row", () => {
   for (const [name, use] of Object.entries(users)) {
@@ -184,6 +181,8 @@ describe("nothing is retained over losses in a row", () => {
           server.kill()
           clock.advanceTo(clock.now + 500)
           await new Promise((resolve) => setImmediate(resolve))
+          // The table of a `WeakMap` grows with the dead keys between two collections, and keeps its size.
+          if (isLong && loss % 10 === 0) collectGarbage()
         }
       }
       await lose(warmUp)
@@ -202,7 +201,7 @@ describe("nothing is retained over losses in a row", () => {
         `${name}: ${losses} losses, ${alive} of ${total} objects alive, ${growth.toFixed(1)} bytes per loss`,
         began
       ))
-      assert.isBelow(growth, mostBytesPerLoss(name))
+      assert.isBelow(growth, mostBytesPerLoss)
       clock.run(Scope.close(scope, Exit.void))
       clock.flush()
     })

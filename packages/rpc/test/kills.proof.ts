@@ -21,13 +21,13 @@ import { connector, layer, start, type Wire, wires } from "./support/realServer.
 
 const callers = cases(100, 1_000)
 const streams = cases(10, 100)
-const kills = 2
+const kills = cases(2, 4)
 /** A kill comes after this many more answers, so that every connection is under load. */
 const answersBetweenKills = callers
 
 /** The short form has one serialization for each transport. A Unix socket cannot be reset. */
 const killed = wires.filter(({ serialization, transport }) =>
-  transport !== "Unix" && (isLong ? ["ndjson", "msgPack"] : ["ndjson"]).includes(serialization)
+  transport !== "Unix" && (isLong ? ["json", "ndjson", "msgPack"] : ["ndjson"]).includes(serialization)
 )
 
 const options = (wire: Wire, port: number) => ({

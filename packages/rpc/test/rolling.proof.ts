@@ -25,13 +25,13 @@ import { Counting, handlers, Tally } from "./support/counting.js"
 import { caller, check, follow, followByHand, Results } from "./support/load.js"
 import { connector, layer, serve, type Wire } from "./support/realServer.js"
 
-const rounds = 1
-const clients = cases(2, 3)
+const rounds = cases(1, 2)
+const clients = cases(2, 5)
 const callersPerClient = cases(5, 20)
 const streamsPerClient = cases(2, 5)
 
 /** Longer than any call on a busy machine. Endless streams use all of it. */
-const drain = 3_000
+const drain = cases(3_000, 10_000)
 
 /** The group `Counting`, and a call that is answered when the server announces its shutdown. */
 const Announcing = Counting.add(Rpc.make("GoingAway"))
