@@ -475,9 +475,9 @@ export interface Receiver<A, E, E2, E3> {
 }
 
 /**
- * Reads the stream of a transport, and waits for its `closed`, until the scope is closed. After that, the receiver is not
- * called. Use it in the `connect` of a connector whose connections decode what another connection receives. The stream
- * must end when the transport does.
+ * Reads the stream of a transport, and waits for its `closed`, until the scope is closed. After that, the receiver is
+ * not called. Use it in the `connect` of a connector whose connections decode what another connection receives. The
+ * stream must end when the transport does.
  *
  * Throws an `IllegalArgumentException` if `stream` is not a stream.
  *

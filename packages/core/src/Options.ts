@@ -1,6 +1,6 @@
 /**
- * Readers of options: they check what a caller in JavaScript, or a configuration, may have got wrong. This library reads
- * its own options with them. Use them in the functions that make connectors of your own.
+ * Readers of options: they check what a caller in JavaScript, or a configuration, may have got wrong. This library
+ * reads its own options with them. Use them in the functions that make connectors of your own.
  *
  * A reader throws an `IllegalArgumentException` that names the option, says what is expected, and shows what was given,
  * but nothing that may be a secret.

@@ -343,7 +343,8 @@ export interface UseOptions<in Connection = never> {
   readonly whenDisconnected?: "wait" | "fail" | undefined
   /**
    * Called instead of interrupting `f`, at once when the connection is lost, when the persistent connection closes, or
-   * when the drain time of a `refresh` is over. It must make `f` end, and should not throw. `use` then ends as `f` does.
+   * when the drain time of a `refresh` is over. It must make `f` end; then `use` ends as `f` does. What it throws is
+   * added to that end as a defect.
    *
    * For clients that can end their own calls: `f` runs in the fiber of the caller, which takes a fraction of the time
    * of another fiber. `f` must not close or refresh the persistent connection gracefully, because that waits for `f`.

@@ -128,10 +128,10 @@ export const fleet: Effect.Effect<Section> = Effect.sync(() => {
       "`Schedule.spaced`.",
       "Why `RetryPolicy.production`: the first attempt after a loss is spread evenly over 5 s, so a restart of one server " +
       "costs the others the least that is possible within 5 s. During an outage the delays grow to 15 to 30 s, drawn " +
-      "anew each time, so the region comes back to a steady stream of attempts below what it can accept, and nobody is " +
-      "refused a second time. The price: after a long outage half of the clients wait for 15 s more, where a " +
-      "policy with a cap of 5 s takes less, if the server can bear it. Whoever has no jitter sends all clients in the " +
-      "same moment, again and again."
+      "anew each time, so the attempts are spread when the region comes back. While the region is down, the first " +
+      "delays overlap with those 5 s, so another policy may have a lower peak. After a long outage, a policy with a " +
+      "cap of 5 s brings the clients back sooner, if the server can bear it. A policy without jitter sends all clients " +
+      "at the same moment, again and again."
     ],
     figures: [
       figure("rolling restart: peak of attempts a second", restarts, ({ peak }) => peak),

@@ -34,7 +34,7 @@ const apply = (book: Book, { number, price, size }: Update): Book => {
   return { number, sizes }
 }
 
-/** A connector whose connections are books: nobody sees a book without a snapshot, or with a hole. */
+/** A connector whose connections are books. A book always has a snapshot, and never a hole. */
 export const withBook = <Address, E, R>(exchange: Connector.Connector<Address, Exchange<E>, E, R>) =>
   exchange.pipe(
     Connector.setup(({ snapshot, subscribe }) =>
