@@ -597,7 +597,7 @@ describe("a use behaves like the effect itself", () => {
 class Calls {
   readonly ends: Array<readonly [number, string]> = []
   private readonly ended = Deferred.unsafeMake<never, "ended">(FiberId.none)
-  readonly on = (_: Line) => Deferred.await(this.ended)
+  readonly on = () => Deferred.await(this.ended)
   readonly onEnd = (line: Line, reason: ConnectionLost<unknown> | ConnectionClosed<unknown>) => {
     this.ends.push([line.number, reason._tag])
     Deferred.unsafeDone(this.ended, Exit.fail("ended"))
@@ -683,6 +683,24 @@ describe("use with onEnd", () => {
       yield* Deferred.succeed(done, undefined)
       yield* settle
       expect(asked.failure).toBe("thrown!")
+    }))
+
+  it.scoped("D7: f may close the persistent connection, or drop its connection", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* makeFixture()
+      yield* settle
+      const calls = new Calls()
+      const dropped = use(
+        service,
+        () => Effect.zipRight(PersistentConnection.reconnectNow(service, { whenConnected: "drop" }), calls.on()),
+        { onEnd: calls.onEnd }
+      )
+      expect((yield* askNow(dropped)).error).toBe("ended")
+      yield* pass(10)
+      expect(server.lines.length).toBe(2)
+      const closed = yield* askNow(use(service, () => service.close, { onEnd: calls.onEnd }))
+      expect(closed.exit).toEqual(Exit.void)
+      expect(calls.ends).toEqual([[1, "ConnectionLost"], [2, "ConnectionClosed"]])
     }))
 
   it.scoped("waits for a connection, and fails without one if it shall not wait", () =>
