@@ -343,6 +343,12 @@ describe("replacing and closing", () => {
         address: Effect.succeed("here"),
         connector: RpcConnector.make(server.connector).pipe(
           RpcConnector.client(Counting),
+          // Its `closed` is slow: it ends some turns after the calls have failed.
+          (connector) =>
+            Connector.make({
+              ...connector,
+              closed: (client) => Effect.onError(connector.closed(client), () => Effect.repeatN(Effect.yieldNow(), 8))
+            }),
           Connector.mapError(() => "mapped" as const)
         )
       }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
