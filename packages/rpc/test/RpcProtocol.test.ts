@@ -18,6 +18,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Scheduler from "effect/Scheduler"
 import * as Stream from "effect/Stream"
 import { it, now, pass, settle } from "../../core/test/support/virtualTime.js"
 import { Counting, NotFound, Tally } from "./support/counting.js"
@@ -271,6 +272,41 @@ describe("the protocol over a persistent connection", () => {
       assert.isTrue(Option.isNone(yield* Fiber.poll(open)))
       // The answer that removes the entry must not become the result of the call.
       assert.instanceOf(yield* causeOf(client.Add({ id: 1 })), RpcCallError)
+    }))
+
+  it.scoped("does nothing for a failed call whose client has gone", () =>
+    Effect.gen(function*() {
+      const { connection } = yield* serving()
+      const protocol = yield* RpcProtocol.make(connection)
+      const send = protocol.send({ _tag: "Request", id: "1001", tag: "Add", payload: { id: 1 }, headers: [] })
+      const running = yield* Effect.fork(protocol.run(() => Effect.void))
+      yield* settle
+      yield* connection.close
+      const scheduler = new Scheduler.ControlledScheduler()
+      const sending = yield* Effect.fork(Effect.withScheduler(Effect.exit(send), scheduler))
+      yield* settle
+      yield* Fiber.interrupt(running)
+      for (let step = 0; step < 100; step++) scheduler.step()
+      assert.isTrue(Exit.isFailure(yield* Fiber.join(sending)))
+      assert.strictEqual(scheduler.tasks.buckets.length, 0)
+    }))
+
+  it.scoped("waits with a call until its client has begun to run the protocol", () =>
+    Effect.gen(function*() {
+      const { connection } = yield* serving()
+      const protocol = yield* RpcProtocol.make(connection)
+      const sent = yield* Effect.forEach(["1001", "1002"], (id) =>
+        Effect.gen(function*() {
+          const written: Array<FromServerEncoded> = []
+          const message = { _tag: "Request", id, tag: "Add", payload: { id: 1 }, headers: [] } as const
+          const sending = yield* Effect.fork(protocol.send(message))
+          yield* settle
+          const running = yield* Effect.fork(protocol.run((answer) => Effect.sync(() => written.push(answer))))
+          yield* Fiber.join(sending)
+          yield* Fiber.interrupt(running)
+          return written.map((answer) => answer._tag === "Exit" && answer.requestId)
+        }))
+      assert.deepStrictEqual(sent, [["1001"], ["1002"]])
     }))
 
   it.scoped("serves several clients", () =>

@@ -9,12 +9,9 @@ import type {
 import * as option from "@persistent-connection/core/Options"
 import type { PersistentConnection } from "@persistent-connection/core/PersistentConnection"
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import { MaxWait } from "../RpcAnnotation.js"
 import type { Answer, RpcConnection } from "../RpcConnector.js"
@@ -30,28 +27,27 @@ export const make = <E0, E>(
   return Effect.sync(() => {
     /** The clients of this protocol. Each ignores the answers to the requests of others. */
     const clients = new Set<(answer: FromServerEncoded) => Effect.Effect<void>>()
-    const hasClient = Deferred.unsafeMake<void>(FiberId.none)
+    const hasClient = Effect.unsafeMakeLatch()
     /** The connections of the streams whose elements are being delivered, for the acknowledgements. */
     const delivering = new Map<string, RpcConnection<E0>>()
 
     const write = (answer: FromServerEncoded): Effect.Effect<void> =>
-      clients.size === 0
-        // An answer may come before the fiber of the client has begun to run the protocol.
-        ? Effect.flatMap(Deferred.await(hasClient), () => write(answer))
-        : Effect.forEach(clients, (client) => client(answer), { discard: true })
+      Effect.forEach(clients, (client) => client(answer), { discard: true })
 
     const request = (message: RequestEncoded): Effect.Effect<void, RpcClientError> => {
       const { id } = message
-      const called = Effect.contextWithEffect((context: Context.Context<never>) =>
-        call(connection, maxWaitOf(context, defaultMaxWait), (rpc) =>
+      const sent = Effect.contextWithEffect((context: Context.Context<never>) => {
+        const called = call(connection, maxWaitOf(context, defaultMaxWait), (rpc) =>
           rpc.request(message, (answer) => {
             if (answer._tag !== "Chunk") return write(exitOf(answer, id))
             delivering.set(id, rpc)
             return Effect.ensuring(write(answer), Effect.sync(() => delivering.delete(id)))
           }))
-      )
+        // A client may send before its fiber has begun to run the protocol, and would miss the answer.
+        return clients.size === 0 ? Effect.zipRight(hasClient.await, called) : called
+      })
       return Effect.onError(
-        Effect.mapError(called, asClientError),
+        Effect.mapError(sent, asClientError),
         () => Effect.withFiberRuntime((fiber) => Effect.forkDaemon(forget(id, fiber)))
       )
     }
@@ -75,8 +71,11 @@ export const make = <E0, E>(
       run: (client) =>
         Effect.async<never>(() => {
           clients.add(client)
-          Deferred.unsafeDone(hasClient, Exit.void)
-          return Effect.sync(() => clients.delete(client))
+          hasClient.unsafeOpen()
+          return Effect.sync(() => {
+            clients.delete(client)
+            if (clients.size === 0) hasClient.unsafeClose()
+          })
         }),
       send: (message) => {
         switch (message._tag) {
