@@ -7,7 +7,7 @@ import type { PersistentConnection, UseOptions } from "../../PersistentConnectio
 import { asCaller, type Caller } from "../base/effect3.js"
 import * as option from "../base/options.js"
 import type { Loop } from "../loop/loop.js"
-import { loopOf, waitFor } from "../loop/service.js"
+import { loopOf } from "../loop/service.js"
 import type { Session, SessionEnd } from "../loop/session.js"
 import { isTorn, useInPlace, whileOpen } from "./work.js"
 
@@ -37,7 +37,7 @@ const withSession = <C, E, A, E2, R>(
       if (openSession !== undefined) return onSession(openSession, caller, visit)
       if (loop.isClosing) return onClosed(loop.closedError)
       if (onDisconnected !== undefined) return onDisconnected()
-      return Effect.zipRight(caller.restore(waitFor(loop, caller.fiber, loop.connectionChanged.next)), visit)
+      return Effect.zipRight(caller.restore(loop.waitFor(caller.fiber, loop.connectionChanged.next)), visit)
     })
     return visit
   })
