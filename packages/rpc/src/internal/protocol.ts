@@ -42,8 +42,8 @@ export const make = <E0, E>(
 
     const request = (message: RequestEncoded): Effect.Effect<void, RpcClientError> => {
       const { id } = message
-      const sent = (context: Context.Context<never>) => {
-        const called = call(connection, maxWaitOf(context, defaultMaxWait), (rpc) =>
+      const sent = Effect.withFiberRuntime<void, Error>(({ currentContext }) => {
+        const called = call(connection, maxWaitOf(currentContext, defaultMaxWait), (rpc) =>
           rpc.request(message, (answer) => {
             if (answer._tag !== "Chunk") return write(exitOf(answer, id))
             delivering.set(id, rpc)
@@ -51,11 +51,11 @@ export const make = <E0, E>(
           }))
         // A client may send before its fiber has begun to run the protocol, and would miss the answer.
         return clients.size === 0 ? Effect.zipRight(hasClient.await, called) : called
-      }
+      })
       // Not `Effect.onError`, which takes twice as many steps.
       return Effect.uninterruptibleMask((restore) =>
         Effect.catchAllCause(
-          restore(Effect.contextWithEffect(sent)),
+          restore(sent),
           (cause) =>
             Effect.withFiberRuntime((fiber) =>
               Effect.zipRight(Effect.forkDaemon(forget(id, fiber)), Effect.failCause(Cause.map(cause, asClientError)))
