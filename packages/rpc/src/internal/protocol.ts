@@ -43,12 +43,16 @@ export const make = <E0, E>(
     const request = (message: RequestEncoded): Effect.Effect<void, RpcClientError> => {
       const { id } = message
       const sent = Effect.withFiberRuntime<void, Error>(({ currentContext }) => {
-        const called = call(connection, maxWaitOf(currentContext, defaultMaxWait), (rpc) =>
-          rpc.request(message, (answer) => {
-            if (answer._tag !== "Chunk") return write(exitOf(answer, id))
-            delivering.set(id, rpc)
-            return Effect.ensuring(write(answer), Effect.sync(() => delivering.delete(id)))
-          }))
+        const called = call(
+          connection,
+          maxWaitOf(currentContext, defaultMaxWait),
+          (rpc) =>
+            rpc.request(message, (answer) => {
+              if (answer._tag !== "Chunk") return write(exitOf(answer, id))
+              delivering.set(id, rpc)
+              return Effect.ensuring(write(answer), Effect.sync(() => delivering.delete(id)))
+            })
+        )
         // A client may send before its fiber has begun to run the protocol, and would miss the answer.
         return clients.size === 0 ? Effect.zipRight(hasClient.await, called) : called
       })
