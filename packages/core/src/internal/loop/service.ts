@@ -35,8 +35,10 @@ export const TypeId = "~persistent-connection/PersistentConnection" as const
  * The operations. Each reads the state of the loop, and waits for a signal of the loop if there is no answer yet.
  */
 class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnection<C, E> {
-  /** Kept, because `connected` is the operation that programs run most often. */
+  // Kept, because programs read them often.
   private whenConnected: Effect.Effect<C> | undefined
+  private currentOnce: Subscribable.Subscribable<Option.Option<C>> | undefined
+  private stateOnce: Subscribable.Subscribable<State.ConnectionState<C, E>> | undefined
 
   constructor(readonly loop: Loop<A, C, E, R>) {
     super()
@@ -119,14 +121,14 @@ class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnect
   }
 
   get current(): Subscribable.Subscribable<Option.Option<C>> {
-    return Subscribable.make({
+    return this.currentOnce ??= Subscribable.make({
       get: this.currentConnection,
       changes: this.following(() => this.loop.status.currentChanges)
     })
   }
 
   get state(): Subscribable.Subscribable<State.ConnectionState<C, E>> {
-    return Subscribable.make({
+    return this.stateOnce ??= Subscribable.make({
       get: Effect.sync(() => this.loop.state),
       changes: this.following(() => this.loop.status.changes)
     })
