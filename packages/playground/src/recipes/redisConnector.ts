@@ -42,6 +42,7 @@ const connect = ({ host, port, ...rest }: RedisAddress) =>
       Deferred.unsafeDone(lost, exit)
     }
     client.on("error", lose)
+    client.on("end", () => lose(new Error("The client has closed the connection")))
     yield* Effect.addFinalizer(() => Effect.sync(() => client.destroy()))
     yield* attempt(() => client.connect())
 
