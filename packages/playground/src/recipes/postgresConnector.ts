@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Mailbox from "effect/Mailbox"
 import { Socket } from "node:net"
-import pg from "pg"
+import { Client, type ClientConfig, type Notification, type QueryResultRow } from "pg"
 
 export class PostgresError extends Data.TaggedError("PostgresError")<{ readonly cause: Error & { code?: string } }> {
   override get message() {
@@ -21,14 +21,14 @@ export class PostgresError extends Data.TaggedError("PostgresError")<{ readonly 
 const attempt = <A>(promise: () => Promise<A>) =>
   Effect.tryPromise({ try: promise, catch: (cause) => new PostgresError({ cause: cause as Error }) })
 
-const connect = (config: pg.ClientConfig) =>
+const connect = (config: ClientConfig) =>
   Effect.gen(function*() {
     const lost = yield* Deferred.make<never, PostgresError>()
     // Sliding: a slow reader loses the oldest notifications, which is harmless if they only say that there is news.
-    const inbox = yield* Mailbox.make<pg.Notification, PostgresError>({ capacity: 1_000, strategy: "sliding" })
+    const inbox = yield* Mailbox.make<Notification, PostgresError>({ capacity: 1_000, strategy: "sliding" })
     let isClosed = false
     const socket = new Socket()
-    const client = new pg.Client({ ...config, stream: () => socket, pipeline: true })
+    const client = new Client({ ...config, stream: () => socket, pipeline: true })
     client.on("notification", (notification) => inbox.unsafeOffer(notification))
     client.on("error", (cause) => {
       isClosed = true
@@ -46,7 +46,7 @@ const connect = (config: pg.ClientConfig) =>
     )
     yield* attempt(() => client.connect())
 
-    const query = <Row extends pg.QueryResultRow>(text: string, values: Array<unknown> = []) =>
+    const query = <Row extends QueryResultRow>(text: string, values: Array<unknown> = []) =>
       Effect.map(attempt(() => client.query<Row>(text, values)), ({ rows }) => rows)
     return {
       query,

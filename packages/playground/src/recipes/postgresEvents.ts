@@ -7,16 +7,17 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { type Postgres, postgres, type PostgresError } from "./postgresConnector.js"
+import type { ClientConfig } from "pg"
+import { type Postgres, postgres, PostgresError } from "./postgresConnector.js"
 
 export const schema = `
   CREATE TABLE events (id bigserial PRIMARY KEY, text text NOT NULL);
-  CREATE FUNCTION in_order() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN PERFORM pg_advisory_xact_lock(hashtext('events')); RETURN NULL; END $$;
-  CREATE FUNCTION announce() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN PERFORM pg_notify('events', ''); RETURN NULL; END $$;
-  CREATE TRIGGER in_order BEFORE INSERT ON events FOR EACH STATEMENT EXECUTE FUNCTION in_order();
-  CREATE TRIGGER announce AFTER INSERT ON events FOR EACH STATEMENT EXECUTE FUNCTION announce();`
+  CREATE FUNCTION announce() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('events')); -- ids become visible in their order
+    PERFORM pg_notify('events', ''); -- sent at the commit
+    RETURN NULL;
+  END $$;
+  CREATE TRIGGER announce BEFORE INSERT ON events FOR EACH STATEMENT EXECUTE FUNCTION announce();`
 
 export const connector = (interval = 10_000, timeout = 3_000) =>
   postgres.pipe(
@@ -24,12 +25,6 @@ export const connector = (interval = 10_000, timeout = 3_000) =>
     Connector.connectTimeout("5 seconds"),
     Connector.healthCheck({ probe: ({ ping }) => ping, interval, timeout })
   )
-
-/** Gives up if the server refuses the user, the password or the database. */
-export const retry = RetryPolicy.classify((cause: Cause.Cause<unknown>) => {
-  const error = Option.getOrUndefined(Cause.failureOption(cause)) as Partial<PostgresError> | undefined
-  return error?._tag === "PostgresError" && error.isRefusal ? RetryPolicy.giveUp : RetryPolicy.follow
-})
 
 interface Event {
   /** `pg` gives a `bigint` as text, because a number would not be exact. */
@@ -51,3 +46,18 @@ export const events = PersistentConnection.resumableStream({
     Effect.succeed(eventsAfter(db, Option.getOrElse(last, () => "0"))),
   cursor: (event: Event) => event.id
 })
+
+export const retry = RetryPolicy.classify((cause: Cause.Cause<unknown>) => {
+  const error = Option.getOrUndefined(Cause.failureOption(cause))
+  return error instanceof PostgresError && error.isRefusal ? RetryPolicy.giveUp : RetryPolicy.follow
+})
+
+/** Postgres in production. Gives up if the server refuses the user, the password or the database. */
+export const make = (config: ClientConfig) =>
+  PersistentConnection.make({
+    serverName: "postgres",
+    address: Effect.succeed(config),
+    connector: connector(),
+    ...RetryPolicy.production,
+    retry: retry(RetryPolicy.production.retry)
+  })

@@ -4,7 +4,7 @@ import * as PersistentConnection from "@persistent-connection/core/PersistentCon
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import pg from "pg"
+import { Client, type ClientConfig } from "pg"
 import { makePrinter } from "../terminal.js"
 import { printEvent, runExample, show, Tally } from "./exampleSupport.js"
 import { connector, events, retry, schema } from "./postgresEvents.js"
@@ -14,12 +14,12 @@ runExample(Effect.gen(function*() {
   const print = yield* makePrinter
   const server = yield* postgres
   yield* print("dim", "server", `Postgres listens on port ${server.port}`)
-  const config: pg.ClientConfig = { host: "127.0.0.1", port: server.port, user: "app", password, database: "postgres" }
+  const config: ClientConfig = { host: "127.0.0.1", port: server.port, user: "app", password, database: "postgres" }
 
   /** Runs a statement on a connection of its own, as another program. */
   const sql = (text: string) =>
     Effect.promise(async () => {
-      const client = new pg.Client(config)
+      const client = new Client(config)
       await client.connect()
       const result = await client.query(text)
       await client.end()

@@ -3,8 +3,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
-import { accessSync, chownSync, constants, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
-import { writeFileSync } from "node:fs"
+import * as Fs from "node:fs"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { delimiter, join } from "node:path"
@@ -25,12 +24,12 @@ export const password = "a secret"
 /** The path of a program; undefined if it is not installed. */
 export const find = (program: "postgres" | "redis-server"): string | undefined => {
   const debian = "/usr/lib/postgresql"
-  const versions = existsSync(debian) ? readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : []
+  const versions = Fs.existsSync(debian) ? Fs.readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : []
   return [...versions.map((version) => join(debian, version, "bin")), ...(process.env["PATH"] ?? "").split(delimiter)]
     .map((folder) => join(folder, program))
     .find((path) => {
       try {
-        accessSync(path, constants.X_OK)
+        Fs.accessSync(path, Fs.constants.X_OK)
         return true
       } catch {
         return false
@@ -45,27 +44,26 @@ const freePort = Effect.async<number>((resume) => {
   })
 })
 
+const postgresId = (option: "-u" | "-g") => Number(execFileSync("id", [option, "postgres"], { encoding: "utf8" }))
+
 /** Postgres refuses to run as root. */
-const user = (): { readonly uid?: number; readonly gid?: number } => {
-  if (process.getuid?.() !== 0) return {}
-  const id = (option: string) => Number(execFileSync("id", [option, "postgres"], { encoding: "utf8" }))
-  return { uid: id("-u"), gid: id("-g") }
-}
+const user = (): { readonly uid?: number; readonly gid?: number } =>
+  process.getuid?.() === 0 ? { uid: postgresId("-u"), gid: postgresId("-g") } : {}
 
 const folder = (owner: ReturnType<typeof user>) =>
   Effect.acquireRelease(
     Effect.sync(() => {
-      const path = mkdtempSync(join(tmpdir(), "persistent-connection-"))
-      if (owner.uid !== undefined && owner.gid !== undefined) chownSync(path, owner.uid, owner.gid)
+      const path = Fs.mkdtempSync(join(tmpdir(), "persistent-connection-"))
+      if (owner.uid !== undefined && owner.gid !== undefined) Fs.chownSync(path, owner.uid, owner.gid)
       return path
     }),
-    (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 }))
+    (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 }))
   )
 
 /** The processes that a process has started. */
 const childrenOf = (pid: number): ReadonlyArray<number> => {
   const file = `/proc/${pid}/task/${pid}/children`
-  return existsSync(file) ? readFileSync(file, "utf8").split(" ").filter(Boolean).map(Number) : []
+  return Fs.existsSync(file) ? Fs.readFileSync(file, "utf8").split(" ").filter(Boolean).map(Number) : []
 }
 
 const make = (options: {
@@ -141,7 +139,7 @@ export const postgres = Effect.gen(function*() {
   const port = yield* freePort
   yield* Effect.try({
     try: () => {
-      writeFileSync(join(cwd, "password"), password)
+      Fs.writeFileSync(join(cwd, "password"), password)
       const options = "-D data -U app -A scram-sha-256 --pwfile=password -E UTF8 --no-locale --no-sync"
       execFileSync(join(program, "../initdb"), options.split(" "), { ...owner, cwd, stdio: "pipe" })
     },

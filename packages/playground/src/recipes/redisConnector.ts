@@ -17,24 +17,19 @@ export class RedisError extends Data.TaggedError("RedisError")<{ readonly cause:
   }
 }
 
-export interface RedisAddress {
-  readonly host: string
-  readonly port: number
-  readonly password?: string
-  readonly name?: string
-}
-
 const attempt = <A>(promise: () => Promise<A>) =>
   Effect.tryPromise({ try: promise, catch: (cause) => new RedisError({ cause: cause as Error }) })
 
-const connect = ({ host, port, ...rest }: RedisAddress) =>
+export type RedisAddress = Readonly<Record<"host" | "password" | "name", string>> & { readonly port: number }
+
+const connect = ({ host, name, password, port }: RedisAddress) =>
   Effect.gen(function*() {
     const lost = yield* Deferred.make<never, RedisError>()
     const inboxes = new Set<Mailbox.Mailbox<string, RedisError>>()
     let isClosed = false
     // The persistent connection reconnects. A command without a connection fails at once.
     const socket = { host, port, reconnectStrategy: false } as const
-    const client = createClient({ ...rest, socket, disableOfflineQueue: true })
+    const client = createClient({ name, password, socket, disableOfflineQueue: true })
     const lose = (cause: Error) => {
       isClosed = true
       const exit = Exit.fail(new RedisError({ cause }))

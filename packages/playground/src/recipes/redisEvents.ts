@@ -8,11 +8,9 @@ import * as Effect from "effect/Effect"
 import * as Mailbox from "effect/Mailbox"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { type Redis, redis, type RedisError } from "./redisConnector.js"
+import { type Redis, redis, type RedisAddress, RedisError } from "./redisConnector.js"
 
-interface Feed {
-  readonly run: Redis["run"]
-  readonly ping: Redis["ping"]
+interface Feed extends Pick<Redis, "run" | "ping"> {
   readonly prices: Mailbox.ReadonlyMailbox<string, RedisError>
   /** A message for every new entry of the Redis stream `orders`. */
   readonly news: Mailbox.ReadonlyMailbox<string, RedisError>
@@ -21,22 +19,13 @@ interface Feed {
 export const connector = (interval = 10_000, timeout = 3_000) =>
   redis.pipe(
     Connector.setup(({ ping, run, subscribe }) =>
-      Effect.map(Effect.all([subscribe("prices"), subscribe("orders")]), ([prices, news]): Feed => ({
-        run,
-        ping,
-        prices,
-        news
-      }))
+      Effect.all({ prices: subscribe("prices"), news: subscribe("orders") }).pipe(
+        Effect.map((inboxes): Feed => ({ run, ping, ...inboxes }))
+      )
     ),
     Connector.connectTimeout("5 seconds"),
     Connector.healthCheck({ probe: ({ ping }) => ping, interval, timeout })
   )
-
-/** Gives up if the server refuses the user or the password. */
-export const retry = RetryPolicy.classify((cause: Cause.Cause<unknown>) => {
-  const error = Option.getOrUndefined(Cause.failureOption(cause)) as Partial<RedisError> | undefined
-  return error?._tag === "RedisError" && error.isRefusal ? RetryPolicy.giveUp : RetryPolicy.follow
-})
 
 /** Pub/sub: a `Gap` says that messages may have been lost. */
 export const prices = PersistentConnection.resumableStream({
@@ -65,3 +54,18 @@ export const orders = PersistentConnection.resumableStream({
     Effect.succeed(ordersAfter(feed, Option.getOrElse(last, () => "0"))),
   cursor: (order: Order) => order.id
 })
+
+export const retry = RetryPolicy.classify((cause: Cause.Cause<unknown>) => {
+  const error = Option.getOrUndefined(Cause.failureOption(cause))
+  return error instanceof RedisError && error.isRefusal ? RetryPolicy.giveUp : RetryPolicy.follow
+})
+
+/** Redis in production. Gives up if the server refuses the user or the password. */
+export const make = (address: RedisAddress) =>
+  PersistentConnection.make({
+    serverName: "redis",
+    address: Effect.succeed(address),
+    connector: connector(),
+    ...RetryPolicy.production,
+    retry: retry(RetryPolicy.production.retry)
+  })

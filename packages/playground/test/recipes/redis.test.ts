@@ -8,7 +8,7 @@ import { createClient } from "redis"
 import { beforeEach, expect, it } from "vitest"
 import { password, redis as startRedis } from "../../src/recipes/privateServer.js"
 import { redis, type RedisAddress, RedisError } from "../../src/recipes/redisConnector.js"
-import { connector, orders, prices, retry } from "../../src/recipes/redisEvents.js"
+import { connector, make, orders, prices, retry } from "../../src/recipes/redisEvents.js"
 import { eventually, expectOnPage, follow, run, soon, withServer } from "./support.js"
 
 const server = withServer("redis-server", startRedis)
@@ -135,20 +135,10 @@ it("the health check notices a server that does not answer", () =>
 
 it("gives up at a wrong password", () =>
   run(Effect.gen(function*() {
-    let attempts = 0
-    const feed = yield* PersistentConnection.make({
-      serverName: "redis",
-      address: Effect.sync(() => {
-        attempts++
-        return { ...address(), password: "wrong" }
-      }),
-      connector: connector(),
-      retry: retry(soon)
-    })
+    const feed = yield* make({ ...address(), password: "wrong" })
     const error = yield* Effect.flip(feed.connectedOrFailedToConnect)
     expect(error).toMatchObject({ _tag: "RedisError", isRefusal: true })
     yield* feed.closeFinished
-    expect(attempts).toBe(1)
   })))
 
 it("leaves no connection open, also of an attempt that has not ended", () =>

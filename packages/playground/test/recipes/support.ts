@@ -59,10 +59,10 @@ export const follow = <A, E>(stream: Stream.Stream<Resumed<A>, E>, text: (value:
     }
   })
 
-/** The code of a recipe as its page shows it: from the first statement after the imports on. */
+/** The code of a recipe as its page shows it: without the imports, and without the policy. */
 const body = (file: string) => {
   const text = readFileSync(new URL(`../../src/recipes/${file}`, import.meta.url), "utf8")
-  return text.slice(text.indexOf("\n\n", text.lastIndexOf("\nimport ")) + 2)
+  return text.slice(text.indexOf("\n\n", text.lastIndexOf("\nimport ")) + 2).split("\nexport const retry")[0]
 }
 
 export const expectOnPage = (name: string, ...files: ReadonlyArray<string>) => {
