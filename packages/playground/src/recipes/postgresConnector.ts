@@ -36,14 +36,8 @@ const connect = (config: ClientConfig) =>
       inbox.unsafeDone(exit)
       Deferred.unsafeDone(lost, exit)
     })
-    yield* Effect.addFinalizer(() =>
-      Effect.sync(() => {
-        void client.end()
-        // Does not wait for the answer of the server, which may have gone.
-        if (socket.connecting) socket.destroy()
-        else socket.destroySoon()
-      })
-    )
+    // `client.end()` would wait for the server, which may have gone.
+    yield* Effect.addFinalizer(() => Effect.sync(() => socket.destroy()))
     yield* attempt(() => client.connect())
 
     const query = <Row extends QueryResultRow>(text: string, values: Array<unknown> = []) =>

@@ -185,6 +185,7 @@ it("answers a probe, and can be terminated", () =>
     expect(yield* Effect.flip(postgres.closed(db))).toBeInstanceOf(PostgresError)
     expect(postgres.isClosed!(db)).toBe(true)
     expect(yield* Effect.flip(postgres.probe!(db))).toBeInstanceOf(PostgresError)
+    expect(yield* Effect.flip(db.notifications)).toBeInstanceOf(PostgresError)
     yield* eventually(count, 0)
   })))
 
