@@ -27,9 +27,9 @@ const connect = ({ host, name, password, port }: RedisAddress) =>
     const lost = yield* Deferred.make<never, RedisError>()
     const inboxes = new Set<Mailbox.Mailbox<string, RedisError>>()
     let isClosed = false
-    // The persistent connection reconnects. A command without a connection fails at once.
+    // The persistent connection reconnects.
     const socket = { host, port, reconnectStrategy: false } as const
-    const client = createClient({ name, password, socket, disableOfflineQueue: true })
+    const client = createClient({ name, password, socket })
     const lose = (cause: Error) => {
       isClosed = true
       const exit = Exit.fail(new RedisError({ cause }))
