@@ -38,7 +38,9 @@ const connect = ({ host, name, password, port }: RedisAddress) =>
     }
     client.on("error", lose)
     client.on("end", () => lose(new Error("The client has closed the connection")))
-    yield* Effect.addFinalizer(() => Effect.sync(() => client.destroy()))
+    // A client that is destroyed while its socket connects does not close that socket.
+    const destroy = Effect.sync(() => client.once("connect", () => client.destroy()).destroy())
+    yield* Effect.addFinalizer(() => destroy)
     yield* attempt(() => client.connect())
 
     /** Completes when the server has accepted the subscription. A reader that is 1,000 messages behind is a loss. */
@@ -58,7 +60,7 @@ const connect = ({ host, name, password, port }: RedisAddress) =>
       ping: attempt(() => client.ping()),
       lost: Deferred.await(lost),
       isClosed: () => isClosed,
-      terminate: Effect.sync(() => client.destroy())
+      terminate: destroy
     }
   })
 

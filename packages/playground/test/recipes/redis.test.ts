@@ -3,6 +3,7 @@ import * as Recorder from "@persistent-connection/core/testing/Recorder"
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { createClient } from "redis"
 import { beforeEach, expect, it } from "vitest"
@@ -148,6 +149,14 @@ it("leaves no connection open, also of an attempt that has not ended", () =>
     yield* server().freeze
     yield* Effect.timeoutOption(listen, "200 millis").pipe(Effect.scoped, Effect.ensuring(server().thaw))
     yield* eventually(count, 0)
+  })))
+
+it("closes a connection whose opening is interrupted", () =>
+  run(Effect.gen(function*() {
+    const all = command((redis) => redis.clientList())
+    yield* Fiber.interrupt(Effect.runFork(Effect.scoped(connect)))
+    // The server accepts connections in their order, so these include one that was left open.
+    yield* eventually(Effect.map(all, (clients) => clients.length), 1)
   })))
 
 it("a reader that is 1000 messages behind is a loss", () =>
