@@ -61,7 +61,12 @@ const ofSource = (file) => {
 }
 
 const examples = [
-  ...["README.md", "CONTRIBUTING.md", ...published.flatMap((folder) => [`${folder}/README.md`, `${folder}/AGENTS.md`])]
+  ...[
+    "README.md",
+    "CONTRIBUTING.md",
+    "packages/site/index.md",
+    ...published.flatMap((folder) => [`${folder}/README.md`, `${folder}/AGENTS.md`])
+  ]
     .filter((file) => existsSync(join(root, file)))
     .concat(filesUnder("docs", ".md"))
     .flatMap(ofMarkdown),

@@ -36,7 +36,8 @@ try {
     const modules = paths.flatMap((path) => /^dist\/([^/]+)\.js$/.exec(path)?.[1] ?? [])
     console.log(`\n${name}: ${paths.length} files, modules ${modules.join(", ")}`)
 
-    for (const wanted of ["LICENSE", "README.md", "AGENTS.md", "dist/index.js", "dist/index.d.ts", "src/index.ts"]) {
+    const texts = ["LICENSE", "README.md", "AGENTS.md", "CHANGELOG.md"]
+    for (const wanted of [...texts, "dist/index.js", "dist/index.d.ts", "src/index.ts"]) {
       if (!paths.includes(wanted)) complain(`${name}: ${wanted} is not in the tarball`)
     }
     for (const path of paths) {

@@ -5,7 +5,7 @@ import { published, root } from "../../scripts/workspace.mjs"
 import { modules, pageOf } from "./reference.mjs"
 
 const guides = [
-  ["Guides", ["using", "setup", "policy", "health", "types", "transports", "rpc", "watching", "testing"]],
+  ["Guides", ["start", "using", "setup", "policy", "health", "types", "transports", "rpc", "watching", "testing"]],
   ["Cookbook", ["troubleshooting", "migrating", "sequences", "postgres", "redis"]],
   ["Background", ["rules", "original", "benchmarks", "mutation"]]
 ]

@@ -39,7 +39,10 @@ export const stage = () => {
 
   rmSync(staged, { recursive: true, force: true })
   mkdirSync(staged, { recursive: true })
-  cpSync(join(root, "docs/images"), join(staged, "images"), { recursive: true })
+  // Pages load their images from the first folder, the home page from the second.
+  for (const folder of ["images", "public/images"]) {
+    cpSync(join(root, "docs/images"), join(staged, folder), { recursive: true })
+  }
   cpSync(join(here, "index.md"), join(staged, "index.md"))
   for (const { file, module, path, text } of pages) {
     put(`${path}.md`, link(text, { file, module, page: path }))

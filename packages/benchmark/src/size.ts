@@ -65,3 +65,30 @@ export const sizeFigures = ({ beyond, own }: Effect.Effect.Success<typeof sizes>
 ]
 
 export const size: Effect.Effect<ReadonlyArray<Figure>> = Effect.map(sizes, sizeFigures)
+
+/** What has a budget, in kB. */
+export interface Sizes {
+  readonly "own code in a program": number
+  readonly "that program beyond one by hand": number
+  readonly "all of core": number
+  readonly "all of platform, without core": number
+  readonly "all of rpc, without core": number
+}
+
+const allOf = (name: string) =>
+  sizeOf(`export * from "@persistent-connection/${name}"`, [
+    "effect",
+    "@effect/*",
+    ...name === "core" ? [] : ["@persistent-connection/core"]
+  ])
+
+export const budgetedSizes: Effect.Effect<Sizes> = Effect.gen(function*() {
+  const { beyond, own } = yield* sizes
+  return {
+    "own code in a program": own,
+    "that program beyond one by hand": beyond,
+    "all of core": yield* allOf("core"),
+    "all of platform, without core": yield* allOf("platform"),
+    "all of rpc, without core": yield* allOf("rpc")
+  }
+})

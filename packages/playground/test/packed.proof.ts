@@ -72,7 +72,9 @@ describe("the packed packages", () => {
         "console.log(JSON.stringify(Object.keys(modules)))"
       ].join("\n")
     )
-    copyFileSync(fileURLToPath(new URL("packed/program.ts", import.meta.url)), join(project, "program.ts"))
+    for (const name of ["program.ts", "program.cts"]) {
+      copyFileSync(fileURLToPath(new URL("packed/program.ts", import.meta.url)), join(project, name))
+    }
     const compile = (file: string, types: ReadonlyArray<string>, files: ReadonlyArray<string>) =>
       writeFileSync(
         join(project, file),
@@ -91,7 +93,7 @@ describe("the packed packages", () => {
           files
         })
       )
-    compile("tsconfig.json", [], ["program.ts"])
+    compile("tsconfig.json", [], ["program.ts", "program.cts"])
     compile("tsconfig.modules.json", ["node"], ["modules.ts"])
   })
 
@@ -109,6 +111,14 @@ describe("the packed packages", () => {
   it("can be imported module by module, and type-check", () => {
     expect(attempt(process.execPath, tsc, "-p", "tsconfig.modules.json")).toEqual({ status: 0, output: "" })
     expect(JSON.parse(run(process.execPath, "out/modules.js"))).toEqual(published.flatMap(modulesOf))
+  })
+
+  it("can be required, and work with the CommonJS form of effect", (context) => {
+    if (!("require_module" in process.features)) return context.skip("this Node cannot require ES modules")
+    const requireAll = `for (const name of ${JSON.stringify(published.flatMap(modulesOf))}) require(name)`
+    expect(attempt(process.execPath, "--no-warnings", "--input-type=commonjs", "-e", requireAll))
+      .toEqual({ status: 0, output: "" })
+    expect(attempt(process.execPath, "--no-warnings", "out/program.cjs")).toEqual({ status: 0, output: "Connected\n" })
   })
 
   it("have declarations and sources for every module", () => {

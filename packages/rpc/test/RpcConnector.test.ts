@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
 import { it, now, pass, settle } from "../../core/test/support/virtualTime.js"
@@ -73,6 +74,36 @@ describe("an RPC connection", () => {
         [[1, 2], [3], "Exit"]
       )
     }))
+
+  const happenings: ReadonlyArray<[what: string, happen: (server: MemoryServer, id: string) => void]> = [
+    [
+      "answer",
+      (server, requestId) =>
+        server.give(JSON.stringify({ _tag: "Exit", requestId, exit: { _tag: "Success", value: null } }))
+    ],
+    ["loss", (server) => server.kill()]
+  ]
+  for (const [what, happen] of happenings) {
+    it.scoped(`misses no ${what}, at whatever step the fiber of the request has to yield`, () =>
+      Effect.gen(function*() {
+        const server = new MemoryServer()
+        const { connection } = yield* serving(server)
+        for (let ops = 10; ops < 40; ops++) {
+          for (let turns = 0; turns < 5; turns++) {
+            server.onSend = (message) => {
+              if (message._tag !== "Request") return undefined
+              happen(server, message.id)
+              return turns === 0 ? Effect.void : Effect.repeatN(Effect.yieldNow(), turns - 1)
+            }
+            const rpc = yield* connection.connected
+            const asked = Effect.exit(ask(rpc, request("Add", { id: 1 })))
+            const exit = yield* Effect.locally(asked, FiberRef.currentMaxOpsBeforeYield, ops)
+            assert.strictEqual(Exit.isSuccess(exit), what === "answer")
+            yield* pass(5)
+          }
+        }
+      }))
+  }
 
   it.scoped("answers one request while the consumer of another one waits", () =>
     Effect.gen(function*() {

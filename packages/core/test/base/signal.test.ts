@@ -33,4 +33,21 @@ describe("Signal", () => {
       yield* settle
       expect(later.answer).toBe(2)
     }))
+
+  it.scoped("counts the fibers that wait, until the signal or their interruption", () =>
+    Effect.gen(function*() {
+      let waiting = 0
+      const signal = new Signal<void>((difference) => waiting += difference)
+      const first = yield* askNow(signal.next)
+      yield* askNow(signal.next)
+      expect(waiting).toBe(2)
+      yield* Fiber.interrupt(first.fiber)
+      expect(waiting).toBe(1)
+      const { next } = signal
+      signal.notify(Exit.void)
+      expect(waiting).toBe(0)
+      yield* next
+      yield* settle
+      expect(waiting).toBe(0)
+    }))
 })

@@ -18,4 +18,4 @@ const program = Effect.gen(function*() {
   console.log(state._tag)
 })
 
-await Effect.runPromise(Effect.scoped(program))
+void Effect.runPromise(Effect.scoped(program))

@@ -16,7 +16,7 @@ export const useWithin = <Connection extends object, E, A, E2, R>(
   maxWait: Duration.Duration,
   f: (connection: Connection) => Effect.Effect<A, E2, R>
 ): Effect.Effect<A, E2 | UseError<E>, R> =>
-  within(self, maxWait, PersistentConnection.use(self, f, { whenDisconnected: "fail" }))
+  within(self, maxWait, () => PersistentConnection.use(self, f, { whenDisconnected: "fail" }))
 
 /**
  * As `useWithin`, for a call, which the connection ends itself: it runs in the fiber of the caller.
@@ -28,7 +28,7 @@ export const call = <Connection extends object, E, A, E2, R>(
   maxWait: Duration.Duration,
   f: (connection: Connection) => Effect.Effect<A, E2, R>
 ): Effect.Effect<A, E2 | UseError<E>, R> => {
-  const called = Effect.suspend(() => {
+  const called = () => {
     let end: ConnectionLost<E> | ConnectionClosed<E> | undefined
     /**
      * The persistent connection knows better why the connection has ended: it may have been closed, or a combinator may
@@ -59,23 +59,21 @@ export const call = <Connection extends object, E, A, E2, R>(
         }
       }
     )
-  })
+  }
   return within(self, maxWait, called)
 }
 
 const within = <Connection, E, A, E2, R>(
   self: PersistentConnection.PersistentConnection<Connection, E>,
   maxWait: Duration.Duration,
-  used: Effect.Effect<A, E2 | UseError<E>, R>
+  use: () => Effect.Effect<A, E2 | UseError<E>, R>
 ): Effect.Effect<A, E2 | UseError<E>, R> =>
-  Effect.catchIf(used, isNotConnected, (error) =>
-    Duration.lessThanOrEqualTo(maxWait, Duration.zero)
+  Effect.catchAll(use(), (error) =>
+    // Tests the class, because an error of a procedure may have the same tag.
+    !(error instanceof NotConnected) || Duration.lessThanOrEqualTo(maxWait, Duration.zero)
       ? Effect.fail(error)
       : Effect.flatMap(
         Effect.timed(Effect.timeoutOption(self.connectedOrClosed, maxWait)),
         // The connection may be lost again before the use.
-        ([passed]) => within(self, Duration.subtract(maxWait, passed), used)
+        ([passed]) => within(self, Duration.subtract(maxWait, passed), use)
       ))
-
-/** Tests the class, because an error of a procedure may have the same tag. */
-const isNotConnected = (error: unknown): error is NotConnected<never> => error instanceof NotConnected

@@ -8,6 +8,7 @@ import type {
 } from "@effect/rpc/RpcMessage"
 import * as option from "@persistent-connection/core/Options"
 import type { PersistentConnection } from "@persistent-connection/core/PersistentConnection"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -31,12 +32,17 @@ export const make = <E0, E>(
     /** The connections of the streams whose elements are being delivered, for the acknowledgements. */
     const delivering = new Map<string, RpcConnection<E0>>()
 
-    const write = (answer: FromServerEncoded): Effect.Effect<void> =>
-      Effect.forEach(clients, (client) => client(answer), { discard: true })
+    const write = (answer: FromServerEncoded): Effect.Effect<void> => {
+      const [client, ...others] = clients
+      if (client === undefined) return Effect.void
+      return others.length === 0
+        ? client(answer)
+        : Effect.forEach(clients, (client) => client(answer), { discard: true })
+    }
 
     const request = (message: RequestEncoded): Effect.Effect<void, RpcClientError> => {
       const { id } = message
-      const sent = Effect.contextWithEffect((context: Context.Context<never>) => {
+      const sent = (context: Context.Context<never>) => {
         const called = call(connection, maxWaitOf(context, defaultMaxWait), (rpc) =>
           rpc.request(message, (answer) => {
             if (answer._tag !== "Chunk") return write(exitOf(answer, id))
@@ -45,10 +51,16 @@ export const make = <E0, E>(
           }))
         // A client may send before its fiber has begun to run the protocol, and would miss the answer.
         return clients.size === 0 ? Effect.zipRight(hasClient.await, called) : called
-      })
-      return Effect.onError(
-        Effect.mapError(sent, asClientError),
-        () => Effect.withFiberRuntime((fiber) => Effect.forkDaemon(forget(id, fiber)))
+      }
+      // Not `Effect.onError`, which takes twice as many steps.
+      return Effect.uninterruptibleMask((restore) =>
+        Effect.catchAllCause(
+          restore(Effect.contextWithEffect(sent)),
+          (cause) =>
+            Effect.withFiberRuntime((fiber) =>
+              Effect.zipRight(Effect.forkDaemon(forget(id, fiber)), Effect.failCause(Cause.map(cause, asClientError)))
+            )
+        )
       )
     }
 

@@ -48,22 +48,22 @@ class OpenRequest<E> {
   deliver<E2, R>(
     onAnswer: (answer: Answer) => Effect.Effect<unknown, E2, R>
   ): Effect.Effect<void, E2 | ConnectionLost<E>, R> {
-    return Effect.suspend(() => {
-      const answer = this.answers.shift()
-      if (answer === undefined) return this.lost ?? Effect.flatMap(this.arrival, () => this.deliver(onAnswer))
-      const handled = onAnswer(answer)
-      return answer._tag === "Chunk"
-        ? Effect.flatMap(handled, () => this.deliver(onAnswer))
-        : Effect.asVoid(handled)
-    })
+    const answer = this.answers.shift()
+    if (answer === undefined) return this.lost ?? Effect.flatMap(this.arrival, () => this.deliver(onAnswer))
+    const handled = onAnswer(answer)
+    return answer._tag === "Chunk"
+      ? Effect.flatMap(handled, () => this.deliver(onAnswer))
+      : Effect.asVoid(handled)
   }
 
-  private readonly arrival: Effect.Effect<void> = Effect.async<void>((resume) => {
-    this.resume = resume
-    return Effect.sync(() => {
-      this.resume = undefined
+  /** To resume a fiber that has been interrupted has no effect. */
+  private get arrival(): Effect.Effect<void> {
+    return Effect.async<void>((resume) => {
+      // The fiber may have had to yield before it began to wait.
+      if (this.answers.length > 0 || this.lost !== undefined) return resume(Effect.void)
+      this.resume = resume
     })
-  })
+  }
 }
 
 /**
@@ -198,7 +198,7 @@ export class Connection<E> extends Inspectable.Class
       return Effect.sync(() => this.pongs.delete(onPong))
     })
     return Effect.catchAll(
-      Effect.zipRight(this.write({ _tag: "Ping" }, "Ping"), pong),
+      Effect.zipRight(Effect.suspend(() => this.write({ _tag: "Ping" }, "Ping")), pong),
       // After the end, the result of a ping has no effect.
       (error) => error instanceof RpcCallError ? Effect.fail(error.underlying as E) : Effect.never
     )
@@ -219,8 +219,17 @@ export class Connection<E> extends Inspectable.Class
         const interrupt = Effect.interruptible(this.write({ _tag: "Interrupt", requestId: id }, tag))
         return Effect.ignore(Effect.timeout(interrupt, interruptTimeout))
       })
-      const sent = Effect.tapError(this.write(message, tag), () => Effect.sync(() => this.open.delete(id)))
-      return Effect.onError(restore(Effect.zipRight(sent, request.deliver(onAnswer))), () => abandon)
+      let isSent = false
+      const answered = Effect.flatMap(this.write(message, tag), () => {
+        isSent = true
+        return request.deliver(onAnswer)
+      })
+      // Not `Effect.onError`, which takes twice as many steps.
+      return Effect.catchAllCause(restore(answered), (cause) => {
+        if (isSent || !Cause.isFailure(cause)) return Effect.zipRight(abandon, Effect.failCause(cause))
+        this.open.delete(id)
+        return Effect.failCause(cause)
+      })
     })
 
   readonly send: RpcConnection<E | RpcProtocolError>["send"] = (message) =>
@@ -235,29 +244,28 @@ export class Connection<E> extends Inspectable.Class
       return Effect.tapError(this.write(message, tag), () => Effect.sync(() => this.open.delete(id)))
     })
 
+  /** Called when the message is to be sent. */
   private write(
     message: FromClientEncoded | RequestEncoded,
     procedure: string
   ): Effect.Effect<void, ConnectionLost<E | RpcProtocolError> | RpcCallError> {
-    return Effect.suspend(() => {
-      if (this.lost !== undefined) return this.lost
-      const { parser, serverName, transport } = this.parts
-      let data
-      try {
-        data = parser.encode(message)
-      } catch (underlying) {
-        return new RpcCallError({ serverName, procedure, reason: "EncodeFailed", underlying })
-      }
-      if (data === undefined) return Effect.void
-      return Effect.catchAll(
-        transport.send(data),
-        (underlying): Effect.Effect<void, ConnectionLost<E | RpcProtocolError> | RpcCallError> =>
-          // A closing transport refuses to send. Then the call fails with the loss.
-          this.isClosed
-            ? Effect.flatMap(Effect.exit(this.closed), () => this.lost ?? Effect.void)
-            : new RpcCallError({ serverName, procedure, reason: "SendFailed", underlying })
-      )
-    })
+    if (this.lost !== undefined) return this.lost
+    const { parser, serverName, transport } = this.parts
+    let data
+    try {
+      data = parser.encode(message)
+    } catch (underlying) {
+      return new RpcCallError({ serverName, procedure, reason: "EncodeFailed", underlying })
+    }
+    if (data === undefined) return Effect.void
+    return Effect.catchAll(
+      transport.send(data),
+      (underlying): Effect.Effect<void, ConnectionLost<E | RpcProtocolError> | RpcCallError> =>
+        // A closing transport refuses to send. Then the call fails with the loss.
+        this.isClosed
+          ? Effect.flatMap(Effect.exit(this.closed), () => this.lost ?? Effect.void)
+          : new RpcCallError({ serverName, procedure, reason: "SendFailed", underlying })
+    )
   }
 
   private takePiece(piece: string | Uint8Array): RpcProtocolErrorReason | undefined {

@@ -32,7 +32,7 @@ export const callback = <A, E>(register: Register<A, E>): Effect.Effect<A, E> =>
  *
  * @internal
  */
-export const attempted = <A, E>(f: () => Effect.Effect<A, E>): Effect.Effect<A, E> => {
+export const attempted = <A, E, R>(f: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
   try {
     return f()
   } catch (defect) {

@@ -136,17 +136,22 @@ export const read = <O extends object, R extends Readers<O>>(
   readers: R,
   group?: string
 ): Read<O, R> => {
-  // An instance of a class, such as a date, a promise or an effect, must have at least one of the options.
-  const hasOptions = (input: unknown) =>
-    Predicate.isRecord(input) && (isPlain(input) || Object.keys(readers).some((option) => option in input))
-  kind("an object of options", hasOptions)(group ?? "options", options)
-  const values = Object.entries<Reader<unknown>>(readers).map(([name, reader]) => {
+  if (!attempt(() => hasOptions(options, readers), constFalse)) {
+    refuse(group ?? "options", "an object of options", typeOf(options))
+  }
+  // A loop, because `use` reads options at each call.
+  const values: Record<string, unknown> = {}
+  for (const name of Object.keys(readers)) {
     const option = inGroup(name, group)
     const unreadable = () => refuse(option, "readable", "a getter that throws")
-    return [name, reader(option, attempt(() => Reflect.get(options, name), unreadable))]
-  })
-  return Object.fromEntries(values) as Read<O, R>
+    values[name] = readers[name as keyof R]!(option, attempt(() => Reflect.get(options, name), unreadable))
+  }
+  return values as Read<O, R>
 }
+
+/** An instance of a class, such as a date, a promise or an effect, must have at least one of the options. */
+const hasOptions = (input: unknown, readers: object): boolean =>
+  Predicate.isRecord(input) && (isPlain(input) || Object.keys(readers).some((option) => option in input))
 
 /** @internal */
 export const bytes = value("a number of bytes above 0", (input) => Predicate.isNumber(input) && input > 0)

@@ -326,16 +326,14 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
   }
 
   /**
-   * Run before a fiber waits for the loop (D7). The loop stops waiting for handlers that the fiber belongs to. An
-   * attempt, a `closed` or a policy that would wait for itself dies.
+   * Called in the fiber that is about to wait for the loop (D7). The loop stops waiting for handlers that the fiber
+   * belongs to. An attempt, a `closed` or a policy that would wait for itself dies.
    */
-  beforeWaiting(fiber: AnyFiber): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.fibers.letHandlersGo(fiber)
-      return this.waitsFor(fiber)
-        ? Effect.die(new Cause.RuntimeException(`The connection to "${this.settings.serverName}" waits for itself`))
-        : Effect.void
-    })
+  waitFor<B, E2>(fiber: AnyFiber, signal: Effect.Effect<B, E2>): Effect.Effect<B, E2> {
+    this.fibers.letHandlersGo(fiber)
+    return this.waitsFor(fiber)
+      ? Effect.die(new Cause.RuntimeException(`The connection to "${this.settings.serverName}" waits for itself`))
+      : signal
   }
 
   private waitsFor(fiber: AnyFiber): boolean {

@@ -32,10 +32,12 @@ export abstract class LoopState<C, E> {
   /** The current session. Its connection may have ended. */
   abstract readonly session: Session<C, E> | undefined
 
+  private readonly countWaiting = (difference: number): void => this.status.countWaiting(difference)
+
   /** A connection has been established, or closing has begun (then without a session). */
-  readonly connectionChanged = new Signal<Session<C, E> | undefined>()
+  readonly connectionChanged = new Signal<Session<C, E> | undefined>(this.countWaiting)
   /** An attempt has ended, or there will be no other. */
-  readonly attemptEnded = new Signal<C, AttemptFailure<E> | ConnectionClosed<E>>()
+  readonly attemptEnded = new Signal<C, AttemptFailure<E> | ConnectionClosed<E>>(this.countWaiting)
   readonly closeEnded = new Signal<void>()
   /** Closing has finished (X1). The state is `Closed` when the `Connected` handler has ended too (A2). */
   hasClosed = false

@@ -1,6 +1,5 @@
 import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
 import * as Inspectable from "effect/Inspectable"
 import type * as Option from "effect/Option"
@@ -58,11 +57,13 @@ class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnect
   private get untilConnected(): Effect.Effect<C> {
     return Effect.withFiberRuntime((fiber) => {
       const { loop } = this
-      if (!loop.isClosing) return Effect.zipRight(waitFor(loop, fiber, loop.connectionChanged.next), this.connected)
+      if (!loop.isClosing) {
+        return Effect.zipRight(loop.waitFor(fiber as AnyFiber, loop.connectionChanged.next), this.connected)
+      }
       // A3: it never answers once closed. But a fiber that closing waits for must not wait for ever (D7).
       return loop.fibers.whereIs(fiber as AnyFiber) === "inside"
         ? Effect.die(loop.closedError)
-        : Effect.zipRight(loop.beforeWaiting(fiber as AnyFiber), never)
+        : loop.waitFor(fiber as AnyFiber, never)
     })
   }
 
@@ -73,7 +74,7 @@ class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnect
       if (openSession !== undefined) return openSession.result
       return loop.isClosing
         ? Effect.zipRight(this.closeFinished, Effect.failSync(() => loop.closedError))
-        : Effect.zipRight(waitFor(loop, fiber, loop.connectionChanged.next), this.connectedOrClosed)
+        : Effect.zipRight(loop.waitFor(fiber as AnyFiber, loop.connectionChanged.next), this.connectedOrClosed)
     })
   }
 
@@ -82,7 +83,7 @@ class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnect
       const { loop } = this
       const { openSession } = loop
       if (openSession !== undefined) return openSession.result
-      return loop.willNotReconnect ? loop.closedExit : waitFor(loop, fiber, loop.attemptEnded.next)
+      return loop.willNotReconnect ? loop.closedExit : loop.waitFor(fiber as AnyFiber, loop.attemptEnded.next)
     })
   }
 
@@ -109,7 +110,7 @@ class Service<A, C, E, R> extends Inspectable.Class implements PersistentConnect
       // Closing waits for fibers that are inside, so they wait only for its beginning (D7b).
       if (isAwaited && loop.isClosing) return Effect.void
       const next = isAwaited ? Effect.zipRight(loop.connectionChanged.next, this.closeFinished) : loop.closeEnded.next
-      return Effect.zipRight(loop.beforeWaiting(fiber as AnyFiber), next)
+      return loop.waitFor(fiber as AnyFiber, next)
     })
   }
 
@@ -167,17 +168,6 @@ export const loopOf = <Connection, E>(
 ): Loop<unknown, Connection, E, unknown> => (service("self", self) as Service<unknown, Connection, E, unknown>).loop
 
 const service = option.kind("a PersistentConnection", (input) => input instanceof Service)
-
-/**
- * Waits for a signal of the loop, and counts the fiber as waiting for a connection.
- *
- * @internal
- */
-export const waitFor = <A, C, E, R, B, E2>(
-  loop: Loop<A, C, E, R>,
-  fiber: Fiber.RuntimeFiber<unknown, unknown>,
-  signal: Effect.Effect<B, E2>
-): Effect.Effect<B, E2> => Effect.zipRight(loop.beforeWaiting(fiber), loop.status.whileWaiting(signal))
 
 /**
  * How a map of connections changes their connectors.

@@ -105,16 +105,7 @@ export class Status<C, E> {
     ))
   }
 
-  /** Runs an effect that waits for a connection, and counts it as waiting. */
-  whileWaiting<A, E2>(effect: Effect.Effect<A, E2>): Effect.Effect<A, E2> {
-    return Effect.acquireUseRelease(
-      Effect.sync(() => this.countWaiting(1)),
-      () => effect,
-      () => Effect.sync(() => this.countWaiting(-1))
-    )
-  }
-
-  countWaiting(difference: 1 | -1): void {
+  countWaiting(difference: number): void {
     this.waiting += difference
     this.observers?.forEach((observer) => observer.onWaiting?.(this.waiting))
   }

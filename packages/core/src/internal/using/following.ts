@@ -7,7 +7,7 @@ import { interruptAsDefect } from "../base/cause.js"
 import { asCaller } from "../base/effect3.js"
 import * as option from "../base/options.js"
 import { never } from "../base/time.js"
-import { loopOf, waitFor } from "../loop/service.js"
+import { loopOf } from "../loop/service.js"
 import { type Session } from "../loop/session.js"
 import { hasDefects, isSuperseded } from "./using.js"
 import { whileCurrent } from "./work.js"
@@ -43,7 +43,7 @@ export const forEachSession = <C, E, E2, R>(
       if (session === undefined) {
         return loop.isClosing
           ? endOf(loop.closedError)
-          : Effect.flatMap(caller.restore(waitFor(loop, caller.fiber, loop.connectionChanged.next)), from)
+          : Effect.flatMap(caller.restore(loop.waitFor(caller.fiber, loop.connectionChanged.next)), from)
       }
       const run = Effect.scoped(Effect.zipRight(Effect.suspend(() => f(session)), never))
       return Effect.flatMap(whileCurrent(session, caller, run), (exit): Result => {

@@ -20,7 +20,7 @@ import { type AnyFiber, asCaller } from "../base/effect3.js"
 import * as option from "../base/options.js"
 import { isStream } from "../base/pull.js"
 import { now, sleepUntil } from "../base/time.js"
-import { loopOf, waitFor } from "../loop/service.js"
+import { loopOf } from "../loop/service.js"
 import { forEachSession } from "./following.js"
 import { whileCurrent } from "./work.js"
 
@@ -41,7 +41,7 @@ export const refresh = <C, E>(
     const loop = loopOf(self)
     if (loop.willNotReconnect) return loop.closedExit
     if (elsewhere === true) loop.elsewhere = true
-    const result = waitFor(loop, fiber as AnyFiber, loop.attemptEnded.next)
+    const result = loop.waitFor(fiber as AnyFiber, loop.attemptEnded.next)
     loop.refresh(drain)
     loop.attemptNow()
     return Effect.asVoid(result)

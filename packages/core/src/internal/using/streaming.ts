@@ -210,7 +210,7 @@ const overSessions = <C, E, A, E2, R>(
       const clock = yield* Effect.clock
       const runtime = loop.fibers.runtimeFor(resumable(yield* ownRuntime<Requirements>()))
       yield* Effect.withFiberRuntime<void>((fiber) => {
-        if (loop.openSession === undefined) return loop.beforeWaiting(fiber as AnyFiber)
+        if (loop.openSession === undefined) return loop.waitFor(fiber as AnyFiber, Effect.void)
         loop.fibers.letHandlersGo(fiber as AnyFiber)
         return Effect.void
       })

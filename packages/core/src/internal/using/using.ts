@@ -7,7 +7,7 @@ import type { PersistentConnection, UseOptions } from "../../PersistentConnectio
 import { asCaller, type Caller } from "../base/effect3.js"
 import * as option from "../base/options.js"
 import type { Loop } from "../loop/loop.js"
-import { loopOf, waitFor } from "../loop/service.js"
+import { loopOf } from "../loop/service.js"
 import type { Session, SessionEnd } from "../loop/session.js"
 import { isTorn, useInPlace, whileOpen } from "./work.js"
 
@@ -17,7 +17,7 @@ interface Visit<C, E, A, E2, R> {
   readonly onSession: (
     session: Session<C, E>,
     caller: Caller,
-    again: Effect.Effect<A, E2, R>
+    again: () => Effect.Effect<A, E2, R>
   ) => Effect.Effect<A, E2, R>
   /** Called once closing has begun. */
   readonly onClosed: (closed: ConnectionClosed<E>) => Effect.Effect<A, E2>
@@ -32,14 +32,14 @@ const withSession = <C, E, A, E2, R>(
 ): Effect.Effect<A, E2, R> =>
   asCaller((caller) => {
     const loop = loopOf(self)
-    const visit: Effect.Effect<A, E2, R> = Effect.suspend(() => {
+    const visit = (): Effect.Effect<A, E2, R> => {
       const { openSession } = loop
       if (openSession !== undefined) return onSession(openSession, caller, visit)
       if (loop.isClosing) return onClosed(loop.closedError)
       if (onDisconnected !== undefined) return onDisconnected()
-      return Effect.zipRight(caller.restore(waitFor(loop, caller.fiber, loop.connectionChanged.next)), visit)
-    })
-    return visit
+      return Effect.flatMap(caller.restore(loop.waitFor(caller.fiber, loop.connectionChanged.next)), visit)
+    }
+    return visit()
   })
 
 /** @internal */
@@ -49,14 +49,16 @@ export const use = <C, E, A, E2, R>(
   options?: UseOptions<C>
 ): Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R> => {
   option.func("f", f)
-  const { onEnd, whenDisconnected } = option.read(options, readers)
+  // Without options, reading them would take much of the time of a short use.
+  const { onEnd, whenDisconnected }: UseOptions<C> = options === undefined ? noOptions : option.read(options, readers)
   return withSession<C, E, A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R>(self, {
-    onSession: (session, caller) => {
-      const used = Effect.suspend(() => f(session.connection))
-      return onEnd === undefined
-        ? Effect.flatMap(whileOpen(session, caller, used), (exit) => resultOf(session, exit))
-        : useInPlace(session, caller.restore(used), onEnd)
-    },
+    onSession: (session, caller) =>
+      onEnd === undefined
+        ? Effect.flatMap(
+          whileOpen(session, caller, Effect.suspend(() => f(session.connection))),
+          (exit) => resultOf(session, exit)
+        )
+        : useInPlace(session, caller, f, onEnd),
     onClosed: Effect.fail,
     onDisconnected: whenDisconnected === "fail" ? () => Effect.fail(notConnected(loopOf(self))) : undefined
   })
@@ -86,6 +88,8 @@ const resultOf = <C, E, A, E2>(
   }))
 }
 
+const noOptions: UseOptions<unknown> = {}
+
 const readers = {
   whenDisconnected: option.optional(option.oneOf("wait", "fail")),
   onEnd: option.optional(option.func)
@@ -101,10 +105,10 @@ export const useRetrying = <C, E, A, E2, R>(
     onSession: (session, caller, again) =>
       Effect.flatMap(whileOpen(session, caller, Effect.suspend(() => f(session.connection))), (exit) => {
         if (Exit.isSuccess(exit) || hasDefects(exit.cause)) return exit
-        if (session.endedWith !== undefined && isTorn(exit.cause)) return again
+        if (session.endedWith !== undefined && isTorn(exit.cause)) return again()
         if (session.supersededBy?._tag === "ConnectionClosed") return exit
         // The failure may come from a loss that the loop has not noticed yet.
-        return Effect.flatMap(hasBeenLost(loopOf(self), session), (isLost) => isLost ? again : exit)
+        return Effect.flatMap(hasBeenLost(loopOf(self), session), (isLost) => isLost ? again() : exit)
       }),
     onClosed: Effect.fail
   })

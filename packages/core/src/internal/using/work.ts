@@ -19,16 +19,18 @@ export const whileOpen = <C, E, A, E2, R>(
 ): Effect.Effect<Exit.Exit<A, E2>, never, R> => run(session, caller, effect, (stop) => ({ kind: "use", onEnded: stop }))
 
 /**
- * Runs an effect in the fiber of the caller; `onEnd` makes it end when the connection ends.
+ * Runs an effect in the fiber of the caller; `onEnd` makes it end when the connection ends. Called in the fiber of the
+ * caller, where it is uninterruptible.
  *
  * @internal
  */
 export const useInPlace = <C, E, A, E2, R>(
   session: Session<C, E>,
-  effect: Effect.Effect<A, E2, R>,
+  caller: Caller,
+  f: (connection: C) => Effect.Effect<A, E2, R>,
   onEnd: (connection: C, reason: SessionEnd<E>) => void
 ): Effect.Effect<A, E2, R> => {
-  let told: Effect.Effect<void> = Effect.void
+  let told: Effect.Effect<void> | undefined
   const work: Work = {
     kind: "use",
     onEnded: () => {
@@ -39,13 +41,15 @@ export const useInPlace = <C, E, A, E2, R>(
     }
   }
   session.enter(work)
-  return Effect.ensuring(
-    effect,
-    Effect.suspend(() => {
-      session.leave(work)
-      return told
-    })
-  )
+  const leave = (exit: Exit.Exit<A, E2>): Effect.Effect<A, E2> => {
+    session.leave(work)
+    return told === undefined ? exit : Effect.ensuring(exit, told)
+  }
+  // Not `Effect.ensuring`, which takes twice as many steps.
+  return Effect.matchCauseEffect(caller.restore(attempted(() => f(session.connection))), {
+    onFailure: (cause) => leave(Exit.failCause(cause)),
+    onSuccess: (value) => leave(Exit.succeed(value))
+  })
 }
 
 /**
