@@ -103,5 +103,6 @@ it.scoped("a closed that closes the persistent connection before it returns is i
       }) as never
     })
     yield* settle
+    // The end of the test leaves the scope, which would wait for a `closed` that still runs.
     expect(yield* stateTag(fixture)).toBe("Closed")
-    }))
+  }))
