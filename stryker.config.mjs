@@ -37,7 +37,7 @@ export default {
   // Code that runs only while a module is loaded would need all tests for each mutant.
   ignoreStatic: true,
   concurrency: 2,
-  timeoutMS: 8_000,
+  timeoutMS: 30_000,
   timeoutFactor: 1,
   // The sandbox needs no other paths, and TypeScript 7 has no API to rewrite them with.
   tsconfigFile: "none",
