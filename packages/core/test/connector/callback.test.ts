@@ -77,4 +77,32 @@ describe("a closed that is a callback", () => {
       yield* pass(60)
       expect(eventLog.filter((entry) => entry.includes("Disconnected")).length).toBeGreaterThan(1)
     }))
+
+  it.scoped("may close the persistent connection when it registers, and is cancelled all the same", () =>
+    Effect.gen(function*() {
+      let cancelled = 0
+      const fixture = yield* withClosed(() => {
+        Effect.runFork(fixture.service.close)
+        return () => void cancelled++
+      })
+      yield* settle
+      expect(yield* stateTag(fixture)).toBe("Closed")
+      expect(cancelled).toBe(1)
+    }))
 })
+
+it.scoped("a closed that closes the persistent connection before it returns is interrupted", () =>
+  Effect.gen(function*() {
+    const fixture = yield* makeFixture({
+      connector: Connector.make({
+        connect: (_: string) => Effect.succeed({}),
+        closed: () => {
+          Effect.runFork(fixture.service.close)
+          return Effect.never
+        }
+      }) as never
+    })
+    yield* settle
+    // The end of the test leaves the scope, which would wait for a `closed` that still runs.
+    expect(yield* stateTag(fixture)).toBe("Closed")
+  }))

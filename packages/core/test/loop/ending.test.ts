@@ -225,6 +225,14 @@ describe("close", () => {
 })
 
 describe("closeWhenCurrentConnectionIsClosed", () => {
+  it.scoped("X4: closes at once before the first turn of the persistent connection, without an attempt", () =>
+    Effect.gen(function*() {
+      const fixture = yield* makeFixture()
+      yield* fixture.service.closeWhenCurrentConnectionIsClosed
+      yield* pass(100)
+      expect([yield* stateTag(fixture), fixture.server.attempts, fixture.eventLog]).toEqual(["Closed", [], []])
+    }))
+
   it.scoped("X4: while connected, nothing happens until the connection ends; then Disconnected, then Closed", () =>
     Effect.gen(function*() {
       const fixture = yield* makeFixture({ onEvent: on("Disconnected", () => sleep(5)) })

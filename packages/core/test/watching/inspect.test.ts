@@ -9,6 +9,7 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { inspect } from "node:util"
 import { askNow, inScope, makeFixture, pass, Refused, settle, sleep } from "../support/Fixture.js"
+import { settableClock } from "../support/settableClock.js"
 import { it } from "../support/virtualTime.js"
 import { threeConnections } from "./threeConnections.js"
 
@@ -104,6 +105,21 @@ describe("summarize", () => {
       yield* service.closeWhenCurrentConnectionIsClosed
       yield* pass(10)
       expect(yield* forMillis).toBe(20_000)
+    }))
+
+  it.scoped("T5: counts the time from the beginning of a phase that has the timestamp of the phase before", () =>
+    Effect.gen(function*() {
+      const { clock, set } = yield* settableClock
+      const { service } = yield* Effect.withClock(
+        makeFixture({}, ({ server }) => {
+          server.connect = () => sleep(5)
+        }),
+        clock
+      )
+      yield* pass(4)
+      set(-5)
+      yield* pass(3)
+      expect(yield* Inspect.summarize(service)).toMatchObject({ phase: "Connected", since: 0, forMillis: 2_000 })
     }))
 
   it.scoped("counts the time from a refresh: that begins a phase with the same name", () =>

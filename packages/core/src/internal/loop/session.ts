@@ -97,11 +97,14 @@ export class Session<C, E> {
   /** Waits for the end of the connection. */
   watch(closed: (connection: C) => Effect.Effect<unknown, E>, onEnd: (cause: Cause.Cause<E>) => void): void {
     const fork = (effect: Effect.Effect<unknown>) => this.watcher = this.fibers.fork(effect)
-    this.stopWatching = listen(
+    const stop = listen(
       attempted(() => closed(this.connection)),
       fork,
       (exit) => onEnd(Exit.isFailure(exit) ? interruptAsDefect(exit.cause) : Cause.empty)
     )
+    // `closed` itself may have closed the persistent connection, which has then released this one already.
+    if (this.endedWith === undefined) this.stopWatching = stop
+    else stop()
   }
 
   /** Called before the scope of the connection is closed. */
