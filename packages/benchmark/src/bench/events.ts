@@ -87,10 +87,8 @@ const heapOfStuck = (source: Source, cycles: number) =>
     const stuck = yield* subscribe
     const before = yield* heapUsed
     yield* Deferred.succeed(gate, undefined)
-    yield* Effect.iterate(true, {
-      while: (goesOn) => goesOn,
-      body: () => Effect.flatMap(subscribe, (queue) => Effect.map(Queue.take(queue), (event) => !isLast(event, cycles)))
-    }).pipe(Effect.scoped)
+    const last = Effect.scoped(Effect.flatMap(subscribe, Queue.take))
+    yield* Effect.repeat(Effect.zipRight(Effect.yieldNow(), last), { until: (event) => isLast(event, cycles) })
     const after = yield* heapUsed
     return { kB: (after - before) / 1_000, stuck }
   }))

@@ -145,6 +145,12 @@ describe("simulate", () => {
       expect(simulation.runs.map((run) => run.attempts.length)).toEqual([200, 200, 200])
     }))
 
+  it.effect("simulates a fleet of thousands, which also close at the same moment", () =>
+    Effect.gen(function*() {
+      const { runs } = yield* ThunderingHerd.simulate({ reconnectJitter: "5 seconds", clients: 4_000, seeds: [1] })
+      expect(runs.map(({ reconnects }) => reconnects.length)).toEqual([4_000])
+    }))
+
   it.effect("dies with a message that names the invalid option", () =>
     Effect.gen(function*() {
       expect(yield* defect(simulate({ clients: 0 }))).toBe("clients must be a whole number of 1 or more, but is 0")

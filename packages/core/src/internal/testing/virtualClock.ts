@@ -12,8 +12,8 @@ interface Timer {
   readonly task: () => void
 }
 
-/** More turns than this within one ms count as an endless loop. */
-const tooManyTurns = 10_000
+/** More turns than this at one moment count as an endless loop. Thousands of simulated clients need many, to close. */
+const tooManyTurns = 100_000
 
 /**
  * A clock that starts at 0 ms and advances only by its methods, together with a scheduler. It uses no real time, so a
