@@ -18,7 +18,7 @@ import { inTurns, type Samples } from "./harness/samples.js"
 import { barsOf, comparison, ratioFigure, type Section, us } from "./harness/section.js"
 import { full } from "./harness/settings.js"
 
-const rounds = full(9, 3)
+const rounds = full(7, 3)
 
 type Bare = Effect.Effect.Success<typeof makeBare>
 

@@ -38,7 +38,7 @@ const loads: ReadonlyArray<Load> = [
   { name: "40 B", size: 40, received: full(100_000, 10_000), sent: full(20_000, 4_000), echoes: full(1_500, 200) }
 ]
 
-const rounds = full(5, 2)
+const rounds = full(3, 2)
 
 type Measure = (client: Client, load: Load) => Promise<number>
 

@@ -14,7 +14,7 @@ import { inTurns } from "./harness/samples.js"
 import { barsOf, comparison, ratioFigure, type Section, us } from "./harness/section.js"
 import { full } from "./harness/settings.js"
 
-const rounds = full(5, 2)
+const rounds = full(3, 2)
 const many = full(100_000, 10_000)
 /** For what takes much longer. */
 const fewer = many / 10
