@@ -1,4 +1,5 @@
-// Type-checks all examples of the documentation against the sources of the packages.
+// Type-checks all examples of the documentation against the sources of the packages, and evaluates those that can run:
+// so the options that they give are checked too.
 import { spawnSync } from "node:child_process"
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { basename, join } from "node:path"
@@ -93,7 +94,9 @@ writeFileSync(
       composite: false,
       declaration: false,
       declarationMap: false,
-      noEmit: true,
+      sourceMap: false,
+      rootDir: "../..",
+      outDir: "dist",
       // An example may create a value without using it.
       noUnusedLocals: false,
       types: ["node"],
@@ -135,5 +138,36 @@ process.stdout.write(
 )
 process.stderr.write(tsc.stderr)
 const skipped = examples.length - checked.length
-console.log(`${checked.length} examples ${tsc.status === 0 ? "compile" : "checked, with errors"}, ${skipped} skipped`)
-process.exit(tsc.status ?? 1)
+if (tsc.status !== 0) {
+  rmSync(join(root, scratch, "dist"), { recursive: true, force: true })
+  console.log(`${checked.length} examples checked, with errors, ${skipped} skipped`)
+  process.exit(1)
+}
+
+/** Without what its reader declares, without starting a program that does not end, and outside the test runner. */
+const canRun = ({ code }) => !/^declare |\brun(Main|Fork|Promise|Sync)\b|"@effect\/vitest"/m.test(code.join("\n"))
+const runnable = [...byFile].filter(([, example]) => canRun(example))
+writeFileSync(
+  join(root, scratch, "evaluate.mjs"),
+  [
+    "let failed = 0",
+    ...runnable.map(([file, { line, origin }]) =>
+      `await import("./dist/build/examples/${
+        file.replace(/ts$/, "js")
+      }").catch((error) => { failed++; console.error("${origin}:${line}", error) })`
+    ),
+    "process.exit(failed === 0 ? 0 : 1)"
+  ].join("\n")
+)
+// At run time the packages are their builds.
+const tool = (...args) => spawnSync(process.execPath, args, { cwd: root, stdio: "inherit" }).status
+const evaluated = tool(join(root, "node_modules/typescript/bin/tsc"), "-b", ...published) === 0 &&
+  tool(join(root, scratch, "evaluate.mjs")) === 0
+// Other checks would take the compiled copies for sources.
+rmSync(join(root, scratch, "dist"), { recursive: true, force: true })
+console.log(
+  `${checked.length} examples compile, ${runnable.length} of them ${
+    evaluated ? "run" : "do not all run"
+  }, ${skipped} skipped`
+)
+process.exit(evaluated ? 0 : 1)

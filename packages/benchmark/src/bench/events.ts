@@ -129,8 +129,18 @@ export const events: Effect.Effect<Section> = Effect.gen(function*() {
           atMost: 1.2
         })
       ),
-      { what: `heap of each of ${stuckOnes} stuck subscribers after ${lost * 4} events`, value: own1, unit: "kB", floor: { atMost: 100 } },
-      { what: `heap of each of ${stuckOnes} stuck subscribers after ${lost * 20} events`, value: own10, unit: "kB", floor: { atMost: 100 } }
+      {
+        what: `heap of each of ${stuckOnes} stuck subscribers after ${lost * 4} events`,
+        value: own1,
+        unit: "kB",
+        floor: { atMost: 100 }
+      },
+      {
+        what: `heap of each of ${stuckOnes} stuck subscribers after ${lost * 20} events`,
+        value: own10,
+        unit: "kB",
+        floor: { atMost: 100 }
+      }
     ],
     tables: samples.map(([count, values]) =>
       comparison(`${count} subscribers, ${cyclesFor(count) * 4} events`, values, "PubSub", "ms")
