@@ -365,8 +365,9 @@ export interface WaitOptions<in Connection = never> extends UseOptions<Connectio
 /**
  * Waits for a connection, and runs `f` on it once. If that connection is lost meanwhile, `f` is interrupted, and `use`
  * fails with `ConnectionLost`. It fails with `ConnectionClosed` if the persistent connection is closed, or closes
- * meanwhile. With `whenDisconnected: "fail"` it does not wait: without a connection it fails with `NotConnected`. If `f`
- * fails by itself at the loss, before it is interrupted, `use` fails with that error.
+ * meanwhile. With `whenDisconnected: "fail"` it does not wait: without a connection it fails with `NotConnected`.
+ *
+ * If `f` fails by itself at the loss, before it is interrupted, `use` fails with that error.
  *
  * If a `refresh` replaces the connection, `f` may go on for `RefreshOptions.drain`; after that `use` fails with
  * `ConnectionLost`.

@@ -104,8 +104,7 @@ export const herd: Effect.Effect<Section> = Effect.scoped(Effect.gen(function*()
       "that of ideal uniform draws over the chosen window. After a kick the window is the `reconnectJitter` of 5 s. " +
       "After an outage of 30 s it is the 15 s over which the last delay is drawn; there the attempts after the end of the " +
       "outage count. *All attempts* also has those that were refused.",
-      "A short p50 is good for a client, and bad for a server: whoever comes back at once, comes back with " +
-      "everybody else.",
+      "A short p50 is good for a client, and bad for a server: clients that all come back at once come back together.",
       ...(redisIsMissing ? [noRedis] : [])
     ],
     figures: [

@@ -141,8 +141,8 @@ export class Connection<E> extends Inspectable.Class
   }
 
   /**
-   * Called when the uses of the connection end. Without a cause, its streams deliver what it still receives: it may have
-   * been replaced. Only the first call counts.
+   * Called when the uses of the connection end. Without a cause, its streams deliver what it still receives: it may
+   * have been replaced. Only the first call counts.
    */
   endUse(reason: ConnectionLost<unknown> | ConnectionClosed<unknown>): void {
     const lossCause = (reason._tag === "ConnectionLost" ? reason.lossCause : Cause.empty) as Cause.Cause<E>
