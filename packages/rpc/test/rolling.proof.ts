@@ -165,6 +165,8 @@ const killed = (fleet: Fleet) =>
   Effect.gen(function*() {
     const [first, second] = fleet.nodes
     const { losses } = fleet
+    // All callers may be in `SlowAgain`, which does not fail.
+    yield* until(() => fleet.tally.slow > 0)
     yield* first.kill
     yield* until(() => second.connections === clients)
     yield* underLoad(fleet)

@@ -28,6 +28,8 @@ export class Counting extends RpcGroup.make(
 
 /** What the handlers have done, over all servers that share it. */
 export class Tally {
+  /** How many `Slow` calls run now. */
+  slow = 0
   /** How often each call was run, by the name of the procedure and the id of the call. */
   readonly runs = new Map<string, number>()
   /** The calls whose handlers were interrupted. */
@@ -77,7 +79,8 @@ export const handlers = (tally: Tally) =>
     Slow: ({ id }) =>
       Effect.suspend(() => {
         tally.run("Slow", id)
-        return Effect.delay(Effect.succeed(id), 3)
+        tally.slow++
+        return Effect.ensuring(Effect.delay(Effect.succeed(id), 3), Effect.sync(() => tally.slow--))
       }),
     SlowAgain: ({ id }) => Effect.delay(Effect.succeed(id), 3),
     Sequence: ({ from }) => Stream.rechunk(Stream.iterate(from, (number) => number + 1), 10),
