@@ -82,7 +82,7 @@ const run = (source: Source, subscribers: number, stuck: number) =>
 /** So many that their heap is more than what the rest of the program gains or loses meanwhile. */
 const stuckOnes = 100
 
-/** The kB of heap that these losses leave in each subscription from which nobody takes. */
+/** The kB of heap that these losses leave in each subscription from which nothing is taken. */
 const heapOfStuck = (source: Source, cycles: number) =>
   Effect.scoped(Effect.gen(function*() {
     const gate = yield* Deferred.make<void>()
