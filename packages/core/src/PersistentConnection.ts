@@ -19,6 +19,7 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Equivalence from "effect/Equivalence"
+import type * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import type { Inspectable } from "effect/Inspectable"
 import * as Layer from "effect/Layer"
@@ -335,30 +336,19 @@ export const layer = <
  * @since 0.1.0
  * @category models
  */
-export interface UseOptions<in Connection = never> {
+export interface UseOptions {
   /**
    * The behaviour without a connection: `"wait"` for the next one (the default; limit the time with `Effect.timeout`),
    * or `"fail"` at once with `NotConnected`, which has the cause of the last failure or loss.
    */
   readonly whenDisconnected?: "wait" | "fail" | undefined
-  /**
-   * Called instead of interrupting `f`, at once when the connection is lost, when the persistent connection closes, or
-   * when the drain time of a `refresh` is over. It must make `f` end; then `use` ends as `f` does. What it throws is
-   * added to that end as a defect.
-   *
-   * For clients that can end their own calls: `f` runs in the fiber of the caller, which takes a fraction of the time
-   * of another fiber. `f` must not close or refresh the persistent connection gracefully, because that waits for `f`.
-   */
-  readonly onEnd?:
-    | ((connection: Connection, reason: ConnectionLost<unknown> | ConnectionClosed<unknown>) => void)
-    | undefined
 }
 
 /**
  * @since 0.1.0
  * @category models
  */
-export interface WaitOptions<in Connection = never> extends UseOptions<Connection> {
+export interface WaitOptions extends UseOptions {
   readonly whenDisconnected?: "wait" | undefined
 }
 
@@ -376,6 +366,7 @@ export interface WaitOptions<in Connection = never> extends UseOptions<Connectio
  * ```ts
  * import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
  * import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
  *
  * interface Feed {
  *   readonly price: (symbol: string) => Effect.Effect<number, "unknown symbol">
@@ -394,27 +385,54 @@ export interface WaitOptions<in Connection = never> extends UseOptions<Connectio
 export const use: {
   <Connection, A, E2, R>(
     f: (connection: Connection) => Effect.Effect<A, E2, R>,
-    options?: WaitOptions<NoInfer<Connection>>
+    options?: WaitOptions
   ): <E>(
     self: PersistentConnection<Connection, E>
   ) => Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E>, R>
   <Connection, A, E2, R>(
     f: (connection: Connection) => Effect.Effect<A, E2, R>,
-    options: UseOptions<NoInfer<Connection>>
+    options: UseOptions
   ): <E>(
     self: PersistentConnection<Connection, E>
   ) => Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R>
   <Connection, E, A, E2, R>(
     self: PersistentConnection<Connection, E>,
     f: (connection: Connection) => Effect.Effect<A, E2, R>,
-    options?: WaitOptions<NoInfer<Connection>>
+    options?: WaitOptions
   ): Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E>, R>
   <Connection, E, A, E2, R>(
     self: PersistentConnection<Connection, E>,
     f: (connection: Connection) => Effect.Effect<A, E2, R>,
-    options: UseOptions<NoInfer<Connection>>
+    options: UseOptions
   ): Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R>
 } = /* @__PURE__ */ dual((args) => isPersistentConnection(args[0]), using.use)
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Hold<out Connection> {
+  readonly connection: Connection
+  /** Ends the hold. Throws what `onEnd` has thrown. Only the first call counts. */
+  readonly release: () => void
+}
+
+/**
+ * A use without a fiber, for clients that send many calls over one connection and can end them themselves: it takes a
+ * fraction of the time of `use`. Returns the current connection at once. Without one, it returns a failure:
+ * `NotConnected`, or `ConnectionClosed` after the close.
+ *
+ * Until `release`, the hold counts as a use: `refresh` and `closeGracefully` wait for it. `onEnd` is called at once
+ * when the connection is lost, when the persistent connection closes, or when the drain time is over, but not after
+ * `release`.
+ *
+ * @since 0.1.0
+ * @category using
+ */
+export const unsafeHold: <Connection, E>(
+  self: PersistentConnection<Connection, E>,
+  onEnd: (connection: Connection, reason: ConnectionLost<E> | ConnectionClosed<E>) => void
+) => Exit.Exit<Hold<Connection>, NotConnected<E> | ConnectionClosed<E>> = using.unsafeHold
 
 /**
  * As `use`, but if the connection is lost, runs `f` again on the next one, without a limit. It also runs `f` again if
@@ -622,6 +640,7 @@ export interface ConnectionAge {
  * ```ts
  * import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
  * import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
  *
  * interface Feed {
  *   readonly goingAway: Effect.Effect<void>
@@ -738,6 +757,7 @@ export interface StatusOptions {
  * import * as ConnectionStatus from "@persistent-connection/core/ConnectionStatus"
  * import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
  * import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
  * import * as Stream from "effect/Stream"
  *
  * declare const feed: PersistentConnection.PersistentConnection<object, Error>

@@ -208,11 +208,15 @@ const table: Record<string, Rows> = {
   ],
   "PersistentConnection.use": [
     ...argument("f", "func", (f) => thrown(() => PersistentConnection.use(feed, f))),
-    ...optionsOf<PersistentConnection.UseOptions<unknown>>(
-      { whenDisconnected: maybe(only("wait", "fail")), onEnd: "func?" },
+    ...optionsOf<PersistentConnection.UseOptions>(
+      { whenDisconnected: maybe(only("wait", "fail")) },
       {},
       (options) => thrown(() => PersistentConnection.use(feed, () => Effect.void, options))
     )
+  ],
+  "PersistentConnection.unsafeHold": [
+    ...argument("self", feeds, (self) => thrown(() => PersistentConnection.unsafeHold(asFeed(self), () => {}))),
+    ...argument("onEnd", "func", (onEnd) => thrown(() => PersistentConnection.unsafeHold(feed, onEnd)))
   ],
   "PersistentConnection.useRetrying": [
     ...argument("f", "func", (f) => thrown(() => PersistentConnection.useRetrying(feed, f)))

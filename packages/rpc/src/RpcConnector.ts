@@ -96,7 +96,7 @@ export interface RpcConnection<out E> extends Inspectable {
    */
   readonly request: <E2, R>(
     request: RequestEncoded,
-    onAnswer: (answer: Answer) => Effect.Effect<unknown, E2, R>
+    onAnswer: (answer: Answer) => Effect.Effect<void, E2, R>
   ) => Effect.Effect<void, E2 | ConnectionLost<E> | RpcCallError, R>
 
   /**

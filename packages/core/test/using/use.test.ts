@@ -8,7 +8,6 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
@@ -30,7 +29,7 @@ import {
 } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 
-const { useRetrying, use } = PersistentConnection
+const { reconnectNow, useRetrying, use } = PersistentConnection
 
 /** Work that runs until it is interrupted, and its status. */
 class Work {
@@ -593,28 +592,42 @@ describe("a use behaves like the effect itself", () => {
   }
 })
 
-/** A client that ends its calls itself: its effects fail with the reason. */
-class Calls {
+/** A hold of the current connection, and its end. */
+class Holder {
   readonly ends: Array<readonly [number, string]> = []
-  private readonly ended = Deferred.unsafeMake<never, "ended">(FiberId.none)
-  readonly on = () => Deferred.await(this.ended)
-  readonly onEnd = (line: Line, reason: ConnectionLost<unknown> | ConnectionClosed<unknown>) => {
-    this.ends.push([line.number, reason._tag])
-    Deferred.unsafeDone(this.ended, Exit.fail("ended"))
+  readonly hold: PersistentConnection.Hold<Line>
+
+  constructor(service: Fixture["service"], onEnd: () => void = () => {}) {
+    const held = PersistentConnection.unsafeHold(service, (line, reason) => {
+      this.ends.push([line.number, reason._tag])
+      onEnd()
+    })
+    this.hold = Exit.getOrElse(held, () => expect.unreachable("there is no connection"))
   }
 }
 
-describe("use with onEnd", () => {
-  it.scoped("runs f in the fiber of the caller", () =>
+describe("unsafeHold", () => {
+  it.scoped("gives the current connection", () =>
     Effect.gen(function*() {
-      const { service } = yield* makeFixture()
+      const { server, service } = yield* makeFixture()
       yield* settle
-      const ids = yield* use(service, () => Effect.fiberId, { onEnd: () => {} })
-      expect(ids).toBe(yield* Effect.fiberId)
+      expect(new Holder(service).hold.connection).toBe(server.line)
+    }))
+
+  it.scoped("fails without a connection, with the last cause, and after the close", () =>
+    Effect.gen(function*() {
+      const { service } = yield* makeFixture({}, ({ server }) => server.refuse("no"))
+      yield* settle
+      const held = Effect.suspend(() => PersistentConnection.unsafeHold(service, () => {}))
+      const { failedAttempts, lastCause } = notConnectedOf(yield* askNow(held))
+      expect([failedAttempts, Option.isSome(lastCause)]).toEqual([1, true])
+      yield* service.close
+      closedOf(yield* askNow(held))
     }))
 
   const ends: Array<[name: string, end: (fixture: Fixture) => Effect.Effect<void, unknown>, tag: string]> = [
     ["is lost", ({ server }) => Effect.sync(() => server.line.drop()), "ConnectionLost"],
+    ["is dropped", ({ service }) => reconnectNow(service, { whenConnected: "drop" }), "ConnectionLost"],
     ["is closed", ({ service }) => service.close, "ConnectionClosed"],
     [
       "has been replaced, and the drain time is over",
@@ -623,97 +636,70 @@ describe("use with onEnd", () => {
     ]
   ]
   for (const [name, end, tag] of ends) {
-    it.scoped(`calls it at once when the connection ${name}, and ends as f does`, () =>
+    it.scoped(`calls onEnd at once when the connection ${name}`, () =>
       Effect.gen(function*() {
         const fixture = yield* makeFixture()
         yield* settle
-        const calls = new Calls()
-        const { onEnd } = calls
-        const asked = yield* askNow(use(fixture.service, calls.on, { onEnd }))
-        expect(calls.ends).toEqual([])
+        const { ends, hold } = new Holder(fixture.service)
+        expect(ends).toEqual([])
         yield* Effect.fork(end(fixture))
         yield* settle
-        expect(calls.ends).toEqual([[1, tag]])
-        expect(asked.error).toBe("ended")
+        expect(ends).toEqual([[1, tag]])
+        hold.release()
       }))
   }
 
-  it.scoped("does not call it after f has ended", () =>
+  it.scoped("does not call onEnd after its release", () =>
     Effect.gen(function*() {
       const { server, service } = yield* makeFixture()
       yield* settle
-      const { ends, onEnd } = new Calls()
-      yield* use(service, () => Effect.void, { onEnd })
-      yield* Effect.exit(use(service, () => refuse("no"), { onEnd }))
-      const running = yield* Effect.fork(use(service, () => Effect.never, { onEnd }))
-      yield* settle
-      yield* Fiber.interrupt(running)
+      const { ends, hold } = new Holder(service)
+      hold.release()
       server.line.drop()
       yield* settle
       expect(ends).toEqual([])
     }))
 
-  it.scoped("counts as a use while the connection is drained", () =>
+  it.scoped("counts as a use until its release", () =>
     Effect.gen(function*() {
       const { server, service } = yield* makeFixture()
       yield* settle
-      const done = yield* Deferred.make<void>()
-      yield* askNow(use(service, () => Deferred.await(done), { onEnd: () => {} }))
+      const { hold } = new Holder(service)
+      const other = new Holder(service)
       yield* PersistentConnection.refresh(service)
+      hold.release()
+      hold.release()
       yield* pass(5)
       expect(server.released).toBe(0)
-      yield* Deferred.succeed(done, undefined)
+      other.hold.release()
       yield* settle
       expect(server.released).toBe(1)
     }))
 
-  it.scoped("reports what onEnd throws with the end of f, and the loop goes on", () =>
+  it.scoped("throws at its release what onEnd has thrown, and the loop goes on", () =>
     Effect.gen(function*() {
       const { server, service } = yield* makeFixture()
       yield* settle
-      const done = yield* Deferred.make<void>()
-      const asked = yield* askNow(use(service, () => Deferred.await(done), {
-        onEnd: () => {
-          throw new Error("thrown")
-        }
-      }))
+      const thrower = new Holder(service, () => {
+        throw new Error("thrown")
+      })
+      const { ends } = new Holder(service)
       server.line.drop()
       yield* pass(10)
-      expect(server.lines.length).toBe(2)
-      yield* Deferred.succeed(done, undefined)
-      yield* settle
-      expect(asked.failure).toBe("thrown!")
+      expect([ends, server.lines.length]).toEqual([[[1, "ConnectionLost"]], 2])
+      expect(() => thrower.hold.release()).toThrow("thrown")
     }))
 
-  it.scoped("D7: f may close the persistent connection, or drop its connection", () =>
+  it.scoped("D7: onEnd may close the persistent connection", () =>
     Effect.gen(function*() {
       const { server, service } = yield* makeFixture()
       yield* settle
-      const calls = new Calls()
-      const dropped = use(
-        service,
-        () => Effect.zipRight(PersistentConnection.reconnectNow(service, { whenConnected: "drop" }), calls.on()),
-        { onEnd: calls.onEnd }
-      )
-      expect((yield* askNow(dropped)).error).toBe("ended")
+      const { ends, hold } = new Holder(service, () => Effect.runFork(service.close))
+      server.line.drop()
       yield* pass(10)
-      expect(server.lines.length).toBe(2)
-      const closed = yield* askNow(use(service, () => service.close, { onEnd: calls.onEnd }))
-      expect(closed.exit).toEqual(Exit.void)
-      expect(calls.ends).toEqual([[1, "ConnectionLost"], [2, "ConnectionClosed"]])
-    }))
-
-  it.scoped("waits for a connection, and fails without one if it shall not wait", () =>
-    Effect.gen(function*() {
-      const { server, service } = yield* makeFixture({}, ({ server }) => server.refuse("no"))
-      yield* settle
-      const { onEnd } = new Calls()
-      const f = (line: Line) => Effect.succeed(line.number)
-      const waiting = yield* askNow(use(service, f, { onEnd }))
-      expect(notConnectedOf(yield* askNow(use(service, f, { onEnd, whenDisconnected: "fail" })))).toBeDefined()
-      server.accept()
-      yield* pass(10)
-      expect(waiting.answer).toBe(1)
+      expect([ends, server.lines.length]).toEqual([[[1, "ConnectionLost"]], 1])
+      hold.release()
+      yield* service.closeFinished
     }))
 })
 

@@ -1,7 +1,10 @@
 import { type ConnectionClosed, ConnectionLost, NotConnected } from "@persistent-connection/core/ConnectionError"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import { connectionOf } from "./rpcConnection.js"
 
 type UseError<E> = NotConnected<E> | ConnectionLost<E> | ConnectionClosed<E>
@@ -11,69 +14,77 @@ type UseError<E> = NotConnected<E> | ConnectionLost<E> | ConnectionClosed<E>
  *
  * @internal
  */
-export const useWithin = <Connection extends object, E, A, E2, R>(
+export const useWithin = <Connection, E, A, E2, R>(
   self: PersistentConnection.PersistentConnection<Connection, E>,
   maxWait: Duration.Duration,
   f: (connection: Connection) => Effect.Effect<A, E2, R>
 ): Effect.Effect<A, E2 | UseError<E>, R> =>
-  within(self, maxWait, () => PersistentConnection.use(self, f, { whenDisconnected: "fail" }))
+  Effect.catchAll(
+    PersistentConnection.use(self, f, { whenDisconnected: "fail" }),
+    // Tests the class, because an error of a procedure may have the same tag.
+    (error) =>
+      error instanceof NotConnected
+        ? Effect.flatMap(wait(self, maxWait, error), (left) => useWithin(self, left, f))
+        : Effect.fail(error)
+  )
 
 /**
- * As `useWithin`, for a call, which the connection ends itself: it runs in the fiber of the caller.
+ * Makes an effect interruptible in an uninterruptible region.
+ *
+ * @internal
+ */
+export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/**
+ * As `useWithin`, for a call, which the connection ends itself. Called in an uninterruptible region.
  *
  * @internal
  */
 export const call = <Connection extends object, E, A, E2, R>(
   self: PersistentConnection.PersistentConnection<Connection, E>,
   maxWait: Duration.Duration,
+  restore: Restore,
   f: (connection: Connection) => Effect.Effect<A, E2, R>
 ): Effect.Effect<A, E2 | UseError<E>, R> => {
-  const called = () => {
-    let end: ConnectionLost<E> | ConnectionClosed<E> | undefined
-    /**
-     * The persistent connection knows better why the connection has ended: it may have been closed, or a combinator may
-     * map the cause. It needs some turns if `closed` is made of combinators.
-     */
-    const endOr = (
-      error: ConnectionLost<E>,
-      turns: number
-    ): Effect.Effect<never, ConnectionLost<E> | ConnectionClosed<E>> =>
-      Effect.suspend(() =>
-        end !== undefined || turns === 0
-          ? Effect.fail(end ?? error)
-          : Effect.zipRight(Effect.yieldNow(), endOr(error, turns - 1))
-      )
-    return PersistentConnection.use(
-      self,
-      (connection) =>
-        Effect.catchAll(
-          f(connection),
-          (error): Effect.Effect<never, E2 | UseError<E>> =>
-            error instanceof ConnectionLost ? endOr(error, 32) : Effect.fail(error)
-        ),
-      {
-        whenDisconnected: "fail",
-        onEnd: (connection, reason) => {
-          end = reason as typeof end
-          connectionOf(connection)?.endUse(reason)
-        }
-      }
-    )
+  let end: ConnectionLost<E> | ConnectionClosed<E> | undefined
+  const held = PersistentConnection.unsafeHold(self, (connection, reason) => {
+    end = reason
+    connectionOf(connection)?.endUse(reason)
+  })
+  if (Exit.isFailure(held)) {
+    const waited = Effect.catchTag(Effect.failCause(held.cause), "NotConnected", (error) => wait(self, maxWait, error))
+    return Effect.flatMap(restore(waited), (left) => call(self, left, restore, f))
   }
-  return within(self, maxWait, called)
+  const { value: hold } = held
+  /**
+   * The persistent connection knows better why the connection has ended: it may have been closed, or a combinator may
+   * map the cause. It needs some turns if `closed` is made of combinators.
+   */
+  const fail = (cause: Cause.Cause<E2>, turns = 32): Effect.Effect<never, E2 | UseError<E>> => {
+    const isLost = Option.exists(Cause.failureOption(cause), (error) => error instanceof ConnectionLost)
+    if (isLost && end === undefined && turns > 0) return Effect.flatMap(Effect.yieldNow(), () => fail(cause, turns - 1))
+    hold.release()
+    return isLost && end !== undefined ? end : Effect.failCause(cause)
+  }
+  return Effect.matchCauseEffect(f(hold.connection), {
+    onFailure: (cause) => fail(cause),
+    onSuccess: (value) => {
+      hold.release()
+      return Exit.succeed(value)
+    }
+  })
 }
 
-const within = <Connection, E, A, E2, R>(
+/** Waits for a connection for at most this time, and returns what is left of it. Then it fails with this error. */
+const wait = <Connection, E>(
   self: PersistentConnection.PersistentConnection<Connection, E>,
   maxWait: Duration.Duration,
-  use: () => Effect.Effect<A, E2 | UseError<E>, R>
-): Effect.Effect<A, E2 | UseError<E>, R> =>
-  Effect.catchAll(use(), (error) =>
-    // Tests the class, because an error of a procedure may have the same tag.
-    !(error instanceof NotConnected) || Duration.lessThanOrEqualTo(maxWait, Duration.zero)
-      ? Effect.fail(error)
-      : Effect.flatMap(
-        Effect.timed(Effect.timeoutOption(self.connectedOrClosed, maxWait)),
-        // The connection may be lost again before the use.
-        ([passed]) => within(self, Duration.subtract(maxWait, passed), use)
-      ))
+  error: NotConnected<E>
+): Effect.Effect<Duration.Duration, NotConnected<E> | ConnectionClosed<E>> =>
+  Duration.lessThanOrEqualTo(maxWait, Duration.zero)
+    ? error
+    : Effect.map(
+      Effect.timed(Effect.timeoutOption(self.connectedOrClosed, maxWait)),
+      // The connection may be lost again before the use.
+      ([passed]) => Duration.subtract(maxWait, passed)
+    )

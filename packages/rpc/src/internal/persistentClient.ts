@@ -73,10 +73,14 @@ const methodOf = <Client extends object, E>(
   if (!RpcSchema.isStreamSchema(successSchema)) {
     return (input, options) =>
       Effect.contextWithEffect((context: Context.Context<never>) => {
-        const called = call(
-          connection,
-          maxWaitOf(context),
-          (client) => select(client)(input, options) as Effect.Effect<unknown, CallError<E>>
+        const maxWait = maxWaitOf(context)
+        const called = Effect.uninterruptibleMask((restore) =>
+          call(
+            connection,
+            maxWait,
+            restore,
+            (client) => restore(select(client)(input, options) as Effect.Effect<unknown, CallError<E>>)
+          )
         )
         const untilDone: typeof called = Effect.catchAll(
           called,
@@ -96,7 +100,7 @@ const methodOf = <Client extends object, E>(
         onNone: () => onOneConnection(connection, maxWait, (client) => elements(client, input)),
         onSome: (next) =>
           Effect.as(
-            call(connection, maxWait, () => Effect.void),
+            useWithin(connection, maxWait, () => Effect.void),
             onAllConnections(connection, (client, last) =>
               elements(
                 client,

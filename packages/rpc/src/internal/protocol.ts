@@ -18,6 +18,7 @@ import { MaxWait } from "../RpcAnnotation.js"
 import type { Answer, RpcConnection } from "../RpcConnector.js"
 import type { Options } from "../RpcProtocol.js"
 import { call } from "./call.js"
+import { Connection } from "./rpcConnection.js"
 
 /** @internal */
 export const make = <E0, E>(
@@ -33,40 +34,35 @@ export const make = <E0, E>(
     const delivering = new Map<string, RpcConnection<E0>>()
 
     const write = (answer: FromServerEncoded): Effect.Effect<void> => {
-      const [client, ...others] = clients
-      if (client === undefined) return Effect.void
-      return others.length === 0
-        ? client(answer)
+      const [client] = clients
+      return clients.size === 1
+        ? client!(answer)
         : Effect.forEach(clients, (client) => client(answer), { discard: true })
     }
 
-    const request = (message: RequestEncoded): Effect.Effect<void, RpcClientError> => {
-      const { id } = message
-      const sent = Effect.withFiberRuntime<void, Error>(({ currentContext }) => {
-        const called = call(
-          connection,
-          maxWaitOf(currentContext, defaultMaxWait),
-          (rpc) =>
-            rpc.request(message, (answer) => {
+    const request = (message: RequestEncoded): Effect.Effect<void, RpcClientError> =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.withFiberRuntime((fiber) => {
+          const { id } = message
+          const exchange = (rpc: RpcConnection<E0>) => {
+            const onAnswer = (answer: Answer) => {
               if (answer._tag !== "Chunk") return write(exitOf(answer, id))
               delivering.set(id, rpc)
               return Effect.ensuring(write(answer), Effect.sync(() => delivering.delete(id)))
-            })
-        )
-        // A client may send before its fiber has begun to run the protocol, and would miss the answer.
-        return clients.size === 0 ? Effect.zipRight(hasClient.await, called) : called
-      })
-      // Not `Effect.onError`, which takes twice as many steps.
-      return Effect.uninterruptibleMask((restore) =>
-        Effect.catchAllCause(
-          restore(sent),
-          (cause) =>
-            Effect.withFiberRuntime((fiber) =>
+            }
+            return rpc instanceof Connection
+              ? rpc.exchange(message, onAnswer, restore)
+              : restore(rpc.request(message, onAnswer))
+          }
+          const called = () => call(connection, maxWaitOf(fiber.currentContext, defaultMaxWait), restore, exchange)
+          return Effect.catchAllCause(
+            // A client may send before its fiber has begun to run the protocol, and would miss the answer.
+            clients.size === 0 ? Effect.flatMap(restore(hasClient.await), called) : called(),
+            (cause) =>
               Effect.zipRight(Effect.forkDaemon(forget(id, fiber)), Effect.failCause(Cause.map(cause, asClientError)))
-            )
-        )
+          )
+        })
       )
-    }
 
     /**
      * `RpcClient` keeps the entry of a request that failed, or that was interrupted while its elements waited for the

@@ -11,6 +11,7 @@ import * as Inspectable from "effect/Inspectable"
 import * as Predicate from "effect/Predicate"
 import type { Answer, RpcConnection, Transport } from "../RpcConnector.js"
 import { RpcCallError, RpcProtocolError, type RpcProtocolErrorReason } from "../RpcError.js"
+import type { Restore } from "./call.js"
 
 /** @internal */
 export const TypeId = "~persistent-connection/RpcConnection" as const
@@ -46,14 +47,12 @@ class OpenRequest<E> {
 
   /** Calls `onAnswer` with each answer, up to the last one. */
   deliver<E2, R>(
-    onAnswer: (answer: Answer) => Effect.Effect<unknown, E2, R>
+    onAnswer: (answer: Answer) => Effect.Effect<void, E2, R>
   ): Effect.Effect<void, E2 | ConnectionLost<E>, R> {
     const answer = this.answers.shift()
     if (answer === undefined) return this.lost ?? Effect.flatMap(this.arrival, () => this.deliver(onAnswer))
     const handled = onAnswer(answer)
-    return answer._tag === "Chunk"
-      ? Effect.flatMap(handled, () => this.deliver(onAnswer))
-      : Effect.asVoid(handled)
+    return answer._tag === "Chunk" ? Effect.flatMap(handled, () => this.deliver(onAnswer)) : handled
   }
 
   /** To resume a fiber that has been interrupted has no effect. */
@@ -205,32 +204,41 @@ export class Connection<E> extends Inspectable.Class
   }
 
   readonly request: RpcConnection<E | RpcProtocolError>["request"] = (message, onAnswer) =>
-    Effect.uninterruptibleMask((restore) => {
-      if (this.lost !== undefined) return this.lost
-      const { id, tag } = message
-      if (this.open.has(id)) return Effect.dieMessage(`The request id ${id} belongs to an open request`)
-      const request = new OpenRequest<E | RpcProtocolError>(tag)
-      this.open.set(id, request)
-      const abandon = Effect.suspend(() => {
-        if (this.lost !== undefined || this.open.get(id) !== request) return Effect.void
-        // The server still answers, with the interruption.
-        this.open.set(id, undefined)
-        if (request.lost !== undefined) return Effect.void
-        const interrupt = Effect.interruptible(this.write({ _tag: "Interrupt", requestId: id }, tag))
-        return Effect.ignore(Effect.timeout(interrupt, interruptTimeout))
-      })
-      let isSent = false
-      const answered = Effect.flatMap(this.write(message, tag), () => {
-        isSent = true
-        return request.deliver(onAnswer)
-      })
-      // Not `Effect.onError`, which takes twice as many steps.
-      return Effect.catchAllCause(restore(answered), (cause) => {
-        if (isSent || !Cause.isFailure(cause)) return Effect.zipRight(abandon, Effect.failCause(cause))
-        this.open.delete(id)
-        return Effect.failCause(cause)
-      })
+    Effect.uninterruptibleMask((restore) => this.exchange(message, onAnswer, restore))
+
+  /** As `request`. Called in an uninterruptible region. */
+  exchange<E2, R>(
+    message: RequestEncoded,
+    onAnswer: (answer: Answer) => Effect.Effect<void, E2, R>,
+    restore: Restore
+  ): Effect.Effect<void, E2 | ConnectionLost<E | RpcProtocolError> | RpcCallError, R> {
+    if (this.lost !== undefined) return this.lost
+    const { id, tag } = message
+    if (this.open.has(id)) return Effect.dieMessage(`The request id ${id} belongs to an open request`)
+    const request = new OpenRequest<E | RpcProtocolError>(tag)
+    this.open.set(id, request)
+    let isSent = false
+    const answered = this.write(message, tag, () => {
+      isSent = true
+      return request.deliver(onAnswer)
     })
+    // Not `Effect.onError`, which takes twice as many steps.
+    return Effect.catchAllCause(restore(answered), (cause) => {
+      if (isSent || !Cause.isFailure(cause)) return Effect.zipRight(this.abandon(id, request), Effect.failCause(cause))
+      this.open.delete(id)
+      return Effect.failCause(cause)
+    })
+  }
+
+  /** Tells the server that nobody waits for its answer. */
+  private abandon(id: string, request: OpenRequest<E | RpcProtocolError>): Effect.Effect<void> {
+    if (this.lost !== undefined || this.open.get(id) !== request) return Effect.void
+    // The server still answers, with the interruption.
+    this.open.set(id, undefined)
+    if (request.lost !== undefined) return Effect.void
+    const interrupt = Effect.interruptible(this.write({ _tag: "Interrupt", requestId: id }, request.procedure))
+    return Effect.ignore(Effect.timeout(interrupt, interruptTimeout))
+  }
 
   readonly send: RpcConnection<E | RpcProtocolError>["send"] = (message) =>
     Effect.suspend(() => {
@@ -244,11 +252,12 @@ export class Connection<E> extends Inspectable.Class
       return Effect.tapError(this.write(message, tag), () => Effect.sync(() => this.open.delete(id)))
     })
 
-  /** Called when the message is to be sent. */
-  private write(
+  /** Called when the message is to be sent. `next` follows once it is sent. */
+  private write<E2 = never, R = never>(
     message: FromClientEncoded | RequestEncoded,
-    procedure: string
-  ): Effect.Effect<void, ConnectionLost<E | RpcProtocolError> | RpcCallError> {
+    procedure: string,
+    next: () => Effect.Effect<void, E2, R> = () => Effect.void
+  ): Effect.Effect<void, E2 | ConnectionLost<E | RpcProtocolError> | RpcCallError, R> {
     if (this.lost !== undefined) return this.lost
     const { parser, serverName, transport } = this.parts
     let data
@@ -257,15 +266,15 @@ export class Connection<E> extends Inspectable.Class
     } catch (underlying) {
       return new RpcCallError({ serverName, procedure, reason: "EncodeFailed", underlying })
     }
-    if (data === undefined) return Effect.void
-    return Effect.catchAll(
-      transport.send(data),
-      (underlying): Effect.Effect<void, ConnectionLost<E | RpcProtocolError> | RpcCallError> =>
+    if (data === undefined) return next()
+    return Effect.matchEffect(transport.send(data), {
+      onSuccess: next,
+      onFailure: (underlying): Effect.Effect<void, ConnectionLost<E | RpcProtocolError> | RpcCallError> =>
         // A closing transport refuses to send. Then the call fails with the loss.
         this.isClosed
           ? Effect.flatMap(Effect.exit(this.closed), () => this.lost ?? Effect.void)
           : new RpcCallError({ serverName, procedure, reason: "SendFailed", underlying })
-    )
+    })
   }
 
   private takePiece(piece: string | Uint8Array): RpcProtocolErrorReason | undefined {

@@ -157,10 +157,10 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
 
   /** Treats the connection as lost. The policy decides when the next attempt is due, unless `atOnce`. */
   connectionLost(session: Session<C, E>, cause: Cause.Cause<E>, atOnce = false): void {
-    const { phase } = this
     if (session.endedWith !== undefined) return
     session.end(session.lossError(cause))
-    // Another connection has replaced it, or it is being closed.
+    const { phase } = this
+    // Another connection has replaced it, or it is being closed, perhaps by the `onEnd` of a hold.
     if (phase._tag !== "Connected" || phase.session !== session) return
     phase.replacement.abandon()
     const uptime = this.now - session.establishedAt

@@ -3,13 +3,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import { type ConnectionClosed, type ConnectionLost, NotConnected } from "../../ConnectionError.js"
-import type { PersistentConnection, UseOptions } from "../../PersistentConnection.js"
+import type { Hold, PersistentConnection, UseOptions } from "../../PersistentConnection.js"
 import { asCaller, type Caller } from "../base/effect3.js"
 import * as option from "../base/options.js"
 import type { Loop } from "../loop/loop.js"
 import { loopOf } from "../loop/service.js"
 import type { Session, SessionEnd } from "../loop/session.js"
-import { isTorn, useInPlace, whileOpen } from "./work.js"
+import { Holding, isTorn, whileOpen } from "./work.js"
 
 /** What to do with a session, after closing has begun, and while disconnected. */
 interface Visit<C, E, A, E2, R> {
@@ -46,22 +46,32 @@ const withSession = <C, E, A, E2, R>(
 export const use = <C, E, A, E2, R>(
   self: PersistentConnection<C, E>,
   f: (connection: C) => Effect.Effect<A, E2, R>,
-  options?: UseOptions<C>
+  options?: UseOptions
 ): Effect.Effect<A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R> => {
   option.func("f", f)
   // Without options, reading them would take much of the time of a short use.
-  const { onEnd, whenDisconnected }: UseOptions<C> = options === undefined ? noOptions : option.read(options, readers)
+  const whenDisconnected = options === undefined ? "wait" : option.read(options, readers).whenDisconnected
   return withSession<C, E, A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R>(self, {
     onSession: (session, caller) =>
-      onEnd === undefined
-        ? Effect.flatMap(
-          whileOpen(session, caller, Effect.suspend(() => f(session.connection))),
-          (exit) => resultOf(session, exit)
-        )
-        : useInPlace(session, caller, f, onEnd),
+      Effect.flatMap(
+        whileOpen(session, caller, Effect.suspend(() => f(session.connection))),
+        (exit) => resultOf(session, exit)
+      ),
     onClosed: Effect.fail,
     onDisconnected: whenDisconnected === "fail" ? () => Effect.fail(notConnected(loopOf(self))) : undefined
   })
+}
+
+/** @internal */
+export const unsafeHold = <C, E>(
+  self: PersistentConnection<C, E>,
+  onEnd: (connection: C, reason: SessionEnd<E>) => void
+): Exit.Exit<Hold<C>, NotConnected<E> | ConnectionClosed<E>> => {
+  option.func("onEnd", onEnd)
+  const loop = loopOf(self)
+  const { openSession } = loop
+  if (openSession !== undefined) return Exit.succeed(new Holding(openSession, onEnd))
+  return Exit.fail(loop.isClosing ? loop.closedError : notConnected(loop))
 }
 
 /** The error without a connection. A dead connection counts as lost, even before its end is reported. */
@@ -88,11 +98,8 @@ const resultOf = <C, E, A, E2>(
   }))
 }
 
-const noOptions: UseOptions<unknown> = {}
-
 const readers = {
-  whenDisconnected: option.optional(option.oneOf("wait", "fail")),
-  onEnd: option.optional(option.func)
+  whenDisconnected: option.optional(option.oneOf("wait", "fail"))
 }
 
 /** @internal */

@@ -2,7 +2,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import { attempted } from "../base/callback.js"
+import type { Hold } from "../../PersistentConnection.js"
 import { type AnyFiber, type Caller, interrupt } from "../base/effect3.js"
 import { forkUse } from "../loop/fibers.js"
 import type { Session, SessionEnd, Work } from "../loop/session.js"
@@ -19,37 +19,37 @@ export const whileOpen = <C, E, A, E2, R>(
 ): Effect.Effect<Exit.Exit<A, E2>, never, R> => run(session, caller, effect, (stop) => ({ kind: "use", onEnded: stop }))
 
 /**
- * Runs an effect in the fiber of the caller; `onEnd` makes it end when the connection ends. Called in the fiber of the
- * caller, where it is uninterruptible.
+ * A use without an effect.
  *
  * @internal
  */
-export const useInPlace = <C, E, A, E2, R>(
-  session: Session<C, E>,
-  caller: Caller,
-  f: (connection: C) => Effect.Effect<A, E2, R>,
-  onEnd: (connection: C, reason: SessionEnd<E>) => void
-): Effect.Effect<A, E2, R> => {
-  let told: Effect.Effect<void> | undefined
-  const work: Work = {
-    kind: "use",
-    onEnded: () => {
-      told = attempted(() => {
-        onEnd(session.connection, session.endedWith!)
-        return Effect.void
-      })
+export class Holding<C, E> implements Work, Hold<C> {
+  readonly kind = "use"
+  private thrown: { readonly error: unknown } | undefined
+
+  constructor(
+    private readonly session: Session<C, E>,
+    private readonly onEnd: (connection: C, reason: SessionEnd<E>) => void
+  ) {
+    session.enter(this)
+  }
+
+  get connection(): C {
+    return this.session.connection
+  }
+
+  onEnded(): void {
+    try {
+      this.onEnd(this.session.connection, this.session.endedWith!)
+    } catch (error) {
+      this.thrown = { error }
     }
   }
-  session.enter(work)
-  const leave = (exit: Exit.Exit<A, E2>): Effect.Effect<A, E2> => {
-    session.leave(work)
-    return told === undefined ? exit : Effect.ensuring(exit, told)
+
+  release(): void {
+    this.session.leave(this)
+    if (this.thrown !== undefined) throw this.thrown.error
   }
-  // Not `Effect.ensuring`, which takes twice as many steps.
-  return Effect.matchCauseEffect(caller.restore(attempted(() => f(session.connection))), {
-    onFailure: (cause) => leave(Exit.failCause(cause)),
-    onSuccess: (value) => leave(Exit.succeed(value))
-  })
 }
 
 /**
