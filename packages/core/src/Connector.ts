@@ -18,7 +18,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { ConnectionLost } from "./ConnectionError.js"
 import * as callbacks from "./internal/base/callback.js"
-import * as pulling from "./internal/base/pull.js"
+import * as polling from "./internal/base/poll.js"
 import * as limiter from "./internal/connector/attemptLimiter.js"
 import * as background from "./internal/connector/background.js"
 import * as internal from "./internal/connector/connector.js"
@@ -491,19 +491,31 @@ export const readInBackground: <A, E, E2, E3>(
 ) => Effect.Effect<void, never, Scope.Scope> = reading.readInBackground
 
 /**
- * The same stream with an effect that takes the next elements of the same source. It fails with `None` after the last
- * ones, and otherwise as the stream does. `readInBackground` waits with this effect: a stream that waits holds some
- * 30 kB, an effect 4 kB.
+ * Another way to read the source of a stream; see `withPoll`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Poll<out A, out E> {
+  /**
+   * Takes the elements that have arrived, at least one; undefined if there is none. After the last ones it fails with
+   * `None`, or with the error of the stream.
+   */
+  readonly poll: () => Exit.Exit<Chunk.Chunk<A>, Option.Option<E>> | undefined
+  /** Calls the listener once, when `poll` is no longer undefined. The result removes the listener. */
+  readonly onArrival: (listener: () => void) => () => void
+}
+
+/**
+ * The same stream with another way to read its source, without a fiber. `readInBackground` uses it: a stream that waits
+ * holds some 30 kB, a listener nearly nothing.
  *
  * Throws an `IllegalArgumentException` if `stream` is not a stream.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const withPull: <A, E>(
-  stream: Stream.Stream<A, E>,
-  pull: Effect.Effect<Chunk.Chunk<A>, Option.Option<E>>
-) => Stream.Stream<A, E> = pulling.withPull
+export const withPoll: <A, E>(stream: Stream.Stream<A, E>, poll: Poll<A, E>) => Stream.Stream<A, E> = polling.withPoll
 
 /**
  * The permits that connectors share; see `limitAttempts`.

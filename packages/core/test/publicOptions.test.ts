@@ -167,8 +167,8 @@ const table: Record<string, Rows> = {
     const receiver = { take: () => Effect.void, onRead: () => {}, onClosed: () => {} }
     void Connector.readInBackground(stream, Effect.never, receiver)
   }),
-  "Connector.withPull": argument("stream", "stream", (stream: Stream.Stream<number>) => {
-    Connector.withPull(stream, Effect.never)
+  "Connector.withPoll": argument("stream", "stream", (stream: Stream.Stream<number>) => {
+    Connector.withPoll(stream, { poll: () => undefined, onArrival: () => () => {} })
   }),
   "Connector.callback": argument("register", "func", (register) => void Connector.callback(register)),
   "Connector.map": combinator("f", (self, f) => Connector.map(self, f), (line: Line) => line),

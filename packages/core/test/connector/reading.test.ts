@@ -1,22 +1,61 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Connector from "@persistent-connection/core/Connector"
+import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 
-/** A transport whose stream has a pull or not, and a log of the calls of its receiver. */
-const make = (hasPull: boolean) =>
+/** What arrives: numbers, and then the end. Each poll takes one. */
+class Source implements Connector.Poll<number, "bad"> {
+  readonly queue = Effect.runSync(Queue.unbounded<number>())
+  private listener: (() => void) | undefined
+  private end: Exit.Exit<never, Option.Option<"bad">> | undefined
+
+  get stream(): Stream.Stream<number, "bad"> {
+    return Stream.fromQueue(this.queue)
+  }
+
+  get isListenedTo(): boolean {
+    return this.listener !== undefined
+  }
+
+  poll() {
+    const number = Option.getOrUndefined(Chunk.head(Effect.runSync(Queue.takeUpTo(this.queue, 1))))
+    if (number === -1) throw new Error("cannot poll")
+    return number === undefined ? this.end : Exit.succeed(Chunk.of(number))
+  }
+
+  onArrival(listener: () => void) {
+    this.listener = listener
+    return () => this.listener = undefined
+  }
+
+  offer(...numbers: ReadonlyArray<number>): void {
+    for (const number of numbers) this.queue.unsafeOffer(number)
+    this.arrived()
+  }
+
+  finish(end: Exit.Exit<never, Option.Option<"bad">>): void {
+    this.end = end
+    this.arrived()
+  }
+
+  private arrived(): void {
+    const { listener } = this
+    this.listener = undefined
+    listener?.()
+  }
+}
+
+/** A transport whose stream has a poll or not, and a log of the calls of its receiver. */
+const make = (hasPoll: boolean, take: (numbers: string) => Effect.Effect<void, "full"> = () => Effect.void) =>
   Effect.gen(function*() {
-    const queue = yield* Queue.unbounded<number>()
-    const stream = Stream.fromQueue(queue)
-    const pull = Effect.map(Queue.take(queue), Chunk.of).pipe(
-      Effect.filterOrFail(Chunk.some((number) => number >= 0), () => Option.some("bad" as const))
-    )
+    const source = new Source()
     let end: (exit: Exit.Exit<void>) => void = () => {}
     const closed = Connector.callback<void, never>((resume) => {
       end = resume
@@ -28,27 +67,31 @@ const make = (hasPull: boolean) =>
     const log: Array<string> = []
     const scope = yield* Scope.make()
     yield* Scope.extend(
-      Connector.readInBackground(hasPull ? Connector.withPull<number, "bad">(stream, pull) : stream, closed, {
-        take: (chunk: Chunk.Chunk<number>) => Effect.sync(() => log.push(Chunk.join(Chunk.map(chunk, String), " "))),
-        onRead: (exit) => log.push(Exit.isSuccess(exit) ? "read" : `read: ${String(Exit.causeOption(exit))}`),
+      Connector.readInBackground(hasPoll ? Connector.withPoll(source.stream, source) : source.stream, closed, {
+        take: (chunk: Chunk.Chunk<number>) => {
+          const numbers = Chunk.join(Chunk.map(chunk, String), " ")
+          log.push(numbers)
+          return take(numbers)
+        },
+        onRead: (exit) => log.push(Exit.isSuccess(exit) ? "read" : `read: ${Cause.squash(exit.cause)}`),
         onClosed: () => log.push("closed")
       }),
       scope
     )
-    return { log, queue, end: () => end(Exit.void), release: Scope.close(scope, Exit.void) }
+    return { log, source, end: () => end(Exit.void), release: Scope.close(scope, Exit.void) }
   })
 
 const settle = Effect.repeatN(Effect.yieldNow(), 20)
 
 describe("readInBackground", () => {
-  for (const hasPull of [true, false]) {
-    const name = hasPull ? "with a pull" : "without a pull"
+  for (const hasPoll of [true, false]) {
+    const name = hasPoll ? "with a poll" : "without a poll"
 
     it.effect(`takes what arrived before the end, and then reports the end: ${name}`, () =>
       Effect.gen(function*() {
-        const { end, log, queue } = yield* make(hasPull)
+        const { end, log, source } = yield* make(hasPoll)
         yield* settle
-        for (let number = 0; number < 3; number++) queue.unsafeOffer(number)
+        source.offer(0, 1, 2)
         end()
         yield* settle
         assert.strictEqual(log.pop(), "closed")
@@ -57,23 +100,97 @@ describe("readInBackground", () => {
 
     it.effect(`stops when the scope is closed, without a call of the receiver: ${name}`, () =>
       Effect.gen(function*() {
-        const { end, log, queue, release } = yield* make(hasPull)
+        const { end, log, release, source } = yield* make(hasPoll)
         yield* settle
-        const releasing = yield* Effect.fork(release)
-        yield* Fiber.join(releasing)
-        queue.unsafeOffer(1)
+        yield* release
+        source.offer(1)
         end()
         yield* settle
         assert.deepStrictEqual(log, ["cancelled"])
+        assert.isFalse(source.isListenedTo)
+      }))
+
+    it.effect(`takes one chunk after the other, although take waits: ${name}`, () =>
+      Effect.gen(function*() {
+        const mayGoOn = yield* Deferred.make<void>()
+        const { end, log, source } = yield* make(hasPoll, () => Deferred.await(mayGoOn))
+        source.offer(1)
+        yield* settle
+        source.offer(2)
+        yield* settle
+        assert.deepStrictEqual(log, ["1"])
+        end()
+        yield* settle
+        // The end does not wait for a receiver that waits.
+        assert.deepStrictEqual(log, ["1", "closed"])
+        yield* Deferred.succeed(mayGoOn, undefined)
+        yield* settle
+        assert.deepStrictEqual(log, ["1", "closed", "2"])
+      }))
+
+    it.effect(`interrupts a take that waits when the scope is closed: ${name}`, () =>
+      Effect.gen(function*() {
+        let interrupted = 0
+        const { log, release, source } = yield* make(
+          hasPoll,
+          () => Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted++))
+        )
+        source.offer(1)
+        yield* settle
+        yield* release
+        yield* settle
+        assert.strictEqual(interrupted, 1)
+        assert.deepStrictEqual(log, ["1", "cancelled"])
+      }))
+
+    it.effect(`ends the reading with the failure of take: ${name}`, () =>
+      Effect.gen(function*() {
+        const { log, source } = yield* make(
+          hasPoll,
+          (numbers) => numbers === "1" ? Effect.zipRight(Effect.yieldNow(), Effect.fail("full" as const)) : Effect.void
+        )
+        source.offer(1)
+        yield* settle
+        source.offer(2)
+        yield* settle
+        assert.deepStrictEqual(log, ["1", "read: full"])
       }))
   }
 
-  it.effect("ends the reading with the failure of the pull", () =>
+  it.effect("with a poll, takes in the turn of the arrival, also if take is an effect", () =>
     Effect.gen(function*() {
-      const { log, queue } = yield* make(true)
-      queue.unsafeOffer(-1)
+      const { log, source } = yield* make(true, () => Effect.sync(() => {}))
+      source.offer(...Array.from({ length: 20_000 }, () => 7))
+      assert.strictEqual(log.length, 20_000)
+    }))
+
+  const ends: Array<[name: string, end: Exit.Exit<never, Option.Option<"bad">>, logged: string]> = [
+    ["the regular end", Exit.fail(Option.none()), "read"],
+    ["the error", Exit.fail(Option.some("bad")), "read: bad"],
+    ["a defect", Exit.die("defect"), "read: defect"]
+  ]
+  for (const [name, end, logged] of ends) {
+    it.effect(`ends the reading with ${name} of the poll, after what arrived before`, () =>
+      Effect.gen(function*() {
+        const { log, source } = yield* make(true)
+        source.offer(1)
+        source.finish(end)
+        yield* settle
+        assert.deepStrictEqual(log, ["1", logged])
+        assert.isFalse(source.isListenedTo)
+      }))
+  }
+
+  it.effect("ends the reading with what a poll or a take throws; the caller does not see it", () =>
+    Effect.gen(function*() {
+      const polled = yield* make(true)
+      polled.source.offer(-1)
+      const taken = yield* make(true, () => {
+        throw new Error("cannot take")
+      })
+      taken.source.offer(1)
       yield* settle
-      assert.strictEqual(log.length, 1)
-      assert.include(log[0], "bad")
+      assert.deepStrictEqual(polled.log, ["read: Error: cannot poll"])
+      assert.deepStrictEqual(taken.log, ["1", "read: Error: cannot take"])
     }))
 })

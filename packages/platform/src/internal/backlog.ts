@@ -1,4 +1,5 @@
 import * as Connector from "@persistent-connection/core/Connector"
+import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
@@ -11,14 +12,14 @@ import * as Stream from "effect/Stream"
  *
  * @internal
  */
-export abstract class Backlog<in out A extends { readonly length: number }, in out E> {
+export abstract class Backlog<in out A extends { readonly length: number }, in out E> implements Connector.Poll<A, E> {
   /** The size of all waiting elements. */
   protected size = 0
   private elements: Array<A> = []
   /** How many of `elements` have been taken, one by one. */
   private taken = 0
   private exit: Exit.Exit<void, E> | undefined
-  private takers: Set<(exit: Exit.Exit<void>) => void> | undefined
+  private listeners: Set<() => void> | undefined
 
   /** Called after elements have been taken. */
   protected abstract onTaken(): void
@@ -30,17 +31,16 @@ export abstract class Backlog<in out A extends { readonly length: number }, in o
 
   /** The same as a stream. */
   get stream(): Stream.Stream<A, E> {
-    return Connector.withPull(Stream.fromChannel(this.all), this.pull)
+    return Connector.withPoll(Stream.fromChannel(this.all), this)
   }
 
-  /** Takes all waiting elements, at least one. After the last ones, it fails like `all`. */
-  private get pull(): Effect.Effect<Chunk.Chunk<A>, Option.Option<E>> {
-    const pull: Effect.Effect<Chunk.Chunk<A>, Option.Option<E>> = Effect.suspend(() => {
-      if (this.hasElements) return Exit.succeed(this.takeAll())
-      if (this.exit === undefined) return Effect.zipRight(this.news, pull)
-      return Effect.zipRight(Effect.mapError(this.exit, Option.some), Effect.fail(Option.none()))
-    })
-    return pull
+  /** Takes all waiting elements; undefined if there is none. After the last ones, it fails like `all`. */
+  poll(): Exit.Exit<Chunk.Chunk<A>, Option.Option<E>> | undefined {
+    if (this.hasElements) return Exit.succeed(this.takeAll())
+    if (this.exit === undefined) return undefined
+    return Exit.isSuccess(this.exit)
+      ? Exit.fail(Option.none())
+      : Exit.failCause(Cause.map(this.exit.cause, Option.some))
   }
 
   /** Takes the next element. After the last one, it fails like `all`, or with `onEnd` if `all` ends regularly. */
@@ -105,21 +105,26 @@ export abstract class Backlog<in out A extends { readonly length: number }, in o
   private get news(): Effect.Effect<void> {
     return Effect.async<void>((resume) => {
       if (this.hasElements || this.exit !== undefined) return resume(Exit.void)
-      const takers = this.takers ??= new Set()
-      takers.add(resume)
-      return Effect.sync(() => takers.delete(resume))
+      return Effect.sync(this.onArrival(() => resume(Exit.void)))
     })
+  }
+
+  /** Calls the listener once, when there is an element, or the end. */
+  onArrival(listener: () => void): () => void {
+    const listeners = this.listeners ??= new Set()
+    listeners.add(listener)
+    return () => listeners.delete(listener)
   }
 
   private get hasElements(): boolean {
     return this.taken < this.elements.length
   }
 
-  /** Wakes all takers: those that find no element wait again. */
+  /** Takers that find no element wait again. */
   private wake(): void {
-    const { takers } = this
-    this.takers = undefined
-    takers?.forEach((resume) => resume(Exit.void))
+    const { listeners } = this
+    this.listeners = undefined
+    listeners?.forEach((listener) => listener())
   }
 
   private clear(): void {

@@ -1,6 +1,7 @@
 import * as RpcClient from "@effect/rpc/RpcClient"
 import { RpcClientError } from "@effect/rpc/RpcClientError"
 import type {
+  FromClientEncoded,
   FromServerEncoded,
   RequestEncoded,
   ResponseDefectEncoded,
@@ -17,7 +18,7 @@ import * as Option from "effect/Option"
 import { MaxWait } from "../RpcAnnotation.js"
 import type { Answer, RpcConnection } from "../RpcConnector.js"
 import type { Options } from "../RpcProtocol.js"
-import { call } from "./call.js"
+import { call, type Restore } from "./call.js"
 import { Connection } from "./rpcConnection.js"
 
 /** @internal */
@@ -25,85 +26,109 @@ export const make = <E0, E>(
   connection: PersistentConnection<RpcConnection<E0>, E>,
   options?: Options
 ): Effect.Effect<RpcClient.Protocol["Type"]> => {
-  const defaultMaxWait = option.duration("maxWait", options?.maxWait ?? "10 seconds")
-  return Effect.sync(() => {
-    /** The clients of this protocol. Each ignores the answers to the requests of others. */
-    const clients = new Set<(answer: FromServerEncoded) => Effect.Effect<void>>()
-    const hasClient = Effect.unsafeMakeLatch()
-    /** The connections of the streams whose elements are being delivered, for the acknowledgements. */
-    const delivering = new Map<string, RpcConnection<E0>>()
+  const maxWait = option.duration("maxWait", options?.maxWait ?? "10 seconds")
+  return Effect.sync(() => RpcClient.Protocol.of(new Protocol(connection, maxWait)))
+}
 
-    const write = (answer: FromServerEncoded): Effect.Effect<void> => {
-      const [client] = clients
-      return clients.size === 1
-        ? client!(answer)
-        : Effect.forEach(clients, (client) => client(answer), { discard: true })
-    }
+type Client = (answer: FromServerEncoded) => Effect.Effect<void>
 
-    const request = (message: RequestEncoded): Effect.Effect<void, RpcClientError> =>
-      Effect.uninterruptibleMask((restore) =>
-        Effect.withFiberRuntime((fiber) => {
-          const { id } = message
-          const exchange = (rpc: RpcConnection<E0>) => {
-            const onAnswer = (answer: Answer) => {
-              if (answer._tag !== "Chunk") return write(exitOf(answer, id))
-              delivering.set(id, rpc)
-              return Effect.ensuring(write(answer), Effect.sync(() => delivering.delete(id)))
-            }
-            return rpc instanceof Connection
-              ? rpc.exchange(message, onAnswer, restore)
-              : restore(rpc.request(message, onAnswer))
-          }
-          const called = () => call(connection, maxWaitOf(fiber.currentContext, defaultMaxWait), restore, exchange)
-          return Effect.catchAllCause(
-            // A client may send before its fiber has begun to run the protocol, and would miss the answer.
-            clients.size === 0 ? Effect.flatMap(restore(hasClient.await), called) : called(),
-            (cause) =>
-              Effect.zipRight(Effect.forkDaemon(forget(id, fiber)), Effect.failCause(Cause.map(cause, asClientError)))
-          )
-        })
-      )
+// `RpcClient.Protocol.make` is not used, because its `run` takes 6 kB, and allows one client.
+class Protocol<E0, E> {
+  readonly supportsAck = true
+  readonly supportsTransferables = false
+  /** The clients of this protocol. Each ignores the answers to the requests of others. */
+  private readonly clients = new Set<Client>()
+  /** Opened when there is a client. */
+  private latch: Effect.Latch | undefined
+  /** The connections of the streams whose elements are being delivered, for the acknowledgements. */
+  private delivering: Map<string, RpcConnection<E0>> | undefined
 
-    /**
-     * `RpcClient` keeps the entry of a request that failed, or that was interrupted while its elements waited for the
-     * consumer, until an exit comes. The exit must come after the failure: otherwise the call would end with it. A
-     * discarded call has no fiber of its own that would end.
-     */
-    const forget = (id: string, sending: Fiber.RuntimeFiber<unknown, unknown>, turns = 32): Effect.Effect<void> =>
-      Effect.suspend(() =>
-        turns > 0 && sending.unsafePoll() === null
-          ? Effect.zipRight(Effect.yieldNow(), forget(id, sending, turns - 1))
-          : write(failed(id, { _tag: "Empty" }))
-      )
+  constructor(
+    private readonly connection: PersistentConnection<RpcConnection<E0>, E>,
+    private readonly maxWait: Duration.Duration
+  ) {}
 
-    return RpcClient.Protocol.of({
-      supportsAck: true,
-      supportsTransferables: false,
-      // `RpcClient.Protocol.make` is not used, because its `run` takes 6 kB, and allows one client.
-      run: (client) =>
-        Effect.async<never>(() => {
-          clients.add(client)
-          hasClient.unsafeOpen()
-          return Effect.sync(() => {
-            clients.delete(client)
-            if (clients.size === 0) hasClient.unsafeClose()
-          })
-        }),
-      send: (message) => {
-        switch (message._tag) {
-          case "Request":
-            return request(message)
-          case "Ack": {
-            const sent = delivering.get(message.requestId)
-            return sent === undefined ? Effect.void : Effect.mapError(sent.send(message), asClientError)
-          }
-          default:
-            // `RpcConnection.request` sends the interruption to the server.
-            return Effect.void
-        }
-      }
+  readonly run = (client: Client): Effect.Effect<never> =>
+    Effect.async<never>(() => {
+      this.clients.add(client)
+      this.latch?.unsafeOpen()
+      this.latch = undefined
+      return Effect.sync(() => this.clients.delete(client))
     })
-  })
+
+  readonly send = (message: FromClientEncoded): Effect.Effect<void, RpcClientError> => {
+    switch (message._tag) {
+      case "Request":
+        return this.request(message)
+      case "Ack": {
+        const rpc = this.delivering?.get(message.requestId)
+        return rpc === undefined ? Effect.void : Effect.mapError(rpc.send(message), asClientError)
+      }
+      default:
+        // `RpcConnection.request` sends the interruption to the server.
+        return Effect.void
+    }
+  }
+
+  private request(message: RequestEncoded): Effect.Effect<void, RpcClientError> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.withFiberRuntime((fiber) => {
+        const called = () =>
+          call(
+            this.connection,
+            maxWaitOf(fiber.currentContext, this.maxWait),
+            restore,
+            (rpc) => this.exchange(rpc, message, restore)
+          )
+        return Effect.catchAllCause(
+          this.clients.size === 0 ? Effect.flatMap(restore(this.hasClient), called) : called(),
+          (cause) =>
+            Effect.zipRight(
+              Effect.forkDaemon(this.forget(message.id, fiber)),
+              Effect.failCause(Cause.map(cause, asClientError))
+            )
+        )
+      })
+    )
+  }
+
+  /** A client may send before its fiber has begun to run the protocol, and would miss the answer. */
+  private get hasClient(): Effect.Effect<void> {
+    return Effect.suspend(() => (this.latch ??= Effect.unsafeMakeLatch()).await)
+  }
+
+  private exchange(rpc: RpcConnection<E0>, message: RequestEncoded, restore: Restore) {
+    const { id } = message
+    const onAnswer = (answer: Answer) => {
+      if (answer._tag !== "Chunk") return this.write(exitOf(answer, id))
+      const delivering = this.delivering ??= new Map()
+      delivering.set(id, rpc)
+      return Effect.ensuring(this.write(answer), Effect.sync(() => delivering.delete(id)))
+    }
+    return rpc instanceof Connection
+      ? rpc.exchange(message, onAnswer, restore)
+      : restore(rpc.request(message, onAnswer))
+  }
+
+  private write(answer: FromServerEncoded): Effect.Effect<void> {
+    const [client] = this.clients
+    return this.clients.size === 1
+      ? client!(answer)
+      : Effect.forEach(this.clients, (client) => client(answer), { discard: true })
+  }
+
+  /**
+   * `RpcClient` keeps the entry of a request that failed, or that was interrupted while its elements waited for the
+   * consumer, until an exit comes. The exit must come after the failure: otherwise the call would end with it. A
+   * discarded call has no fiber of its own that would end.
+   */
+  private forget(id: string, sending: Fiber.RuntimeFiber<unknown, unknown>, turns = 32): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      turns > 0 && sending.unsafePoll() === null
+        ? Effect.zipRight(Effect.yieldNow(), this.forget(id, sending, turns - 1))
+        : this.write(failed(id, { _tag: "Empty" }))
+    )
+  }
 }
 
 const maxWaitOf = (context: Context.Context<never>, otherwise: Duration.Duration): Duration.Duration =>

@@ -1,15 +1,17 @@
+import * as Cause from "effect/Cause"
 import type * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { constVoid } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { Receiver } from "../../Connector.js"
+import type { Poll, Receiver } from "../../Connector.js"
 import { isCallback, listen } from "../base/callback.js"
 import { type BareFork, bareFork } from "../base/effect3.js"
-import { isStream, type Pull, pullOf } from "../base/pull.js"
+import { isStream, pollOf } from "../base/poll.js"
 
 /** @internal */
 export const readInBackground = <A, E, E2, E3>(
@@ -17,15 +19,15 @@ export const readInBackground = <A, E, E2, E3>(
   closed: Effect.Effect<unknown, E2>,
   receiver: Receiver<A, E, E2, E3>
 ): Effect.Effect<void, never, Scope.Scope> => {
-  const reader = new Reader(isStream("stream", stream), receiver)
+  const reading = new Reading(isStream("stream", stream), receiver)
   return Effect.zip(Effect.scope, bareFork).pipe(
-    Effect.flatMap(([scope, fork]) => reader.begin(scope, fork, closed)),
+    Effect.flatMap(([scope, fork]) => reading.begin(scope, fork, closed)),
     Effect.uninterruptible
   )
 }
 
 /** Most effects are made when they begin: an idle connection keeps little memory. */
-class Reader<A, E, E2, E3> {
+class Reading<A, E, E2, E3> {
   private chunks = 0
 
   constructor(
@@ -34,11 +36,11 @@ class Reader<A, E, E2, E3> {
   ) {}
 
   begin(scope: Scope.Scope, fork: BareFork, closed: Effect.Effect<unknown, E2>): Effect.Effect<void> {
-    const pull = pullOf(this.stream)
-    const reading = pull === undefined
-      ? forkInScope(scope, Effect.flatMap(Effect.exit(this.readStream), (exit) => this.onRead(exit)))
-      : forkBare(scope, fork, Effect.flatMap(Effect.exit(this.readPull(pull)), (exit) => this.onRead(exit)))
-    return Effect.zipRight(reading, this.watch(scope, fork, closed))
+    const poll = pollOf(this.stream)
+    const begun = poll === undefined
+      ? forkInScope(scope, Effect.map(Effect.exit(this.readStream), (exit) => this.receiver.onRead(exit)))
+      : this.poll(scope, fork, poll)
+    return Effect.zipRight(begun, this.watch(scope, fork, closed))
   }
 
   private watch(scope: Scope.Scope, fork: BareFork, closed: Effect.Effect<unknown, E2>): Effect.Effect<void> {
@@ -54,20 +56,18 @@ class Reader<A, E, E2, E3> {
     return Stream.runForEachChunk(this.stream, (chunk) => this.take(chunk))
   }
 
-  private readPull(pull: Pull<A, E>): Effect.Effect<void, E | E3> {
-    return Effect.matchEffect(pull, {
-      onSuccess: (chunk) => Effect.zipRight(this.take(chunk), this.readPull(pull)),
-      onFailure: Option.match({ onNone: () => Effect.void, onSome: Effect.fail })
-    })
+  private poll(scope: Scope.Scope, fork: BareFork, poll: Poll<A, E>): Effect.Effect<void> {
+    const reader = new PollReader(poll, fork, this)
+    return Effect.zipRight(Scope.addFinalizer(scope, reader.stop), Effect.sync(() => reader.read()))
   }
 
-  private take(chunk: Chunk.Chunk<A>): Effect.Effect<void, E3> {
+  take(chunk: Chunk.Chunk<A>): Effect.Effect<void, E3> {
     this.chunks++
     return this.receiver.take(chunk)
   }
 
-  private onRead(exit: Exit.Exit<void, E | E3>): Effect.Effect<void> {
-    return Effect.sync(() => this.receiver.onRead(exit))
+  onRead(exit: Exit.Exit<void, E | E3>): void {
+    this.receiver.onRead(exit)
   }
 
   /** Waits until all that has arrived is taken: the reader has a turn whenever this fiber yields. */
@@ -79,9 +79,71 @@ class Reader<A, E, E2, E3> {
   }
 }
 
-/** Forks with the least memory. For effects that need no `FiberRef`s, such as the clock. */
-const forkBare = (scope: Scope.Scope, fork: BareFork, effect: Effect.Effect<void>): Effect.Effect<void> =>
-  Effect.suspend(() => Scope.addFinalizer(scope, Fiber.interrupt(fork(effect))))
+/** Reads in the turn in which something arrives. Only a `take` that waits needs a fiber. */
+class PollReader<A, E, E2, E3> {
+  private removeListener = constVoid
+  private taking: Fiber.RuntimeFiber<Exit.Exit<void, E3>> | undefined
+  private isStopped = false
+
+  constructor(
+    private readonly source: Poll<A, E>,
+    private readonly fork: BareFork,
+    private readonly reading: Reading<A, E, E2, E3>
+  ) {}
+
+  read(): void {
+    try {
+      while (!this.isStopped) {
+        const arrived = this.source.poll()
+        if (arrived === undefined) {
+          this.removeListener = this.source.onArrival(() => this.read())
+          return
+        }
+        if (Exit.isFailure(arrived)) return this.end(endOf(arrived.cause))
+        const taken = this.take(arrived.value)
+        if (taken === undefined) return
+        if (Exit.isFailure(taken)) return this.end(taken)
+      }
+    } catch (defect) {
+      this.end(Exit.die(defect))
+    }
+  }
+
+  /** Undefined if it has to wait. Then the reading goes on after that. */
+  private take(chunk: Chunk.Chunk<A>): Exit.Exit<void, E3> | undefined {
+    const taken = this.reading.take(chunk)
+    if (Exit.isExit(taken)) return taken as Exit.Exit<void, E3>
+    const taking = this.taking = this.fork(Effect.exit(taken))
+    const exit = taking.unsafePoll()
+    if (exit !== null) return Exit.flatten(exit)
+    taking.addObserver((exit) => {
+      const taken = Exit.flatten(exit)
+      if (Exit.isSuccess(taken)) this.read()
+      else this.end(taken)
+    })
+    return undefined
+  }
+
+  private end(exit: Exit.Exit<void, E | E3>): void {
+    // In a fiber, which keeps what the receiver throws from whoever has called.
+    if (!this.isStopped) this.fork(Effect.sync(() => this.reading.onRead(exit)))
+  }
+
+  get stop(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.isStopped = true
+      this.removeListener()
+      return this.taking === undefined ? Effect.void : Fiber.interrupt(this.taking)
+    })
+  }
+}
+
+/** How the reading ends. */
+const endOf = <E>(cause: Cause.Cause<Option.Option<E>>): Exit.Exit<void, E> =>
+  Option.match(Cause.failureOption(cause), {
+    onNone: () => Exit.failCause(cause as Cause.Cause<never>),
+    onSome: Option.match({ onNone: () => Exit.void, onSome: Exit.fail })
+  })
 
 /**
  * The fiber is interruptible even if the attempt is not, and does not inherit the context of the attempt, such as its
