@@ -411,8 +411,10 @@ export const use: {
  * @since 0.1.0
  * @category models
  */
-export interface Hold<out Connection> {
+export interface Hold<out Connection, out E = never> {
   readonly connection: Connection
+  /** Why the connection can be held no longer; undefined until `onEnd` is called. */
+  readonly end: ConnectionLost<E> | ConnectionClosed<E> | undefined
   /** Ends the hold. Throws what `onEnd` has thrown. Only the first call counts. */
   readonly release: () => void
 }
@@ -432,7 +434,7 @@ export interface Hold<out Connection> {
 export const unsafeHold: <Connection, E>(
   self: PersistentConnection<Connection, E>,
   onEnd: (connection: Connection, reason: ConnectionLost<E> | ConnectionClosed<E>) => void
-) => Exit.Exit<Hold<Connection>, NotConnected<E> | ConnectionClosed<E>> = using.unsafeHold
+) => Exit.Exit<Hold<Connection, E>, NotConnected<E> | ConnectionClosed<E>> = using.unsafeHold
 
 /**
  * As `use`, but if the connection is lost, runs `f` again on the next one, without a limit. It also runs `f` again if

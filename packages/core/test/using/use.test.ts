@@ -595,7 +595,7 @@ describe("a use behaves like the effect itself", () => {
 /** A hold of the current connection, and its end. */
 class Holder {
   readonly ends: Array<readonly [number, string]> = []
-  readonly hold: PersistentConnection.Hold<Line>
+  readonly hold: PersistentConnection.Hold<Line, Refused>
 
   constructor(service: Fixture["service"], onEnd: () => void = () => {}) {
     const held = PersistentConnection.unsafeHold(service, (line, reason) => {
@@ -641,10 +641,10 @@ describe("unsafeHold", () => {
         const fixture = yield* makeFixture()
         yield* settle
         const { ends, hold } = new Holder(fixture.service)
-        expect(ends).toEqual([])
+        expect([ends, hold.end]).toEqual([[], undefined])
         yield* Effect.fork(end(fixture))
         yield* settle
-        expect(ends).toEqual([[1, tag]])
+        expect([ends, hold.end?._tag]).toEqual([[[1, tag]], tag])
         hold.release()
       }))
   }
@@ -657,7 +657,7 @@ describe("unsafeHold", () => {
       hold.release()
       server.line.drop()
       yield* settle
-      expect(ends).toEqual([])
+      expect([ends, hold.end]).toEqual([[], undefined])
     }))
 
   it.scoped("counts as a use until its release", () =>
@@ -688,6 +688,7 @@ describe("unsafeHold", () => {
       yield* pass(10)
       expect([ends, server.lines.length]).toEqual([[[1, "ConnectionLost"]], 2])
       expect(() => thrower.hold.release()).toThrow("thrown")
+      thrower.hold.release()
     }))
 
   it.scoped("D7: onEnd may close the persistent connection", () =>

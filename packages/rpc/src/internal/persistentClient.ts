@@ -2,16 +2,12 @@ import type * as Rpc from "@effect/rpc/Rpc"
 import type * as RpcClient from "@effect/rpc/RpcClient"
 import type * as RpcGroup from "@effect/rpc/RpcGroup"
 import * as RpcSchema from "@effect/rpc/RpcSchema"
-import { ConnectionClosed, ConnectionLost } from "@persistent-connection/core/ConnectionError"
+import { ConnectionLost } from "@persistent-connection/core/ConnectionError"
 import * as option from "@persistent-connection/core/Options"
-import { type PersistentConnection, resumableStream } from "@persistent-connection/core/PersistentConnection"
-import * as Cause from "effect/Cause"
+import { type Hold, type PersistentConnection, resumableStream } from "@persistent-connection/core/PersistentConnection"
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
 import * as Mailbox from "effect/Mailbox"
 import * as Option from "effect/Option"
@@ -20,8 +16,7 @@ import * as Stream from "effect/Stream"
 import type { CallError, Options } from "../PersistentRpcClient.js"
 import { Idempotent, MaxWait, Resume } from "../RpcAnnotation.js"
 import type { ClientError } from "../RpcConnector.js"
-import { call, useWithin } from "./call.js"
-import { connectionOf } from "./rpcConnection.js"
+import { call, failWithEnd, withHold } from "./call.js"
 
 /** @internal */
 export const make = <Rpcs extends Rpc.Any, E>(
@@ -100,7 +95,7 @@ const methodOf = <Client extends object, E>(
         onNone: () => onOneConnection(connection, maxWait, (client) => elements(client, input)),
         onSome: (next) =>
           Effect.as(
-            useWithin(connection, maxWait, () => Effect.void),
+            Effect.scoped(held(connection, maxWait)),
             onAllConnections(connection, (client, last) =>
               elements(
                 client,
@@ -113,40 +108,30 @@ const methodOf = <Client extends object, E>(
   }
 }
 
+/** Holds a connection until the scope is closed. */
+const held = <Client extends object, E>(
+  connection: PersistentConnection<Client, E>,
+  maxWait: Duration.Duration
+): Effect.Effect<Hold<Client, E>, CallError<E>, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    withHold(
+      connection,
+      maxWait,
+      restore,
+      (hold) => Effect.as(Effect.addFinalizer(() => Effect.sync(() => hold.release())), hold)
+    )
+  )
+
 /** A stream of the current connection. It ends with the connection. */
 const onOneConnection = <Client extends object, E>(
   connection: PersistentConnection<Client, E>,
   maxWait: Duration.Duration,
   f: (client: Client) => Stream.Stream<unknown, CallError<E>>
 ): Effect.Effect<Stream.Stream<unknown, CallError<E>>, CallError<E>, Scope.Scope> =>
-  Effect.gen(function*() {
-    const found = yield* Deferred.make<Client, CallError<E>>()
-    // This use lasts until the stream ends.
-    const using = yield* useWithin(
-      connection,
-      maxWait,
-      (client) => Effect.zipRight(Deferred.succeed(found, client), Effect.never)
-    ).pipe(
-      Effect.tapErrorCause((cause) => Deferred.failCause(found, cause)),
-      Effect.exit,
-      Effect.interruptible,
-      Effect.forkScoped
-    )
-    const client = yield* Deferred.await(found)
-    using.addObserver((exit) => {
-      if (Exit.isSuccess(exit) && Exit.isFailure(exit.value)) endUse(client, exit.value.cause)
-    })
-    // The use fails after a loss too, and it knows whether the persistent connection is closed.
-    return Stream.catchAll(
-      f(client),
-      (error) => isLost(error) ? Stream.fromEffect(Effect.flatten(Fiber.join(using))) : Stream.fail(error)
-    )
-  })
-
-const endUse = <E>(client: object, cause: Cause.Cause<CallError<E>>): void => {
-  const reason = Option.getOrUndefined(Cause.failureOption(cause))
-  if (reason instanceof ConnectionLost || reason instanceof ConnectionClosed) connectionOf(client)?.endUse(reason)
-}
+  Effect.map(
+    held(connection, maxWait),
+    (hold) => Stream.catchAllCause(f(hold.connection), (cause) => Stream.fromEffect(failWithEnd(hold, cause)))
+  )
 
 /** A stream that goes on from connection to connection. `last` is its last element. */
 const onAllConnections = <Client, E>(

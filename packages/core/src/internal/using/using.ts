@@ -66,7 +66,7 @@ export const use = <C, E, A, E2, R>(
 export const unsafeHold = <C, E>(
   self: PersistentConnection<C, E>,
   onEnd: (connection: C, reason: SessionEnd<E>) => void
-): Exit.Exit<Hold<C>, NotConnected<E> | ConnectionClosed<E>> => {
+): Exit.Exit<Hold<C, E>, NotConnected<E> | ConnectionClosed<E>> => {
   option.func("onEnd", onEnd)
   const loop = loopOf(self)
   const { openSession } = loop

@@ -23,8 +23,9 @@ export const whileOpen = <C, E, A, E2, R>(
  *
  * @internal
  */
-export class Holding<C, E> implements Work, Hold<C> {
+export class Holding<C, E> implements Work, Hold<C, E> {
   readonly kind = "use"
+  end: SessionEnd<E> | undefined
   private thrown: { readonly error: unknown } | undefined
 
   constructor(
@@ -39,8 +40,9 @@ export class Holding<C, E> implements Work, Hold<C> {
   }
 
   onEnded(): void {
+    const end = this.end = this.session.endedWith!
     try {
-      this.onEnd(this.session.connection, this.session.endedWith!)
+      this.onEnd(this.connection, end)
     } catch (error) {
       this.thrown = { error }
     }
@@ -48,7 +50,9 @@ export class Holding<C, E> implements Work, Hold<C> {
 
   release(): void {
     this.session.leave(this)
-    if (this.thrown !== undefined) throw this.thrown.error
+    const { thrown } = this
+    this.thrown = undefined
+    if (thrown !== undefined) throw thrown.error
   }
 }
 
