@@ -1,4 +1,4 @@
-import { type ConnectionClosed, ConnectionLost, NotConnected } from "@persistent-connection/core/ConnectionError"
+import { type ConnectionClosed, ConnectionLost, type NotConnected } from "@persistent-connection/core/ConnectionError"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
