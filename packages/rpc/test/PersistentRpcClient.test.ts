@@ -26,19 +26,26 @@ import { MemoryServer, WireError } from "./support/memoryServer.js"
 const killed = Cause.fail(new WireError({ reason: "killed" }))
 
 /** A client of a memory server. Reconnects 5 s after the last attempt. */
-const serving = (options?: PersistentRpcClient.Options, server = new MemoryServer(), group = Counting) =>
+const serving = (
+  options?: PersistentRpcClient.Options,
+  server = new MemoryServer(),
+  group = Counting,
+  clientOptions?: RpcConnector.ClientOptions
+) =>
   Effect.gen(function*() {
     const tally = new Tally()
     yield* server.serve(tally)
     const connection = yield* PersistentConnection.make({
       serverName: "counting",
       address: Effect.succeed("here"),
-      connector: RpcConnector.make(server.connector).pipe(RpcConnector.client(group)),
+      connector: RpcConnector.make(server.connector).pipe(RpcConnector.client(group, clientOptions)),
       retry: RetryPolicy.fixed("5 seconds")
     })
     yield* settle
     return { client: PersistentRpcClient.make(group, connection, options), connection, server, tally }
   }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+
+const invalid = { key: 1 } as unknown as { readonly key: string }
 
 /** The time of an outage that lasts. */
 const outage = (server: MemoryServer) =>
@@ -94,6 +101,16 @@ describe("a persistent client", () => {
       assert.strictEqual(yield* Fiber.join(later), 2)
       assert.strictEqual(tally.runs.get("Hang 1"), 1)
     }))
+
+  for (const disableTracing of [false, true]) {
+    it.scoped(`dies with an invalid payload, and uses the connection no longer: disableTracing ${disableTracing}`, () =>
+      Effect.gen(function*() {
+        const { client, connection } = yield* serving(undefined, undefined, undefined, { disableTracing })
+        const exit = yield* Effect.exit(client.Get(invalid))
+        assert.include(Exit.isFailure(exit) && Cause.pretty(exit.cause), "Expected string, actual 1")
+        yield* PersistentConnection.closeGracefully(connection, "1 hour")
+      }))
+  }
 
   it.scoped("sends an idempotent call again on the next connection, as often as necessary", () =>
     Effect.gen(function*() {

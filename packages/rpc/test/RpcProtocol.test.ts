@@ -4,6 +4,7 @@ import type { FromServerEncoded } from "@effect/rpc/RpcMessage"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import { assert, describe } from "@effect/vitest"
 import { ConnectionClosed, ConnectionLost, NotConnected } from "@persistent-connection/core/ConnectionError"
+import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as RpcAnnotation from "@persistent-connection/rpc/RpcAnnotation"
@@ -26,14 +27,14 @@ import { MemoryServer, WireError } from "./support/memoryServer.js"
 
 const killed = Cause.fail(new WireError({ reason: "killed" }))
 
-const serving = (options?: RpcProtocol.Options, server = new MemoryServer()) =>
+const serving = (options?: RpcProtocol.Options, server = new MemoryServer(), transport = server.connector) =>
   Effect.gen(function*() {
     const tally = new Tally()
     yield* server.serve(tally)
     const connection = yield* PersistentConnection.make({
       serverName: "counting",
       address: Effect.succeed("here"),
-      connector: RpcConnector.make(server.connector),
+      connector: RpcConnector.make(transport),
       retry: RetryPolicy.fixed("5 seconds")
     })
     const protocol = yield* RpcProtocol.make(connection, options)
@@ -272,6 +273,32 @@ describe("the protocol over a persistent connection", () => {
       assert.isTrue(Option.isNone(yield* Fiber.poll(open)))
       // The answer that removes the entry must not become the result of the call.
       assert.instanceOf(yield* causeOf(client.Add({ id: 1 })), RpcCallError)
+    }))
+
+  it.scoped("removes what `RpcClient` keeps of a call with an invalid `MaxWait`", () =>
+    Effect.gen(function*() {
+      const { protocol } = yield* serving()
+      const written: Array<string> = []
+      yield* Effect.forkScoped(protocol.run((message) => Effect.sync(() => written.push(message._tag))))
+      const sent = protocol.send({ _tag: "Request", id: "1001", tag: "Add", payload: { id: 1 }, headers: [] })
+      yield* Effect.fork(Effect.provideService(sent, RpcAnnotation.MaxWait, "-1 seconds"))
+      yield* settle
+      assert.deepStrictEqual(written, ["Exit"])
+    }))
+
+  it.scoped("dies if `send` of the transport throws, and uses the connection no longer", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const transport = Connector.map(server.connector, (wire) => ({
+        ...wire,
+        send: (_: string | Uint8Array): Effect.Effect<void, WireError> => {
+          throw new Error("cannot send")
+        }
+      }))
+      const { client, connection } = yield* serving(undefined, server, transport)
+      const exit = yield* Effect.exit(client.Add({ id: 1 }))
+      assert.include(Exit.isFailure(exit) && Cause.pretty(exit.cause), "cannot send")
+      yield* PersistentConnection.closeGracefully(connection, "1 hour")
     }))
 
   it.scoped("does nothing for a failed call whose client has gone", () =>

@@ -18,6 +18,19 @@ type Missing<E> = NotConnected<E> | ConnectionClosed<E>
 export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 /**
+ * Like `Effect.suspend`, but calls the function now, which takes no step of the run loop.
+ *
+ * @internal
+ */
+export const attempted = <A, E, R>(f: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+  try {
+    return f()
+  } catch (defect) {
+    return Exit.die(defect)
+  }
+}
+
+/**
  * Holds the current connection, or waits for the next one, at most for this time. Then it fails with `NotConnected`.
  * Called in an uninterruptible region; `f` must release the connection.
  *
@@ -53,7 +66,7 @@ export const call = <Connection extends object, E, A, E2, R>(
   f: (connection: Connection) => Effect.Effect<A, E2, R>
 ): Effect.Effect<A, E2 | Missing<E> | End<E>, R> =>
   withHold(self, maxWait, restore, (hold) =>
-    Effect.matchCauseEffect(f(hold.connection), {
+    Effect.matchCauseEffect(attempted(() => f(hold.connection)), {
       onFailure: (cause) => Effect.ensuring(failWithEnd(hold, cause), Effect.sync(() => hold.release())),
       onSuccess: (value) => {
         hold.release()

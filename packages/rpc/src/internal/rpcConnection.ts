@@ -29,6 +29,8 @@ class OpenRequest<E> {
   isStream = false
   lost: Exit.Exit<never, ConnectionLost<E>> | undefined
   private readonly answers: Array<Answer> = []
+  /** How many of `answers` have been taken. They are removed many at once: `shift` would move all the others. */
+  private taken = 0
   private resume: ((effect: Effect.Effect<void>) => void) | undefined
 
   constructor(readonly procedure: string) {}
@@ -49,8 +51,12 @@ class OpenRequest<E> {
   deliver<E2, R>(
     onAnswer: (answer: Answer) => Effect.Effect<void, E2, R>
   ): Effect.Effect<void, E2 | ConnectionLost<E>, R> {
-    const answer = this.answers.shift()
+    const answer = this.answers[this.taken]
     if (answer === undefined) return this.lost ?? Effect.flatMap(this.arrival, () => this.deliver(onAnswer))
+    if (++this.taken * 2 > this.answers.length) {
+      this.answers.splice(0, this.taken)
+      this.taken = 0
+    }
     const handled = onAnswer(answer)
     return answer._tag === "Chunk" ? Effect.flatMap(handled, () => this.deliver(onAnswer)) : handled
   }
@@ -59,7 +65,7 @@ class OpenRequest<E> {
   private get arrival(): Effect.Effect<void> {
     return Effect.async<void>((resume) => {
       // The fiber may have had to yield before it began to wait.
-      if (this.answers.length > 0 || this.lost !== undefined) return resume(Effect.void)
+      if (this.answers.length > this.taken || this.lost !== undefined) return resume(Effect.void)
       this.resume = resume
     })
   }
