@@ -256,6 +256,18 @@ describe("a call without a connection", () => {
       }))
   }
 
+  it.scoped("waits for no longer in an uninterruptible region, such as a finalizer", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* serving()
+      yield* outage(server)
+      const call = yield* Effect.fork(Effect.uninterruptible(Effect.flip(client.Add({ id: 1 }))))
+      const stream = yield* Effect.fork(
+        Effect.uninterruptible(Effect.flip(Stream.runDrain(client.Numbers({ from: 1, to: 2 }))))
+      )
+      yield* pass(10)
+      for (const error of [yield* Fiber.join(call), yield* Fiber.join(stream)]) assert.instanceOf(error, NotConnected)
+    }))
+
   it.scoped("has one limit, also if connections come and go meanwhile", () =>
     Effect.gen(function*() {
       const { client, server } = yield* serving({ maxWait: "12 seconds" })

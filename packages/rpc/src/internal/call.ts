@@ -46,7 +46,8 @@ export const withHold = <Connection extends object, E, A, E2, R>(
   if (Exit.isSuccess(held)) return f(held.value)
   if (Duration.lessThanOrEqualTo(maxWait, Duration.zero)) return Effect.failCause(held.cause)
   return Effect.flatMap(
-    restore(Effect.timed(Effect.timeoutOption(self.connectedOrClosed, maxWait))),
+    // A timeout would wait forever for what it cannot interrupt: the call may be made in an uninterruptible region.
+    restore(Effect.timed(Effect.timeoutOption(Effect.interruptible(self.connectedOrClosed), maxWait))),
     // The connection may be lost again before it is held.
     ([passed]) => withHold(self, Duration.subtract(maxWait, passed), restore, f)
   )
