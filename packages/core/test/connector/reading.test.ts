@@ -131,7 +131,9 @@ describe("readInBackground", () => {
         assert.deepStrictEqual(log, ["cancelled"])
       }))
 
-    for (const [kind, adapt] of Object.entries({ "a callback": identity<Effect.Effect<void>>, "a fiber": Effect.asVoid })) {
+    for (
+      const [kind, adapt] of Object.entries({ "a callback": identity<Effect.Effect<void>>, "a fiber": Effect.asVoid })
+    ) {
       it.effect(`keeps what onClosed throws from the scheduler, ${kind}: ${name}`, () =>
         Effect.gen(function*() {
           const thrown: Array<unknown> = []

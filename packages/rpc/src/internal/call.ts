@@ -56,7 +56,7 @@ export const withHold = <Connection extends object, E, A, E2, R>(
 const endUse = (connection: object, reason: End<unknown>): void => connectionOf(connection)?.endUse(reason)
 
 /**
- * Makes a call, which the connection ends itself. Called in an uninterruptible region.
+ * Makes a call. When the connection ends, it ends the call itself (`endUse`). Called in an uninterruptible region.
  *
  * @internal
  */
@@ -76,8 +76,9 @@ export const call = <Connection extends object, E, A, E2, R>(
     }))
 
 /**
- * Fails with the cause, but with the end of the connection if it was lost. The persistent connection knows better why:
- * it may have been closed, or a combinator may map the cause. It needs some turns if `closed` is made of combinators.
+ * Fails with the cause. If that is a loss, fails with the end of the hold instead, which says more: the persistent
+ * connection may have been closed, or a combinator may have mapped the cause of the loss. That end may come some turns
+ * later, if `closed` is made of combinators.
  *
  * @internal
  */

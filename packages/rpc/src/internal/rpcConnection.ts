@@ -61,7 +61,7 @@ class OpenRequest<E> {
     return answer._tag === "Chunk" ? Effect.flatMap(handled, () => this.deliver(onAnswer)) : handled
   }
 
-  /** To resume a fiber that has been interrupted has no effect. */
+  /** Waits for an answer or the loss. It need not be cancelled: resuming an interrupted fiber has no effect. */
   private get arrival(): Effect.Effect<void> {
     return Effect.async<void>((resume) => {
       // The fiber may have had to yield before it began to wait.
@@ -86,8 +86,8 @@ export interface Parts<E> {
 }
 
 /**
- * One fiber reads, and gives each answer to its request. The fiber of the request handles it, so a slow consumer of a
- * stream does not delay other requests.
+ * Gives each answer to its request. The fiber of the request handles it, so a slow consumer of a stream does not delay
+ * other requests.
  *
  * @internal
  */
@@ -258,7 +258,7 @@ export class Connection<E> extends Inspectable.Class
       return Effect.tapError(this.write(message, tag), () => Effect.sync(() => this.open.delete(id)))
     })
 
-  /** Called when the message is to be sent. `next` follows once it is sent. */
+  /** Encodes the message at once. The effect sends it, and goes on with `next`. */
   private write<E2 = never, R = never>(
     message: FromClientEncoded | RequestEncoded,
     procedure: string,

@@ -26,7 +26,7 @@ export const readInBackground = <A, E, E2, E3>(
   )
 }
 
-/** Most effects are made when they begin: an idle connection keeps little memory. */
+/** Makes most effects only when they begin, so that an idle connection keeps little memory. */
 class Reading<A, E, E2, E3> {
   private chunks = 0
 
@@ -113,7 +113,7 @@ class PollReader<A, E, E2, E3> {
     }
   }
 
-  /** Undefined if it has to wait. Then the reading goes on after that. */
+  /** Undefined if the receiver has to wait: the reading goes on when it has taken the chunk. */
   private take(chunk: Chunk.Chunk<A>): Exit.Exit<void, E3> | undefined {
     const taken = this.reading.take(chunk)
     if (Exit.isExit(taken)) return taken as Exit.Exit<void, E3>
