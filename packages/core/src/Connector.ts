@@ -463,7 +463,10 @@ export const runInBackground: {
  * @category models
  */
 export interface Receiver<A, E, E2, E3> {
-  /** Called with each chunk of the stream, one after the other. A failure ends the reading. */
+  /**
+   * Called with each chunk of the stream, one after the other. A failure ends the reading. The effect may run with the
+   * default services of Effect, such as its clock, instead of those of the fiber that connects.
+   */
   readonly take: (chunk: Chunk.Chunk<A>) => Effect.Effect<void, E3>
   /** Called when the reading has ended: as the stream, or with the failure of `take`. */
   readonly onRead: (exit: Exit.Exit<void, E | E3>) => void
@@ -498,17 +501,20 @@ export const readInBackground: <A, E, E2, E3>(
  */
 export interface Poll<out A, out E> {
   /**
-   * Takes the elements that have arrived, at least one; undefined if there is none. After the last ones it fails with
-   * `None`, or with the error of the stream.
+   * Takes one or more of the elements that have arrived; undefined if there is none. After the last element, it fails:
+   * with `None` at a regular end, and otherwise with the error of the stream.
    */
   readonly poll: () => Exit.Exit<Chunk.Chunk<A>, Option.Option<E>> | undefined
-  /** Calls the listener once, when `poll` is no longer undefined. The result removes the listener. */
+  /**
+   * Calls the listener once, when an element or the end has arrived, but not before `onArrival` returns. The result
+   * removes the listener.
+   */
   readonly onArrival: (listener: () => void) => () => void
 }
 
 /**
- * The same stream with another way to read its source, without a fiber. `readInBackground` uses it: a stream that waits
- * holds some 30 kB, a listener nearly nothing.
+ * The same stream, for which `readInBackground` needs no fiber, because it polls the source. A stream that waits holds
+ * some 30 kB, a listener nearly nothing.
  *
  * Throws an `IllegalArgumentException` if `stream` is not a stream.
  *

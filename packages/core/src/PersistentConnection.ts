@@ -408,20 +408,22 @@ export const use: {
 } = /* @__PURE__ */ dual((args) => isPersistentConnection(args[0]), using.use)
 
 /**
+ * A use that lasts until its `release`; see `unsafeHold`.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Hold<out Connection, out E = never> {
   readonly connection: Connection
-  /** Why the connection can be held no longer; undefined until `onEnd` is called. */
+  /** The reason that `onEnd` was called with; undefined before. */
   readonly end: ConnectionLost<E> | ConnectionClosed<E> | undefined
   /** Ends the hold. Throws what `onEnd` has thrown. Only the first call counts. */
   readonly release: () => void
 }
 
 /**
- * A use without a fiber, for clients that send many calls over one connection and can end them themselves: it takes a
- * fraction of the time of `use`. Returns the current connection at once. Without one, it returns a failure:
+ * A use without a fiber, which takes a fraction of the time of `use`. It is for clients that end their open calls
+ * themselves when the connection ends. Returns the current connection at once. Without one, it returns a failure:
  * `NotConnected`, or `ConnectionClosed` after the close.
  *
  * Until `release`, the hold counts as a use: `refresh` and `closeGracefully` wait for it. `onEnd` is called at once

@@ -30,7 +30,7 @@ const serving = (
   options?: PersistentRpcClient.Options,
   server = new MemoryServer(),
   group = Counting,
-  clientOptions: RpcConnector.ClientOptions = {}
+  clientOptions?: RpcConnector.ClientOptions
 ) =>
   Effect.gen(function*() {
     const tally = new Tally()
@@ -44,6 +44,8 @@ const serving = (
     yield* settle
     return { client: PersistentRpcClient.make(group, connection, options), connection, server, tally }
   }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+
+const invalid = { key: 1 } as unknown as { readonly key: string }
 
 /** The time of an outage that lasts. */
 const outage = (server: MemoryServer) =>
@@ -99,6 +101,17 @@ describe("a persistent client", () => {
       assert.strictEqual(yield* Fiber.join(later), 2)
       assert.strictEqual(tally.runs.get("Hang 1"), 1)
     }))
+
+  for (const disableTracing of [false, true]) {
+    it.scoped(`dies with an invalid payload, and uses the connection no longer: disableTracing ${disableTracing}`, () =>
+      Effect.gen(function*() {
+        const { client, connection } = yield* serving(undefined, undefined, undefined, { disableTracing })
+        const exit = yield* Effect.exit(client.Get(invalid))
+        assert.include(Exit.isFailure(exit) && Cause.pretty(exit.cause), "Expected string, actual 1")
+        assert.isTrue(Exit.isFailure(yield* Effect.exit(Stream.runDrain(client.Numbers(invalid as never)))))
+        yield* PersistentConnection.closeGracefully(connection, "1 hour")
+      }))
+  }
 
   it.scoped("sends an idempotent call again on the next connection, as often as necessary", () =>
     Effect.gen(function*() {
@@ -180,19 +193,6 @@ describe("a persistent client", () => {
       assert.strictEqual(yield* now, before)
     }))
 
-  for (const disableTracing of [true, false]) {
-    it.scoped(`dies of an input that does not match its schema, and ends its use; disableTracing: ${disableTracing}`, () =>
-      Effect.gen(function*() {
-        const { client, connection } = yield* serving(undefined, undefined, undefined, { disableTracing })
-        const wrong = { id: "no number", from: "no number", to: 1 } as never
-        assert.isTrue(Exit.isFailure(yield* Effect.exit(client.Add(wrong))))
-        assert.isTrue(Exit.isFailure(yield* Effect.exit(Stream.runDrain(client.Numbers(wrong)))))
-        const begun = yield* now
-        yield* PersistentConnection.closeGracefully(connection, "1 minute")
-        assert.strictEqual(yield* now, begun)
-      }))
-  }
-
   it.scoped("gives the error of a call that the transport does not send", () =>
     Effect.gen(function*() {
       const { client, server } = yield* serving()
@@ -256,6 +256,18 @@ describe("a call without a connection", () => {
         assert.strictEqual(Option.isSome(yield* Fiber.poll(call)), seconds !== Infinity)
       }))
   }
+
+  it.scoped("waits for no longer in an uninterruptible region, such as a finalizer", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* serving()
+      yield* outage(server)
+      const call = yield* Effect.fork(Effect.uninterruptible(Effect.flip(client.Add({ id: 1 }))))
+      const stream = yield* Effect.fork(
+        Effect.uninterruptible(Effect.flip(Stream.runDrain(client.Numbers({ from: 1, to: 2 }))))
+      )
+      yield* pass(10)
+      for (const error of [yield* Fiber.join(call), yield* Fiber.join(stream)]) assert.instanceOf(error, NotConnected)
+    }))
 
   it.scoped("has one limit, also if connections come and go meanwhile", () =>
     Effect.gen(function*() {

@@ -188,6 +188,32 @@ describe("an RPC connection", () => {
       assert.isTrue(Exit.isFailure(second) && Cause.isDie(second.cause))
     }))
 
+  it.scoped("gives many answers in order, although their request waits", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { rpc } = yield* serving(server)
+      const message = request("Endless", { from: 1 })
+      const taken: Array<unknown> = []
+      const mayGoOn = yield* Effect.makeLatch()
+      yield* Effect.fork(rpc.request(message, (answer) => {
+        taken.push(answer._tag === "Chunk" ? answer.values[0] : answer._tag)
+        return mayGoOn.await
+      }))
+      yield* settle
+      const chunk = (value: number) => JSON.stringify({ _tag: "Chunk", requestId: message.id, values: [value] })
+      server.give(...Array.from({ length: 7 }, (_, index) => chunk(index)))
+      yield* settle
+      yield* mayGoOn.open
+      yield* settle
+      yield* mayGoOn.close
+      server.give(...Array.from({ length: 5 }, (_, index) => chunk(7 + index)))
+      yield* settle
+      yield* mayGoOn.open
+      server.give(JSON.stringify({ _tag: "Exit", requestId: message.id, exit: { _tag: "Success" } }))
+      yield* settle
+      assert.deepStrictEqual(taken, [1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, "Exit"])
+    }))
+
   it.scoped("fails a request that the transport does not send, and stays", () =>
     Effect.gen(function*() {
       const server = new MemoryServer()

@@ -4,6 +4,7 @@ import type { FromServerEncoded } from "@effect/rpc/RpcMessage"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import { assert, describe } from "@effect/vitest"
 import { ConnectionClosed, ConnectionLost, NotConnected } from "@persistent-connection/core/ConnectionError"
+import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as RpcAnnotation from "@persistent-connection/rpc/RpcAnnotation"
@@ -188,21 +189,17 @@ describe("the protocol over a persistent connection", () => {
     Effect.gen(function*() {
       const server = new MemoryServer()
       let isBroken = false
-      const { connect } = server.connector
-      const transport: typeof server.connector = {
-        ...server.connector,
-        connect: (address, attempt) =>
-          Effect.map(connect(address, attempt), (wire) => ({
-            ...wire,
-            send: (data) => {
-              if (isBroken) throw new Error("broken")
-              return wire.send(data)
-            }
-          }))
-      }
+      const transport = Connector.map(server.connector, (wire) => ({
+        ...wire,
+        send: (data: string | Uint8Array) => {
+          if (isBroken) throw new Error("broken")
+          return wire.send(data)
+        }
+      }))
       const { client, connection } = yield* serving(undefined, server, transport)
       isBroken = true
-      assert.isTrue(Exit.isFailure(yield* Effect.exit(client.Get({ key: "a" }))))
+      const exit = yield* Effect.exit(client.Get({ key: "a" }))
+      assert.include(Exit.isFailure(exit) && Cause.pretty(exit.cause), "broken")
       isBroken = false
       assert.strictEqual(yield* client.Get({ key: "a" }), "value of a")
       assert.include(JSON.stringify(yield* connection.connected), `"open":0`)
@@ -299,6 +296,17 @@ describe("the protocol over a persistent connection", () => {
       assert.isTrue(Option.isNone(yield* Fiber.poll(open)))
       // The answer that removes the entry must not become the result of the call.
       assert.instanceOf(yield* causeOf(client.Add({ id: 1 })), RpcCallError)
+    }))
+
+  it.scoped("removes what `RpcClient` keeps of a call with an invalid `MaxWait`", () =>
+    Effect.gen(function*() {
+      const { protocol } = yield* serving()
+      const written: Array<string> = []
+      yield* Effect.forkScoped(protocol.run((message) => Effect.sync(() => written.push(message._tag))))
+      const sent = protocol.send({ _tag: "Request", id: "1001", tag: "Add", payload: { id: 1 }, headers: [] })
+      yield* Effect.fork(Effect.provideService(sent, RpcAnnotation.MaxWait, "-1 seconds"))
+      yield* settle
+      assert.deepStrictEqual(written, ["Exit"])
     }))
 
   it.scoped("does nothing for a failed call whose client has gone", () =>

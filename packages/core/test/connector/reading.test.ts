@@ -8,6 +8,7 @@ import * as Exit from "effect/Exit"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
+import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 
@@ -58,7 +59,8 @@ class Source implements Connector.Poll<number, "bad"> {
 const make = (
   hasPoll: boolean,
   take: (numbers: string) => Effect.Effect<void, "full"> = () => Effect.void,
-  adapt: (closed: Effect.Effect<void>) => Effect.Effect<void> = identity
+  adapt: (closed: Effect.Effect<void>) => Effect.Effect<void> = identity,
+  onClosed = () => {}
 ) =>
   Effect.gen(function*() {
     const source = new Source()
@@ -80,7 +82,10 @@ const make = (
           return take(numbers)
         },
         onRead: (exit) => log.push(Exit.isSuccess(exit) ? "read" : `read: ${Cause.squash(exit.cause)}`),
-        onClosed: () => log.push("closed")
+        onClosed: () => {
+          log.push("closed")
+          onClosed()
+        }
       }),
       scope
     )
@@ -116,6 +121,43 @@ describe("readInBackground", () => {
         assert.isFalse(source.isListenedTo)
       }))
 
+    it.effect(`does not report an end that comes in the turn of the release: ${name}`, () =>
+      Effect.gen(function*() {
+        const { end, log, release } = yield* make(hasPoll)
+        yield* settle
+        end()
+        yield* release
+        yield* settle
+        assert.deepStrictEqual(log, ["cancelled"])
+      }))
+
+    for (
+      const [kind, adapt] of Object.entries({ "a callback": identity<Effect.Effect<void>>, "a fiber": Effect.asVoid })
+    ) {
+      it.effect(`keeps what onClosed throws from the scheduler, ${kind}: ${name}`, () =>
+        Effect.gen(function*() {
+          const thrown: Array<unknown> = []
+          const scheduler = Scheduler.make((task) =>
+            queueMicrotask(() => {
+              try {
+                task()
+              } catch (error) {
+                thrown.push(error)
+              }
+            }), () => false)
+          const { end, log } = yield* Effect.withScheduler(
+            make(hasPoll, undefined, adapt, () => {
+              throw new Error("cannot close")
+            }),
+            scheduler
+          )
+          yield* settle
+          end()
+          yield* settle
+          assert.deepStrictEqual([log, thrown], [["closed"], []])
+        }))
+    }
+
     it.effect(`takes one chunk after the other, although take waits: ${name}`, () =>
       Effect.gen(function*() {
         const mayGoOn = yield* Deferred.make<void>()
@@ -144,6 +186,24 @@ describe("readInBackground", () => {
         source.offer(1)
         yield* settle
         yield* release
+        yield* settle
+        assert.strictEqual(interrupted, 1)
+        assert.deepStrictEqual(log, ["1", "cancelled"])
+      }))
+
+    it.effect(`interrupts a take that has closed the scope in its first turn: ${name}`, () =>
+      Effect.gen(function*() {
+        let interrupted = 0
+        let close: () => void = () => {}
+        const { log, release, source } = yield* make(
+          hasPoll,
+          () =>
+            Effect.zipRight(Effect.sync(() => close()), Effect.never).pipe(
+              Effect.onInterrupt(() => Effect.sync(() => interrupted++))
+            )
+        )
+        close = () => void Effect.runFork(release)
+        source.offer(1)
         yield* settle
         assert.strictEqual(interrupted, 1)
         assert.deepStrictEqual(log, ["1", "cancelled"])

@@ -18,6 +18,19 @@ type Missing<E> = NotConnected<E> | ConnectionClosed<E>
 export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 /**
+ * Like `Effect.suspend`, but calls the function now, which takes no step of the run loop.
+ *
+ * @internal
+ */
+export const attempted = <A, E, R>(f: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+  try {
+    return f()
+  } catch (defect) {
+    return Exit.die(defect)
+  }
+}
+
+/**
  * Holds the current connection, or waits for the next one, at most for this time. Then it fails with `NotConnected`.
  * Called in an uninterruptible region; `f` must release the connection.
  *
@@ -33,7 +46,8 @@ export const withHold = <Connection extends object, E, A, E2, R>(
   if (Exit.isSuccess(held)) return f(held.value)
   if (Duration.lessThanOrEqualTo(maxWait, Duration.zero)) return Effect.failCause(held.cause)
   return Effect.flatMap(
-    restore(Effect.timed(Effect.timeoutOption(self.connectedOrClosed, maxWait))),
+    // A timeout would wait forever for what it cannot interrupt: the call may be made in an uninterruptible region.
+    restore(Effect.timed(Effect.timeoutOption(Effect.interruptible(self.connectedOrClosed), maxWait))),
     // The connection may be lost again before it is held.
     ([passed]) => withHold(self, Duration.subtract(maxWait, passed), restore, f)
   )
@@ -42,7 +56,7 @@ export const withHold = <Connection extends object, E, A, E2, R>(
 const endUse = (connection: object, reason: End<unknown>): void => connectionOf(connection)?.endUse(reason)
 
 /**
- * Makes a call, which the connection ends itself. Called in an uninterruptible region.
+ * Makes a call. When the connection ends, it ends the call itself (`endUse`). Called in an uninterruptible region.
  *
  * @internal
  */
@@ -62,8 +76,9 @@ export const call = <Connection extends object, E, A, E2, R>(
     }))
 
 /**
- * Fails with the cause, but with the end of the connection if it was lost. The persistent connection knows better why:
- * it may have been closed, or a combinator may map the cause. It needs some turns if `closed` is made of combinators.
+ * Fails with the cause. If that is a loss, fails with the end of the hold instead, which says more: the persistent
+ * connection may have been closed, or a combinator may have mapped the cause of the loss. That end may come some turns
+ * later, if `closed` is made of combinators.
  *
  * @internal
  */
@@ -77,13 +92,4 @@ export const failWithEnd = <E, E2>(
   return isLost && turns > 0
     ? Effect.flatMap(Effect.yieldNow(), () => failWithEnd(hold, cause, turns - 1))
     : Effect.failCause(cause)
-}
-
-/** Like `Effect.suspend`, but calls the function now. */
-const attempted = <A, E, R>(f: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
-  try {
-    return f()
-  } catch (defect) {
-    return Effect.die(defect)
-  }
 }

@@ -18,7 +18,7 @@ import * as Option from "effect/Option"
 import { MaxWait } from "../RpcAnnotation.js"
 import type { Answer, RpcConnection } from "../RpcConnector.js"
 import type { Options } from "../RpcProtocol.js"
-import { call, type Restore } from "./call.js"
+import { attempted, call, type Restore } from "./call.js"
 import { Connection } from "./rpcConnection.js"
 
 /** @internal */
@@ -81,7 +81,7 @@ class Protocol<E0, E> {
             (rpc) => this.exchange(rpc, message, restore)
           )
         return Effect.catchAllCause(
-          this.clients.size === 0 ? Effect.flatMap(restore(this.hasClient), called) : called(),
+          this.clients.size === 0 ? Effect.flatMap(restore(this.hasClient), called) : attempted(called),
           (cause) =>
             Effect.zipRight(
               Effect.forkDaemon(this.forget(message.id, fiber)),

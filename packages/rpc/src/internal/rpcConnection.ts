@@ -29,6 +29,8 @@ class OpenRequest<E> {
   isStream = false
   lost: Exit.Exit<never, ConnectionLost<E>> | undefined
   private readonly answers: Array<Answer> = []
+  /** How many of `answers` have been taken. They are removed many at once: `shift` would move all the others. */
+  private taken = 0
   private resume: ((effect: Effect.Effect<void>) => void) | undefined
 
   constructor(readonly procedure: string) {}
@@ -49,17 +51,21 @@ class OpenRequest<E> {
   deliver<E2, R>(
     onAnswer: (answer: Answer) => Effect.Effect<void, E2, R>
   ): Effect.Effect<void, E2 | ConnectionLost<E>, R> {
-    const answer = this.answers.shift()
+    const answer = this.answers[this.taken]
     if (answer === undefined) return this.lost ?? Effect.flatMap(this.arrival, () => this.deliver(onAnswer))
-    const handled = onAnswer(answer)
-    return answer._tag === "Chunk" ? Effect.flatMap(handled, () => this.deliver(onAnswer)) : handled
+    if (answer._tag !== "Chunk") return onAnswer(answer)
+    if (++this.taken * 2 > this.answers.length) {
+      this.answers.splice(0, this.taken)
+      this.taken = 0
+    }
+    return Effect.flatMap(onAnswer(answer), () => this.deliver(onAnswer))
   }
 
-  /** To resume a fiber that has been interrupted has no effect. */
+  /** Waits for an answer or the loss. It need not be cancelled: resuming an interrupted fiber has no effect. */
   private get arrival(): Effect.Effect<void> {
     return Effect.async<void>((resume) => {
       // The fiber may have had to yield before it began to wait.
-      if (this.answers.length > 0 || this.lost !== undefined) return resume(Effect.void)
+      if (this.answers.length > this.taken || this.lost !== undefined) return resume(Effect.void)
       this.resume = resume
     })
   }
@@ -80,8 +86,8 @@ export interface Parts<E> {
 }
 
 /**
- * One fiber reads, and gives each answer to its request. The fiber of the request handles it, so a slow consumer of a
- * stream does not delay other requests.
+ * Gives each answer to its request. The fiber of the request handles it, so a slow consumer of a stream does not delay
+ * other requests.
  *
  * @internal
  */
@@ -253,7 +259,7 @@ export class Connection<E> extends Inspectable.Class
       return Effect.tapError(this.write(message, tag), () => Effect.sync(() => this.open.delete(id)))
     })
 
-  /** Called when the message is to be sent. `next` follows once it is sent. */
+  /** Encodes the message at once. The effect sends it, and goes on with `next`. */
   private write<E2 = never, R = never>(
     message: FromClientEncoded | RequestEncoded,
     procedure: string,

@@ -53,10 +53,13 @@ export const listen = <A, E>(
 ): () => void => {
   let fiber: AnyFiber | undefined
   let cancel: (() => void) | undefined
+  let isCancelled = false
   const run = (effect: Effect.Effect<A, E>) => {
     if (fiber !== undefined) return
     fiber = fork(Effect.exit(effect))
-    fiber.addObserver((exit) => listener(Exit.flatten(exit as Exit.Exit<Exit.Exit<A, E>>)))
+    fiber.addObserver((exit) => {
+      if (!isCancelled) listener(Exit.flatten(exit as Exit.Exit<Exit.Exit<A, E>>))
+    })
   }
   if (isCallback(effect)) {
     try {
@@ -68,6 +71,7 @@ export const listen = <A, E>(
     run(effect)
   }
   return () => {
+    isCancelled = true
     if (fiber !== undefined) interrupt(fiber)
     try {
       cancel?.()

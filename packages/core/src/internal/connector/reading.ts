@@ -10,7 +10,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Poll, Receiver } from "../../Connector.js"
 import { isCallback, listen } from "../base/callback.js"
-import { type BareFork, bareFork } from "../base/effect3.js"
+import { type BareFork, bareFork, interrupt } from "../base/effect3.js"
 import { isStream, pollOf } from "../base/poll.js"
 
 /** @internal */
@@ -26,7 +26,7 @@ export const readInBackground = <A, E, E2, E3>(
   )
 }
 
-/** Most effects are made when they begin: an idle connection keeps little memory. */
+/** Makes most effects only when they begin, so that an idle connection keeps little memory. */
 class Reading<A, E, E2, E3> {
   private chunks = 0
 
@@ -48,7 +48,11 @@ class Reading<A, E, E2, E3> {
     if (!isCallback(closed)) {
       return forkInScope(scope, Effect.map(Effect.zipLeft(Effect.exit(closed), this.caughtUp), onClosed))
     }
-    const cancel = listen(closed, (exit) => fork(Effect.zipLeft(exit, this.caughtUp)), onClosed)
+    const cancel = listen(
+      closed,
+      (exit) => fork(Effect.zipLeft(exit, this.caughtUp)),
+      (exit) => report(fork, () => onClosed(exit))
+    )
     return Scope.addFinalizer(scope, Effect.sync(cancel))
   }
 
@@ -109,13 +113,15 @@ class PollReader<A, E, E2, E3> {
     }
   }
 
-  /** Undefined if it has to wait. Then the reading goes on after that. */
+  /** Undefined if the receiver has to wait: the reading goes on when it has taken the chunk. */
   private take(chunk: Chunk.Chunk<A>): Exit.Exit<void, E3> | undefined {
     const taken = this.reading.take(chunk)
     if (Exit.isExit(taken)) return taken as Exit.Exit<void, E3>
     const taking = this.taking = this.fork(Effect.exit(taken))
     const exit = taking.unsafePoll()
     if (exit !== null) return Exit.flatten(exit)
+    // Its first turn may have closed the scope.
+    if (this.isStopped) interrupt(taking)
     taking.addObserver((exit) => {
       const taken = Exit.flatten(exit)
       if (Exit.isSuccess(taken)) this.read()
@@ -125,8 +131,7 @@ class PollReader<A, E, E2, E3> {
   }
 
   private end(exit: Exit.Exit<void, E | E3>): void {
-    // In a fiber, which keeps what the receiver throws from whoever has called.
-    if (!this.isStopped) this.fork(Effect.sync(() => this.reading.onRead(exit)))
+    if (!this.isStopped) report(this.fork, () => this.reading.onRead(exit))
   }
 
   get stop(): Effect.Effect<void> {
@@ -137,6 +142,9 @@ class PollReader<A, E, E2, E3> {
     })
   }
 }
+
+/** Calls the receiver in a fiber: what it throws must reach neither the transport nor the process. */
+const report = (fork: BareFork, call: () => void): void => void fork(Effect.sync(call))
 
 /** How the reading ends. */
 const endOf = <E>(cause: Cause.Cause<Option.Option<E>>): Exit.Exit<void, E> =>
