@@ -281,6 +281,49 @@ describe("replacing and closing", () => {
       assert.instanceOf(yield* Fiber.join(streaming), ConnectionLost)
     }))
 
+  it.scoped("`refresh` ends calls after the drain time, while the old connection still delivers its streams", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      yield* server.serve(new Tally())
+      let stream = ""
+      server.onSend = (message) => {
+        if (message._tag === "Request" && message.tag === "Endless") stream ||= message.id
+        return undefined
+      }
+      const connection = yield* PersistentConnection.make({
+        serverName: "counting",
+        address: Effect.succeed("here"),
+        connector: RpcConnector.make(
+          Connector.make({ ...server.connector, close: (wire) => Effect.delay(wire.close, "5 seconds") })
+        ).pipe(RpcConnector.client(Counting))
+      }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+      yield* settle
+      const client = PersistentRpcClient.make(Counting, connection)
+      const interrupted = yield* Effect.fork(client.Hang({ id: 1 }))
+      const hanging = yield* Effect.fork(Effect.flip(client.Hang({ id: 2 })))
+      const elements: Array<number> = []
+      yield* Effect.fork(Stream.runForEach(
+        PersistentConnection.stream(connection, (client) => client.Endless({ from: 1 }), { drainTimeout: "1 minute" }),
+        (element) => Effect.sync(() => elements.push(element))
+      ))
+      yield* settle
+      const old = server.open.get(1)!
+      yield* PersistentConnection.refresh(connection)
+      server.onSend = ({ _tag }) => _tag === "Interrupt" ? Effect.void : undefined
+      yield* Fiber.interrupt(interrupted)
+      server.onSend = undefined
+      yield* pass(30)
+      const error = yield* Fiber.join(hanging)
+      assert.instanceOf(error, ConnectionLost)
+      assert.deepStrictEqual(error.lossCause, Cause.empty)
+      old.give(JSON.stringify({ _tag: "Chunk", requestId: stream, values: [3] }))
+      yield* settle
+      assert.deepStrictEqual(elements, [1, 2, 3])
+      assert.isFalse(server.arrived.includes("1 Interrupt"))
+      yield* pass(5)
+      assert.isFalse(server.open.has(1))
+    }))
+
   it.scoped("`close` ends open and later calls and streams with `ConnectionClosed`", () =>
     Effect.gen(function*() {
       const { client, connection } = yield* serving()
