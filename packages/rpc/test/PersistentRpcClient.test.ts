@@ -165,9 +165,11 @@ describe("a persistent client", () => {
       assert.deepStrictEqual(tally.interrupted.sort(), ["Endless 2", "Hang 1"])
     }))
 
-  it.scoped("ends the use of a stream with the stream", () =>
+  it.scoped("ends the use of a call or a stream with it", () =>
     Effect.gen(function*() {
       const { client, connection } = yield* serving()
+      yield* client.Add({ id: 1 })
+      yield* Effect.flip(client.Get({ key: "none" }))
       yield* Stream.runHead(client.Endless({ from: 1 }))
       yield* Stream.runDrain(client.Numbers({ from: 1, to: 3 }))
       const before = yield* now
@@ -259,7 +261,7 @@ describe("a call without a connection", () => {
       const { client, connection } = yield* serving()
       assert.throws(() => PersistentRpcClient.make(Counting, connection, { maxWait: -1 }), "maxWait must be")
       const exit = yield* Effect.exit(Effect.provideService(client.Add({ id: 1 }), RpcAnnotation.MaxWait, "-1 seconds"))
-      assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause))
+      assert.isTrue(Exit.isFailure(exit) && String(Cause.squash(exit.cause)).includes("MaxWait must be"))
     }))
 })
 
@@ -375,6 +377,44 @@ describe("replacing and closing", () => {
         assert.instanceOf(error, ConnectionLost)
         assert.deepStrictEqual(error.lossCause, Cause.fail(silent))
       }
+    }))
+
+  it.scoped("fails open calls with the loss also if the connector makes other objects of its clients", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      yield* server.serve(new Tally())
+      const connection = yield* PersistentConnection.make({
+        serverName: "counting",
+        address: Effect.succeed("here"),
+        connector: RpcConnector.make(server.connector).pipe(
+          RpcConnector.client(Counting),
+          Connector.map((client) => ({ ...client }))
+        )
+      }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+      yield* settle
+      const open = yield* Effect.fork(Effect.flip(PersistentRpcClient.make(Counting, connection).Hang({ id: 1 })))
+      yield* settle
+      server.kill()
+      const error = yield* Fiber.join(open)
+      assert.instanceOf(error, ConnectionLost)
+      assert.deepStrictEqual(error.lossCause, killed)
+    }))
+
+  it.scoped("fails open calls also if the persistent connection does not learn of the loss", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      yield* server.serve(new Tally())
+      const clients = RpcConnector.make(server.connector).pipe(RpcConnector.client(Counting))
+      const connection = yield* PersistentConnection.make({
+        serverName: "counting",
+        address: Effect.succeed("here"),
+        connector: Connector.make({ ...clients, closed: () => Effect.never })
+      }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+      yield* settle
+      const open = yield* Effect.fork(Effect.flip(PersistentRpcClient.make(Counting, connection).Hang({ id: 1 })))
+      yield* settle
+      server.kill()
+      assert.instanceOf(yield* Fiber.join(open), ConnectionLost)
     }))
 
   it.scoped("fails with the mapped cause", () =>

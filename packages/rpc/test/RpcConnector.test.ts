@@ -102,6 +102,7 @@ describe("an RPC connection", () => {
             const exit = yield* Effect.locally(asked, FiberRef.currentMaxOpsBeforeYield, ops)
             assert.strictEqual(Exit.isSuccess(exit), what === "answer")
             yield* pass(5)
+            if (what === "answer") assert.strictEqual(server.opened, 1)
           }
         }
       }))
