@@ -55,6 +55,7 @@ describe("a persistent client", () => {
       const { client, server } = yield* serving()
       assert.strictEqual(yield* client.Get({ key: "a" }), "value of a")
       assert.strictEqual(yield* client.nested.Get({ key: "a" }), "nested a")
+      assert.strictEqual(yield* client.nested["deeper.Get"]({ key: "a" }), "deeper a")
       assert.deepStrictEqual(yield* Effect.flip(client.Get({ key: "none" })), new NotFound({ key: "none" }))
       server.kill()
       yield* pass(5)
@@ -76,6 +77,22 @@ describe("a persistent client", () => {
         done = isDone
       }
       assert.deepStrictEqual(taken, Array.from({ length: 30 }, (_, index) => index + 1))
+    }))
+
+  it.scoped("takes no more elements than a mailbox holds: 16, or as many as it is told", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* serving()
+      const taken: Array<number> = []
+      for (const streamBufferSize of [undefined, 16, 4]) {
+        server.arrived.length = 0
+        yield* client.Numbers({ from: 1, to: 200 }, { asMailbox: true, streamBufferSize })
+        yield* settle
+        taken.push(server.arrived.filter((message) => message === "1 Ack").length * 2)
+      }
+      const [byDefault, sixteen, four] = taken as [number, number, number]
+      assert.strictEqual(byDefault, sixteen)
+      assert.isBelow(sixteen, 100)
+      assert.isBelow(four, sixteen)
     }))
 
   it.scoped("fails exactly the open calls with the loss and its cause, and runs none of them again", () =>

@@ -69,8 +69,11 @@ describe("the menu", () => {
     Effect.gen(function*() {
       const server = new MemoryServer()
       yield* serve(server, New)
+      let first: unknown
+      server.onSend = (message) => void (first ??= message)
       const client = yield* (yield* connect(server, New)).connected
       assert.strictEqual(yield* client["Price@2"]({ symbol: "a" }), "two")
+      assert.deepStrictEqual(first, { _tag: "Request", id: "0", tag: "@persistent-connection/rpc/Menu", headers: [] })
       assert.strictEqual(server.arrived[0], "1 @persistent-connection/rpc/Menu")
     }))
 
