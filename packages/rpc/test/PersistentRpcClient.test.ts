@@ -26,14 +26,19 @@ import { MemoryServer, WireError } from "./support/memoryServer.js"
 const killed = Cause.fail(new WireError({ reason: "killed" }))
 
 /** A client of a memory server. Reconnects 5 s after the last attempt. */
-const serving = (options?: PersistentRpcClient.Options, server = new MemoryServer(), group = Counting) =>
+const serving = (
+  options?: PersistentRpcClient.Options,
+  server = new MemoryServer(),
+  group = Counting,
+  clientOptions: RpcConnector.ClientOptions = {}
+) =>
   Effect.gen(function*() {
     const tally = new Tally()
     yield* server.serve(tally)
     const connection = yield* PersistentConnection.make({
       serverName: "counting",
       address: Effect.succeed("here"),
-      connector: RpcConnector.make(server.connector).pipe(RpcConnector.client(group)),
+      connector: RpcConnector.make(server.connector).pipe(RpcConnector.client(group, clientOptions)),
       retry: RetryPolicy.fixed("5 seconds")
     })
     yield* settle
@@ -193,6 +198,19 @@ describe("a persistent client", () => {
       yield* PersistentConnection.closeGracefully(connection, "1 minute")
       assert.strictEqual(yield* now, before)
     }))
+
+  for (const disableTracing of [true, false]) {
+    it.scoped(`dies of an input that does not match its schema, and ends its use; disableTracing: ${disableTracing}`, () =>
+      Effect.gen(function*() {
+        const { client, connection } = yield* serving(undefined, undefined, undefined, { disableTracing })
+        const wrong = { id: "no number", from: "no number", to: 1 } as never
+        assert.isTrue(Exit.isFailure(yield* Effect.exit(client.Add(wrong))))
+        assert.isTrue(Exit.isFailure(yield* Effect.exit(Stream.runDrain(client.Numbers(wrong)))))
+        const begun = yield* now
+        yield* PersistentConnection.closeGracefully(connection, "1 minute")
+        assert.strictEqual(yield* now, begun)
+      }))
+  }
 
   it.scoped("gives the error of a call that the transport does not send", () =>
     Effect.gen(function*() {

@@ -28,14 +28,14 @@ import { MemoryServer, WireError } from "./support/memoryServer.js"
 
 const killed = Cause.fail(new WireError({ reason: "killed" }))
 
-const serving = (options?: RpcProtocol.Options, server = new MemoryServer()) =>
+const serving = (options?: RpcProtocol.Options, server = new MemoryServer(), transport = server.connector) =>
   Effect.gen(function*() {
     const tally = new Tally()
     yield* server.serve(tally)
     const connection = yield* PersistentConnection.make({
       serverName: "counting",
       address: Effect.succeed("here"),
-      connector: RpcConnector.make(server.connector),
+      connector: RpcConnector.make(transport),
       retry: RetryPolicy.fixed("5 seconds")
     })
     const protocol = yield* RpcProtocol.make(connection, options)
@@ -184,6 +184,33 @@ describe("the protocol over a persistent connection", () => {
       assert.instanceOf(yield* causeOf(client.Get({ key: "a" })), RpcCallError)
       server.onSend = undefined
       assert.strictEqual(yield* client.Get({ key: "a" }), "value of a")
+    }))
+
+  it.scoped("dies of a transport that throws, and leaves nothing open", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      let isBroken = false
+      const { connect } = server.connector
+      const transport: typeof server.connector = {
+        ...server.connector,
+        connect: (address, attempt) =>
+          Effect.map(connect(address, attempt), (wire) => ({
+            ...wire,
+            send: (data) => {
+              if (isBroken) throw new Error("broken")
+              return wire.send(data)
+            }
+          }))
+      }
+      const { client, connection } = yield* serving(undefined, server, transport)
+      isBroken = true
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(client.Get({ key: "a" }))))
+      isBroken = false
+      assert.strictEqual(yield* client.Get({ key: "a" }), "value of a")
+      assert.include(JSON.stringify(yield* connection.connected), `"open":0`)
+      const begun = yield* now
+      yield* PersistentConnection.closeGracefully(connection, "1 minute")
+      assert.strictEqual(yield* now, begun)
     }))
 
   it.scoped("does not fail other calls with a call that fails alone", () =>

@@ -1,5 +1,6 @@
 import { Signal } from "#internal/base/signal.js"
 import { describe, expect } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -14,7 +15,8 @@ describe("Signal", () => {
       const wait = (name: string) =>
         askNow(Effect.map(Effect.suspend(() => signal.next), (value) => resumed.push(`${name}${value}`)))
       const [, second] = [yield* wait("a"), yield* wait("b"), yield* wait("c")]
-      yield* Fiber.interrupt(second.fiber)
+      const interrupted = yield* Fiber.interrupt(second.fiber)
+      expect(Exit.isFailure(interrupted) && Cause.isInterruptedOnly(interrupted.cause)).toBe(true)
       signal.notify(Exit.succeed(1))
       yield* settle
       expect(resumed).toEqual(["a1", "c1"])

@@ -5,6 +5,7 @@ import * as Chunk from "effect/Chunk"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
@@ -16,8 +17,9 @@ class Source implements Connector.Poll<number, "bad"> {
   private listener: (() => void) | undefined
   private end: Exit.Exit<never, Option.Option<"bad">> | undefined
 
+  /** Needs a turn for each element. */
   get stream(): Stream.Stream<number, "bad"> {
-    return Stream.fromQueue(this.queue)
+    return Stream.tap(Stream.fromQueue(this.queue, { maxChunkSize: 1 }), () => Effect.yieldNow())
   }
 
   get isListenedTo(): boolean {
@@ -53,7 +55,11 @@ class Source implements Connector.Poll<number, "bad"> {
 }
 
 /** A transport whose stream has a poll or not, and a log of the calls of its receiver. */
-const make = (hasPoll: boolean, take: (numbers: string) => Effect.Effect<void, "full"> = () => Effect.void) =>
+const make = (
+  hasPoll: boolean,
+  take: (numbers: string) => Effect.Effect<void, "full"> = () => Effect.void,
+  adapt: (closed: Effect.Effect<void>) => Effect.Effect<void> = identity
+) =>
   Effect.gen(function*() {
     const source = new Source()
     let end: (exit: Exit.Exit<void>) => void = () => {}
@@ -67,7 +73,7 @@ const make = (hasPoll: boolean, take: (numbers: string) => Effect.Effect<void, "
     const log: Array<string> = []
     const scope = yield* Scope.make()
     yield* Scope.extend(
-      Connector.readInBackground(hasPoll ? Connector.withPoll(source.stream, source) : source.stream, closed, {
+      Connector.readInBackground(hasPoll ? Connector.withPoll(source.stream, source) : source.stream, adapt(closed), {
         take: (chunk: Chunk.Chunk<number>) => {
           const numbers = Chunk.join(Chunk.map(chunk, String), " ")
           log.push(numbers)
@@ -143,17 +149,35 @@ describe("readInBackground", () => {
         assert.deepStrictEqual(log, ["1", "cancelled"])
       }))
 
-    it.effect(`ends the reading with the failure of take: ${name}`, () =>
+    const full = Effect.fail("full" as const)
+    const failures = {
+      "an exit": full,
+      "an effect without a wait": Effect.zipRight(Effect.sync(() => {}), full),
+      "an effect that waits": Effect.zipRight(Effect.yieldNow(), full)
+    }
+    for (const [kind, failed] of Object.entries(failures)) {
+      it.effect(`ends the reading with the failure of take, ${kind}: ${name}`, () =>
+        Effect.gen(function*() {
+          const { log, source } = yield* make(hasPoll, (numbers) => numbers === "1" ? failed : Effect.void)
+          source.offer(1, 2)
+          yield* settle
+          assert.deepStrictEqual(log, ["1", "read: full"])
+        }))
+    }
+
+    it.effect(`waits for the end in a fiber if it is not a callback: ${name}`, () =>
       Effect.gen(function*() {
-        const { log, source } = yield* make(
-          hasPoll,
-          (numbers) => numbers === "1" ? Effect.zipRight(Effect.yieldNow(), Effect.fail("full" as const)) : Effect.void
-        )
+        const { end, log, release, source } = yield* make(hasPoll, undefined, Effect.asVoid)
+        yield* settle
         source.offer(1)
+        end()
         yield* settle
-        source.offer(2)
+        assert.deepStrictEqual(log.slice(-2), ["1", "closed"])
+        const other = yield* make(hasPoll, undefined, Effect.asVoid)
         yield* settle
-        assert.deepStrictEqual(log, ["1", "read: full"])
+        yield* other.release
+        yield* release
+        assert.deepStrictEqual(other.log, ["cancelled"])
       }))
   }
 

@@ -1,4 +1,4 @@
-import { type ConnectionClosed, ConnectionLost, NotConnected } from "@persistent-connection/core/ConnectionError"
+import { type ConnectionClosed, ConnectionLost, type NotConnected } from "@persistent-connection/core/ConnectionError"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
@@ -53,7 +53,7 @@ export const call = <Connection extends object, E, A, E2, R>(
   f: (connection: Connection) => Effect.Effect<A, E2, R>
 ): Effect.Effect<A, E2 | Missing<E> | End<E>, R> =>
   withHold(self, maxWait, restore, (hold) =>
-    Effect.matchCauseEffect(f(hold.connection), {
+    Effect.matchCauseEffect(attempted(() => f(hold.connection)), {
       onFailure: (cause) => Effect.ensuring(failWithEnd(hold, cause), Effect.sync(() => hold.release())),
       onSuccess: (value) => {
         hold.release()
@@ -77,4 +77,13 @@ export const failWithEnd = <E, E2>(
   return isLost && turns > 0
     ? Effect.flatMap(Effect.yieldNow(), () => failWithEnd(hold, cause, turns - 1))
     : Effect.failCause(cause)
+}
+
+/** Like `Effect.suspend`, but calls the function now. */
+const attempted = <A, E, R>(f: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+  try {
+    return f()
+  } catch (defect) {
+    return Effect.die(defect)
+  }
 }

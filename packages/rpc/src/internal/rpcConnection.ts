@@ -216,12 +216,13 @@ export class Connection<E> extends Inspectable.Class
     const { id, tag } = message
     if (this.open.has(id)) return Effect.dieMessage(`The request id ${id} belongs to an open request`)
     const request = new OpenRequest<E | RpcProtocolError>(tag)
-    this.open.set(id, request)
     let isSent = false
+    // `write` may throw: then the request is not open.
     const answered = this.write(message, tag, () => {
       isSent = true
       return request.deliver(onAnswer)
     })
+    this.open.set(id, request)
     // Not `Effect.onError`, which takes twice as many steps.
     return Effect.catchAllCause(restore(answered), (cause) => {
       if (isSent || !Cause.isFailure(cause)) return Effect.zipRight(this.abandon(id, request), Effect.failCause(cause))

@@ -45,8 +45,7 @@ class Round<A, E> {
 
   finish(exit: Exit.Exit<A, E>): void {
     this.exit = exit
-    const { size } = this.waiting
-    if (size > 0) this.onWaiting?.(-size)
+    this.onWaiting?.(-this.waiting.size)
     for (const resume of this.waiting) resume(exit)
     this.waiting.clear()
   }
