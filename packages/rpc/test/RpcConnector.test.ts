@@ -730,6 +730,17 @@ describe("the pings", () => {
     }))
 })
 
+describe("a connector", () => {
+  it.scoped("refuses the connections of others", () =>
+    Effect.gen(function*() {
+      const { rpc } = yield* serving(new MemoryServer())
+      const other = RpcConnector.make(new MemoryServer().connector)
+      for (const connection of [rpc, { ...rpc }]) {
+        assert.throws(() => other.closed(connection as never), "does not belong to this connector")
+      }
+    }))
+})
+
 describe("wrong options", () => {
   const { connector } = new MemoryServer()
   const cases: ReadonlyArray<readonly [string, RpcConnector.Options]> = [
