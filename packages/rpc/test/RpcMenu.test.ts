@@ -129,7 +129,11 @@ describe("the menu", () => {
         yield* serve(server, group(served))
         const connection = yield* connect(server, group(used))
         if (missing.length === 0) return assert.strictEqual((yield* connection.state.get)._tag, "Connected")
-        assert.deepStrictEqual((yield* failureOf(connection)).reason, { _tag: "Incompatible", missing, incompatible: [] })
+        assert.deepStrictEqual((yield* failureOf(connection)).reason, {
+          _tag: "Incompatible",
+          missing,
+          incompatible: []
+        })
       }))
   }
 
