@@ -731,6 +731,37 @@ describe("the pings", () => {
 })
 
 describe("a connector", () => {
+  it.scoped("probes, terminates and closes with its transport, if the transport can do that", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { closed, connect } = server.connector
+      const log: Array<string> = []
+      const logged = (what: string) => () => Effect.sync(() => void log.push(what))
+      const connector = RpcConnector.make(
+        Connector.make({
+          connect,
+          closed,
+          probe: logged("probe"),
+          terminate: logged("terminate"),
+          close: logged("close")
+        }),
+        { ping: false }
+      )
+      const connection = yield* PersistentConnection.make({
+        serverName: "counting",
+        address: Effect.succeed("here"),
+        connector
+      }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+      const rpc = yield* connection.connected
+      yield* connector.probe!(rpc)
+      yield* connector.terminate!(rpc)
+      yield* connector.close!(rpc)
+      assert.deepStrictEqual(log, ["probe", "terminate", "close"])
+      assert.deepStrictEqual(server.arrived, [])
+      const without = RpcConnector.make(Connector.make({ connect, closed }), { ping: false })
+      assert.deepStrictEqual([without.probe, without.terminate, without.close], [undefined, undefined, undefined])
+    }))
+
   it.scoped("refuses the connections of others", () =>
     Effect.gen(function*() {
       const { rpc } = yield* serving(new MemoryServer())
