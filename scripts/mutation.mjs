@@ -18,7 +18,7 @@ const groups = {
   policies: [`${core}/RetryPolicy.ts`, ...some(`${core}/internal/connector`, "addresses", "retryPolicy")],
   "health checks": some(`${core}/internal/connector`, "background", "healthCheck", "prober", "verdict"),
   map: all(`${core}/internal/map`),
-  connections: [
+  "connections, framing": [
     ...some(`${core}/internal`, "base/poll", "connector/reading"),
     ...some(platform, "backlog", "closeCode", "closing", "inbox", "lifeline", "outbox", "refusal", "within"),
     ...some(platform, "tcpConnection", "tcpConnector", "webSocketConnection", "webSocketConnector"),
