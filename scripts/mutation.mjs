@@ -8,6 +8,7 @@ import { root } from "./workspace.mjs"
 
 const core = "packages/core/src"
 const platform = "packages/platform/src/internal"
+const rpc = "packages/rpc/src/internal"
 const all = (folder) => readdirSync(join(root, folder)).map((name) => `${folder}/${name}`)
 const some = (folder, ...names) => names.map((name) => `${folder}/${name}.ts`)
 
@@ -17,11 +18,13 @@ const groups = {
   policies: [`${core}/RetryPolicy.ts`, ...some(`${core}/internal/connector`, "addresses", "retryPolicy")],
   "health checks": some(`${core}/internal/connector`, "background", "healthCheck", "prober", "verdict"),
   map: all(`${core}/internal/map`),
-  connections: [
+  "connections, framing": [
+    ...some(`${core}/internal`, "base/poll", "connector/reading"),
     ...some(platform, "backlog", "closeCode", "closing", "inbox", "lifeline", "outbox", "refusal", "within"),
     ...some(platform, "tcpConnection", "tcpConnector", "webSocketConnection", "webSocketConnector"),
     ...all(`${platform}/framing`)
-  ]
+  ],
+  rpc: all(rpc)
 }
 
 /** The text at a place of a file. */
@@ -68,7 +71,7 @@ const retested = (mutant, tested) => {
   return found === undefined ? [] : [found]
 }
 
-for (const name of ["core", "platform"]) {
+for (const name of ["core", "platform", "rpc"]) {
   const own = files.filter((file) => file.startsWith(`packages/${name}/`))
   const mutate = [...new Set(own.flatMap(parts))]
   if (mutate.length === 0) continue

@@ -62,6 +62,7 @@ describe("a persistent client", () => {
       const { client, server } = yield* serving()
       assert.strictEqual(yield* client.Get({ key: "a" }), "value of a")
       assert.strictEqual(yield* client.nested.Get({ key: "a" }), "nested a")
+      assert.strictEqual(yield* client.nested["deeper.Get"]({ key: "a" }), "deeper a")
       assert.deepStrictEqual(yield* Effect.flip(client.Get({ key: "none" })), new NotFound({ key: "none" }))
       server.kill()
       yield* pass(5)
@@ -83,6 +84,22 @@ describe("a persistent client", () => {
         done = isDone
       }
       assert.deepStrictEqual(taken, Array.from({ length: 30 }, (_, index) => index + 1))
+    }))
+
+  it.scoped("takes no more elements than a mailbox holds: 16, or as many as it is told", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* serving()
+      const taken: Array<number> = []
+      for (const streamBufferSize of [undefined, 16, 4]) {
+        server.arrived.length = 0
+        yield* client.Numbers({ from: 1, to: 200 }, { asMailbox: true, streamBufferSize })
+        yield* settle
+        taken.push(server.arrived.filter((message) => message === "1 Ack").length * 2)
+      }
+      const [byDefault, sixteen, four] = taken as [number, number, number]
+      assert.strictEqual(byDefault, sixteen)
+      assert.isBelow(sixteen, 100)
+      assert.isBelow(four, sixteen)
     }))
 
   it.scoped("fails exactly the open calls with the loss and its cause, and runs none of them again", () =>
@@ -183,9 +200,11 @@ describe("a persistent client", () => {
       assert.deepStrictEqual(tally.interrupted.sort(), ["Endless 2", "Hang 1"])
     }))
 
-  it.scoped("ends the use of a stream with the stream", () =>
+  it.scoped("ends the use of a call or a stream with it", () =>
     Effect.gen(function*() {
       const { client, connection } = yield* serving()
+      yield* client.Add({ id: 1 })
+      yield* Effect.flip(client.Get({ key: "none" }))
       yield* Stream.runHead(client.Endless({ from: 1 }))
       yield* Stream.runDrain(client.Numbers({ from: 1, to: 3 }))
       const before = yield* now
@@ -289,7 +308,7 @@ describe("a call without a connection", () => {
       const { client, connection } = yield* serving()
       assert.throws(() => PersistentRpcClient.make(Counting, connection, { maxWait: -1 }), "maxWait must be")
       const exit = yield* Effect.exit(Effect.provideService(client.Add({ id: 1 }), RpcAnnotation.MaxWait, "-1 seconds"))
-      assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause))
+      assert.isTrue(Exit.isFailure(exit) && String(Cause.squash(exit.cause)).includes("MaxWait must be"))
     }))
 })
 
@@ -309,6 +328,49 @@ describe("replacing and closing", () => {
       yield* pass(0.001)
       assert.instanceOf(yield* Fiber.join(hanging), ConnectionLost)
       assert.instanceOf(yield* Fiber.join(streaming), ConnectionLost)
+    }))
+
+  it.scoped("`refresh` ends calls after the drain time, while the old connection still delivers its streams", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      yield* server.serve(new Tally())
+      let stream = ""
+      server.onSend = (message) => {
+        if (message._tag === "Request" && message.tag === "Endless") stream ||= message.id
+        return undefined
+      }
+      const connection = yield* PersistentConnection.make({
+        serverName: "counting",
+        address: Effect.succeed("here"),
+        connector: RpcConnector.make(
+          Connector.make({ ...server.connector, close: (wire) => Effect.delay(wire.close, "5 seconds") })
+        ).pipe(RpcConnector.client(Counting))
+      }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+      yield* settle
+      const client = PersistentRpcClient.make(Counting, connection)
+      const interrupted = yield* Effect.fork(client.Hang({ id: 1 }))
+      const hanging = yield* Effect.fork(Effect.flip(client.Hang({ id: 2 })))
+      const elements: Array<number> = []
+      yield* Effect.fork(Stream.runForEach(
+        PersistentConnection.stream(connection, (client) => client.Endless({ from: 1 }), { drainTimeout: "1 minute" }),
+        (element) => Effect.sync(() => elements.push(element))
+      ))
+      yield* settle
+      const old = server.open.get(1)!
+      yield* PersistentConnection.refresh(connection)
+      server.onSend = ({ _tag }) => _tag === "Interrupt" ? Effect.void : undefined
+      yield* Fiber.interrupt(interrupted)
+      server.onSend = undefined
+      yield* pass(30)
+      const error = yield* Fiber.join(hanging)
+      assert.instanceOf(error, ConnectionLost)
+      assert.deepStrictEqual(error.lossCause, Cause.empty)
+      old.give(JSON.stringify({ _tag: "Chunk", requestId: stream, values: [3] }))
+      yield* settle
+      assert.deepStrictEqual(elements, [1, 2, 3])
+      assert.isFalse(server.arrived.includes("1 Interrupt"))
+      yield* pass(5)
+      assert.isFalse(server.open.has(1))
     }))
 
   it.scoped("`close` ends open and later calls and streams with `ConnectionClosed`", () =>
@@ -362,6 +424,44 @@ describe("replacing and closing", () => {
         assert.instanceOf(error, ConnectionLost)
         assert.deepStrictEqual(error.lossCause, Cause.fail(silent))
       }
+    }))
+
+  it.scoped("fails open calls with the loss also if the connector makes other objects of its clients", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      yield* server.serve(new Tally())
+      const connection = yield* PersistentConnection.make({
+        serverName: "counting",
+        address: Effect.succeed("here"),
+        connector: RpcConnector.make(server.connector).pipe(
+          RpcConnector.client(Counting),
+          Connector.map((client) => ({ ...client }))
+        )
+      }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+      yield* settle
+      const open = yield* Effect.fork(Effect.flip(PersistentRpcClient.make(Counting, connection).Hang({ id: 1 })))
+      yield* settle
+      server.kill()
+      const error = yield* Fiber.join(open)
+      assert.instanceOf(error, ConnectionLost)
+      assert.deepStrictEqual(error.lossCause, killed)
+    }))
+
+  it.scoped("fails open calls also if the persistent connection does not learn of the loss", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      yield* server.serve(new Tally())
+      const clients = RpcConnector.make(server.connector).pipe(RpcConnector.client(Counting))
+      const connection = yield* PersistentConnection.make({
+        serverName: "counting",
+        address: Effect.succeed("here"),
+        connector: Connector.make({ ...clients, closed: () => Effect.never })
+      }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+      yield* settle
+      const open = yield* Effect.fork(Effect.flip(PersistentRpcClient.make(Counting, connection).Hang({ id: 1 })))
+      yield* settle
+      server.kill()
+      assert.instanceOf(yield* Fiber.join(open), ConnectionLost)
     }))
 
   it.scoped("fails with the mapped cause", () =>

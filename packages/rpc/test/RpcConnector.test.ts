@@ -9,12 +9,14 @@ import * as RpcConnector from "@persistent-connection/rpc/RpcConnector"
 import { RpcCallError, RpcProtocolError } from "@persistent-connection/rpc/RpcError"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
+import { objectsReachableFrom } from "../../core/test/support/size.js"
 import { it, now, pass, settle } from "../../core/test/support/virtualTime.js"
 import { Tally } from "./support/counting.js"
 import { MemoryServer, WireError } from "./support/memoryServer.js"
@@ -100,6 +102,7 @@ describe("an RPC connection", () => {
             const exit = yield* Effect.locally(asked, FiberRef.currentMaxOpsBeforeYield, ops)
             assert.strictEqual(Exit.isSuccess(exit), what === "answer")
             yield* pass(5)
+            if (what === "answer") assert.strictEqual(server.opened, 1)
           }
         }
       }))
@@ -117,10 +120,11 @@ describe("an RPC connection", () => {
     Effect.gen(function*() {
       const server = new MemoryServer()
       const { rpc } = yield* serving(server)
-      const hanging = yield* Effect.fork(Effect.flip(ask(rpc, request("Hang", { id: 1 }))))
+      const message = request("Hang", { id: 1 })
+      const hanging = yield* Effect.fork(Effect.flip(ask(rpc, message)))
       yield* settle
       server.kill()
-      for (const error of [yield* Fiber.join(hanging), yield* Effect.flip(ask(rpc, request("Add", { id: 1 })))]) {
+      for (const error of [yield* Fiber.join(hanging), yield* Effect.flip(ask(rpc, message))]) {
         assert.instanceOf(error, ConnectionError.ConnectionLost)
         assert.strictEqual(error.serverName, "counting")
         assert.strictEqual(error.generation, 1)
@@ -177,6 +181,15 @@ describe("an RPC connection", () => {
       assert.deepStrictEqual(tally.interrupted, ["Endless 5"])
     }))
 
+  it.scoped("does not tell the server to stop when the consumer of the last answer fails", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { rpc } = yield* serving(server)
+      assert.strictEqual(yield* Effect.flip(rpc.request(request("Add", { id: 1 }), () => Effect.fail("bad"))), "bad")
+      yield* settle
+      assert.deepStrictEqual(server.arrived, ["1 Add"])
+    }))
+
   it.scoped("dies of a request with the id of an open one", () =>
     Effect.gen(function*() {
       const { rpc } = yield* serving(new MemoryServer())
@@ -229,6 +242,96 @@ describe("an RPC connection", () => {
       assert.strictEqual(yield* connection.connected, rpc)
       assert.strictEqual((yield* ask(rpc, request("Add", { id: 2 })))[0]?._tag, "Exit")
       assert.deepStrictEqual(server.arrived, ["1 Add"])
+    }))
+
+  it.scoped("fails a message that the transport does not send, and forgets it", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { rpc, tally } = yield* serving(server)
+      const [add, numbers] = [request("Add", { id: 1 }), request("Numbers", { from: 1, to: 3 })]
+      yield* Effect.fork(rpc.request(numbers, () => Effect.never))
+      yield* settle
+      server.onSend = () => new WireError({ reason: "too busy" })
+      const errors = yield* Effect.forEach([
+        add,
+        { _tag: "Ack", requestId: numbers.id } as const,
+        { _tag: "Ack", requestId: "999999" } as const
+      ], (message) => Effect.flip(rpc.send(message)))
+      assert.deepStrictEqual(
+        errors.map((error) => error instanceof RpcCallError && [error.reason, error.procedure]),
+        [["SendFailed", "Add"], ["SendFailed", "Numbers"], ["SendFailed", "Ack"]]
+      )
+      server.onSend = undefined
+      yield* rpc.send(add)
+      assert.strictEqual(tally.total, 1)
+    }))
+
+  it.scoped("fails a request that the transport does not send, also if the transport cannot say that it is closing", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { closed, connect } = server.connector
+      const connection = yield* PersistentConnection.make({
+        serverName: "counting",
+        address: Effect.succeed("here"),
+        connector: RpcConnector.make(Connector.make({ connect, closed }))
+      }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+      const rpc = yield* connection.connected
+      server.onSend = () => new WireError({ reason: "too busy" })
+      assert.instanceOf(yield* Effect.flip(ask(rpc, request("Add", { id: 1 }))), RpcCallError)
+    }))
+
+  it.scoped("fails a request with the loss if it is lost while the transport sends the request", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { rpc } = yield* serving(server)
+      server.onSend = () => {
+        server.give("}{")
+        return Effect.delay(new WireError({ reason: "not sent" }), "1 second")
+      }
+      const asking = yield* Effect.fork(Effect.flip(ask(rpc, request("Add", { id: 1 }))))
+      yield* pass(1)
+      assert.instanceOf(yield* Fiber.join(asking), ConnectionError.ConnectionLost)
+    }))
+
+  it.scoped("sends nothing once it is lost", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      yield* server.serve(new Tally())
+      const connection = yield* PersistentConnection.make({
+        serverName: "counting",
+        address: Effect.succeed("here"),
+        connector: RpcConnector.make(server.connector),
+        // The connection is not released while its handler runs.
+        onEvent: (event) => event._tag === "Connected" ? Effect.never : Effect.void
+      }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+      const rpc = yield* connection.connected
+      server.give("}{")
+      yield* settle
+      for (const sent of [ask(rpc, request("Add", { id: 1 })), rpc.send(request("Add", { id: 2 }))]) {
+        assert.instanceOf(yield* Effect.flip(sent), ConnectionError.ConnectionLost)
+      }
+      assert.deepStrictEqual(server.arrived, [])
+    }))
+
+  it.scoped("is not given to anybody once it is lost", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const rpcs = RpcConnector.make(server.connector)
+      const connection = yield* PersistentConnection.make({
+        serverName: "counting",
+        address: Effect.succeed("here"),
+        // The persistent connection learns of the loss a second later.
+        connector: Connector.make({
+          ...rpcs,
+          closed: (rpc) => Effect.onError(rpcs.closed(rpc), () => Effect.sleep("1 second"))
+        })
+      }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+      yield* connection.connected
+      server.give("}{")
+      yield* settle
+      const waiting = yield* Effect.fork(connection.connected)
+      yield* settle
+      assert.isTrue(Option.isNone(yield* Fiber.poll(waiting)))
     }))
 
   it.scoped("fails a request that is not sent because the connection is about to end, with the loss", () =>
@@ -306,6 +409,60 @@ describe("an RPC connection", () => {
       assert.deepStrictEqual(yield* lastFailure(connection), goingAway)
     }))
 
+  const ends: ReadonlyArray<[what: string, end: Exit.Exit<void, WireError>]> = [
+    ["without a cause", Exit.void],
+    ["with a cause", Exit.fail(Object.assign(new WireError({ reason: "going away" }), { isRegularEnd: true }))]
+  ]
+  for (const [what, end] of ends) {
+    const ending = (slow: "closed" | "messages") =>
+      Effect.gen(function*() {
+        const server = new MemoryServer()
+        const { closed } = server.connector
+        const later = Effect.sleep("1 second")
+        const transport = slow === "closed"
+          ? Connector.make({ ...server.connector, closed: (wire) => Effect.ensuring(closed(wire), later) })
+          : Connector.map(server.connector, (wire) => ({ ...wire, messages: Stream.tap(wire.messages, () => later) }))
+        yield* server.serve(new Tally())
+        const connection = yield* PersistentConnection.make({
+          serverName: "counting",
+          address: Effect.succeed("here"),
+          connector: RpcConnector.make(transport)
+        }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+        const rpc = yield* connection.connected
+        server.isSilent = true
+        const asking = yield* Effect.fork(Effect.either(ask(rpc, { ...request("Add", { id: 1 }), id: "5" })))
+        yield* settle
+        if (slow === "messages") {
+          server.give(JSON.stringify({ _tag: "Exit", requestId: "5", exit: { _tag: "Success", value: 7 } }))
+        }
+        for (const accepted of server.open.values()) accepted.end(end, Exit.void)
+        yield* pass(0.999)
+        assert.strictEqual((yield* connection.state.get)._tag, "Connected")
+        yield* pass(0.001)
+        assert.strictEqual((yield* connection.state.get)._tag, "Waiting")
+        return yield* Fiber.join(asking)
+      })
+
+    it.scoped(`gives the answers that come after a regular end of its transport to their requests: ${what}`, () =>
+      Effect.map(ending("messages"), (answers) => assert.isTrue(Either.isRight(answers))))
+
+    it.scoped(`is lost with the end of its transport, which comes after a regular end of the messages: ${what}`, () =>
+      Effect.map(ending("closed"), (answers) => {
+        const lost = Either.getLeft(answers).pipe(Option.getOrThrow)
+        assert.instanceOf(lost, ConnectionError.ConnectionLost)
+        assert.deepStrictEqual(lost.lossCause, Exit.isFailure(end) ? end.cause : Cause.empty)
+      }))
+  }
+
+  it.scoped("is printed with what it has received, and the number of its open requests", () =>
+    Effect.gen(function*() {
+      const { rpc } = yield* serving(new MemoryServer())
+      yield* ask(rpc, request("Add", { id: 1 }))
+      yield* Effect.fork(ask(rpc, request("Hang", { id: 1 })))
+      yield* settle
+      assert.deepStrictEqual(rpc.toJSON(), { _id: "RpcConnection", received: 1, open: 1 })
+    }))
+
   it.scoped("fails a request that does not encode, and stays", () =>
     Effect.gen(function*() {
       const { rpc } = yield* serving(new MemoryServer())
@@ -361,6 +518,21 @@ describe("an RPC connection over a transport of bytes", () => {
       }
     }))
 
+  it.scoped("takes all messages that arrive together", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer(RpcSerialization.ndjson)
+      const rpc = yield* (yield* attempting(server)).connected
+      server.isSilent = true
+      const messages = [request("Add", { id: 1 }), request("Add", { id: 2 })]
+      const asking = yield* Effect.fork(Effect.forEach(messages, (message) => ask(rpc, message), { concurrency: 2 }))
+      yield* settle
+      const { encode } = server.serialization.unsafeMake()
+      server.give(
+        messages.map(({ id }) => encode({ _tag: "Exit", requestId: id, exit: { _tag: "Success", value: 7 } })).join("")
+      )
+      assert.strictEqual((yield* Fiber.join(asking)).length, 2)
+    }))
+
   it.scoped("does not speak JSON, which has no framing", () =>
     Effect.gen(function*() {
       const connection = yield* attempting(new MemoryServer(RpcSerialization.json))
@@ -386,6 +558,7 @@ describe("bad input from the server", () => {
     }],
     ["an id that is no text", JSON.stringify({ _tag: "Exit", requestId: 1 }), { _tag: "UnknownRequest" }],
     ["an id that is missing", JSON.stringify({ _tag: "Exit" }), { _tag: "UnknownRequest" }],
+    ["a message of the greatest length", " ".repeat(1_000), { _tag: "DecodeFailed" }],
     ["a huge message", " ".repeat(1_001), { _tag: "MessageTooLong", limit: 1_000 }]
   ]
 
@@ -423,22 +596,25 @@ describe("bad input from the server", () => {
     }))
 
   for (const name of ["ndjson", "msgPack"] as const) {
-    it.scoped(`is a torn message if the connection ends in the middle of one: ${name}`, () =>
-      Effect.gen(function*() {
-        const server = new MemoryServer(RpcSerialization[name])
-        const { connection, rpc } = yield* serving(server)
-        const message = request("Hang", { id: 1 })
-        yield* Effect.fork(ask(rpc, message))
-        yield* settle
-        const encoded = server.serialization.unsafeMake().encode({ _tag: "Exit", requestId: message.id, exit: {} })!
-        server.give(encoded.slice(0, -1))
-        server.kill(Cause.empty)
-        yield* settle
-        assert.deepStrictEqual(
-          yield* lastFailure(connection),
-          new RpcProtocolError({ serverName: "counting", reason: { _tag: "TornMessage" } })
-        )
-      }))
+    for (const missing of [1, 100]) {
+      it.scoped(`is a torn message if the connection ends in the middle of one: ${name}, without ${missing} bytes`, () =>
+        Effect.gen(function*() {
+          const server = new MemoryServer(RpcSerialization[name])
+          const { connection, rpc } = yield* serving(server)
+          const message = request("Hang", { id: 1 })
+          yield* Effect.fork(ask(rpc, message))
+          yield* settle
+          const exit = { _tag: "Success", value: "x".repeat(200) }
+          const encoded = server.serialization.unsafeMake().encode({ _tag: "Exit", requestId: message.id, exit })!
+          server.give(encoded.slice(0, -missing))
+          server.kill(Cause.empty)
+          yield* settle
+          assert.deepStrictEqual(
+            yield* lastFailure(connection),
+            new RpcProtocolError({ serverName: "counting", reason: { _tag: "TornMessage" } })
+          )
+        }))
+    }
 
     it.scoped(`is not the cause if the transport fails in the middle of a message: ${name}`, () =>
       Effect.gen(function*() {
@@ -480,6 +656,8 @@ describe("bad input from the server", () => {
       const server = new MemoryServer()
       const { connection, rpc } = yield* serving(server)
       const slow = yield* Effect.fork(ask(rpc, request("Slow", { id: 1 })))
+      // Nobody waits for the answer to this one.
+      yield* rpc.send(request("Hang", { id: 1 }))
       yield* settle
       yield* ask(rpc, request("Die", { id: 2 }))
       assert.strictEqual((yield* Fiber.join(slow))[0]?._tag, "Defect")
@@ -556,6 +734,18 @@ describe("the pings", () => {
       assert.strictEqual(yield* connection.connected, rpc)
     }))
 
+  it.scoped("are not retained once they are answered", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { connection, rpc } = yield* serving(server)
+      const probe = PersistentConnection.reconnectNow(connection, { whenConnected: "probe" })
+      yield* Effect.repeatN(probe, 9)
+      const before = objectsReachableFrom(rpc)
+      yield* Effect.repeatN(probe, 9)
+      assert.strictEqual(server.arrived.length, 20)
+      assert.strictEqual(objectsReachableFrom(rpc), before)
+    }))
+
   it.scoped("that cannot be sent end the connection", () =>
     Effect.gen(function*() {
       const server = new MemoryServer()
@@ -563,6 +753,48 @@ describe("the pings", () => {
       server.onSend = () => new WireError({ reason: "broken" })
       yield* pass(10)
       assert.deepStrictEqual(yield* lastFailure(connection), new WireError({ reason: "broken" }))
+    }))
+})
+
+describe("a connector", () => {
+  it.scoped("probes, terminates and closes with its transport, if the transport can do that", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { closed, connect } = server.connector
+      const log: Array<string> = []
+      const logged = (what: string) => () => Effect.sync(() => void log.push(what))
+      const connector = RpcConnector.make(
+        Connector.make({
+          connect,
+          closed,
+          probe: logged("probe"),
+          terminate: logged("terminate"),
+          close: logged("close")
+        }),
+        { ping: false }
+      )
+      const connection = yield* PersistentConnection.make({
+        serverName: "counting",
+        address: Effect.succeed("here"),
+        connector
+      }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+      const rpc = yield* connection.connected
+      yield* connector.probe!(rpc)
+      yield* connector.terminate!(rpc)
+      yield* connector.close!(rpc)
+      assert.deepStrictEqual(log, ["probe", "terminate", "close"])
+      assert.deepStrictEqual(server.arrived, [])
+      const without = RpcConnector.make(Connector.make({ connect, closed }), { ping: false })
+      assert.deepStrictEqual([without.probe, without.terminate, without.close], [undefined, undefined, undefined])
+    }))
+
+  it.scoped("refuses the connections of others", () =>
+    Effect.gen(function*() {
+      const { rpc } = yield* serving(new MemoryServer())
+      const other = RpcConnector.make(new MemoryServer().connector)
+      for (const connection of [rpc, { ...rpc }]) {
+        assert.throws(() => other.closed(connection as never), "does not belong to this connector")
+      }
     }))
 })
 

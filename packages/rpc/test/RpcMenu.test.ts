@@ -5,6 +5,7 @@ import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import * as RpcServer from "@effect/rpc/RpcServer"
 import { assert, describe } from "@effect/vitest"
 import { ConnectionLost } from "@persistent-connection/core/ConnectionError"
+import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as RpcConnector from "@persistent-connection/rpc/RpcConnector"
@@ -68,8 +69,11 @@ describe("the menu", () => {
     Effect.gen(function*() {
       const server = new MemoryServer()
       yield* serve(server, New)
+      let first: unknown
+      server.onSend = (message) => void (first ??= message)
       const client = yield* (yield* connect(server, New)).connected
       assert.strictEqual(yield* client["Price@2"]({ symbol: "a" }), "two")
+      assert.deepStrictEqual(first, { _tag: "Request", id: "0", tag: "@persistent-connection/rpc/Menu", headers: [] })
       assert.strictEqual(server.arrived[0], "1 @persistent-connection/rpc/Menu")
     }))
 
@@ -109,6 +113,42 @@ describe("the menu", () => {
       const server = new MemoryServer()
       yield* serve(server, New)
       const connection = yield* connect(server, RpcGroup.make(price1, price2.setSuccess(Schema.Boolean)))
+      assert.strictEqual(RpcMenu.newest(yield* connection.connected, "Price@2", "Price@1"), "Price@1")
+    }))
+
+  const versions = [
+    ["versions of several digits", ["Price@9"], ["Price@9", "Price@10"], []],
+    ["a version without a number", ["Price"], ["Price", "Price@2"], []],
+    ["no version in the middle of a tag", ["Price@1/Stop"], ["Price@1/Stop", "Price@2/Stop"], ["Price@2/Stop"]]
+  ] as const
+  for (const [name, served, used, missing] of versions) {
+    it.scoped(`knows ${name}`, () =>
+      Effect.gen(function*() {
+        const server = new MemoryServer()
+        const group = (tags: ReadonlyArray<string>) => RpcGroup.make(...tags.map((tag) => Rpc.make(tag)))
+        yield* serve(server, group(served))
+        const connection = yield* connect(server, group(used))
+        if (missing.length === 0) return assert.strictEqual((yield* connection.state.get)._tag, "Connected")
+        assert.deepStrictEqual((yield* failureOf(connection)).reason, {
+          _tag: "Incompatible",
+          missing,
+          incompatible: []
+        })
+      }))
+  }
+
+  it.scoped("is checked also if the connector makes other objects of its connections", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      yield* serve(server, New)
+      const connection = yield* PersistentConnection.make({
+        serverName: "prices",
+        address: Effect.succeed("here"),
+        connector: RpcConnector.make(server.connector).pipe(
+          Connector.map((rpc) => Object.assign({}, rpc)),
+          RpcMenu.check(New)
+        )
+      }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
       assert.strictEqual(RpcMenu.newest(yield* connection.connected, "Price@2", "Price@1"), "Price@1")
     }))
 
@@ -209,9 +249,12 @@ describe("the fingerprint of a procedure", () => {
 
   const make = (success: Schema.Schema.Any) => Rpc.make("Call", { success })
   const { Array: ArrayOf, Date: DateFromText, Literal, Number, String: Text, Struct, Union } = Schema
+  const byText = Schema.Record({ key: Text, value: Text })
+  const bySymbol = Schema.Record({ key: Schema.SymbolFromSelf, value: Number })
   const cases: ReadonlyArray<readonly [string, Rpc.Any, Rpc.Any, boolean]> = [
     ["the order of fields", make(Struct({ a: Text, b: Number })), make(Struct({ b: Number, a: Text })), true],
     ["the order of members of a union", make(Union(Text, Number)), make(Union(Number, Text)), true],
+    ["the order of index signatures", make(Struct({}, byText, bySymbol)), make(Struct({}, bySymbol, byText)), true],
     ["the decoded side", make(DateFromText), make(Text), true],
     ["a filter", make(Schema.NonEmptyString), make(Text), true],
     ["a class", make(Point), make(Struct({ x: Number })), true],
@@ -230,6 +273,12 @@ describe("the fingerprint of a procedure", () => {
     ["the payload", make(Text), Rpc.make("Call", { success: Text, payload: { a: Text } }), false],
     ["the error", make(Text), Rpc.make("Call", { success: Text, error: Text }), false],
     [
+      "the place of an error",
+      Rpc.make("Call", { success: Text, error: Text }),
+      make(Text).middleware(Middleware),
+      true
+    ],
+    [
       "the error of a stream",
       Rpc.make("Call", { success: Text, error: Text, stream: true }),
       Rpc.make("Call", {
@@ -246,4 +295,62 @@ describe("the fingerprint of a procedure", () => {
         assert.isTrue(yield* same(one, one))
       }))
   }
+
+  it.scoped("is the same in all versions of this library", () =>
+    Effect.gen(function*() {
+      const { Boolean, Enums, Null, optionalElement, suspend, TemplateLiteral, Tuple, Unknown } = Schema
+      const recursive: Schema.Schema<any> = Struct({
+        tree,
+        other: suspend(() => Struct({ more: suspend(() => recursive) }))
+      })
+      const schemas: ReadonlyArray<readonly [tag: string, success: Schema.Schema.Any, fingerprint: string]> = [
+        ["Keywords", Tuple(Text, Number, Boolean, Unknown, Schema.Object), "8eb14f9208f8cd36"],
+        ["Literals", Literal("a", 1, true, null, 2n), "90ab5828a38a0c52"],
+        ["Enums", Enums({ A: 0, B: "b" }), "34b71710585d8468"],
+        ["Union", Union(Text, Number, Null), "d9257674875a7d96"],
+        ["Optional", Tuple(Text, optionalElement(Number)), "4f4cc099d1f75351"],
+        ["Rest", Schema.Tuple([Text], Boolean, Text), "7ca1cacda15221a5"],
+        [
+          "Struct",
+          Struct({ b: Text, a: Schema.optionalWith(Number, { exact: true }), [Symbol.for("c")]: Text }),
+          "e82dda8296c4136c"
+        ],
+        [
+          "Records",
+          Struct({ a: Text }, byText, bySymbol),
+          "09b2c23eeeafc96a"
+        ],
+        ["Recursive", recursive, "9e6f93e25d6dd2e2"],
+        [
+          "Declarations",
+          Tuple(Schema.ReadonlyMapFromSelf({ key: Text, value: Number }), Schema.Uint8ArrayFromSelf),
+          "3273661fc4031ed7"
+        ],
+        ["Template", TemplateLiteral("a", Text, "b", Number), "4b14b9dfbcf16dc7"],
+        ["UniqueSymbol", Schema.UniqueSymbolFromSelf(Symbol.for("a")), "028a581cc5bef264"]
+      ]
+      const group = RpcGroup.make(
+        ...schemas.map(([tag, success]) => Rpc.make(tag, { success })),
+        Rpc.make("Errors", { payload: { a: Text }, error: Union(Text, Number) }).middleware(Middleware),
+        Rpc.make("Stream", { success: Text, error: Number, stream: true }).middleware(Middleware)
+      )
+      const server = new MemoryServer()
+      yield* serve(server, group)
+      const connection = yield* PersistentConnection.make({
+        serverName: "prices",
+        address: Effect.succeed("here"),
+        connector: RpcConnector.make(server.connector)
+      }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+      const answers: Array<RpcConnector.Answer> = []
+      yield* (yield* connection.connected).request(
+        { _tag: "Request", id: "1", tag: "@persistent-connection/rpc/Menu", payload: null, headers: [] },
+        (answer) => Effect.sync(() => answers.push(answer))
+      )
+      const value = {
+        ...Object.fromEntries(schemas.map(([tag, _, fingerprint]) => [tag, fingerprint])),
+        Errors: "7a64a24e13278bcc",
+        Stream: "614f1287adb25807"
+      }
+      assert.deepStrictEqual(answers, [{ _tag: "Exit", requestId: "1", exit: { _tag: "Success", value } }])
+    }))
 })

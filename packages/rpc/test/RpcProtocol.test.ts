@@ -17,10 +17,12 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scheduler from "effect/Scheduler"
 import * as Stream from "effect/Stream"
+import { objectsReachableFrom } from "../../core/test/support/size.js"
 import { it, now, pass, settle } from "../../core/test/support/virtualTime.js"
 import { Counting, NotFound, Tally } from "./support/counting.js"
 import { MemoryServer, WireError } from "./support/memoryServer.js"
@@ -221,22 +223,23 @@ describe("the protocol over a persistent connection", () => {
 
   it.scoped("lets all open calls die with a fatal defect of the server, and no later one", () =>
     Effect.gen(function*() {
-      const { client } = yield* serving()
+      const { client, server } = yield* serving()
       const latch = yield* Effect.makeLatch()
-      // The consumer of this stream is slow, so the defect reaches it late.
+      // The consumer of this stream is slow, and so are its acknowledgements: the defect reaches it late.
+      server.onSend = ({ _tag }) => _tag === "Ack" ? Effect.sleep("1 second") : undefined
       const streaming = yield* Effect.fork(
-        Stream.runForEach(client.Numbers({ from: 1, to: 100 }, { streamBufferSize: 1 }), () => latch.await)
+        Stream.runForEach(client.Numbers({ from: 1, to: 100 }), () => latch.await)
       )
       const open = yield* Effect.fork(client.Hang({ id: 1 }))
       yield* settle
       yield* Effect.exit(client.Die({ id: 2 }))
       const later = yield* Effect.fork(client.Hang({ id: 3 }))
+      yield* pass(1)
       yield* latch.open
       for (const died of [open, streaming]) {
         const exit = yield* Fiber.await(died)
-        assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause))
+        assert.isTrue(Exit.isFailure(exit) && String(Cause.squash(exit.cause)).includes("died in 2"))
       }
-      yield* settle
       assert.isTrue(Option.isNone(yield* Fiber.poll(later)))
     }))
 
@@ -316,6 +319,7 @@ describe("the protocol over a persistent connection", () => {
       const send = protocol.send({ _tag: "Request", id: "1001", tag: "Add", payload: { id: 1 }, headers: [] })
       const running = yield* Effect.fork(protocol.run(() => Effect.void))
       yield* settle
+      assert.isTrue(Option.isNone(yield* Fiber.poll(running)))
       yield* connection.close
       const scheduler = new Scheduler.ControlledScheduler()
       const sending = yield* Effect.fork(Effect.withScheduler(Effect.exit(send), scheduler))
@@ -324,6 +328,51 @@ describe("the protocol over a persistent connection", () => {
       for (let step = 0; step < 100; step++) scheduler.step()
       assert.isTrue(Exit.isFailure(yield* Fiber.join(sending)))
       assert.strictEqual(scheduler.tasks.buckets.length, 0)
+    }))
+
+  it.scoped("gives a failure to its call at whatever step the fiber of the call has to yield", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* serving()
+      server.onSend = () => new WireError({ reason: "too busy" })
+      for (let ops = 10; ops < 60; ops++) {
+        const failed = Effect.locally(causeOf(client.Add({ id: 1 })), FiberRef.currentMaxOpsBeforeYield, ops)
+        assert.instanceOf(yield* failed, RpcCallError)
+      }
+    }))
+
+  it.scoped("sends nothing for a message that belongs to no stream", () =>
+    Effect.gen(function*() {
+      const { client, protocol, server } = yield* serving()
+      for (let streams = 0; streams < 2; streams++) {
+        server.arrived.length = 0
+        yield* protocol.send({ _tag: "Ack", requestId: "1001" })
+        yield* protocol.send({ _tag: "Interrupt", requestId: "1001" })
+        assert.deepStrictEqual(server.arrived, [])
+        yield* Stream.runDrain(client.Numbers({ from: 1, to: 3 }))
+      }
+    }))
+
+  it.scoped("does not retain the connections of streams that have ended", () =>
+    Effect.gen(function*() {
+      const { client, protocol, server } = yield* serving()
+      const connections = Effect.gen(function*() {
+        for (let kills = 0; kills < 3; kills++) {
+          yield* Stream.runDrain(client.Numbers({ from: 1, to: 3 }))
+          server.kill()
+          yield* pass(5)
+        }
+        return objectsReachableFrom(protocol)
+      })
+      const before = yield* connections
+      assert.strictEqual(yield* connections, before)
+    }))
+
+  it.scoped("dies of a negative limit", () =>
+    Effect.gen(function*() {
+      const { client, connection } = yield* serving()
+      assert.throws(() => RpcProtocol.make(connection, { maxWait: -1 }), "maxWait must be")
+      const exit = yield* Effect.exit(Effect.provideService(client.Add({ id: 1 }), RpcAnnotation.MaxWait, "-1 seconds"))
+      assert.isTrue(Exit.isFailure(exit) && String(Cause.squash(exit.cause)).includes("MaxWait must be"))
     }))
 
   it.scoped("waits with a call until its client has begun to run the protocol", () =>

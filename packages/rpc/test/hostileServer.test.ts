@@ -78,7 +78,9 @@ const attacks: Record<string, Attack> = {
     reason: { _tag: "UnknownMessage" }
   },
   "an exit that is neither a success nor a failure": {
-    messages: ({ stream }) => [{ _tag: "Exit", requestId: stream, exit: { _tag: "Perhaps" } }],
+    messages: (
+      { stream }
+    ) => [{ _tag: "Exit", requestId: stream, exit: { _tag: "Perhaps", cause: { _tag: "Empty" } } }],
     reason: { _tag: "UnknownMessage" }
   },
   "a failure without a cause": {

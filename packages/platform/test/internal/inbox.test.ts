@@ -167,6 +167,19 @@ describe("the messages of an inbox", () => {
     assert.strictEqual(Effect.runSync(Effect.flip(Stream.runDrain(stream(inbox)))), "lost")
   })
 
+  it.each([
+    [Exit.void, Option.none()],
+    [Exit.fail("lost"), Option.some("lost")]
+  ])("can be polled, and then their end: %s", (end, error) => {
+    const { inbox } = make({})
+    assert.isUndefined(inbox.poll())
+    for (const message of ["a", "b", "c"]) inbox.offer(message)
+    assert.strictEqual(one(inbox), "a")
+    inbox.end(end)
+    assert.deepStrictEqual(inbox.poll(), Exit.succeed(Chunk.make("b", "c")))
+    assert.deepStrictEqual(inbox.poll(), Exit.fail(error))
+  })
+
   it("may end regularly: chunks end, and a single message fails as its caller says", () => {
     const { inbox } = make({})
     inbox.offer("a")

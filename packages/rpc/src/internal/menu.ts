@@ -88,7 +88,7 @@ const fetch = <E>(
           answer = last
         })
     )
-    if (answer?._tag !== "Exit" || answer.exit?._tag !== "Success") return undefined
+    if (answer?._tag !== "Exit" || answer.exit._tag !== "Success") return undefined
     return yield* Effect.mapError(
       decode(answer.exit.value),
       () => new RpcMenuError({ serverName, reason: { _tag: "InvalidMenu" } })

@@ -239,7 +239,7 @@ export class Connection<E> extends Inspectable.Class
 
   /** Tells the server that nobody waits for its answer. */
   private abandon(id: string, request: OpenRequest<E | RpcProtocolError>): Effect.Effect<void> {
-    if (this.lost !== undefined || this.open.get(id) !== request) return Effect.void
+    if (this.open.get(id) !== request) return Effect.void
     // The server still answers, with the interruption.
     this.open.set(id, undefined)
     if (request.lost !== undefined) return Effect.void
@@ -306,6 +306,7 @@ export class Connection<E> extends Inspectable.Class
     switch (message["_tag"]) {
       case "Pong":
         for (const onPong of this.pongs) onPong()
+        this.pongs.clear()
         return undefined
       case "Defect":
         for (const request of this.open.values()) {
@@ -343,7 +344,7 @@ export class Connection<E> extends Inspectable.Class
     const { parser } = this.parts
     try {
       const messages = parser.decode(parser.encode({ _tag: "Pong" }) ?? "")
-      return !(messages.length === 1 && Predicate.isTagged(messages[0], "Pong"))
+      return !Predicate.isTagged(messages[0], "Pong")
     } catch {
       return true
     }
@@ -355,7 +356,7 @@ export class Connection<E> extends Inspectable.Class
 }
 
 /** The connections behind the clients. */
-const behind = new WeakMap<object, Connection<any>>()
+const behind = new WeakMap<object, Connection<any> | undefined>()
 
 /**
  * Makes `connectionOf` work on a client of a connection.
@@ -363,8 +364,7 @@ const behind = new WeakMap<object, Connection<any>>()
  * @internal
  */
 export const derive = (connection: object, client: object): void => {
-  const found = connectionOf(connection)
-  if (found !== undefined) behind.set(client, found)
+  behind.set(client, connectionOf(connection))
 }
 
 /**

@@ -23,7 +23,8 @@ export class Counting extends RpcGroup.make(
   Rpc.make("SlowAgain", { payload: { id: Schema.Number }, success: Schema.Number })
     .annotate(RpcAnnotation.Idempotent, true),
   Rpc.make("Sequence", { payload: { from: Schema.Number }, success: Schema.Number, stream: true }),
-  Rpc.make("nested.Get", { payload: { key: Schema.String }, success: Schema.String })
+  Rpc.make("nested.Get", { payload: { key: Schema.String }, success: Schema.String }),
+  Rpc.make("nested.deeper.Get", { payload: { key: Schema.String }, success: Schema.String })
 ) {}
 
 /** What the handlers have done, over all servers that share it. */
@@ -84,5 +85,6 @@ export const handlers = (tally: Tally) =>
       }),
     SlowAgain: ({ id }) => Effect.delay(Effect.succeed(id), 3),
     Sequence: ({ from }) => Stream.rechunk(Stream.iterate(from, (number) => number + 1), 10),
-    "nested.Get": ({ key }) => Effect.succeed(`nested ${key}`)
+    "nested.Get": ({ key }) => Effect.succeed(`nested ${key}`),
+    "nested.deeper.Get": ({ key }) => Effect.succeed(`deeper ${key}`)
   })
