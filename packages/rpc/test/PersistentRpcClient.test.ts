@@ -288,6 +288,31 @@ describe("a call without a connection", () => {
       for (const error of [yield* Fiber.join(call), yield* Fiber.join(stream)]) assert.instanceOf(error, NotConnected)
     }))
 
+  it.scoped("fails at once when a graceful close has begun", () =>
+    Effect.gen(function*() {
+      const { client, connection } = yield* serving({ maxWait: Infinity })
+      yield* Effect.forkScoped(client.Hang({ id: 1 }))
+      yield* settle
+      yield* Effect.forkScoped(PersistentConnection.closeGracefully(connection, "1 hour"))
+      yield* settle
+      assert.instanceOf(yield* Effect.flip(client.Add({ id: 1 })), ConnectionClosed)
+    }))
+
+  it.scoped("fails as soon as a graceful close begins", () =>
+    Effect.gen(function*() {
+      const { client, connection, server } = yield* serving({ maxWait: Infinity })
+      yield* Effect.forkScoped(client.Hang({ id: 1 }))
+      yield* settle
+      yield* PersistentConnection.refresh(connection)
+      server.open.get(2)?.end(Exit.void)
+      yield* settle
+      const waiting = yield* Effect.fork(Effect.flip(client.Add({ id: 1 })))
+      yield* settle
+      assert.isTrue(Option.isNone(yield* Fiber.poll(waiting)))
+      yield* Effect.forkScoped(PersistentConnection.closeGracefully(connection, "1 hour"))
+      assert.instanceOf(yield* Fiber.join(waiting), ConnectionClosed)
+    }))
+
   it.scoped("has one limit, also if connections come and go meanwhile", () =>
     Effect.gen(function*() {
       const { client, server } = yield* serving({ maxWait: "12 seconds" })

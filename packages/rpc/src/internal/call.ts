@@ -5,6 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import { connectionOf } from "./rpcConnection.js"
 
 type End<E> = ConnectionLost<E> | ConnectionClosed<E>
@@ -44,10 +45,13 @@ export const withHold = <Connection extends object, E, A, E2, R>(
 ): Effect.Effect<A, E2 | Missing<E>, R> => {
   const held = PersistentConnection.unsafeHold(self, endUse)
   if (Exit.isSuccess(held)) return f(held.value)
-  if (Duration.lessThanOrEqualTo(maxWait, Duration.zero)) return Effect.failCause(held.cause)
+  const isClosed = Option.exists(Cause.failureOption(held.cause), Predicate.isTagged("ConnectionClosed"))
+  if (isClosed || Duration.lessThanOrEqualTo(maxWait, Duration.zero)) return Effect.failCause(held.cause)
+  // Not `connectedOrClosed`, which waits for the end of a close, and so perhaps for the caller.
+  const connected = Effect.ignore(PersistentConnection.use(self, () => Effect.void))
   return Effect.flatMap(
     // A timeout would wait forever for what it cannot interrupt: the call may be made in an uninterruptible region.
-    restore(Effect.timed(Effect.timeoutOption(Effect.interruptible(self.connectedOrClosed), maxWait))),
+    restore(Effect.timed(Effect.timeoutOption(Effect.interruptible(connected), maxWait))),
     // The connection may be lost again before it is held.
     ([passed]) => withHold(self, Duration.subtract(maxWait, passed), restore, f)
   )
