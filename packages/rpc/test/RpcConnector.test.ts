@@ -108,6 +108,24 @@ describe("an RPC connection", () => {
       }))
   }
 
+  it.scoped("does not retain the answers that a request has taken", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { rpc } = yield* serving(server)
+      const message = request("Endless", { from: 1 })
+      yield* Effect.fork(rpc.request(message, () => Effect.void))
+      const objectsAfter = (chunks: number) =>
+        Effect.gen(function*() {
+          for (let chunk = 0; chunk < chunks; chunk++) {
+            server.give(JSON.stringify({ _tag: "Chunk", requestId: message.id, values: [chunk] }))
+            yield* settle
+          }
+          return objectsReachableFrom(rpc)
+        })
+      const before = yield* objectsAfter(10)
+      assert.isAtMost(yield* objectsAfter(100), before + 10)
+    }))
+
   it.scoped("answers one request while the consumer of another one waits", () =>
     Effect.gen(function*() {
       const { rpc } = yield* serving(new MemoryServer())
