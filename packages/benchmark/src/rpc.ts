@@ -54,7 +54,7 @@ const overClients = (url: string): MakeClient =>
     return PersistentRpcClient.make(Echo, connection).Echo
   })
 
-const calls = 20_000
+const calls = 5_000
 const concurrency = 50
 
 /** The time of all calls, and the times of the single calls, in ms. */

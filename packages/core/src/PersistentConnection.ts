@@ -366,7 +366,6 @@ export interface WaitOptions extends UseOptions {
  * ```ts
  * import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
  * import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
  *
  * interface Feed {
  *   readonly price: (symbol: string) => Effect.Effect<number, "unknown symbol">
@@ -644,7 +643,6 @@ export interface ConnectionAge {
  * ```ts
  * import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
  * import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
  *
  * interface Feed {
  *   readonly goingAway: Effect.Effect<void>
@@ -761,7 +759,6 @@ export interface StatusOptions {
  * import * as ConnectionStatus from "@persistent-connection/core/ConnectionStatus"
  * import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
  * import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
  * import * as Stream from "effect/Stream"
  *
  * declare const feed: PersistentConnection.PersistentConnection<object, Error>
