@@ -1,5 +1,7 @@
+import * as Rpc from "@effect/rpc/Rpc"
 import * as RpcClient from "@effect/rpc/RpcClient"
 import { RpcClientError } from "@effect/rpc/RpcClientError"
+import * as RpcGroup from "@effect/rpc/RpcGroup"
 import type { FromServerEncoded } from "@effect/rpc/RpcMessage"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import { assert, describe } from "@effect/vitest"
@@ -21,6 +23,7 @@ import * as FiberRef from "effect/FiberRef"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scheduler from "effect/Scheduler"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { objectsReachableFrom } from "../../core/test/support/size.js"
 import { it, now, pass, settle } from "../../core/test/support/virtualTime.js"
@@ -387,10 +390,46 @@ describe("the protocol over a persistent connection", () => {
           yield* settle
           const running = yield* Effect.fork(protocol.run((answer) => Effect.sync(() => written.push(answer))))
           yield* Fiber.join(sending)
+          yield* settle
           yield* Fiber.interrupt(running)
           return written.map((answer) => answer._tag === "Exit" && answer.requestId)
         }))
       assert.deepStrictEqual(sent, [["1001"], ["1002"]])
+    }))
+
+  it.scoped("gives an exit to the client when the request has ended", () =>
+    Effect.gen(function*() {
+      const { connection } = yield* serving()
+      const protocol = yield* RpcProtocol.make(connection)
+      const log: Array<string> = []
+      yield* Effect.fork(protocol.run(({ _tag }) => Effect.sync(() => log.push(_tag))))
+      yield* protocol.send({ _tag: "Request", id: "1001", tag: "Add", payload: { id: 1 }, headers: [] })
+      log.push("sent")
+      yield* settle
+      assert.deepStrictEqual(log, ["sent", "Exit"])
+    }))
+
+  it.scoped("decodes the answers side by side, if a schema waits", () =>
+    Effect.gen(function*() {
+      const { connection, server } = yield* serving()
+      const slow = Schema.transformOrFail(Schema.String, Schema.String, {
+        decode: (value) => value === "value of never" ? Effect.never : Effect.as(Effect.sleep("1 second"), value),
+        encode: Effect.succeed
+      })
+      const group = RpcGroup.make(Rpc.make("Get", { payload: { key: Schema.String }, success: slow }))
+      const protocol = yield* RpcProtocol.make(connection)
+      const client = yield* RpcClient.make(group).pipe(Effect.provideService(RpcClient.Protocol, protocol))
+      const begun = yield* now
+      const never = yield* Effect.fork(client.Get({ key: "never" }))
+      const values = yield* Effect.fork(
+        Effect.forEach(["a", "b", "c"], (key) => client.Get({ key }), { concurrency: "unbounded" })
+      )
+      yield* settle
+      yield* pass(1)
+      assert.deepStrictEqual(yield* Fiber.join(values), ["value of a", "value of b", "value of c"])
+      assert.strictEqual((yield* now) - begun, 1)
+      assert.strictEqual(never.unsafePoll(), null)
+      assert.strictEqual(server.open.size, 1)
     }))
 
   it.scoped("serves several clients", () =>

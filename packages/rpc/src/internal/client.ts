@@ -13,6 +13,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type { Answer, ClientError, ClientOptions, RpcConnection } from "../RpcConnector.js"
 import { RpcCallError, type RpcCallErrorReason } from "../RpcError.js"
+import { ExitQueue } from "./exitQueue.js"
 import { derive } from "./rpcConnection.js"
 
 /** @internal */
@@ -54,9 +55,12 @@ const makeClient = <Rpcs extends Rpc.Any, E>(
       }
       // The end of this scope would interrupt open calls. Instead, they fail when the connection ends.
     }).pipe(Effect.provideServiceEffect(Scope.Scope, Scope.make()))
+    const exits = new ExitQueue(made.write, yield* Effect.runtime<never>())
 
     const request = (message: Request<Rpcs>, discard: boolean): Effect.Effect<void, ClientError<E>> => {
       const { decodeAnswer, encodePayload } = codecOf(group.requests.get(message.tag)!)
+      const from = (decoded: Decoded) => ({ ...decoded, clientId: 0, requestId: message.id }) as never
+      const end = (exit: Decoded) => Effect.sync(() => exits.offer(from(exit)))
       const error = (reason: RpcCallErrorReason) => (underlying: ParseError) =>
         new RpcCallError({ serverName, procedure: message.tag, reason, underlying })
       const sent = Effect.flatMap(
@@ -66,16 +70,13 @@ const makeClient = <Rpcs extends Rpc.Any, E>(
           return discard ? connection.send(encoded) : connection.request(encoded, (answer) =>
             Effect.flatMap(
               Effect.mapError(decodeAnswer(answer), error("DecodeFailed")),
-              (decoded) => made.write({ ...decoded, clientId: 0, requestId: message.id } as never)
+              (decoded) => decoded._tag === "Chunk" ? made.write(from(decoded)) : end(decoded)
             ))
         }
       )
       return discard ?
         sent :
-        Effect.catchAll(
-          sent,
-          (error) => made.write({ _tag: "Exit", clientId: 0, requestId: message.id, exit: Exit.fail(error) } as never)
-        )
+        Effect.catchAll(sent, (error) => end({ _tag: "Exit", exit: Exit.fail(error) }))
     }
     derive(connection, made.client)
     return made.client
@@ -88,8 +89,12 @@ interface Made<Rpcs extends Rpc.Any, E> {
 
 interface Codec {
   readonly encodePayload: (payload: unknown) => Effect.Effect<unknown, ParseError>
-  readonly decodeAnswer: (answer: Answer) => Effect.Effect<object, ParseError>
+  readonly decodeAnswer: (answer: Answer) => Effect.Effect<Decoded, ParseError>
 }
+
+type Decoded =
+  | { readonly _tag: "Chunk"; readonly values: unknown }
+  | { readonly _tag: "Exit"; readonly exit: unknown }
 
 const codecs = new WeakMap<Rpc.Any, Codec>()
 

@@ -19,6 +19,7 @@ import { MaxWait } from "../RpcAnnotation.js"
 import type { Answer, RpcConnection } from "../RpcConnector.js"
 import type { Options } from "../RpcProtocol.js"
 import { attempted, call, type Restore } from "./call.js"
+import { ExitQueue } from "./exitQueue.js"
 import { Connection } from "./rpcConnection.js"
 
 /** @internal */
@@ -30,14 +31,12 @@ export const make = <E0, E>(
   return Effect.sync(() => RpcClient.Protocol.of(new Protocol(connection, maxWait)))
 }
 
-type Client = (answer: FromServerEncoded) => Effect.Effect<void>
-
 // `RpcClient.Protocol.make` is not used, because its `run` takes 6 kB, and allows one client.
 class Protocol<E0, E> {
   readonly supportsAck = true
   readonly supportsTransferables = false
   /** The clients of this protocol. Each ignores the answers to the requests of others. */
-  private readonly clients = new Set<Client>()
+  private readonly clients = new Set<ExitQueue<FromServerEncoded>>()
   /** Opened when there is a client. */
   private latch: Effect.Latch | undefined
   /** The connections of the streams whose elements are being delivered, for the acknowledgements. */
@@ -48,13 +47,15 @@ class Protocol<E0, E> {
     private readonly maxWait: Duration.Duration
   ) {}
 
-  readonly run = (client: Client): Effect.Effect<never> =>
-    Effect.async<never>(() => {
-      this.clients.add(client)
-      this.latch?.unsafeOpen()
-      this.latch = undefined
-      return Effect.sync(() => this.clients.delete(client))
-    })
+  readonly run = (write: (answer: FromServerEncoded) => Effect.Effect<void>): Effect.Effect<never> =>
+    Effect.flatMap(Effect.runtime<never>(), (runtime) =>
+      Effect.async<never>(() => {
+        const client = new ExitQueue(write, runtime)
+        this.clients.add(client)
+        this.latch?.unsafeOpen()
+        this.latch = undefined
+        return Effect.sync(() => this.clients.delete(client))
+      }))
 
   readonly send = (message: FromClientEncoded): Effect.Effect<void, RpcClientError> => {
     switch (message._tag) {
@@ -100,7 +101,7 @@ class Protocol<E0, E> {
   private exchange(rpc: RpcConnection<E0>, message: RequestEncoded, restore: Restore) {
     const { id } = message
     const onAnswer = (answer: Answer) => {
-      if (answer._tag !== "Chunk") return this.write(exitOf(answer, id))
+      if (answer._tag !== "Chunk") return this.end(exitOf(answer, id))
       const delivering = this.delivering ??= new Map()
       delivering.set(id, rpc)
       return Effect.ensuring(this.write(answer), Effect.sync(() => delivering.delete(id)))
@@ -110,11 +111,13 @@ class Protocol<E0, E> {
       : restore(rpc.request(message, onAnswer))
   }
 
+  private end(exit: ResponseExitEncoded): Effect.Effect<void> {
+    for (const client of this.clients) client.offer(exit)
+    return Effect.void
+  }
+
   private write(answer: FromServerEncoded): Effect.Effect<void> {
-    const [client] = this.clients
-    return this.clients.size === 1
-      ? client!(answer)
-      : Effect.forEach(this.clients, (client) => client(answer), { discard: true })
+    return Effect.forEach(this.clients, (client) => client.write(answer), { discard: true })
   }
 
   /**
@@ -126,7 +129,7 @@ class Protocol<E0, E> {
     return Effect.suspend(() =>
       turns > 0 && sending.unsafePoll() === null
         ? Effect.zipRight(Effect.yieldNow(), this.forget(id, sending, turns - 1))
-        : this.write(failed(id, { _tag: "Empty" }))
+        : this.end(failed(id, { _tag: "Empty" }))
     )
   }
 }
@@ -138,7 +141,7 @@ const maxWaitOf = (context: Context.Context<never>, otherwise: Duration.Duration
   })
 
 /** Otherwise `RpcClient` would treat each copy of a defect as a new one: later calls would die with it. */
-const exitOf = (answer: Answer, requestId: string): Exclude<Answer, ResponseDefectEncoded> =>
+const exitOf = (answer: ResponseDefectEncoded | ResponseExitEncoded, requestId: string): ResponseExitEncoded =>
   answer._tag === "Defect" ? failed(requestId, { _tag: "Die", defect: answer.defect }) : answer
 
 const failed = (

@@ -23,49 +23,65 @@ export const TypeId = "~persistent-connection/RpcConnection" as const
  */
 export const menuTag = "@persistent-connection/rpc/Menu" as const
 
-/** The answers to one open request, until the request takes them. */
+/** One open request, with the answers that it has not taken yet. */
 class OpenRequest<E> {
   /** Has it been answered with elements of a stream? */
   isStream = false
   lost: Exit.Exit<never, ConnectionLost<E>> | undefined
-  private readonly answers: Array<Answer> = []
+  private answers: Array<Answer> | undefined
   /** How many of `answers` have been taken. They are removed many at once: `shift` would move all the others. */
   private taken = 0
-  private resume: ((effect: Effect.Effect<void>) => void) | undefined
+  /** Goes on with an answer or the loss. The fiber of the request waits for it. */
+  private resume: ((effect: Effect.Effect<Answer, ConnectionLost<E>>) => void) | undefined
 
   constructor(readonly procedure: string) {}
 
   offer(answer: Answer): void {
     if (answer._tag === "Chunk") this.isStream = true
-    this.answers.push(answer)
-    this.resume?.(Effect.void)
+    if (!this.goOn(Exit.succeed(answer))) (this.answers ??= []).push(answer)
   }
 
   /** There will be no more answers. */
   lose(lost: Exit.Exit<never, ConnectionLost<E>>): void {
     this.lost = lost
-    this.resume?.(Effect.void)
+    this.goOn(lost)
+  }
+
+  private goOn(exit: Exit.Exit<Answer, ConnectionLost<E>>): boolean {
+    const { resume } = this
+    this.resume = undefined
+    resume?.(exit)
+    return resume !== undefined
   }
 
   /** Calls `onAnswer` with each answer, up to the last one. */
   deliver<E2, R>(
     onAnswer: (answer: Answer) => Effect.Effect<void, E2, R>
   ): Effect.Effect<void, E2 | ConnectionLost<E>, R> {
-    const answer = this.answers[this.taken]
-    if (answer === undefined) return this.lost ?? Effect.flatMap(this.arrival, () => this.deliver(onAnswer))
-    if (answer._tag !== "Chunk") return onAnswer(answer)
-    if (++this.taken * 2 > this.answers.length) {
-      this.answers.splice(0, this.taken)
+    return Effect.flatMap(this.next(), (answer) => {
+      const delivered = onAnswer(answer)
+      return answer._tag === "Chunk" ? Effect.flatMap(delivered, () => this.deliver(onAnswer)) : delivered
+    })
+  }
+
+  private next(): Effect.Effect<Answer, ConnectionLost<E>> {
+    const { answers } = this
+    const answer = answers?.[this.taken]
+    if (answers === undefined || answer === undefined) return this.lost ?? this.arrival
+    if (++this.taken * 2 > answers.length) {
+      answers.splice(0, this.taken)
       this.taken = 0
     }
-    return Effect.flatMap(onAnswer(answer), () => this.deliver(onAnswer))
+    return Exit.succeed(answer)
   }
 
   /** Waits for an answer or the loss. It need not be cancelled: resuming an interrupted fiber has no effect. */
-  private get arrival(): Effect.Effect<void> {
-    return Effect.async<void>((resume) => {
+  private get arrival(): Effect.Effect<Answer, ConnectionLost<E>> {
+    return Effect.async((resume) => {
       // The fiber may have had to yield before it began to wait.
-      if (this.answers.length > this.taken || this.lost !== undefined) return resume(Effect.void)
+      if ((this.answers?.length ?? 0) > this.taken || this.lost !== undefined) {
+        return resume(Effect.suspend(() => this.next()))
+      }
       this.resume = resume
     })
   }
