@@ -5,7 +5,7 @@ import { quantile } from "../measuring.js"
 import { inTurns, type Samples } from "./harness/samples.js"
 import { barsOf, comparison, ratioFigure, type Section, type Table, us } from "./harness/section.js"
 import { full } from "./harness/settings.js"
-import { ours, oursStreamed, platformSocket } from "./peers/effects.js"
+import { ours, oursAsSocket, oursStreamed, platformSocket } from "./peers/effects.js"
 import type { Client, Peer } from "./peers/peer.js"
 import { protocolPeers } from "./peers/protocols.js"
 import { redisPeers } from "./peers/redis.js"
@@ -18,6 +18,7 @@ const peers: ReadonlyArray<Peer> = [
   platformSocket,
   ours,
   oursStreamed,
+  oursAsSocket,
   ...webSocketPeers,
   ...protocolPeers,
   effectRpc,

@@ -8,6 +8,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
@@ -61,6 +62,28 @@ const failure = <A, E>(asked: Asked<A, E>) =>
   asked.exit?._tag === "Failure" ? asked.exit.cause : expect.unreachable("the effect has not failed")
 
 describe("use", () => {
+  it.scoped("starts no fiber if f returns a result", () =>
+    Effect.gen(function*() {
+      const { service } = yield* makeFixture()
+      yield* settle
+      // Each fiber takes the next id.
+      const started = <A, E>(effect: Effect.Effect<A, E>) =>
+        Effect.suspend(() => {
+          const { id } = FiberId.unsafeMake()
+          return Effect.map(Effect.exit(effect), (exit) => [exit, FiberId.unsafeMake().id - id - 1])
+        })
+      const refused = Exit.fail(new Refused({ text: "no" }))
+      const defect = new Error("thrown")
+      expect(yield* started(use(service, () => Effect.succeed(1)))).toEqual([Exit.succeed(1), 0])
+      expect(yield* started(use(service, () => refused))).toEqual([refused, 0])
+      expect(
+        yield* started(use(service, () => {
+          throw defect
+        }))
+      ).toEqual([Exit.die(defect), 0])
+      expect((yield* started(use(service, () => Effect.yieldNow())))[1]).toBe(1)
+    }))
+
   it.scoped("returns the result of f on the current connection", () =>
     Effect.gen(function*() {
       const { server, service } = yield* makeFixture()

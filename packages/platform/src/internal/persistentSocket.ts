@@ -1,13 +1,17 @@
 import * as Socket from "@effect/platform/Socket"
 import { ConnectionClosed } from "@persistent-connection/core/ConnectionError"
+import * as Connector from "@persistent-connection/core/Connector"
 import * as option from "@persistent-connection/core/Options"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
+import { constVoid } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
@@ -44,8 +48,10 @@ const withOptions = (options: Options | undefined): (self: Service) => Socket.So
   const { waitTimeout, whenLost } = option.read(options, readers)
   return (self) => {
     asService("self", self)
-    const source = whenLost === "end" ? ofNext(self) : PersistentConnection.stream(self, arrivals)
-    return socketOf(source, Effect.succeed(writeTo(self, Duration.toMillis(waitTimeout))))
+    return socketOf(
+      whenLost === "end" ? onNext(self) : onAll(self),
+      Effect.succeed(writeTo(self, Duration.toMillis(waitTimeout)))
+    )
   }
 }
 
@@ -60,7 +66,7 @@ export const fromConnection = (connection: SocketConnection): Socket.Socket => {
       writeFailed
     )
   const onLeave = isTcp(connection) ? Effect.forkDaemon(connection.close) : Effect.void
-  return socketOf(arrivals(connection), Effect.acquireRelease(Effect.succeed(write), () => onLeave))
+  return socketOf((read) => read(connection), Effect.acquireRelease(Effect.succeed(write), () => onLeave))
 }
 
 const asConnection = option.kind(
@@ -79,31 +85,50 @@ const closeWith = (
 
 // Reading --------------------------------------------------------------------------------------------------------
 
-/** A connection, and then its messages. */
-type Arrival = SocketConnection | Message
+type SocketFailure = WebSocketError | TcpError
 
-const arrivals = (connection: SocketConnection): Stream.Stream<Arrival, WebSocketError | TcpError> => {
-  const messages: Stream.Stream<Message, WebSocketError | TcpError> = isTcp(connection)
-    ? connection.data
-    : connection.messages
-  return Stream.concat(Stream.succeed(connection), messages)
-}
+/** Reads a connection up to its end. */
+type Read = (connection: SocketConnection) => Effect.Effect<void, SocketFailure>
 
-/** The current or the next connection, and then its messages. Ends if the owner closes the persistent connection. */
-const ofNext = (self: Service): Stream.Stream<Arrival, unknown> =>
-  Stream.unwrap(
-    PersistentConnection.use(self, (connection) => Effect.succeed(arrivals(connection))).pipe(
-      Effect.catchIf(isClosedByOwner, () => Effect.succeed(Stream.empty))
-    )
+/** Reads one connection after the other. Ends when the owner closes the persistent connection. */
+const onAll = (self: Service) => (read: Read): Effect.Effect<void, unknown> =>
+  Stream.runDrain(PersistentConnection.stream(self, (connection) => Stream.execute(read(connection))))
+
+/** Reads the current or the next connection. Ends at once if the owner has closed the persistent connection. */
+const onNext = (self: Service) => (read: Read): Effect.Effect<void, unknown> =>
+  PersistentConnection.use(self, Effect.succeed).pipe(
+    Effect.map(Option.some),
+    Effect.catchIf(isClosedByOwner, () => Effect.succeedNone),
+    Effect.flatMap(Option.match({ onNone: () => Effect.void, onSome: read }))
   )
 
 const isClosedByOwner = (error: unknown): boolean =>
   error instanceof ConnectionClosed && error.reason._tag === "ClosedByOwner"
 
-const isMessage = (arrival: Arrival): arrival is Message => typeof arrival === "string" || arrival instanceof Uint8Array
+/** Calls the function with each message in the turn in which it arrives. */
+const readWith = (
+  connection: SocketConnection,
+  onMessage: (message: Message) => void
+): Effect.Effect<void, SocketFailure> =>
+  Effect.scopedWith((scope) =>
+    Effect.flatMap(Deferred.make<void, SocketFailure>(), (end) => {
+      const messages: Stream.Stream<Message, SocketFailure> = isTcp(connection) ? connection.data : connection.messages
+      const closed: Effect.Effect<unknown, SocketFailure> = connection.closed
+      const reading = Connector.readInBackground(messages, closed, {
+        take: (chunk) => {
+          for (const message of chunk) onMessage(message)
+          return Exit.void
+        },
+        onRead: (exit: Exit.Exit<void, SocketFailure>) => Deferred.unsafeDone(end, exit),
+        onClosed: constVoid
+      })
+      return Effect.zipRight(Scope.extend(reading, scope), Deferred.await(end))
+    })
+  )
 
+/** Makes a socket from the way in which it reads its connections. */
 const socketOf = (
-  source: Stream.Stream<Arrival, unknown>,
+  readOn: (read: Read) => Effect.Effect<void, unknown>,
   writer: Socket.Socket["writer"]
 ): Socket.Socket => {
   const runRaw: Socket.Socket["runRaw"] = <A, E2, R>(
@@ -114,21 +139,25 @@ const socketOf = (
       Effect.gen(function*() {
         const fibers = yield* Scope.extend(FiberSet.make<unknown, E2>(), scope)
         const run = yield* FiberSet.runtime(fibers)<R>()
-        const arrived = (arrival: Arrival): void => {
-          if (isMessage(arrival)) {
-            const handled = handler(arrival)
-            if (Effect.isEffect(handled)) run(handled)
-            return
-          }
+        const onMessage = (message: Message): void => {
+          const handled = handler(message)
+          if (Effect.isEffect(handled)) run(handled)
+        }
+        const open = (connection: SocketConnection): void => {
           const opening = run(onOpen)
           if (opening.unsafePoll() !== null) return
-          const untilEnd = Effect.raceFirst(Fiber.await(opening), Effect.exit<unknown, unknown, never>(arrival.closed))
+          const untilEnd = Effect.raceFirst(
+            Fiber.await(opening),
+            Effect.exit<unknown, unknown, never>(connection.closed)
+          )
           run(Effect.zipRight(untilEnd, Fiber.interrupt(opening)))
         }
-        const read = Stream.runForEachChunk(source, (chunk) =>
-          Effect.sync(() => {
-            for (const arrival of chunk) arrived(arrival)
-          }))
+        const read = readOn((connection) =>
+          Effect.suspend(() => {
+            open(connection)
+            return readWith(connection, onMessage)
+          })
+        )
         yield* Effect.raceFirst(Effect.mapError(read, ended), FiberSet.join(fibers))
       })
     ).pipe(Effect.interruptible)

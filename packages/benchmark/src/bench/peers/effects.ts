@@ -3,6 +3,7 @@ import * as Socket from "@effect/platform/Socket"
 import type * as ConnectionEvent from "@persistent-connection/core/ConnectionEvent"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
+import * as PersistentSocket from "@persistent-connection/platform/PersistentSocket"
 import * as WebSocketConnector from "@persistent-connection/platform/WebSocketConnector"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -111,6 +112,24 @@ export const oursStreamed: Peer = {
     })
 }
 
+/** Talks through the interface of `@effect/platform`, which calls a function with each message. */
+const talkOver = (socket: Effect.Effect<Socket.Socket, unknown, Scope.Scope | Socket.WebSocketConstructor>) =>
+  new Promise<Client>((resolve) => {
+    let handler: OnMessage = ignore
+    const stop = started(Effect.gen(function*() {
+      const { runRaw, writer } = yield* socket
+      const client = clientOf(yield* writer, (next) => handler = next, () => stop())
+      yield* runRaw(() => handler(), { onOpen: Effect.sync(() => resolve(client)) })
+    }))
+  })
+
+/** The same, as a `Socket`. */
+export const oursAsSocket: Peer = {
+  ...ours,
+  name: `${us}, Socket`,
+  talk: (port) => talkOver(Effect.map(persistent(port, "fast"), (connection) => PersistentSocket.make(connection)))
+}
+
 /** A socket of `@effect/platform`. It does not reconnect. */
 export const platformSocket: Peer = {
   name: "platform's Socket",
@@ -120,16 +139,7 @@ export const platformSocket: Peer = {
       Effect.flatMap(Socket.makeWebSocket(urlOf(port)), (socket) =>
         Effect.exit(socket.runRaw(() => {}, { onOpen: Effect.sync(hooks.up) })))
     ),
-  talk: (port) =>
-    new Promise((resolve) => {
-      let handler: OnMessage = ignore
-      const stop = started(Effect.gen(function*() {
-        const socket = yield* Socket.makeWebSocket(urlOf(port))
-        const write = yield* socket.writer
-        const client = clientOf(write, (next) => handler = next, () => stop())
-        yield* socket.runRaw(() => handler(), { onOpen: Effect.sync(() => resolve(client)) })
-      }))
-    })
+  talk: (port) => talkOver(Socket.makeWebSocket(urlOf(port)))
 }
 
 /** Opens a socket; `closed` ends when it is lost. */

@@ -54,7 +54,7 @@ export const use = <C, E, A, E2, R>(
   return withSession<C, E, A, E2 | ConnectionLost<E> | ConnectionClosed<E> | NotConnected<E>, R>(self, {
     onSession: (session, caller) =>
       Effect.flatMap(
-        whileOpen(session, caller, Effect.suspend(() => f(session.connection))),
+        whileOpen(session, caller, applied(f, session.connection)),
         (exit) => resultOf(session, exit)
       ),
     onClosed: Effect.fail,
@@ -72,6 +72,15 @@ export const unsafeHold = <C, E>(
   const { openSession } = loop
   if (openSession !== undefined) return Exit.succeed(new Holding(openSession, onEnd))
   return Exit.fail(loop.isClosing ? loop.closedError : notConnected(loop))
+}
+
+/** Like `Effect.suspend`, but calls the function now: what it returns may need no fiber. */
+const applied = <C, A, E, R>(f: (connection: C) => Effect.Effect<A, E, R>, connection: C): Effect.Effect<A, E, R> => {
+  try {
+    return f(connection)
+  } catch (defect) {
+    return Exit.die(defect)
+  }
 }
 
 /** The error without a connection. A dead connection counts as lost, even before its end is reported. */
@@ -110,7 +119,7 @@ export const useRetrying = <C, E, A, E2, R>(
   option.func("f", f)
   return withSession<C, E, A, E2 | ConnectionClosed<E>, R>(self, {
     onSession: (session, caller, again) =>
-      Effect.flatMap(whileOpen(session, caller, Effect.suspend(() => f(session.connection))), (exit) => {
+      Effect.flatMap(whileOpen(session, caller, applied(f, session.connection)), (exit) => {
         if (Exit.isSuccess(exit) || hasDefects(exit.cause)) return exit
         if (session.endedWith !== undefined && isTorn(exit.cause)) return again()
         if (session.supersededBy?._tag === "ConnectionClosed") return exit

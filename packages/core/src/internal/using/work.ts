@@ -70,7 +70,7 @@ export const whileCurrent = <C, E, A, E2, R>(
 
 /**
  * Starts the effect before this returns, so nothing can happen between the caller's check of the connection and the
- * work. If the effect ends in its first turn, there is no wait.
+ * work. If the effect ends in its first turn, there is no wait; if it is a result already, there is no fiber.
  */
 const run = <C, E, A, E2, R>(
   session: Session<C, E>,
@@ -78,6 +78,7 @@ const run = <C, E, A, E2, R>(
   effect: Effect.Effect<A, E2, R>,
   workOf: (stop: () => void) => Work
 ): Effect.Effect<Exit.Exit<A, E2>, never, R> => {
+  if (Exit.isExit(effect)) return Exit.succeed(effect as Exit.Exit<A, E2>)
   let running: AnyFiber | undefined
   const work = workOf(() => running && interrupt(running))
   // Entered first, because the effect may close gracefully, or refresh, in its first turn.
