@@ -2,6 +2,7 @@
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { constVoid } from "effect/Function"
 import * as Pool from "effect/Pool"
 import * as Scope from "effect/Scope"
 import * as SubscriptionRef from "effect/SubscriptionRef"
@@ -26,7 +27,8 @@ const asking: Effect.Effect<Figure, never, Scope.Scope> = Effect.gen(function*()
 const using: Effect.Effect<Figure, never, Scope.Scope> = Effect.gen(function*() {
   const connection = yield* connected(makeBare)
   const pool = yield* Pool.make({ acquire: Effect.succeed({}), size: 1 })
-  const used = Effect.orDie(PersistentConnection.use(connection, () => Effect.void))
+  // Not `Effect.void`: a result needs no fiber.
+  const used = Effect.orDie(PersistentConnection.use(connection, () => Effect.sync(constVoid)))
   return {
     what: "use",
     value: yield* ratio(9, nanosEach(50_000, Effect.scoped(Pool.get(pool))), nanosEach(50_000, used)),

@@ -117,7 +117,10 @@ describe("an RPC connection", () => {
       const objectsAfter = (chunks: number) =>
         Effect.gen(function*() {
           for (let chunk = 0; chunk < chunks; chunk++) {
-            server.give(JSON.stringify({ _tag: "Chunk", requestId: message.id, values: [chunk] }))
+            // The fiber of the request waits for the first one only.
+            for (const value of [chunk, -chunk]) {
+              server.give(JSON.stringify({ _tag: "Chunk", requestId: message.id, values: [value] }))
+            }
             yield* settle
           }
           return objectsReachableFrom(rpc)

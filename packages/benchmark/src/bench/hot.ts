@@ -2,6 +2,7 @@
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { constVoid } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Pool from "effect/Pool"
@@ -51,7 +52,8 @@ const uses = Effect.gen(function*() {
   const each = timed(full(50_000, 10_000))
   return yield* inTurns(rounds, {
     "Pool.get": each(Effect.scoped(Pool.get(pool))),
-    [`${us}: use`]: each(PersistentConnection.use(connection, () => Effect.void)),
+    [`${us}: use`]: each(PersistentConnection.use(connection, () => Effect.sync(constVoid))),
+    [`${us}: use, of a result`]: each(PersistentConnection.use(connection, () => Effect.void)),
     "RcRef.get": each(Effect.scoped(RcRef.get(rcRef)))
   })
 })
@@ -86,8 +88,9 @@ export const hot: Effect.Effect<Section> = Effect.scoped(Effect.gen(function*() 
     title: "Operations on a connection",
     text: [
       "What an operation costs while the connection is there: the time of one call, from a loop of many. No transport " +
-      "is involved. *Read* asks for the connection or the state. *Use* does a piece of work, here none, and watches " +
-      "the connection meanwhile: `Pool` and `RcRef` need a scope for that. *Stream* is the time of one element; how " +
+      "is involved. *Read* asks for the connection or the state. *Use* runs an effect that does nothing, and watches " +
+      "the connection meanwhile; if its function returns a result, such as `Effect.void`, nothing is run. `Pool` and " +
+      "`RcRef` need a scope. *Stream* is the time of one element; how " +
       "the elements come decides it, because a stream that gets single elements costs more than one that gets chunks.",
       "A reference by hand is as fast to read. It does not wait when there is no connection, and does not end the work " +
       "when the connection is lost."
@@ -96,6 +99,7 @@ export const hot: Effect.Effect<Section> = Effect.scoped(Effect.gen(function*() 
       connectedFigure(read),
       ratioFigure("state.get", read, `${us}: state.get`, "SubscriptionRef.get", { atMost: 1.2 }),
       ratioFigure("use", used, `${us}: use`, "Pool.get", { atMost: 0.25 }),
+      ratioFigure("use, of a result", used, `${us}: use, of a result`, "Pool.get", { atMost: 0.25 }),
       ...elements.map(([how, samples]) =>
         ratioFigure(`stream, ${how}`, samples, stream, "Stream.fromQueue", { atMost: 1.5 })
       )

@@ -65,9 +65,9 @@ class OpenRequest<E> {
   }
 
   private next(): Effect.Effect<Answer, ConnectionLost<E>> {
-    const { answers } = this
-    const answer = answers?.[this.taken]
-    if (answers === undefined || answer === undefined) return this.lost ?? this.arrival
+    const { answers = [] } = this
+    const answer = answers[this.taken]
+    if (answer === undefined) return this.lost ?? this.arrival
     if (++this.taken * 2 > answers.length) {
       answers.splice(0, this.taken)
       this.taken = 0
