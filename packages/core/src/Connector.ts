@@ -504,9 +504,9 @@ export interface Poll<out A, out E> {
    * Takes one or more of the elements that have arrived; undefined if there is none. After the last element, it fails:
    * with `None` at a regular end, and otherwise with the error of the stream.
    */
-  readonly poll: () => Exit.Exit<Chunk.Chunk<A>, Option.Option<E>> | undefined
+  readonly poll: () => Chunk.Chunk<A> | Exit.Exit<never, Option.Option<E>> | undefined
   /**
-   * Calls the listener once, when an element or the end has arrived, but not before `onArrival` returns. The result
+   * Calls the listener whenever an element or the end has arrived, but not before `onArrival` returns. The result
    * removes the listener.
    */
   readonly onArrival: (listener: () => void) => () => void

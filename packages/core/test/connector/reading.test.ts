@@ -30,7 +30,7 @@ class Source implements Connector.Poll<number, "bad"> {
   poll() {
     const number = Option.getOrUndefined(Chunk.head(Effect.runSync(Queue.takeUpTo(this.queue, 1))))
     if (number === -1) throw new Error("cannot poll")
-    return number === undefined ? this.end : Exit.succeed(Chunk.of(number))
+    return number === undefined ? this.end : Chunk.of(number)
   }
 
   onArrival(listener: () => void) {
@@ -49,9 +49,7 @@ class Source implements Connector.Poll<number, "bad"> {
   }
 
   private arrived(): void {
-    const { listener } = this
-    this.listener = undefined
-    listener?.()
+    this.listener?.()
   }
 }
 

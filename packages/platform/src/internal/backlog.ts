@@ -15,7 +15,7 @@ import * as Stream from "effect/Stream"
 export abstract class Backlog<in out A extends { readonly length: number }, in out E> implements Connector.Poll<A, E> {
   /** The size of all waiting elements. */
   protected size = 0
-  private elements: Array<A> = []
+  private elements: Array<A> = none
   /** How many of `elements` have been taken, one by one. */
   private taken = 0
   private exit: Exit.Exit<void, E> | undefined
@@ -35,8 +35,8 @@ export abstract class Backlog<in out A extends { readonly length: number }, in o
   }
 
   /** Takes all waiting elements; undefined if there is none. After the last ones, it fails like `all`. */
-  poll(): Exit.Exit<Chunk.Chunk<A>, Option.Option<E>> | undefined {
-    if (this.hasElements) return Exit.succeed(this.takeAll())
+  poll(): Chunk.Chunk<A> | Exit.Exit<never, Option.Option<E>> | undefined {
+    if (this.hasElements) return this.takeAll()
     if (this.exit === undefined) return undefined
     return Exit.isSuccess(this.exit)
       ? Exit.fail(Option.none())
@@ -66,7 +66,9 @@ export abstract class Backlog<in out A extends { readonly length: number }, in o
   /** Adds an element, unless the end has come. */
   protected add(element: A): void {
     if (this.exit !== undefined) return
-    this.elements.push(element)
+    // An array that grows by `push` has room for 17 elements from the start.
+    if (this.elements.length === 0) this.elements = [element]
+    else this.elements.push(element)
     this.size += sizeOf(element)
     this.wake()
   }
@@ -105,11 +107,15 @@ export abstract class Backlog<in out A extends { readonly length: number }, in o
   private get news(): Effect.Effect<void> {
     return Effect.async<void>((resume) => {
       if (this.hasElements || this.exit !== undefined) return resume(Exit.void)
-      return Effect.sync(this.onArrival(() => resume(Exit.void)))
+      const removeListener = this.onArrival(() => {
+        removeListener()
+        resume(Exit.void)
+      })
+      return Effect.sync(removeListener)
     })
   }
 
-  /** Calls the listener once, when there is an element, or the end. */
+  /** Calls the listener whenever there is another element, or the end. */
   onArrival(listener: () => void): () => void {
     const listeners = this.listeners ??= new Set()
     listeners.add(listener)
@@ -122,17 +128,20 @@ export abstract class Backlog<in out A extends { readonly length: number }, in o
 
   /** Takers that find no element wait again. */
   private wake(): void {
-    const { listeners } = this
-    this.listeners = undefined
-    listeners?.forEach((listener) => listener())
+    this.listeners?.forEach(call)
   }
 
   private clear(): void {
-    this.elements = []
+    this.elements = none
     this.taken = 0
     this.size = 0
   }
 }
+
+/** Elements are added to arrays of their own only. */
+const none: Array<never> = []
+
+const call = (listener: () => void): void => listener()
 
 /** An empty element takes memory too. */
 const sizeOf = (element: { readonly length: number }): number => element.length + 64

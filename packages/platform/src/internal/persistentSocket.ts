@@ -3,6 +3,7 @@ import { ConnectionClosed } from "@persistent-connection/core/ConnectionError"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as option from "@persistent-connection/core/Options"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -116,7 +117,7 @@ const readWith = (
       const closed: Effect.Effect<unknown, SocketFailure> = connection.closed
       const reading = Connector.readInBackground(messages, closed, {
         take: (chunk) => {
-          for (const message of chunk) onMessage(message)
+          for (const message of Chunk.toReadonlyArray(chunk)) onMessage(message)
           return Exit.void
         },
         onRead: (exit: Exit.Exit<void, SocketFailure>) => Deferred.unsafeDone(end, exit),

@@ -62,7 +62,7 @@ class Reading<A, E, E2, E3> {
 
   private poll(scope: Scope.Scope, fork: BareFork, poll: Poll<A, E>): Effect.Effect<void> {
     const reader = new PollReader(poll, fork, this)
-    return Effect.zipRight(Scope.addFinalizer(scope, reader.stop), Effect.sync(() => reader.read()))
+    return Effect.zipRight(Scope.addFinalizer(scope, reader.stop), Effect.sync(() => reader.begin()))
   }
 
   take(chunk: Chunk.Chunk<A>): Effect.Effect<void, E3> {
@@ -87,6 +87,8 @@ class Reading<A, E, E2, E3> {
 class PollReader<A, E, E2, E3> {
   private removeListener = constVoid
   private taking: Fiber.RuntimeFiber<Exit.Exit<void, E3>> | undefined
+  /** Is something being taken? What arrives meanwhile comes next. */
+  private isBusy = false
   private isStopped = false
 
   constructor(
@@ -95,16 +97,24 @@ class PollReader<A, E, E2, E3> {
     private readonly reading: Reading<A, E, E2, E3>
   ) {}
 
-  read(): void {
+  begin(): void {
+    this.removeListener = this.source.onArrival(() => {
+      if (!this.isBusy) this.read()
+    })
+    this.read()
+  }
+
+  private read(): void {
+    this.isBusy = true
     try {
       while (!this.isStopped) {
         const arrived = this.source.poll()
         if (arrived === undefined) {
-          this.removeListener = this.source.onArrival(() => this.read())
+          this.isBusy = false
           return
         }
-        if (Exit.isFailure(arrived)) return this.end(endOf(arrived.cause))
-        const taken = this.take(arrived.value)
+        if (Exit.isExit(arrived)) return this.end(endOf(arrived))
+        const taken = this.take(arrived)
         if (taken === undefined) return
         if (Exit.isFailure(taken)) return this.end(taken)
       }
@@ -131,6 +141,7 @@ class PollReader<A, E, E2, E3> {
   }
 
   private end(exit: Exit.Exit<void, E | E3>): void {
+    this.removeListener()
     if (!this.isStopped) report(this.fork, () => this.reading.onRead(exit))
   }
 
@@ -147,11 +158,10 @@ class PollReader<A, E, E2, E3> {
 const report = (fork: BareFork, call: () => void): void => void fork(Effect.sync(call))
 
 /** How the reading ends. */
-const endOf = <E>(cause: Cause.Cause<Option.Option<E>>): Exit.Exit<void, E> =>
-  Option.match(Cause.failureOption(cause), {
-    onNone: () => Exit.failCause(cause as Cause.Cause<never>),
-    onSome: Option.match({ onNone: () => Exit.void, onSome: Exit.fail })
-  })
+const endOf = <E>(end: Exit.Exit<never, Option.Option<E>>): Exit.Exit<void, E> =>
+  Exit.isSuccess(end)
+    ? Exit.void
+    : Option.match(Cause.flipCauseOption(end.cause), { onNone: () => Exit.void, onSome: Exit.failCause })
 
 /**
  * The fiber is interruptible even if the attempt is not, and does not inherit the context of the attempt, such as its
