@@ -1,95 +1,55 @@
 /** Messages a second and the latency of an echo, for small and large messages. */
 import * as Effect from "effect/Effect"
+import { fork } from "node:child_process"
 import type { Figure } from "../measuring.js"
-import { quantile } from "../measuring.js"
 import { inTurns, type Samples } from "./harness/samples.js"
 import { barsOf, comparison, ratioFigure, type Section, type Table, us } from "./harness/section.js"
 import { full } from "./harness/settings.js"
-import { ours, oursAsSocket, oursStreamed, platformSocket } from "./peers/effects.js"
-import type { Client, Peer } from "./peers/peer.js"
-import { protocolPeers } from "./peers/protocols.js"
-import { redisPeers } from "./peers/redis.js"
-import { effectRpc, oursRpc } from "./peers/rpc.js"
-import { webSocketPeers, ws } from "./peers/webSockets.js"
+import { ours, oursAsSocket, platformSocket } from "./peers/effects.js"
+import type { Peer } from "./peers/peer.js"
+import { type Direction, directions, loads, talkers, type Task } from "./peers/talkers.js"
+import { ws } from "./peers/webSockets.js"
 import { noRedis, startServers } from "./peers/world.js"
-
-const peers: ReadonlyArray<Peer> = [
-  ws,
-  platformSocket,
-  ours,
-  oursStreamed,
-  oursAsSocket,
-  ...webSocketPeers,
-  ...protocolPeers,
-  effectRpc,
-  oursRpc,
-  ...redisPeers
-]
-
-interface Load {
-  readonly name: string
-  readonly size: number
-  readonly received: number
-  readonly sent: number
-  readonly echoes: number
-}
-
-const loads: ReadonlyArray<Load> = [
-  { name: "64 kB", size: 65_536, received: full(1_000, 200), sent: full(1_000, 200), echoes: full(300, 50) },
-  { name: "40 B", size: 40, received: full(100_000, 10_000), sent: full(20_000, 4_000), echoes: full(1_500, 200) }
-]
 
 const rounds = full(3, 2)
 
-type Measure = (client: Client, load: Load) => Promise<number>
-
-const perSecond = async (count: number, all: Promise<unknown>, begun = performance.now()): Promise<number> => {
-  await all
-  return count * 1_000 / (performance.now() - begun)
-}
-
-const receive: Measure = (client, { received, size }) => perSecond(received, client.receive(received, size))
-const send: Measure = (client, { sent, size }) => perSecond(sent, client.send(sent, "x".repeat(size)))
-
-const echoTimes = async (client: Client, { echoes, size }: Load): Promise<ReadonlyArray<number>> => {
-  const text = "x".repeat(size)
-  const times: Array<number> = []
-  for (let i = 0; i < echoes; i++) {
-    const begun = performance.now()
-    await client.echo(text)
-    times.push((performance.now() - begun) * 1_000)
-  }
-  return times
-}
-
-const p99: Measure = async (client, load) => quantile(await echoTimes(client, load), 0.99)
-
-const directions: ReadonlyArray<readonly [name: string, unit: string, measure: Measure]> = [
-  ["received", "messages a second", receive],
-  ["sent", "messages a second", send],
-  ["p99 of an echo", "µs", p99]
-]
+/** Starts a peer in a process of its own: it pays for no garbage, and for no optimisation, of another one. */
+const startTalker = ({ name }: Peer) =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => fork(new URL("talker.js", import.meta.url), [name], { execArgv: [] })),
+      (child) => Effect.sync(() => child.kill())
+    ),
+    (child) => (task: Task) =>
+      Effect.async<number>((resume) => {
+        const onExit = () => resume(Effect.dieMessage(`The process of ${name} has ended`))
+        child.once("exit", onExit)
+        child.once("message", ({ value }: { readonly value: number }) => {
+          child.off("exit", onExit)
+          resume(Effect.succeed(value))
+        })
+        child.send(task)
+      })
+  )
 
 export const throughput: Effect.Effect<Section> = Effect.scoped(Effect.gen(function*() {
   const ports = yield* startServers
-  const present = peers.filter(({ server }) => ports[server] !== 0)
+  const present = talkers.filter(({ server }) => ports[server] !== 0)
+  const talking = yield* Effect.forEach(
+    present,
+    (peer) =>
+      Effect.map(
+        startTalker(peer),
+        (ask) => [peer.name, (task: Omit<Task, "port">) => ask({ ...task, port: ports[peer.server] })] as const
+      )
+  )
   const tables: Array<Table> = []
   const figures: Array<Figure> = []
   const small: Record<string, Samples> = {}
   for (const load of loads) {
-    for (const [name, unit, measure] of directions) {
-      const samples = yield* inTurns(
-        rounds,
-        Object.fromEntries(present.map((peer) => [
-          peer.name,
-          Effect.promise(async () => {
-            const client = await peer.talk(ports[peer.server])
-            const value = await measure(client, load)
-            await client.close()
-            return value
-          })
-        ]))
-      )
+    for (const [name, { unit }] of Object.entries(directions)) {
+      const task = { direction: name as Direction, load }
+      const samples = yield* inTurns(rounds, Object.fromEntries(talking.map(([peer, ask]) => [peer, ask(task)])))
       if (load.size === 40) small[name] = samples
       tables.push(comparison(`${load.name}, ${name}`, samples, "ws", unit))
       const isLatency = unit === "µs"
@@ -102,11 +62,11 @@ export const throughput: Effect.Effect<Section> = Effect.scoped(Effect.gen(funct
       }
     }
   }
-  const missing = present.length < peers.length ? [noRedis] : []
+  const missing = present.length < talkers.length ? [noRedis] : []
   return {
     title: "Throughput and latency",
     text: [
-      "One connection to a server in another process, over loopback. *Received*: the server writes ready-made frames as " +
+      "One connection to a server in another process, over loopback; each library has a process of its own. *Received*: the server writes ready-made frames as " +
       "fast as the client reads them, and the time ends with the last message in the user's callback. *Sent*: the client " +
       "sends, and the server tells when it has everything; at most 4 MB are under way. *Echo*: one message to the " +
       "server and back, then the next one; the 99th percentile of a round. A higher ratio is better for messages a " +

@@ -117,7 +117,8 @@ const readWith = (
       const closed: Effect.Effect<unknown, SocketFailure> = connection.closed
       const reading = Connector.readInBackground(messages, closed, {
         take: (chunk) => {
-          for (const message of Chunk.toReadonlyArray(chunk)) onMessage(message)
+          // An iterator would make an array of each single message.
+          for (let i = 0; i < chunk.length; i++) onMessage(Chunk.unsafeGet(chunk, i))
           return Exit.void
         },
         onRead: (exit: Exit.Exit<void, SocketFailure>) => Deferred.unsafeDone(end, exit),

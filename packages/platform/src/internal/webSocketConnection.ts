@@ -205,9 +205,9 @@ export class Connection extends Inspectable.Class
 
   /** As a listener of the socket. */
   handleEvent(event: Event | MessageEvent | globalThis.CloseEvent): void {
-    if (event.type === "open") this.onOpen()
+    if (event.type === "message" && "data" in event) this.onMessage(event.data)
+    else if (event.type === "open") this.onOpen()
     else if (event.type === "close" && "code" in event) this.onClose(event)
-    else if (event.type === "message" && "data" in event) this.onMessage(event.data)
     else if (event.type === "error") this.onError(event)
   }
 

@@ -1,5 +1,5 @@
 import * as Cause from "effect/Cause"
-import type * as Chunk from "effect/Chunk"
+import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -113,7 +113,7 @@ class PollReader<A, E, E2, E3> {
           this.isBusy = false
           return
         }
-        if (Exit.isExit(arrived)) return this.end(endOf(arrived))
+        if (!Chunk.isChunk(arrived)) return this.end(endOf(arrived))
         const taken = this.take(arrived)
         if (taken === undefined) return
         if (Exit.isFailure(taken)) return this.end(taken)
