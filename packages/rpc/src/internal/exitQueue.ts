@@ -17,8 +17,8 @@ export class ExitQueue<A> {
   private readonly scheduler: Scheduler
 
   constructor(
-    /** Gives an exit to the client now. */
-    readonly write: (exit: A) => Effect.Effect<void>,
+    /** Gives an answer to the client now. */
+    readonly write: (answer: A) => Effect.Effect<void>,
     private readonly runtime: Runtime.Runtime<never>
   ) {
     this.scheduler = FiberRefs.getOrDefault(runtime.fiberRefs, FiberRef.currentScheduler)
