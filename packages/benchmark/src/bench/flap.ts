@@ -26,10 +26,10 @@ export const flap: Effect.Effect<Section> = Effect.scoped(Effect.gen(function*()
   return {
     title: "A server that accepts and hangs up",
     text: [
-      `A server that is overloaded, or refuses the token, often accepts every connection and closes it a moment later; ` +
-      `here the proxy does so after 200 ms. ${clients} clients of each library are connected, are kicked, and come back ` +
-      `to such a server. The figure is how many connections a client opens in ${time} s, on average, with the defaults ` +
-      `of its library (ours: with \`RetryPolicy.production\`, as in the README).`,
+      `A server that is overloaded, or refuses the token, often accepts every connection and closes it a moment ` +
+      `later; here the proxy does so after 200 ms. ${clients} clients of each library are connected, are kicked, ` +
+      `and come back to such a server. The figure is how many connections a client opens in ${time} s, on average, ` +
+      `with the defaults of its library (ours: with \`RetryPolicy.production\`, as in the README).`,
       "A library that takes every open connection for a success begins with its shortest delay again each time. " +
       "Few connections are only good if the client still comes back: graphql-ws gives up after 5 attempts, and the " +
       "loop by hand never restarts its backoff, so it waits long after later losses too.",

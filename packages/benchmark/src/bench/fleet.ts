@@ -118,20 +118,20 @@ export const fleet: Effect.Effect<Section> = Effect.sync(() => {
       `${count(clients)} connections, in virtual time. The server accepts at most ${
         count(clients / 10)
       } new connections ` +
-      "a second, and refuses the rest. *Rolling restart*: twenty servers are restarted, one every 10 s, and the clients of " +
-      "each go to the others. *Regional outage*: all connections are lost, and every attempt of the next 60 s is " +
-      "refused. The tables show how many attempts reach the server, and how long half and 99 % of the clients had no " +
-      "connection.",
-      "The policies of this library are the real schedules; a test checks that the simulation makes the same attempts, " +
-      "to the ms, as real persistent connections. The others are the formulas of their sources, with the defaults of the " +
-      "library. Those by hand are what `Effect.retry` does with `Schedule.exponential` up to 30 s, and with " +
-      "`Schedule.spaced`.",
-      "Why `RetryPolicy.production`: the first attempt after a loss is spread evenly over 5 s, so a restart of one server " +
-      "costs the others the least that is possible within 5 s. During an outage the delays grow to 15 to 30 s, drawn " +
-      "anew each time, so the attempts are spread when the region comes back. While the region is down, the first " +
-      "delays overlap with those 5 s, so another policy may have a lower peak. After a long outage, a policy with a " +
-      "cap of 5 s brings the clients back sooner, if the server can bear it. A policy without jitter sends all clients " +
-      "at the same moment, again and again."
+      "a second, and refuses the rest. *Rolling restart*: twenty servers are restarted, one every 10 s, and the " +
+      "clients of each go to the others. *Regional outage*: all connections are lost, and every attempt of the next " +
+      "60 s is refused. The tables show how many attempts reach the server, and how long half and 99 % of the " +
+      "clients had no connection.",
+      "The policies of this library are the real schedules; a test checks that the simulation makes the same " +
+      "attempts, to the ms, as real persistent connections. The others are the formulas of their sources, with the " +
+      "defaults of the library. Those by hand are what `Effect.retry` does with `Schedule.exponential` up to 30 s, " +
+      "and with `Schedule.spaced`.",
+      "Why `RetryPolicy.production`: the first attempt after a loss is spread evenly over 5 s, so a restart of one " +
+      "server costs the others the least that is possible within 5 s. During an outage the delays grow to 15 to 30 " +
+      "s, drawn anew each time, so the attempts are spread when the region comes back. While the region is down, " +
+      "the first delays overlap with those 5 s, so another policy may have a lower peak. After a long outage, a " +
+      "policy with a cap of 5 s brings the clients back sooner, if the server can bear it. A policy without jitter " +
+      "sends all clients at the same moment, again and again."
     ],
     figures: [
       figure("rolling restart: peak of attempts a second", restarts, ({ peak }) => peak),

@@ -30,14 +30,14 @@ export const halfOpen: Effect.Effect<Section> = Effect.scoped(Effect.gen(functio
     title: "Half-open connections",
     text: [
       `${clients} clients of each library have an idle connection, with the defaults of the library. Then the proxy ` +
-      `forwards nothing any more, in either direction, and closes nothing: as if a cable were pulled. The figure is the ` +
-      `time until the client reports the loss, watched for ${patience} s.`,
-      "Only those notice that ask the server and wait for an answer, or expect a sign of life from it. Most libraries " +
-      "do neither by default; several have an option for it (`keepAlive` of graphql-ws, `pingInterval` of redis). " +
-      "`@effect/rpc` and Phoenix ask every 10 and every 30 s. socket.io waits for the ping of its server, every 25 s, " +
-      "and 20 s more. Ours asks after 7 s of silence, and again after 3 s.",
-      "A proxy that answers pings itself, while the server behind it is dead, deceives the pings of every library: for " +
-      "that a health check must ask the application.",
+      `forwards nothing any more, in either direction, and closes nothing: as if a cable were pulled. The figure is ` +
+      `the time until the client reports the loss, watched for ${patience} s.`,
+      "Only those notice that ask the server and wait for an answer, or expect a sign of life from it. Most " +
+      "libraries do neither by default; several have an option for it (`keepAlive` of graphql-ws, `pingInterval` of " +
+      "redis). `@effect/rpc` and Phoenix ask every 10 and every 30 s. socket.io waits for the ping of its server, " +
+      "every 25 s, and 20 s more. Ours asks after 7 s of silence, and again after 3 s.",
+      "A proxy that answers pings itself, while the server behind it is dead, deceives the pings of every library: " +
+      "for that a health check must ask the application.",
       ...(redisIsMissing ? [noRedis] : [])
     ],
     figures: [{

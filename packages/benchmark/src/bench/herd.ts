@@ -102,8 +102,8 @@ export const herd: Effect.Effect<Section> = Effect.scoped(Effect.gen(function*()
       "connection again, and the peak is the largest part of the clients that arrives within 100 ms.",
       "In virtual time, with real persistent connections and more of them: the peak of any 100 ms, compared with " +
       "that of ideal uniform draws over the chosen window. After a kick the window is the `reconnectJitter` of 5 s. " +
-      "After an outage of 30 s it is the 15 s over which the last delay is drawn; there the attempts after the end of the " +
-      "outage count. *All attempts* also has those that were refused.",
+      "After an outage of 30 s it is the 15 s over which the last delay is drawn; there the attempts after the end " +
+      "of the outage count. *All attempts* also has those that were refused.",
       "A short p50 is good for a client, and bad for a server: clients that all come back at once come back together.",
       ...(redisIsMissing ? [noRedis] : [])
     ],

@@ -87,13 +87,13 @@ export const hot: Effect.Effect<Section> = Effect.scoped(Effect.gen(function*() 
   return {
     title: "Operations on a connection",
     text: [
-      "What an operation costs while the connection is there: the time of one call, from a loop of many. No transport " +
-      "is involved. *Read* asks for the connection or the state. *Use* runs an effect that does nothing, and watches " +
-      "the connection meanwhile; if its function returns a result, such as `Effect.void`, nothing is run. `Pool` and " +
-      "`RcRef` need a scope. *Stream* is the time of one element; how " +
-      "the elements come decides it, because a stream that gets single elements costs more than one that gets chunks.",
-      "A reference by hand is as fast to read. It does not wait when there is no connection, and does not end the work " +
-      "when the connection is lost."
+      "What an operation costs while the connection is there: the time of one call, from a loop of many. No " +
+      "transport is involved. *Read* asks for the connection or the state. *Use* runs an effect that does nothing, " +
+      "and watches the connection meanwhile; if its function returns a result, such as `Effect.void`, nothing is " +
+      "run. `Pool` and `RcRef` need a scope. *Stream* is the time of one element; how the elements come decides it, " +
+      "because a stream that gets single elements costs more than one that gets chunks.",
+      "A reference by hand is as fast to read. It does not wait when there is no connection, and does not end the " +
+      "work when the connection is lost."
     ],
     figures: [
       connectedFigure(read),

@@ -83,10 +83,11 @@ export const memory: Effect.Effect<Section> = Effect.scoped(Effect.gen(function*
     title: "Memory",
     text: [
       "The heap of V8 that a client keeps for an idle connection: the growth over many connections, after garbage " +
-      "collection, divided by their number. Buffers outside of the heap and the memory of the kernel are not counted. " +
-      "A connection of `ws` is in every row but those of Redis. Ours pings the server; *checked, streamed* has a health " +
-      "check and a running consumer of `stream`. The small libraries around a WebSocket keep less: they have no pings, " +
-      "no deadlines and no consumers that outlive a connection. The clients of Redis have a connection to another server.",
+      "collection, divided by their number. Buffers outside of the heap and the memory of the kernel are not " +
+      "counted. A connection of `ws` is in every row but those of Redis. Ours pings the server; *checked, streamed* " +
+      "has a health check and a running consumer of `stream`. The small libraries around a WebSocket keep less: " +
+      "they have no pings, no deadlines and no consumers that outlive a connection. The clients of Redis have a " +
+      "connection to another server.",
       `Without a transport, a persistent connection of ${some.toLocaleString("en-US")} keeps ${
         bare[0]!.toFixed(1)
       } kB, and one of ${many.toLocaleString("en-US")} keeps ${bare[1]!.toFixed(1)} kB.`,

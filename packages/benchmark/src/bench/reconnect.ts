@@ -75,11 +75,11 @@ export const reconnect: Effect.Effect<Section> = Effect.scoped(Effect.gen(functi
     text: [
       "A proxy between client and server ends the connection. The time goes from the request to the proxy until the " +
       "client has a connection that it can use: an open WebSocket, an acknowledged graphql-ws connection, a joined " +
-      "Phoenix channel, a Redis client that is ready. All delays are set to 0 (socket.io: 1 ms, its least), so this is what a library adds to an " +
-      "attempt. Every connection passes the proxy, which all have in common.",
+      "Phoenix channel, a Redis client that is ready. All delays are set to 0 (socket.io: 1 ms, its least), so this " +
+      "is what a library adds to an attempt. Every connection passes the proxy, which all have in common.",
       "In production you do not want this: see *Herd* for the delays that the libraries have by default. " +
-      "partysocket and reconnecting-websocket wait for a timer of 0 ms, socket.io for two round trips more, Phoenix for " +
-      "its join.",
+      "partysocket and reconnecting-websocket wait for a timer of 0 ms, socket.io for two round trips more, Phoenix " +
+      "for its join.",
       ...(ports.redis === 0 ? [noRedis] : [])
     ],
     figures,

@@ -53,8 +53,8 @@ export const size: Effect.Effect<Section> = Effect.gen(function*() {
     title: "Size",
     text: [
       "The smallest program that connects and sends, bundled by esbuild for browsers, minified and compressed with " +
-      "gzip. *Own code* leaves out `effect` and `@effect/platform`. *Beyond by hand* is what a program of Effect grows " +
-      "by, if it uses this library instead of `Effect.retry` around platform's `Socket`.",
+      "gzip. *Own code* leaves out `effect` and `@effect/platform`. *Beyond by hand* is what a program of Effect " +
+      "grows by, if it uses this library instead of `Effect.retry` around platform's `Socket`.",
       "A page that does not use Effect pays for Effect too, the last row: then a library of a few kB is the better " +
       "choice."
     ],

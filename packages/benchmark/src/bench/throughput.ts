@@ -66,17 +66,17 @@ export const throughput: Effect.Effect<Section> = Effect.scoped(Effect.gen(funct
   return {
     title: "Throughput and latency",
     text: [
-      "One connection to a server in another process, over loopback; each library has a process of its own. *Received*: the server writes ready-made frames as " +
-      "fast as the client reads them, and the time ends with the last message in the user's callback. *Sent*: the client " +
-      "sends, and the server tells when it has everything; at most 4 MB are under way. *Echo*: one message to the " +
-      "server and back, then the next one; the 99th percentile of a round. A higher ratio is better for messages a " +
-      "second, and a lower one for an echo.",
+      "One connection to a server in another process, over loopback; each library has a process of its own. " +
+      "*Received*: the server writes ready-made frames as fast as the client reads them, and the time ends with the " +
+      "last message in the user's callback. *Sent*: the client sends, and the server tells when it has everything; " +
+      "at most 4 MB are under way. *Echo*: one message to the server and back, then the next one; the 99th " +
+      "percentile of a round. A higher ratio is better for messages a second, and a lower one for an echo.",
       "Of the rows of this library, the first and the second take the messages from a stream; *Socket* is " +
-      "`PersistentSocket`, which calls a function with each message, as platform's `Socket` does. The first eight rows " +
-      "exchange the same bytes. The others have protocols of their own, which do more: every " +
-      "message of graphql-ws and `@effect/rpc` that is sent is an operation with an answer. Redis works in its own " +
-      "server, and every message passes it; the server of `@effect/rpc` encodes each message, so its rows show the " +
-      "server as much as the client.",
+      "`PersistentSocket`, which calls a function with each message, as platform's `Socket` does. The first eight " +
+      "rows exchange the same bytes. The others have protocols of their own, which do more: every message of " +
+      "graphql-ws and `@effect/rpc` that is sent is an operation with an answer. Redis works in its own server, and " +
+      "every message passes it; the server of `@effect/rpc` encodes each message, so its rows show the server as " +
+      "much as the client.",
       ...missing
     ],
     figures,

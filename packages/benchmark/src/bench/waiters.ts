@@ -116,10 +116,10 @@ export const waiters: Effect.Effect<Section> = Effect.gen(function*() {
   return {
     title: "Many waiters",
     text: [
-      `${said} fibers wait for a connection; then there is one, and all go on. The time for one fiber, from its start to ` +
-      `its end, and the part of it after the connection was made. A \`Deferred\` does nothing but wait. \`use\` also does ` +
-      `a piece of work, and would end it if the connection were lost. \`RcRef\`, \`Pool\` and \`SubscriptionRef\` take ` +
-      `much longer, so only ${fewer.toLocaleString("en-US")} fibers wait for them.`
+      `${said} fibers wait for a connection; then there is one, and all go on. The time for one fiber, from its ` +
+      `start to its end, and the part of it after the connection was made. A \`Deferred\` does nothing but wait. ` +
+      `\`use\` also does a piece of work, and would end it if the connection were lost. \`RcRef\`, \`Pool\` and ` +
+      `\`SubscriptionRef\` take much longer, so only ${fewer.toLocaleString("en-US")} fibers wait for them.`
     ],
     figures: [
       ratioFigure("connected, from start to end", samples, `${us}: connected`, "Deferred", { atMost: 1.2 }),
