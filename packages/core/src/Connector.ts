@@ -479,8 +479,8 @@ export interface Receiver<A, E, E2, E3> {
 
 /**
  * Reads the stream of a transport, and waits for its `closed`, until the scope is closed. After that, the receiver is
- * not called. Use it in the `connect` of a connector whose connections decode what another connection receives. The
- * stream must end when the transport does.
+ * not called. Use it in the `connect` of a connector that decodes the input of a transport. The stream must end when the
+ * transport does.
  *
  * Throws an `IllegalArgumentException` if `stream` is not a stream.
  *
@@ -513,8 +513,9 @@ export interface Poll<out A, out E> {
 }
 
 /**
- * The same stream, for which `readInBackground` needs no fiber, because it polls the source. A stream that waits holds
- * some 30 kB, a listener nearly nothing.
+ * Returns the stream with another way to read its source. `readInBackground`, `PersistentConnection.stream` and
+ * `resumableStream` then poll the source: they need no fiber for that. A stream derived from it, for example with
+ * `Stream.map`, has no poll.
  *
  * Throws an `IllegalArgumentException` if `stream` is not a stream.
  *

@@ -5,6 +5,7 @@ import * as Mailbox from "effect/Mailbox"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Line, Refused } from "../support/Fixture.js"
+import { streamOf } from "../support/polled.js"
 
 export class Subscription<A> {
   isOver = false
@@ -45,7 +46,7 @@ export class Feed<A> {
       const subscription = new Subscription(line, mailbox)
       this.subscriptions.push(subscription)
       yield* Effect.addFinalizer(() => Effect.sync(() => subscription.isOver = true))
-      return Mailbox.toStream(mailbox)
+      return yield* streamOf(mailbox)
     })
 
   readonly stream = (line: Line): Stream.Stream<A, Refused> => Stream.unwrapScoped(this.subscribe(line))

@@ -1,19 +1,22 @@
 /** A server that sends messages on each connection. Unread messages wait in an inbox. */
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Mailbox from "effect/Mailbox"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import { type Fixture, type Line, makeFixture, type Options, type Refused } from "../support/Fixture.js"
+import { streamOf } from "../support/polled.js"
 
 /** The inboxes of all connections. Each is emptied when its connection is released. */
 export class Inboxes {
   private readonly mailboxes = new Map<Line, Mailbox.Mailbox<string, Refused>>()
+  private readonly streams = new Map<Line, Stream.Stream<string, Refused>>()
 
   readonly open = (line: Line): Effect.Effect<void, never, Scope.Scope> =>
-    Effect.map(Mailbox.make<string, Refused>(), (mailbox) => void this.mailboxes.set(line, mailbox))
+    Effect.flatMap(Mailbox.make<string, Refused>(), (mailbox) => {
+      this.mailboxes.set(line, mailbox)
+      return Effect.map(streamOf(mailbox), (stream) => void this.streams.set(line, stream))
+    })
 
   /** Sends messages from the server. */
   send(line: Line, ...messages: ReadonlyArray<string>): void {
@@ -26,14 +29,8 @@ export class Inboxes {
     line.drop(exit)
   }
 
-  /** The messages of a connection, one by one. */
-  readonly stream = (line: Line): Stream.Stream<string, Refused> =>
-    Stream.repeatEffectOption(
-      Effect.mapError(
-        this.mailboxes.get(line)!.take,
-        (error) => Cause.isNoSuchElementException(error) ? Option.none() : Option.some(error)
-      )
-    )
+  /** The messages of a connection. */
+  readonly stream = (line: Line): Stream.Stream<string, Refused> => this.streams.get(line)!
 }
 
 export interface InboxFixture extends Fixture {

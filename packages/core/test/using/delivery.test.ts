@@ -11,7 +11,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { SuspendableClock } from "../connector/PingServer.js"
 import { ask, askNow, inScope, type Line, pass, Refused, settle, sleep, stateTag } from "../support/Fixture.js"
-import { it } from "../support/virtualTime.js"
+import { it } from "../support/polled.js"
 import { Consumer } from "./Feed.js"
 import { type InboxFixture, makeInboxFixture } from "./Inbox.js"
 

@@ -16,6 +16,7 @@ import * as Mailbox from "effect/Mailbox"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { polled } from "../support/polled.js"
 import { assertProperty, cases } from "../support/proof.js"
 
 /** A connection. Messages in transit are lost with it; received messages are not. */
@@ -73,6 +74,8 @@ interface Case {
   readonly knowsIfClosed: boolean
   /** At the end of a connection, its stream ends before `closed` does. */
   readonly streamEndsFirst: boolean
+  /** The stream is polled, not run. */
+  readonly isPolled: boolean
   readonly retry: number
 }
 
@@ -104,6 +107,7 @@ const settings: FastCheck.Arbitrary<Case> = FastCheck.record({
   consumerTakes: FastCheck.constantFrom(0, 1, 20),
   knowsIfClosed: FastCheck.boolean(),
   streamEndsFirst: FastCheck.boolean(),
+  isPolled: FastCheck.boolean(),
   retry: FastCheck.constantFrom(1, 3, 20)
 })
 
@@ -169,7 +173,7 @@ const runCase = (
       sentBefore ??= log.length
       yield* Effect.addFinalizer(() => Effect.sync(() => subscribers.delete(inbox)))
       if (options.resumes) log.slice(Option.getOrElse(cursor, () => 0)).forEach((message) => wire.send(inbox, message))
-      return Mailbox.toStream(inbox)
+      return settings.isPolled ? polled(inbox) : Mailbox.toStream(inbox)
     })
 
   const made = clock.run(Scope.extend(

@@ -9,7 +9,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { askNow, type Line, makeFixture, pass, refuse, Refused, settle, sleep } from "../support/Fixture.js"
-import { it } from "../support/virtualTime.js"
+import { it } from "../support/polled.js"
 import { Consumer, Feed } from "./Feed.js"
 
 const { refresh, resumableStream, use } = PersistentConnection

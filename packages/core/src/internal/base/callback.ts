@@ -9,7 +9,8 @@ type Register<A, E> = (resume: (exit: Exit.Exit<A, E>) => void) => () => void
 
 const key: unique symbol = Symbol.for("~persistent-connection/callback")
 
-interface Callback<A, E> extends Effect.Effect<A, E> {
+/** @internal */
+export interface Callback<A, E> extends Effect.Effect<A, E> {
   readonly [key]: Register<A, E>
 }
 
@@ -18,7 +19,7 @@ interface Callback<A, E> extends Effect.Effect<A, E> {
  *
  * @internal
  */
-export const isCallback = <A, E>(effect: Effect.Effect<A, E>): effect is Callback<A, E> =>
+export const isCallback = <A, E, R>(effect: Effect.Effect<A, E, R>): effect is Callback<A, E> =>
   Predicate.hasProperty(effect, key)
 
 /** @internal */
@@ -41,6 +42,30 @@ export const attempted = <A, E, R>(f: () => Effect.Effect<A, E, R>): Effect.Effe
 }
 
 /**
+ * Calls the function with the exit of a callback, as soon as there is one. The result stops that.
+ *
+ * @internal
+ */
+export const awaitCallback = <A, E>(
+  effect: Callback<A, E>,
+  onExit: (exit: Exit.Exit<A, E>) => void
+): () => void => {
+  let cancel: (() => void) | undefined
+  try {
+    cancel = effect[key](onExit)
+  } catch (defect) {
+    onExit(Exit.die(defect))
+  }
+  return () => {
+    try {
+      cancel?.()
+    } catch {
+      // Who stops waiting goes on all the same.
+    }
+  }
+}
+
+/**
  * Calls the listener with the exit of an effect, in a later turn. The result cancels the listener. A callback needs no
  * fiber, which takes 2.5 kB, until it resumes.
  *
@@ -52,7 +77,6 @@ export const listen = <A, E>(
   listener: (exit: Exit.Exit<A, E>) => void
 ): () => void => {
   let fiber: AnyFiber | undefined
-  let cancel: (() => void) | undefined
   let isCancelled = false
   const run = (effect: Effect.Effect<A, E>) => {
     if (fiber !== undefined) return
@@ -61,22 +85,10 @@ export const listen = <A, E>(
       if (!isCancelled) listener(Exit.flatten(exit as Exit.Exit<Exit.Exit<A, E>>))
     })
   }
-  if (isCallback(effect)) {
-    try {
-      cancel = effect[key](run)
-    } catch (defect) {
-      run(Effect.die(defect))
-    }
-  } else {
-    run(effect)
-  }
+  const cancel = isCallback(effect) ? awaitCallback(effect, run) : run(effect)
   return () => {
     isCancelled = true
     if (fiber !== undefined) interrupt(fiber)
-    try {
-      cancel?.()
-    } catch {
-      // The connection is released all the same.
-    }
+    cancel?.()
   }
 }

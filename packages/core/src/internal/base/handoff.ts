@@ -22,7 +22,7 @@ export class Handoff<in out A, in out E> {
   private end: Exit.Exit<void, E> | undefined
   private isWaiting = false
   private isAhead = false
-  private producer: Resume | undefined
+  private producer: (() => void) | undefined
   private consumer: Resume | undefined
 
   /** Drops the oldest elements beyond `capacity`. `resume` resumes the producer. */
@@ -52,9 +52,19 @@ export class Handoff<in out A, in out E> {
 
   /** Waits until the consumer waits or, if the producer may go ahead, until the consumer has taken everything. */
   readonly demand: Effect.Effect<void> = Effect.async<void>((resume) => {
-    if (this.isWaiting || this.isAhead && this.isEmpty) resume(Exit.void)
-    else this.producer = resume
+    if (this.isDemanded) resume(Exit.void)
+    else this.producer = () => this.resume(resume)
   })
+
+  /** Calls the function when `demand` would end, now or later. A later call replaces an earlier one. */
+  onDemand(produce: () => void): void {
+    if (this.isDemanded) produce()
+    else this.producer = produce
+  }
+
+  private get isDemanded(): boolean {
+    return this.isWaiting || this.isAhead && this.isEmpty
+  }
 
   /** May the producer go ahead of the consumer, by one chunk? */
   goAhead(isAhead: boolean): void {
@@ -90,7 +100,7 @@ export class Handoff<in out A, in out E> {
   private resumeProducer(): void {
     const { producer } = this
     this.producer = undefined
-    if (producer !== undefined) this.resume(producer)
+    producer?.()
   }
 
   private get isEmpty(): boolean {

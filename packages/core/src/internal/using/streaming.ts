@@ -4,15 +4,15 @@ import * as Chunk from "effect/Chunk"
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ConnectionClosed } from "../../ConnectionError.js"
 import type { PersistentConnection, Resumed, ResumeOptions, StreamOptions } from "../../PersistentConnection.js"
+import { awaitCallback, type Callback, isCallback } from "../base/callback.js"
 import { interruptAsDefect } from "../base/cause.js"
 import { type AnyFiber, interrupt, ownRuntime, resumable, resumeNow } from "../base/effect3.js"
 import { Handoff } from "../base/handoff.js"
@@ -24,11 +24,12 @@ import type { Follower } from "../loop/loopState.js"
 import { loopOf } from "../loop/service.js"
 import type { Session, Work } from "../loop/session.js"
 import { endOf } from "./following.js"
+import { giveAll, scoped } from "./giving.js"
 import { hasDefects, isSuperseded } from "./using.js"
 
-type Output<A> = Pick<Handoff<A, never>, "give" | "demand">
+type Output<A> = Pick<Handoff<A, never>, "give" | "demand" | "onDemand">
 
-/** Delivers the elements of one session, until its own stream has ended. */
+/** Delivers the elements of one session, until its own stream has ended. It is called in the fiber of the turn. */
 type Deliver<C, E, A, E2, R> = (session: Session<C, E>, handoff: Output<A>) => Effect.Effect<void, E2, R>
 
 /** A session whose elements are delivered now or later. */
@@ -36,6 +37,8 @@ interface Turn<C, E> {
   readonly session: Session<C, E>
   readonly work: Work
   fiber: AnyFiber | undefined
+  /** Stops the wait for a stream with a poll. */
+  stopWaiting: (() => void) | undefined
   /** Ends the turn if the session has been superseded and its stream gives nothing any more. */
   guard: AnyFiber | undefined
 }
@@ -47,9 +50,9 @@ interface Result<E2> {
 }
 
 /**
- * One stream over all sessions, in order (S1). Each session has its turn, in a separate fiber. The turn of a session
- * that has ended goes on until its stream has ended, or has given nothing for `drainTimeout` ms while the consumer
- * waited. The connection is not released before that.
+ * One stream over all sessions, in order (S1). Each session has its turn, in a separate fiber; a stream with a poll
+ * takes none while it is read. The turn of a session that has ended goes on until its stream has ended, or has given
+ * nothing for `drainTimeout` ms while the consumer waited. The connection is not released before that.
  */
 class Delivery<C, E, A, E2, R> implements Follower<C, E> {
   readonly handoff = new Handoff<A, E2 | ConnectionClosed<E>>(Infinity, resumeNow)
@@ -87,6 +90,7 @@ class Delivery<C, E, A, E2, R> implements Follower<C, E> {
         onReleased: () => this.stop(turn)
       },
       fiber: undefined,
+      stopWaiting: undefined,
       guard: undefined
     }
     session.enter(turn.work)
@@ -120,19 +124,44 @@ class Delivery<C, E, A, E2, R> implements Follower<C, E> {
     this.turn = turn
     this.setIdle(false)
     this.handoff.goAhead(false)
-    const ended = (exit: Exit.Exit<void, E2>): Effect.Effect<Result<E2>> =>
-      Effect.map(isSuperseded(this.loop, session), (isSuperseded) => ({ exit, isSuperseded }))
-    const run: Effect.Effect<Result<E2>, never, R> = Effect.matchCauseEffect(
-      Effect.suspend(() => this.deliver(session, this.handoff)),
-      { onFailure: (cause) => ended(Exit.failCause(cause)), onSuccess: () => ended(Exit.void) }
+    this.run(
+      turn,
+      Effect.suspend(() => {
+        const delivered = this.deliver(session, this.handoff)
+        if (!isCallback(delivered)) return this.resultOf(turn, delivered)
+        this.wait(turn, delivered)
+        return Effect.succeed(undefined)
+      })
     )
-    const fiber = this.fork(run)
-    turn.fiber = fiber
-    fiber.addObserver((exit) => this.ended(turn, exit))
     if (session.supersededBy !== undefined) this.leaveSoon(turn)
   }
 
-  private ended(turn: Turn<C, E>, ended: Exit.Exit<Result<E2>>): void {
+  private run(turn: Turn<C, E>, effect: Effect.Effect<Result<E2> | undefined, never, R>): void {
+    const fiber = turn.fiber = this.fork(effect)
+    fiber.addObserver((exit) => this.ended(turn, exit))
+  }
+
+  /** Goes on without the present fiber, until the stream has ended. */
+  private wait(turn: Turn<C, E>, delivered: Callback<void, E2>): void {
+    turn.fiber = undefined
+    turn.stopWaiting = awaitCallback(delivered, (exit) => this.run(turn, this.resultOf(turn, exit)))
+  }
+
+  private resultOf(
+    { session }: Turn<C, E>,
+    delivered: Effect.Effect<void, E2, R>
+  ): Effect.Effect<Result<E2>, never, R> {
+    const ended = (exit: Exit.Exit<void, E2>): Effect.Effect<Result<E2>> =>
+      Effect.map(isSuperseded(this.loop, session), (isSuperseded) => ({ exit, isSuperseded }))
+    return Effect.matchCauseEffect(delivered, {
+      onFailure: (cause) => ended(Exit.failCause(cause)),
+      onSuccess: () => ended(Exit.void)
+    })
+  }
+
+  private ended(turn: Turn<C, E>, ended: Exit.Exit<Result<E2> | undefined>): void {
+    // The turn goes on without a fiber.
+    if (Exit.isSuccess(ended) && ended.value === undefined) return
     if (turn.guard !== undefined) interrupt(turn.guard)
     turn.session.leave(turn.work)
     this.turn = undefined
@@ -140,7 +169,7 @@ class Delivery<C, E, A, E2, R> implements Follower<C, E> {
       // It was interrupted by the guard or the release of the connection.
       return hasDefects(ended.cause) ? this.finish(Exit.failCause(ended.cause)) : this.advance()
     }
-    const { exit, isSuperseded } = ended.value
+    const { exit, isSuperseded } = ended.value!
     if (!isSuperseded || Exit.isFailure(exit) && hasDefects(exit.cause)) {
       return this.finish(Exit.mapErrorCause(exit, interruptAsDefect))
     }
@@ -175,6 +204,11 @@ class Delivery<C, E, A, E2, R> implements Follower<C, E> {
 
   private stop(turn: Turn<C, E>): void {
     if (turn.fiber !== undefined) return interrupt(turn.fiber)
+    if (turn.stopWaiting !== undefined) {
+      turn.stopWaiting()
+      // In a later turn, as the interruption of a fiber.
+      return this.run(turn, Effect.interrupt)
+    }
     this.queue.splice(this.queue.indexOf(turn), 1)
     turn.session.leave(turn.work)
   }
@@ -200,15 +234,14 @@ const overSessions = <C, E, A, E2, R>(
   drainTimeout: Duration.Duration,
   deliver: Deliver<C, E, A, E2, R>,
   onSuperseded: () => void = () => {}
-): Stream.Stream<A, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>> => {
-  type Requirements = Exclude<R, Scope.Scope>
+): Stream.Stream<A, E2 | ConnectionClosed<E>, R> =>
   // Channels, because `Stream.unwrapScoped` takes 6 kB for each consumer.
-  return Stream.fromChannel(Channel.suspend(() => {
+  Stream.fromChannel(Channel.suspend(() => {
     const loop = loopOf(self)
-    let delivery: Delivery<C, E, A, E2, Requirements> | undefined
+    let delivery: Delivery<C, E, A, E2, R> | undefined
     const begun = Effect.gen(function*() {
       const clock = yield* Effect.clock
-      const runtime = loop.fibers.runtimeFor(resumable(yield* ownRuntime<Requirements>()))
+      const runtime = loop.fibers.runtimeFor(resumable(yield* ownRuntime<R>()))
       yield* Effect.withFiberRuntime<void>((fiber) => {
         if (loop.openSession === undefined) return loop.waitFor(fiber as AnyFiber, Effect.void)
         loop.fibers.letHandlersGo(fiber as AnyFiber)
@@ -219,7 +252,7 @@ const overSessions = <C, E, A, E2, R>(
         clock,
         (effect) => Runtime.runFork(runtime, effect, { immediate: false }),
         Duration.toMillis(drainTimeout),
-        (session, handoff) => Effect.scopedWith((scope) => Scope.extend(deliver(session, handoff), scope)),
+        deliver,
         onSuperseded
       )
       delivery.begin()
@@ -227,35 +260,6 @@ const overSessions = <C, E, A, E2, R>(
     })
     return Channel.ensuring(Channel.unwrap(begun), Effect.suspend(() => delivery?.dispose ?? Effect.void))
   }))
-}
-
-/** The next chunk of a stream, or its end. */
-type Pull<A, E, R> = Effect.Effect<Either.Either<Chunk.Chunk<A>, unknown>, E, R>
-
-/** Cheaper than `Stream.toPull`, whose pulls take 1 kB more while they wait. */
-const toPull = <A, E, R>(stream: Stream.Stream<A, E, R>): Effect.Effect<Pull<A, E, R>, never, R | Scope.Scope> =>
-  Channel.toPull(Stream.toChannel(stream))
-
-/**
- * Gives chunk after chunk, to the end. The first pull subscribes, so it does not wait for the consumer; each later one
- * does.
- */
-const giveAll = <A, E2, R>(
-  handoff: Output<never>,
-  pull: Pull<A, E2, R>,
-  give: (elements: Chunk.Chunk<A>) => void
-): Effect.Effect<void, E2, R> => {
-  const gave = (elements: Chunk.Chunk<A>) => {
-    give(elements)
-    return next
-  }
-  const pulled = Effect.flatMap(pull, (one) => Either.isRight(one) ? gave(one.right) : Effect.void)
-  const next: Effect.Effect<void, E2, R> = Effect.flatMap(handoff.demand, () => pulled)
-  return Effect.flatMap(
-    pull,
-    (one) => Either.isRight(one) ? Effect.flatMap(handoff.demand, () => gave(one.right)) : Effect.void
-  )
-}
 
 /** @internal */
 export const stream = <C, E, A, E2, R>(
@@ -265,11 +269,11 @@ export const stream = <C, E, A, E2, R>(
 ): Stream.Stream<A, E2 | ConnectionClosed<E>, Exclude<R, Scope.Scope>> => {
   option.func("f", f)
   const { drainTimeout } = option.read(options, streamReaders)
-  return overSessions(self, drainTimeout, ({ connection }, handoff: Output<A>) =>
-    Effect.flatMap(
-      toPull(Stream.suspend(() => f(connection))),
-      (pull) => giveAll(handoff, pull, (elements) => handoff.give(elements))
-    ))
+  return overSessions(
+    self,
+    drainTimeout,
+    ({ connection }, handoff: Output<A>) => giveAll(handoff, f(connection), (elements) => handoff.give(elements))
+  )
 }
 
 const streamReaders = { drainTimeout: option.withDefault(option.duration, "1 second") }
@@ -294,7 +298,7 @@ export const resumableStream = <C, E, A, Cursor, E2, R, E3, R2>(
       cursor = Option.orElse(last, () => cursor)
     }
     return overSessions(self, drainTimeout, (session, handoff: Output<Resumed<A>>) =>
-      Effect.gen(function*() {
+      scoped(Effect.gen(function*() {
         const { connection, generation } = session
         const subscribed = yield* Effect.exit(subscribe(connection, cursor))
         if (Exit.isFailure(subscribed)) {
@@ -305,7 +309,6 @@ export const resumableStream = <C, E, A, Cursor, E2, R, E3, R2>(
           }
           return yield* subscribed
         }
-        const pull = yield* toPull(subscribed.value)
         const restoredAt = clock.unsafeCurrentTimeMillis()
         yield* handoff.demand
         if (Option.isSome(lostAt)) {
@@ -316,8 +319,8 @@ export const resumableStream = <C, E, A, Cursor, E2, R, E3, R2>(
         hasSubscribed = true
         // The session has ended meanwhile: the next gap has begun.
         if (session.supersededBy !== undefined) lost()
-        return yield* giveAll(handoff, pull, giveElements(handoff))
-      }), lost)
+        return yield* giveAll(handoff, subscribed.value, giveElements(handoff))
+      })), lost)
   }))
 }
 
