@@ -53,7 +53,8 @@ export interface FramedConnection<out In, in Out, out E> extends Inspectable {
 
   /**
    * Takes only the next message, and waits for it without a limit, for instance for a handshake in `Connector.setup`.
-   * Fails as `messages` does, and with `Ended` if `messages` would end without an error.
+   * Fails as `messages` does. If `messages` would end without an error, it fails as the `receive` of the transport does:
+   * for a WebSocket and TCP with `Closed`; and with `Ended` if the transport has no `receive`.
    */
   readonly receive: Effect.Effect<In, E | FramingError>
 
@@ -77,6 +78,8 @@ export interface ByteConnection<out E> {
   readonly data: Stream.Stream<Uint8Array, E>
   readonly send: (data: Uint8Array | string) => Effect.Effect<void, E>
   readonly received: () => number
+  /** Must fail once the connection has ended. Only used then: its error is the reason for the end. */
+  readonly receive?: Effect.Effect<unknown, E> | undefined
 }
 
 /**
@@ -89,6 +92,8 @@ export interface MessageConnection<out E> {
   readonly messages: Stream.Stream<string | Uint8Array, E>
   readonly send: (message: string | Uint8Array) => Effect.Effect<void, E>
   readonly received: () => number
+  /** Must fail once the connection has ended. Only used then: its error is the reason for the end. */
+  readonly receive?: Effect.Effect<unknown, E> | undefined
 }
 
 /**

@@ -14,7 +14,8 @@ import { oneLine } from "./internal/describe.js"
  * - `InvalidText`: a frame of text is not valid UTF-8.
  * - `DecodeFailed`: a frame does not decode; `description` says where, and what was expected.
  * - `EncodeFailed`: the message was not sent, because it cannot be encoded; `description` says why.
- * - `Ended`: there is no further message to `receive`, because the peer ended the connection in the regular way.
+ * - `Ended`: there is no further message to `receive`, because the connection has ended in the regular way. Only for
+ *   transports without a `receive`.
  *
  * No reason contains a part of a frame, which may be secret.
  *

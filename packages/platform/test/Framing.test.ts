@@ -217,6 +217,29 @@ describe("lines", () => {
       assert.deepStrictEqual(given, ["WELCOME"])
       assert.deepStrictEqual(yield* outcome(opened), { messages: ["two", "three"], end: "regular", closed: "regular" })
       const error = yield* Effect.flip(opened.connection.receive)
+      assert(error instanceof TcpError)
+      assert.deepStrictEqual(error.reason, { _tag: "Closed" })
+    }))
+
+  it.scopedLive("`receive` fails with the close code of a WebSocket, also of a regular close (D13)", () =>
+    Effect.gen(function*() {
+      const connector = WebSocketConnector.make().pipe(Framing.messages(), Framing.json(Price))
+      for (const code of [1000, 4401]) {
+        const server = yield* webSocketServer({ onSocket: (socket) => socket.close(code, "done") })
+        const connection = yield* connect(connector, server.url).pipe(
+          Effect.provideService(Socket.WebSocketConstructor, new Clients().construct)
+        )
+        const error = yield* Effect.flip(connection.receive)
+        assert.deepInclude(error.reason, { _tag: "Closed", code, reason: "done" })
+      }
+    }))
+
+  it.scopedLive("`receive` fails with `Ended` if the transport has no `receive`", () =>
+    Effect.gen(function*() {
+      const connector = Connector.map(tcp, ({ data, received, send }) => ({ data, received, send }))
+      const { connection } = yield* open(connector.pipe(Framing.lines()), (socket) => socket.end("one\n"))
+      assert.strictEqual(yield* connection.receive, "one")
+      const error = yield* Effect.flip(connection.receive)
       assert.deepStrictEqual(reasonOf(Exit.fail(error)), { _tag: "Ended" })
     }))
 

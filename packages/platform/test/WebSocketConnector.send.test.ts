@@ -7,7 +7,7 @@ import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
 import { Clients, connect, type Platform, reasonOf } from "./support/clients.js"
-import { fill, until, webSocketServer } from "./support/servers.js"
+import { fill, turn, until, webSocketServer } from "./support/servers.js"
 
 const block = (index: number) => Buffer.alloc(64 * 1024, index)
 
@@ -74,6 +74,16 @@ describe.each<Platform>(["ws", "browser"])("sending to a server that does not re
       const closed = { _tag: "Closed", code: 1006, reason: "", wasClean: false } as const
       assert.deepStrictEqual(yield* Fiber.join(fiber), closed)
       assert.deepStrictEqual(yield* reasonOf(connection.send("more")), closed)
+    }))
+
+  it.scopedLive("fails with the close code of the server, as the connection does (D13)", () =>
+    Effect.gen(function*() {
+      const server = yield* webSocketServer({ onSocket: (socket) => socket.close(4401, "bad token") })
+      const connection = yield* new Clients(platform).connect(server.url)
+      const sending = Effect.forever(Effect.zipRight(connection.send("hello?"), turn))
+      const closed = { _tag: "Closed", code: 4401, reason: "bad token", wasClean: true } as const
+      assert.deepStrictEqual(yield* reasonOf(sending), closed)
+      assert.deepStrictEqual(yield* reasonOf(connection.closed), closed)
     }))
 
   it.scoped("fails at once when this side closes", () =>

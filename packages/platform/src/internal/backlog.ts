@@ -43,8 +43,8 @@ export abstract class Backlog<in out A extends { readonly length: number }, in o
       : Exit.failCause(Cause.map(this.exit.cause, Option.some))
   }
 
-  /** Takes the next element. After the last one, it fails like `all`, or with `onEnd` if `all` ends regularly. */
-  one<E2>(onEnd: () => E2): Effect.Effect<A, E | E2> {
+  /** Takes the next element. After the last one, it fails like `all`, or as `onEnd` does if `all` ends regularly. */
+  one<E2>(onEnd: () => Effect.Effect<never, E2>): Effect.Effect<A, E | E2> {
     return Effect.suspend(() => {
       const element = this.elements[this.taken]
       if (element !== undefined) {
@@ -59,7 +59,7 @@ export abstract class Backlog<in out A extends { readonly length: number }, in o
         return Exit.succeed(element)
       }
       if (this.exit === undefined) return Effect.zipRight(this.news, this.one(onEnd))
-      return Effect.zipRight(this.exit, Effect.failSync(onEnd))
+      return Effect.zipRight(this.exit, Effect.suspend(onEnd))
     })
   }
 

@@ -75,7 +75,7 @@ export class Connection extends Inspectable.Class implements TcpConnection, Sour
 
   get receive(): Effect.Effect<Uint8Array, TcpError> {
     // The data end after the connection.
-    return this.inbox.one(() => this.lifeline.whyEnded!)
+    return this.inbox.one(() => Exit.fail(this.lifeline.whyEnded!))
   }
 
   readonly received = (): number => this.socket.bytesRead

@@ -131,7 +131,7 @@ export class Connection extends Inspectable.Class
 
   get receive(): Effect.Effect<Message, WebSocketError> {
     // The messages end after the connection.
-    return this.inbox.one(() => this.lifeline.whyEnded!)
+    return this.inbox.one(() => Exit.fail(this.lifeline.whyEnded!))
   }
 
   readonly received = (): number => this.inbox.received
@@ -224,7 +224,9 @@ export class Connection extends Inspectable.Class
   }
 
   isFull(): boolean {
-    return this.socket.readyState === OPEN && this.socket.bufferedAmount > this.settings.sendHighWaterMark
+    if (this.socket.readyState === OPEN) return this.socket.bufferedAmount > this.settings.sendHighWaterMark
+    // The server closes, and why is known only at the end: what waits then fails with that (D13).
+    return this.obstacle()?.reason._tag === "Closing" && this.closedWith === undefined
   }
 
   obstacle(): WebSocketError | undefined {

@@ -31,8 +31,8 @@ const bytes = (size: number) => "x".repeat(size - 64)
 const steps = Effect.repeatN(Effect.yieldNow(), 19)
 
 // These fail instead of waiting.
-const one = (inbox: TestInbox) => Effect.runSync(Effect.flip(Effect.flip(inbox.one(() => "no more"))))
-const oneError = (inbox: TestInbox) => Effect.runSync(Effect.flip(inbox.one(() => "no more")))
+const one = (inbox: TestInbox) => Effect.runSync(Effect.flip(Effect.flip(inbox.one(() => Exit.fail("no more")))))
+const oneError = (inbox: TestInbox) => Effect.runSync(Effect.flip(inbox.one(() => Exit.fail("no more"))))
 const stream = (inbox: TestInbox) => Stream.fromChannel(inbox.all)
 const lengthOf = (inbox: TestInbox) =>
   (inbox as unknown as { readonly elements: ReadonlyArray<string> }).elements.length
@@ -218,7 +218,9 @@ describe("the messages of an inbox", () => {
       for (let turns = 0; turns < 30; turns++) {
         for (const end of [false, true]) {
           const { inbox } = make({})
-          const fiber = yield* Effect.fork(Effect.withMaxOpsBeforeYield(Effect.either(inbox.one(() => "no more")), 11))
+          const fiber = yield* Effect.fork(
+            Effect.withMaxOpsBeforeYield(Effect.either(inbox.one(() => Exit.fail("no more"))), 11)
+          )
           for (let turn = 0; turn < turns; turn++) yield* Effect.yieldNow()
           if (end) inbox.end(Exit.void)
           else inbox.offer("a")
@@ -232,7 +234,7 @@ describe("the messages of an inbox", () => {
   it.effect("wake all who wait; each message goes to one of them", () =>
     Effect.gen(function*() {
       const { inbox } = make({})
-      const fibers = yield* Effect.forEach([1, 2, 3], () => Effect.fork(inbox.one(() => "no more")))
+      const fibers = yield* Effect.forEach([1, 2, 3], () => Effect.fork(inbox.one(() => Exit.fail("no more"))))
       const rest = yield* Effect.fork(Stream.runCollect(stream(inbox)))
       yield* steps
       inbox.offer("a")
@@ -251,7 +253,7 @@ describe("the messages of an inbox", () => {
   it.effect("retain nobody who has been interrupted while waiting", () =>
     Effect.gen(function*() {
       const { inbox } = make({})
-      const wait = Effect.flatMap(Effect.fork(inbox.one(() => "no more")), (fiber) =>
+      const wait = Effect.flatMap(Effect.fork(inbox.one(() => Exit.fail("no more"))), (fiber) =>
         Effect.zipRight(Effect.yieldNow(), Fiber.interrupt(fiber)))
       yield* wait
       const before = objectsReachableFrom(inbox)

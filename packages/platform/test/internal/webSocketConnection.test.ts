@@ -131,12 +131,39 @@ describe("a WebSocket", () => {
       assert.deepStrictEqual(socket.sent, ["a", "b"])
     }))
 
-  it.scoped("that is not open fails to send at once, also if its buffer is full", () =>
+  it.scoped("that this side closes fails to send at once, also if its buffer is full", () =>
+    Effect.gen(function*() {
+      const { connection, socket } = yield* open()
+      socket.buffered = 2 * 1024 * 1024
+      yield* Effect.fork(connection.close())
+      yield* steps
+      socket.readyState = 2
+      assert.deepStrictEqual(yield* reason(connection.send("a")), { _tag: "Closing" })
+      assert.isTrue(connection.isClosed())
+    }))
+
+  it.scoped("that the server closes lets a message wait for the reason, at most for `closeTimeout`", () =>
+    Effect.gen(function*() {
+      for (const isTold of [true, false]) {
+        const { connection, socket } = yield* open()
+        socket.readyState = 2
+        const send = yield* Effect.fork(reasonOf(connection.send("a")))
+        yield* TestClock.adjust("1999 millis")
+        assert.isNull(send.unsafePoll())
+        if (isTold) socket.end(4401)
+        yield* TestClock.adjust("1 millis")
+        const why = isTold ? closedWith(4401) : { _tag: "CloseTimeout", timeout: Duration.seconds(2) }
+        assert.deepStrictEqual([yield* Fiber.join(send), yield* reason(connection.send("b"))], [why, why])
+        assert.deepStrictEqual(socket.sent, [])
+      }
+    }))
+
+  it.scoped("that is not open waits for its end, even if its buffer is full", () =>
     Effect.gen(function*() {
       const { connection, socket } = yield* open()
       socket.buffered = 2 * 1024 * 1024
       socket.readyState = 3
-      assert.deepStrictEqual(yield* reason(connection.send("a")), { _tag: "Closing" })
+      assert.isNull(yield* poll(connection.send("a")))
       assert.isTrue(connection.isClosed())
       // A socket that is only closing has begun to wait for its end.
       yield* TestClock.adjust("1 hour")

@@ -51,6 +51,8 @@ interface Protocol<in Connection, in out Piece, out Frame, in Out, out E> {
   readonly framer: () => Framer<Piece, Frame>
   /** Sends a frame. Returns a string with the reason if the value cannot be a frame. */
   readonly send: (connection: Connection, frame: Out) => Effect.Effect<void, E> | string
+  /** Fails with the reason for the end once the connection has ended, if the transport has a `receive`. */
+  readonly receive: (connection: Connection) => Effect.Effect<unknown, E> | undefined
 }
 
 /** The receiving side of one connection. It reads frames, a bounded number of bytes ahead. */
@@ -179,7 +181,9 @@ const partsOf = <
   return {
     error: (reason) => reception.error(reason),
     frames: frames.all,
-    receive: frames.one(() => reception.error({ _tag: "Ended" })),
+    receive: frames.one(() =>
+      Effect.zipRight(protocol.receive(connection) ?? Effect.void, reception.error({ _tag: "Ended" }))
+    ),
     received: connection.received,
     send: (frame) =>
       Effect.suspend((): Effect.Effect<void, E1 | FramingError> => {

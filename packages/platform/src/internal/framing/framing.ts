@@ -42,6 +42,9 @@ const asSchema = option.kind("a Schema", Schema.isSchema)
 const bytesOf = <Connection extends ByteConnection<unknown>>(connection: Connection) =>
   connection.data as Stream.Stream<Uint8Array, FailureOf<Connection>>
 
+const receive = <Connection extends ByteConnection<unknown> | MessageConnection<unknown>>(connection: Connection) =>
+  connection.receive as Effect.Effect<unknown, FailureOf<Connection>> | undefined
+
 const sendBytes = <Connection extends ByteConnection<unknown>>(connection: Connection, data: Uint8Array | string) =>
   connection.send(data) as Effect.Effect<void, FailureOf<Connection>>
 
@@ -53,6 +56,7 @@ const framedLines = <Address, Connection extends ByteConnection<unknown>, E, R>(
   const { maxFrameSize = defaultMaxFrameSize, newline = "\n" } = option.read(options, linesReaders)
   return framed(self, {
     pieces: bytesOf,
+    receive,
     framer: () => makeFramer(maxFrameSize),
     send: (connection, line: string) => {
       if (!framer.isWellFormed(line)) return framer.notWellFormed
@@ -108,6 +112,7 @@ export const lengthPrefixed = dual<
   const prefix: framer.Prefix = { lengthBytes, endianness }
   return framed(self, {
     pieces: bytesOf,
+    receive,
     framer: () => framer.lengthPrefixed(prefix, maxFrameSize),
     send: (connection, frame: Uint8Array | string) => {
       if (typeof frame === "string" && !framer.isWellFormed(frame)) return framer.notWellFormed
@@ -139,6 +144,7 @@ export const messages = dual<
     const { maxFrameSize = defaultMaxFrameSize } = option.read(options, messagesReaders)
     return framed(self, {
       pieces: ({ messages }) => messages as Stream.Stream<string | Uint8Array, FailureOf<Connection>>,
+      receive,
       framer: () => framer.messages(maxFrameSize),
       send: (connection, message: string | Uint8Array) =>
         connection.send(message) as Effect.Effect<void, FailureOf<Connection>>
