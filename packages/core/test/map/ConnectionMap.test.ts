@@ -5,6 +5,7 @@ import * as PersistentConnection from "@persistent-connection/core/PersistentCon
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import { SuspendableClock } from "../connector/PingServer.js"
 import { objectsReachableFrom } from "../support/size.js"
@@ -65,6 +66,63 @@ it.scoped("an idle connection is kept and reused, and released after idleTimeToL
     yield* pass(1)
     expect(devices.released).toEqual(["a"])
     expect(yield* Effect.scoped(connected(map, "a"))).not.toBe(first)
+  }))
+
+for (const idleTimeToLive of [0, "1 minute"] as const) {
+  it.scoped(`a connection that gave up is replaced at the next use, with idleTimeToLive ${idleTimeToLive}`, () =>
+    Effect.gen(function*() {
+      const { devices, options } = makeDevices()
+      let isUp = false
+      const address = (host: string) => Effect.suspend(() => isUp ? Effect.succeed(host) : Effect.fail("no such host"))
+      const map = yield* ConnectionMap.make({
+        options: (host: string) => ({ ...options(host), address: address(host), retry: Schedule.stop }),
+        idleTimeToLive
+      })
+      const kept = yield* Scope.make()
+      const old = yield* Scope.extend(ConnectionMap.get(map, "a"), kept)
+      yield* settle
+      expect((yield* old.state.get)._tag).toBe("Closed")
+      isUp = true
+      const found = yield* Effect.scoped(connected(map, "a"))
+      expect(found).toEqual({ host: "a" })
+      expect(yield* ConnectionMap.keys(map)).toEqual(idleTimeToLive === 0 ? [] : ["a"])
+      yield* Scope.close(kept, Exit.void)
+      expect(devices.opened).toEqual(["a"])
+      yield* pass(60)
+      expect(devices.released).toEqual(["a"])
+    }))
+}
+
+it.scoped("a connection that a user closed is replaced at the next use, and its entry is closed", () =>
+  Effect.gen(function*() {
+    const { devices, options } = makeDevices()
+    const map = yield* ConnectionMap.make({ options, idleTimeToLive: "1 minute" })
+    const old = yield* Effect.scoped(ConnectionMap.get(map, "a"))
+    yield* old.connected
+    devices.closeTakes = 5_000
+    yield* Effect.fork(old.close)
+    yield* settle
+    expect(yield* connected(map, "a")).toEqual({ host: "a" })
+    expect([devices.opened, devices.released]).toEqual([["a", "a"], []])
+    yield* pass(5)
+    expect(devices.released).toEqual(["a"])
+    yield* pass(60)
+    expect([devices.opened, devices.released]).toEqual([["a", "a"], ["a"]])
+  }))
+
+it.scoped("a connection that a user closes gracefully is replaced at once, and drained all the same", () =>
+  Effect.gen(function*() {
+    const { options } = makeDevices()
+    const map = yield* ConnectionMap.make({ options })
+    const old = yield* ConnectionMap.get(map, "a")
+    yield* old.connected
+    const use = yield* Effect.fork(PersistentConnection.use(old, () => Effect.sleep("5 seconds")))
+    yield* settle
+    yield* Effect.fork(PersistentConnection.closeGracefully(old, "1 minute"))
+    yield* settle
+    expect(yield* ConnectionMap.get(map, "a")).not.toBe(old)
+    yield* pass(5)
+    expect(yield* Effect.exit(Fiber.join(use))).toEqual(Exit.void)
   }))
 
 it.scoped("after invalidate the next user gets a new connection; current users keep the old one", () =>

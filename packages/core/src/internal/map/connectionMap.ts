@@ -81,7 +81,13 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
 
   get(key: Key): Effect.Effect<PersistentConnection<Connection, E>, never, Scope.Scope> {
     const acquire = Effect.suspend(() => {
-      const entry = Option.getOrElse(MutableHashMap.get(this.entries, key), () => this.make(key))
+      let entry = Option.getOrUndefined(MutableHashMap.get(this.entries, key))
+      // For example, it gave up: it never connects again.
+      if (entry !== undefined && isClosing(entry)) {
+        this.drop(entry)
+        entry = undefined
+      }
+      entry ??= this.make(key)
       entry.users++
       this.idle.delete(entry)
       return Effect.succeed(entry)
@@ -139,9 +145,7 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
       if (millisUntil(this.clock, oldest.expiresAt) > 0) {
         return Effect.zipRight(sleepUntil(this.clock, oldest.expiresAt), this.sweep)
       }
-      this.detach(oldest)
-      // Does not wait, because the close may take long.
-      Runtime.runFork(this.runtime, this.close(oldest))
+      this.drop(oldest)
       return this.sweep
     })
   }
@@ -160,6 +164,12 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
     if (this.detached.has(entry)) return
     this.detached.add(entry)
     MutableHashMap.remove(this.entries, entry.key)
+  }
+
+  /** Removes an entry from the map, and closes it unless it has users. Does not wait, because that may take long. */
+  private drop(entry: Entry<Key, Connection, E>): void {
+    this.detach(entry)
+    if (entry.users === 0) Runtime.runFork(this.runtime, this.close(entry))
   }
 
   private close(entry: Entry<Key, Connection, E>): Effect.Effect<void> {
@@ -192,6 +202,11 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
       )
     })
   }
+}
+
+const isClosing = <Key, Connection, E>({ making }: Entry<Key, Connection, E>): boolean => {
+  const made = making.unsafePoll()
+  return made !== null && Exit.isSuccess(made) && persistentConnection.loopOf(made.value).isClosing
 }
 
 const hasStarted = <Connection, E>(
