@@ -554,6 +554,19 @@ describe("an RPC connection over a transport of bytes", () => {
       assert.strictEqual((yield* Fiber.join(asking)).length, 2)
     }))
 
+  it.scoped("takes characters of which two pieces have a part each", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer(RpcSerialization.ndjson)
+      const rpc = yield* (yield* attempting(server)).connected
+      server.isSilent = true
+      const message = request("Add", { id: 1 })
+      const asking = yield* Effect.fork(ask(rpc, message))
+      yield* settle
+      const exit = { _tag: "Exit", requestId: message.id, exit: { _tag: "Success", value: "aé€😀" } } as const
+      for (const byte of new TextEncoder().encode(`${JSON.stringify(exit)}\n`)) server.give(Uint8Array.of(byte))
+      assert.deepStrictEqual(yield* Fiber.join(asking), [exit])
+    }))
+
   it.scoped("does not speak JSON, which has no framing", () =>
     Effect.gen(function*() {
       const connection = yield* attempting(new MemoryServer(RpcSerialization.json))

@@ -7,6 +7,7 @@ import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { Options, RpcConnection, RpcFailure, Transport } from "../RpcConnector.js"
 import { Connection, type Parts, TypeId } from "./rpcConnection.js"
+import { makeParser } from "./textParser.js"
 
 /** @internal */
 export { TypeId }
@@ -63,7 +64,7 @@ export const make = <Address, T extends Transport<unknown>, E, R>(
         const rpc: Rpc = new Connection({
           serverName: attempt.serverName,
           generation: attempt.generation,
-          parser: serialization.unsafeMake(),
+          parser: makeParser(serialization),
           maxMessageSize: isOfMessages ? maxMessageSize : Infinity,
           connector,
           transport: connected as Transport<Failure>
