@@ -230,6 +230,40 @@ describe("a persistent socket with a real server", () => {
     }))
 })
 
+describe("a server that says something and closes at once", () => {
+  for (const whenLost of ["continue", "end"] as const) {
+    it.scopedLive(`is heard, with whenLost: ${whenLost}`, () =>
+      Effect.gen(function*() {
+        let opened = 0
+        const server = yield* webSocketServer({
+          onSocket: (socket) => {
+            socket.send(`sorry ${++opened}`)
+            socket.close(4401, "token expired")
+          }
+        })
+        const feed = yield* transports[0]!.client(server.port)
+        const received: Array<string | Uint8Array> = []
+        const run = PersistentSocket.make(feed, { whenLost }).runRaw((message) => {
+          received.push(message)
+        })
+        if (whenLost === "continue") {
+          yield* Effect.fork(run)
+        } else {
+          for (let round = 0; round < 3; round++) {
+            const error = yield* Effect.flip(run)
+            assert(error instanceof Socket.SocketCloseError)
+            assert.deepStrictEqual([error.code, error.closeReason], [4401, "token expired"])
+          }
+        }
+        yield* until(() => received.length >= 3)
+        const numbers = received.map((message) => Number(String(message).slice("sorry ".length)))
+        assert.deepStrictEqual(numbers, [...new Set(numbers)].sort((a, b) => a - b))
+        // Between two runs, nobody reads.
+        if (whenLost === "continue") assert.strictEqual(numbers.at(-1), numbers.length)
+      }))
+  }
+})
+
 class Api extends RpcGroup.make(
   Rpc.make("Add", { payload: { a: Schema.Number, b: Schema.Number }, success: Schema.Number }),
   Rpc.make("Count", { success: Schema.Number, stream: true })

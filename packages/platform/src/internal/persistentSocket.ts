@@ -1,5 +1,4 @@
 import * as Socket from "@effect/platform/Socket"
-import { ConnectionClosed } from "@persistent-connection/core/ConnectionError"
 import * as Connector from "@persistent-connection/core/Connector"
 import * as option from "@persistent-connection/core/Options"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
@@ -95,16 +94,15 @@ type Read = (connection: SocketConnection) => Effect.Effect<void, SocketFailure>
 const onAll = (self: Service) => (read: Read): Effect.Effect<void, unknown> =>
   Stream.runDrain(PersistentConnection.stream(self, (connection) => Stream.execute(read(connection))))
 
-/** Reads the current or the next connection. Ends at once if the owner has closed the persistent connection. */
+/**
+ * Reads the current or the next connection, even if that has ended already: what it has received can still be read.
+ * Ends at once if the owner has closed the persistent connection.
+ */
 const onNext = (self: Service) => (read: Read): Effect.Effect<void, unknown> =>
-  PersistentConnection.use(self, Effect.succeed).pipe(
-    Effect.map(Option.some),
-    Effect.catchIf(isClosedByOwner, () => Effect.succeedNone),
-    Effect.flatMap(Option.match({ onNone: () => Effect.void, onSome: read }))
+  Effect.flatMap(
+    Stream.runHead(PersistentConnection.stream(self, Stream.succeed)),
+    Option.match({ onNone: () => Effect.void, onSome: read })
   )
-
-const isClosedByOwner = (error: unknown): boolean =>
-  error instanceof ConnectionClosed && error.reason._tag === "ClosedByOwner"
 
 /** Calls the function with each message in the turn in which it arrives. */
 const readWith = (
