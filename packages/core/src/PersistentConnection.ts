@@ -698,11 +698,21 @@ export interface ReconnectOptions {
    *   release. The transport ends it without a closing handshake if it can (`Connector.terminate`).
    */
   readonly whenConnected?: "keep" | "probe" | "refresh" | "drop" | undefined
+
+  /**
+   * The behaviour while an attempt is under way:
+   *
+   * - `"keep"`, the default: nothing.
+   * - `"restart"`: give up the attempt, and make the next one at once. It may hang in a network that has changed. The
+   *   policy and the events do not count it. The next attempt does not wait for its release.
+   */
+  readonly whenConnecting?: "keep" | "restart" | undefined
 }
 
 /**
  * Makes the next attempt now, without the rest of the delay, but not before the handler of the last event has ended.
- * While connected it does what `whenConnected` says. It does nothing while an attempt is under way, or after the close.
+ * While connected it does what `whenConnected` says, and while an attempt is under way what `whenConnecting` says. It
+ * does nothing after the close.
  * It waits for the result of a probe, which concurrent calls share, but not for an attempt.
  *
  * @since 0.1.0

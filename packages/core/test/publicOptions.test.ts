@@ -366,7 +366,7 @@ function refreshOptions(give: (options: PersistentConnection.RefreshOptions) => 
 
 function reconnectOptions(give: (options: PersistentConnection.ReconnectOptions) => unknown): Rows {
   return optionsOf<PersistentConnection.ReconnectOptions>(
-    { whenConnected: maybe(only("keep", "probe", "refresh", "drop")) },
+    { whenConnected: maybe(only("keep", "probe", "refresh", "drop")), whenConnecting: maybe(only("keep", "restart")) },
     {},
     (options) => thrown(() => give(options))
   )

@@ -686,6 +686,78 @@ describe("reconnectNow", () => {
       expect(quick.eventLog.at(-1)).toBe("5 Disconnected 2")
     }))
 
+  it.scoped("makes it even if the loop has not noticed that the connection is closed", () =>
+    Effect.gen(function*() {
+      const fixture = yield* makeFixture({ retry: RetryPolicy.fixed("1 hour") })
+      yield* pass(1)
+      fixture.server.line.isLost = true
+      yield* reconnectNow(fixture.service)
+      yield* pass(1)
+      fixture.server.line.drop()
+      yield* settle
+      expect(fixture.eventLog.at(-1)).toBe("2 Connected 2")
+    }))
+
+  it.scoped("with `restart`, gives up an attempt that hangs; the policy and the events do not count it", () =>
+    Effect.gen(function*() {
+      const fixture = yield* makeFixture({ retry: RetryPolicy.giveUpAfter(Schedule.forever, 2) }, ({ server }) => {
+        server.connect = () => Effect.never
+      })
+      const asked = yield* askNow(fixture.service.connectedOrFailedToConnect)
+      for (let round = 0; round < 5; round++) {
+        yield* pass(1)
+        yield* reconnectNow(fixture.service, { whenConnecting: "restart" })
+      }
+      yield* settle
+      fixture.server.accept()
+      expect([fixture.server.attempts, asked.isWaiting]).toEqual([[0, 1, 2, 3, 4, 5], true])
+      yield* reconnectNow(fixture.service, { whenConnecting: "restart" })
+      yield* settle
+      expect(fixture.eventLog).toEqual(["0 AttemptingToConnect", "0 ObtainedAddress a", "5 Connected 1"])
+      expect(fixture.server.attempt?.number).toBe(7)
+      expect((yield* fixture.service.state.get).attempt).toBe(7)
+    }))
+
+  it.scoped("with `restart`, does not wait for the release of the attempt, and loses no connection", () =>
+    Effect.gen(function*() {
+      const fixture = yield* makeFixture({}, ({ server }) => {
+        server.isUninterruptible = true
+        server.connect = () => sleep(5)
+        server.release = () => sleep(2)
+      })
+      yield* pass(1)
+      yield* reconnectNow(fixture.service, { whenConnecting: "restart" })
+      yield* pass(5)
+      const [, second] = fixture.server.lines
+      expect(Option.getOrUndefined(yield* fixture.service.currentConnection)).toBe(second)
+      yield* pass(10)
+      expect(fixture.server.lines.map(({ released }) => released)).toEqual([1, 0])
+    }))
+
+  it.scoped("with `restart`, does nothing else: in a backoff, while connected, and for an attempt that is over", () =>
+    Effect.gen(function*() {
+      const slow = on("FailedToConnect", () => sleep(5))
+      const fixture = yield* makeFixture({ onEvent: slow }, ({ server }) => server.refuse("no"))
+      yield* pass(1)
+      yield* reconnectNow(fixture.service, { whenConnecting: "restart" })
+      yield* pass(3)
+      expect(fixture.server.attempts).toEqual([0])
+      fixture.server.accept()
+      yield* pass(1)
+      yield* reconnectNow(fixture.service, { whenConnecting: "restart" })
+      expect([fixture.server.attempts, yield* currentLine(fixture)]).toEqual([[0, 5], 1])
+    }))
+
+  it.scoped("with `restart`, makes one attempt as soon as the policy has decided about the last one", () =>
+    Effect.gen(function*() {
+      const retry = RetryPolicy.fixed("1 hour").pipe(Schedule.tapOutput(() => sleep(5)))
+      const { server, service } = yield* makeFixture({ retry }, ({ server }) => server.refuse("no"))
+      yield* pass(1)
+      yield* reconnectNow(service, { whenConnecting: "restart" })
+      yield* pass(60)
+      expect(server.attempts).toEqual([0, 5])
+    }))
+
   it.scoped("does nothing during an attempt, and by default while connected", () =>
     Effect.gen(function*() {
       const fixture = yield* makeFixture({}, ({ server }) => {

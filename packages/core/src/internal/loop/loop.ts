@@ -229,11 +229,19 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
   /** Makes the next attempt now, if the loop waits or is about to wait for it. */
   attemptNow(): void {
     const { phase } = this
-    if (phase._tag === "Connected") this.isUrgent = phase.session.endedWith !== undefined
+    if (phase._tag === "Connected") this.isUrgent = this.hasEnded(phase.session)
     // The attempt has failed, and the policy decides about the next one.
     if (phase._tag === "Connecting") this.isUrgent = phase.dial?.isOver === true
     if (phase._tag !== "Waiting" || this.ending !== undefined) return
     this.switchTo(Effect.zipRight(this.events.settled, phase.next))
+  }
+
+  /** Gives up the attempt under way, and makes the next one. The policy does not count it. */
+  restartAttempt(): void {
+    const { phase } = this
+    if (phase._tag !== "Connecting" || phase.dial === undefined || phase.dial.isOver) return
+    phase.dial.abandon()
+    this.attempt()
   }
 
   // Closing ------------------------------------------------------------------------------------------------------

@@ -98,16 +98,20 @@ export const maxAge = (
   return (_, age) => Effect.flatMap(Random.next, (part) => age.reaches(Duration.times(most, 1 - jitter * part)))
 }
 
-const reconnectReaders = { whenConnected: option.optional(option.oneOf("keep", "probe", "refresh", "drop")) }
+const reconnectReaders = {
+  whenConnected: option.optional(option.oneOf("keep", "probe", "refresh", "drop")),
+  whenConnecting: option.optional(option.oneOf("keep", "restart"))
+}
 
 /** @internal */
 export const reconnectNow = <C, E>(
   self: PersistentConnection<C, E>,
   options?: ReconnectOptions
 ): Effect.Effect<void> => {
-  const { whenConnected } = option.read(options, reconnectReaders)
+  const { whenConnected, whenConnecting } = option.read(options, reconnectReaders)
   return Effect.suspend(() => {
     const loop = loopOf(self)
+    if (whenConnecting === "restart") loop.restartAttempt()
     loop.attemptNow()
     switch (whenConnected) {
       case "refresh":
