@@ -55,7 +55,15 @@ export type Op =
   | "lose"
 
 /** Further ops. The model does not cover them, but they must not break an invariant. */
-export type Extra = "use" | "refresh" | "reconnectNow" | "reconnectAndRefresh" | "probe" | "drop" | "closeGracefully"
+export type Extra =
+  | "use"
+  | "refresh"
+  | "reconnectNow"
+  | "reconnectAndRefresh"
+  | "probe"
+  | "drop"
+  | "restart"
+  | "closeGracefully"
 
 export const extras: ReadonlyArray<Extra> = [
   "use",
@@ -64,6 +72,7 @@ export const extras: ReadonlyArray<Extra> = [
   "reconnectAndRefresh",
   "probe",
   "drop",
+  "restart",
   "closeGracefully"
 ]
 

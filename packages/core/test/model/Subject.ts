@@ -65,7 +65,7 @@ interface Connecting {
   readonly number: number
   readonly isUninterruptible: boolean
   /** The deadline of its attempt, without the time of handlers. */
-  readonly deadline: number
+  deadline: number
 }
 
 /** An op with a waiting caller. */
@@ -221,6 +221,11 @@ export class Subject {
       case "reconnectAndRefresh":
         this.isReplaced = true
         return PersistentConnection.reconnectNow(this.service, { whenConnected: "refresh" })
+      case "restart":
+        return Effect.suspend(() => {
+          for (const connecting of this.connecting) connecting.deadline = this.world.now
+          return PersistentConnection.reconnectNow(this.service, { whenConnecting: "restart" })
+        })
       case "drop":
         return PersistentConnection.reconnectNow(this.service, { whenConnected: "drop" })
       case "probe":
@@ -348,7 +353,8 @@ export class Subject {
   }
 
   /**
-   * Checks that connects do not overlap, except with an uninterruptible one that is too late or not needed any more.
+   * Checks that connects do not overlap, except with one that is too late or given up, and an uninterruptible one that
+   * is not needed any more.
    */
   private checkOverlap(connecting: Connecting): void {
     for (const { deadline, isUninterruptible, number } of this.connecting) {

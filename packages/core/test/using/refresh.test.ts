@@ -748,6 +748,17 @@ describe("reconnectNow", () => {
       expect([fixture.server.attempts, yield* currentLine(fixture)]).toEqual([[0, 5], 1])
     }))
 
+  it.scoped("with `restart`, waits for the handler of the last event, and makes one attempt", () =>
+    Effect.gen(function*() {
+      const { server, service } = yield* makeFixture({ onEvent: on("ObtainedAddress", () => sleep(5)) })
+      yield* pass(1)
+      yield* Effect.repeatN(reconnectNow(service, { whenConnecting: "restart" }), 2)
+      yield* pass(3)
+      expect(server.attempts).toEqual([0])
+      yield* pass(1)
+      expect([server.attempts, server.connects]).toEqual([[0, 5], 1])
+    }))
+
   it.scoped("with `restart`, makes one attempt as soon as the policy has decided about the last one", () =>
     Effect.gen(function*() {
       const retry = RetryPolicy.fixed("1 hour").pipe(Schedule.tapOutput(() => sleep(5)))

@@ -241,7 +241,8 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     const { phase } = this
     if (phase._tag !== "Connecting" || phase.dial === undefined || phase.dial.isOver) return
     phase.dial.abandon()
-    this.attempt()
+    this.phase = { _tag: "Connecting", dial: undefined }
+    this.switchTo(Effect.map(this.events.settled, () => this.attempt()))
   }
 
   // Closing ------------------------------------------------------------------------------------------------------
