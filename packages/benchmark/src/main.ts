@@ -45,4 +45,5 @@ await Effect.runPromise(Effect.forEach(
   (name) => Effect.flatMap(all[name]!, (figures) => Effect.forEach(figures, print)),
   { discard: true }
 ))
+console.log("\nTimes depend on the load of the machine: repeat a missed one when nothing else runs.")
 process.exit()

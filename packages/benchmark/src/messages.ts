@@ -2,8 +2,10 @@
  * How fast a WebSocket receives: through `messages`, `receive` and `stream`.
  *
  * Streams of long messages are slow under V8, also without this library: V8 learns to allocate the objects of Effect's
- * sinks in the old generation, where even dead ones keep the messages alive until a full collection. With
- * `node --no-allocation-site-pretenuring` they take a third of the time. `receive` does not suffer from it.
+ * sinks in the old generation, where even dead ones keep the messages alive until a full collection. `receive` does not
+ * suffer from it. To measure without it:
+ *
+ *     node --expose-gc --no-allocation-site-pretenuring packages/benchmark/dist/main.js messages
  */
 import * as Socket from "@effect/platform/Socket"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"

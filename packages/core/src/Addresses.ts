@@ -49,7 +49,7 @@ import type { Attempt } from "./Connector.js"
 import * as internal from "./internal/connector/addresses.js"
 
 /**
- * A look-up: a value for the `address` option, or a part of a function given to it.
+ * A look-up: for the `address` option, or for use inside a look-up of your own.
  *
  * @since 0.1.0
  * @category models
@@ -95,9 +95,9 @@ export const shuffled: <Address>(addresses: NonEmptyReadonlyArray<Address>) => L
  */
 export interface FailoverOptions {
   /**
-   * How long to avoid the first address, counted from the last change away from it. After this time, the first attempt
-   * after a loss, or the first attempt of a refresh, uses it again. A connection that works is never closed for this.
-   * Default: `Duration.infinity`, never.
+   * How long to avoid the first address after leaving it. After this time, the first attempt after a loss, or the first
+   * attempt of a refresh, uses it again. A connection that works is never closed for this. Default:
+   * `Duration.infinity`, never.
    */
   readonly failBackAfter?: Duration.DurationInput | undefined
   /**

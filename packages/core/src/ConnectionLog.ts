@@ -12,9 +12,9 @@ import type { PersistentConnection } from "./PersistentConnection.js"
  * fails, as a warning, and the close by the owner. (A persistent connection logs an abort and a give-up by itself.) It
  * starts no fiber that goes on. A persistent connection that is tracked twice is logged twice.
  *
- * A failure that repeats causes no event (C5). Then the log has reminders, as errors (D12): one is written when an
- * attempt begins and the outage has lasted twice as long as at the last line about it, but at least 1 minute and at
- * most 6 hours after that line. A second outage is logged like the first.
+ * A failure that repeats causes no event (C5). Then the log has reminders, as errors (D12). They come after about 1, 2,
+ * 4, 8 … minutes of the outage, and later every 6 hours, each at the beginning of an attempt. A second outage is logged
+ * like the first.
  *
  * Each line has the annotations `server_name` and `event`, and the `generation`, `attempt` or `address` of the event.
  * It contains only texts, without secrets; `docs/watching.md` says what is hidden. It goes to the loggers of the fiber

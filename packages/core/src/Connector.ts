@@ -228,8 +228,7 @@ export const make: <Address, Connection, E = never, E2 = never, R = never>(optio
 
 /**
  * Waits for a callback, like `Effect.async`. Use it for `closed`: then a persistent connection waits without a fiber,
- * which saves 2.5 kB for each connection. `register` must call `resume` once, and return a function that undoes the
- * registration.
+ * and needs less memory. `register` must call `resume` once, and return a function that undoes the registration.
  *
  * @example
  * ```ts

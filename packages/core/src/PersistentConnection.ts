@@ -310,7 +310,28 @@ export const make: <
 > = internal.make
 
 /**
- * A layer that makes a persistent connection for a tag; see `make`. It does not wait for the first connection.
+ * A layer that makes a persistent connection for a tag; see `make`. It does not wait for the first connection. To track
+ * the persistent connection, use `Layer.tap`.
+ *
+ * @example
+ * ```ts
+ * import * as ConnectionLog from "@persistent-connection/core/ConnectionLog"
+ * import type { Connector } from "@persistent-connection/core/Connector"
+ * import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
+ * import * as Context from "effect/Context"
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ *
+ * declare const connector: Connector<string, { readonly send: (text: string) => void }, Error>
+ *
+ * class Feed extends Context.Tag("app/Feed")<Feed, PersistentConnection.Of<typeof connector>>() {}
+ *
+ * export const FeedLive = PersistentConnection.layer(Feed, {
+ *   serverName: "feed",
+ *   address: Effect.succeed("feed.example.com"),
+ *   connector
+ * }).pipe(Layer.tap((context) => ConnectionLog.track(Context.get(context, Feed))))
+ * ```
  *
  * @since 0.1.0
  * @category constructors
@@ -421,9 +442,8 @@ export interface Hold<out Connection, out E = never> {
 }
 
 /**
- * A use without a fiber, which takes a fraction of the time of `use`. It is for clients that end their open calls
- * themselves when the connection ends. Returns the current connection at once. Without one, it returns a failure:
- * `NotConnected`, or `ConnectionClosed` after the close.
+ * A use without a fiber, for clients that end their open calls themselves when the connection ends. Returns the current
+ * connection at once. Without one, it returns a failure: `NotConnected`, or `ConnectionClosed` after the close.
  *
  * Until `release`, the hold counts as a use: `refresh` and `closeGracefully` wait for it. `onEnd` is called at once
  * when the connection is lost, when the persistent connection closes, or when the drain time is over, but not after
@@ -490,10 +510,13 @@ export interface StreamOptions {
 
 /**
  * Runs the stream `f(connection)` on the current connection, and then on each next one, as one stream. It delivers all
- * elements of a connection, in order, before any element of the next one (S1). There is backpressure: the next chunk of
- * the connection is pulled when the consumer waits for it. Only the first pull, which subscribes, happens at once.
- * After the end of a connection, its stream is read one chunk ahead. Elements that the server sends between two
- * connections are missed: see `resumableStream`.
+ * elements of a connection, in order, before any element of the next one (S1). Elements that the server sends between
+ * two connections are missed: see `resumableStream`.
+ *
+ * There is backpressure: a chunk is pulled when the consumer waits for it. The first chunk of each connection is pulled
+ * at once, because that pull subscribes. A stream with a poll (`Connector.withPoll`), such as the `messages` of a
+ * socket, has nothing to subscribe to, so its first chunk waits for the consumer too. When a connection has ended, one
+ * chunk is read ahead.
  *
  * If `f(connection)` ends or fails on a connection that works, this stream ends or fails too. It also ends when the
  * owner closes the persistent connection (S2). It fails with `ConnectionClosed` if an attempt aborted or the policy

@@ -206,9 +206,9 @@ export const giveUp: RetryDecision = internal.giveUp
 export const retryAfter: (time: Duration.DurationInput) => RetryDecision = internal.retryAfter
 
 /**
- * Gives up at the first failure or loss that comes at least `time` after the first one since the last success. With 0
- * it gives up at the first one. The loss of a connection that outlived its delay does not count as the first one (D11).
- * Time is monotonic (T5).
+ * Gives up when attempts have failed, or connections were lost, for `time` without a success. The time begins with the
+ * first failure or loss after a success, except the loss of a connection that outlived its delay (D11). The first
+ * failure or loss at least `time` later is the last one; with 0, the one that begins the time. Time is monotonic (T5).
  *
  * Do not use `Schedule.upTo`, or anything else that builds on `Schedule.elapsed`: it counts from the beginning of the
  * attempt that opened the lost connection, so it gives up at the first failure after a long-lived connection.

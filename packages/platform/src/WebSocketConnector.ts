@@ -103,9 +103,9 @@ export interface WebSocketConnection extends Inspectable {
 
   /**
    * Waits until the connection has ended. Succeeds if this side closed it, and the server completed the close. Fails
-   * with `Closed` if the server closed it, with any code (D13), or if it broke without a close frame (1006), and
-   * otherwise with the first error. `isRegularEnd` of the error is true for 1000, 1001 and a close frame without a code
-   * (1005).
+   * with `Closed` if the server closed it (with any code, D13), or if it broke without a close frame (1006). In all
+   * other cases it fails with the first error. `isRegularEnd` of the error is true for 1000, 1001 and a close frame
+   * without a code (1005).
    */
   readonly closed: Effect.Effect<CloseEvent, WebSocketError>
 
@@ -117,6 +117,9 @@ export interface WebSocketConnection extends Inspectable {
    * `closeTimeout`. An interruption does not stop that timeout. With `ws`, messages that the server still sends are
    * delivered, up to `receiveLimit`, without backpressure; browsers drop them. A `send` that still waits fails with
    * `Closing`. If the connection is closing, `close` only waits in the same way; if it is closed, it does nothing.
+   *
+   * A close by this side is a loss with an empty cause (D13). So if the work of `Connector.runInBackground` closes the
+   * connection and then fails, its failure is not the cause of the loss.
    *
    * Fails with `InvalidClose` if the platform does not accept the code (1000 and 3000 to 4999 are accepted everywhere)
    * or the text (at most 123 bytes in UTF-8).

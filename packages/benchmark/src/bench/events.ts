@@ -116,8 +116,8 @@ export const events: Effect.Effect<Section> = Effect.gen(function*() {
     text: [
       "A connection without a transport is lost again and again; each time there are four events. The subscribers " +
       "take them all, each in a fiber of its own, and the time ends when every subscriber has the last event. The " +
-      "baseline is the same connection, whose `onEvent` publishes to a sliding `PubSub` of 64 elements. With 0 " +
-      "subscribers one is left, which sees the end. A stuck subscriber never takes anything.",
+      "baseline is the same connection, whose `onEvent` publishes to a sliding `PubSub` of 64 elements. In the row " +
+      "with 0 subscribers, one subscriber waits for the last event. A stuck subscriber never takes anything.",
       "Memory is bounded: a subscriber that falls more than 64 events behind loses the oldest ones."
     ],
     figures: [

@@ -104,9 +104,9 @@ export const pageOf = (results: ReadonlyArray<Result>, date: string, load: numbe
     `was ${load.toFixed(1)} at the beginning, before the benchmarks added their own.`,
     `The packages, as published on npm: ${packages.map((name) => `${name} ${versionOf(name)}`).join(", ")}.`,
     "Every benchmark runs in a process of its own, against servers in further processes. In each round every " +
-    "contender runs once, and each round begins with another one; a first round warms up and does not count. A " +
-    "ratio compares two values of the same round, so the load of the machine cancels out. Tables show medians over " +
-    "the rounds, and the quartiles.",
+    "contender runs once, and each round begins with a different contender; a first round warms up and does not " +
+    "count. A ratio compares two values of the same round, so a steady load of the machine cancels out. Tables show " +
+    "medians over the rounds, and the quartiles.",
     `Each benchmark has floors. A missed floor does not fail the command. ${figures.length - missed.length} of ` +
     `${figures.length} floors are met.`,
     ...(missed.length === 0
