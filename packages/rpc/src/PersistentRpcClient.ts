@@ -62,9 +62,11 @@ export interface Options {
  * The errors of calls, besides those of the procedure:
  *
  * - `NotConnected`: there was no connection within `MaxWait`; nothing was sent.
- * - `ConnectionLost`: the connection was lost before the answer; the server may have run the call.
+ * - `ConnectionLost`: the connection was lost before the answer, or the server stopped; it may have run the call. An
+ *   idempotent call fails with its last loss if it cannot be sent again.
  * - `ConnectionClosed`: the persistent connection is closed, or closed before the answer.
- * - `RpcCallError`: the call could not be encoded or sent, or its answer does not match the schemas.
+ * - `RpcCallError`: the call could not be encoded or sent, its answer does not match the schemas, or the server
+ *   interrupted it and did not stop.
  *
  * @since 0.1.0
  * @category models

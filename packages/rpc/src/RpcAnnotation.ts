@@ -26,8 +26,9 @@ import type * as Duration from "effect/Duration"
 
 /**
  * An annotation of a procedure: its calls may run twice. After every loss, such a call waits for the next connection
- * and is sent again; `Effect.timeout` limits the whole call. Streams ignore the annotation: see `resumable`. As a
- * service of the context, it applies to single calls, and has priority over the annotation.
+ * and is sent again, or fails with the loss after `MaxWait`; `Effect.timeout` limits the whole call. Streams ignore the
+ * annotation: see `resumable`. As a service of the context, it applies to single calls, and has priority over the
+ * annotation.
  *
  * @since 0.1.0
  * @category annotations
@@ -35,9 +36,9 @@ import type * as Duration from "effect/Duration"
 export class Idempotent extends Context.Tag("@persistent-connection/rpc/Idempotent")<Idempotent, boolean>() {}
 
 /**
- * How long a call waits if there is no connection; then it fails with `NotConnected`. With 0 it fails at once, and with
- * `Duration.infinity` there is no limit. The wait ends when the request is sent: for a limit of the whole call, use
- * `Effect.timeout`.
+ * How long a call waits if there is no connection; then it fails with `NotConnected`, or with its last `ConnectionLost`
+ * if it has been sent. With 0 it fails at once, and with `Duration.infinity` there is no limit. The wait ends when the
+ * request is sent: for a limit of the whole call, use `Effect.timeout`.
  *
  * It is a service of the context, for single calls, and an annotation, for procedures. The service has priority over
  * the annotation, and the annotation over the option `maxWait` of the client. With a negative duration, the call dies

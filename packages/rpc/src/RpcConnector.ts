@@ -93,6 +93,9 @@ export interface RpcConnection<out E> extends Inspectable {
    * all answers that had arrived. Fails with an `RpcCallError` if the request could not be encoded or sent, and with
    * the error of `onAnswer`. A failure of `onAnswer` or an interruption asks the server to interrupt its handler;
    * further answers are dropped.
+   *
+   * An `Exit` that is only an interruption is not given to `onAnswer`: a server that stops sends it, and then ends the
+   * connection. If the connection is lost within 3 s, the request fails with that, otherwise with an `RpcCallError`.
    */
   readonly request: <E2, R>(
     request: RequestEncoded,

@@ -71,11 +71,13 @@ const explain = (reason: RpcProtocolErrorReason): string => {
  * - `EncodeFailed`: the payload could not be encoded. Nothing was sent.
  * - `SendFailed`: the transport did not send the request. With the transports of this library, nothing was sent.
  * - `DecodeFailed`: the answer does not match the schemas of the procedure. The server has run the call.
+ * - `Interrupted`: the server interrupted the call, and did not end the connection within 3 s. It may have run a part of
+ *   it.
  *
  * @since 0.1.0
  * @category models
  */
-export type RpcCallErrorReason = "EncodeFailed" | "SendFailed" | "DecodeFailed"
+export type RpcCallErrorReason = "EncodeFailed" | "SendFailed" | "DecodeFailed" | "Interrupted"
 
 /**
  * A call failed, and the connection stays: the name of the server, the tag of the procedure, and the reason.
@@ -97,7 +99,7 @@ export class RpcCallError extends /* @__PURE__ */ Data.TaggedError("RpcCallError
     readonly serverName: string
     readonly procedure: string
     readonly reason: RpcCallErrorReason
-    readonly underlying: unknown
+    readonly underlying?: unknown
   }) {
     super({ serverName, procedure, reason })
     this.#underlying = underlying
@@ -113,8 +115,8 @@ export class RpcCallError extends /* @__PURE__ */ Data.TaggedError("RpcCallError
   }
 
   /**
-   * The underlying error: of the transport, or a `ParseError` of Effect's `Schema`. It is not printed, because it may
-   * contain a part of a message, which may be secret.
+   * The underlying error: of the transport, or a `ParseError` of Effect's `Schema`; undefined for `Interrupted`. It is
+   * not printed, because it may contain a part of a message, which may be secret.
    *
    * @since 0.1.0
    */
@@ -126,7 +128,8 @@ export class RpcCallError extends /* @__PURE__ */ Data.TaggedError("RpcCallError
 const explanations: Record<RpcCallErrorReason, string> = {
   EncodeFailed: "not sent, because the payload does not encode",
   SendFailed: "not sent, because the transport refused it",
-  DecodeFailed: "the answer does not match the schemas of the procedure"
+  DecodeFailed: "the answer does not match the schemas of the procedure",
+  Interrupted: "the server interrupted it"
 }
 
 /**

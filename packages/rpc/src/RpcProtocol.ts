@@ -4,8 +4,9 @@
  *
  * A call runs on the current connection, or waits for the next one, at most for `maxWait`. It fails with an
  * `RpcClientError` after that time, or at once if its connection is lost, cannot send, or is closed. The `cause` is the
- * typed error of this library: `NotConnected`, `ConnectionLost`, `ConnectionClosed` or `RpcCallError`. A
- * call is never sent twice; for idempotent calls, see `PersistentRpcClient`.
+ * typed error of this library: `NotConnected`, `ConnectionLost`, `ConnectionClosed` or `RpcCallError`. A server that
+ * stops is a loss; it does not interrupt the fibers of the calls. A call is never sent twice; for idempotent calls, see
+ * `PersistentRpcClient`.
  *
  * @example
  * ```ts

@@ -163,14 +163,69 @@ describe("a persistent client", () => {
       assert.deepStrictEqual([tally.runs.get("HangOnce 1"), tally.runs.get("Hang 1")], [1, 2])
     }))
 
-  it.scoped("fails an idempotent call too if there is no next connection in time", () =>
+  it.scoped("fails an idempotent call with its last loss if there is no next connection in time", () =>
     Effect.gen(function*() {
       const { client, server } = yield* serving()
       const call = yield* Effect.fork(Effect.flip(client.HangOnce({ id: 1 })))
       yield* settle
+      server.onSend = () => Effect.void
+      server.kill()
+      yield* pass(5)
       yield* outage(server)
+      yield* pass(9.999)
+      assert.isTrue(Option.isNone(yield* Fiber.poll(call)))
+      yield* pass(0.001)
+      // Not `NotConnected`, which says that nothing was sent.
+      const error = yield* Fiber.join(call)
+      assert.instanceOf(error, ConnectionLost)
+      assert.deepStrictEqual([error.generation, error.lossCause], [2, killed])
+    }))
+
+  it.scoped("fails an idempotent call that was never sent with `NotConnected`", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* serving()
+      yield* outage(server)
+      const call = yield* Effect.fork(Effect.flip(client.HangOnce({ id: 1 })))
       yield* pass(10)
       assert.instanceOf(yield* Fiber.join(call), NotConnected)
+    }))
+
+  it.scoped("fails an idempotent call with its last loss if the next connection does not send it", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* serving()
+      const call = yield* Effect.fork(Effect.flip(client.HangOnce({ id: 1 })))
+      yield* settle
+      server.onSend = () => new WireError({ reason: "too busy" })
+      server.kill()
+      yield* pass(5)
+      // Not `SendFailed`, which says that nothing was sent.
+      assert.instanceOf(yield* Fiber.join(call), ConnectionLost)
+    }))
+
+  it.scoped("fails an idempotent call with the error of its last answer, also after a loss", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* serving()
+      const call = yield* Effect.fork(Effect.flip(client.HangOnce({ id: 1 })))
+      yield* settle
+      server.onSend = (message) => {
+        if (message._tag !== "Request") return undefined
+        const exit = { _tag: "Success", value: "not a number" }
+        return Effect.sync(() => server.give(JSON.stringify({ _tag: "Exit", requestId: message.id, exit })))
+      }
+      server.kill()
+      yield* pass(5)
+      const error = yield* Fiber.join(call)
+      assert.strictEqual(error instanceof RpcCallError && error.reason, "DecodeFailed")
+    }))
+
+  it.scoped("fails an idempotent call with the close after a loss", () =>
+    Effect.gen(function*() {
+      const { client, connection, server } = yield* serving()
+      const call = yield* Effect.fork(Effect.flip(client.HangOnce({ id: 1 })))
+      yield* settle
+      yield* outage(server)
+      yield* connection.close
+      assert.instanceOf(yield* Fiber.join(call), ConnectionClosed)
     }))
 
   it.scoped("fails a stream with the loss, after the elements that had arrived", () =>

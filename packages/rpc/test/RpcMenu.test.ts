@@ -9,7 +9,7 @@ import * as Connector from "@persistent-connection/core/Connector"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as RpcConnector from "@persistent-connection/rpc/RpcConnector"
-import { RpcMenuError, RpcProtocolError } from "@persistent-connection/rpc/RpcError"
+import { RpcCallError, RpcMenuError, RpcProtocolError } from "@persistent-connection/rpc/RpcError"
 import * as RpcMenu from "@persistent-connection/rpc/RpcMenu"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -169,7 +169,7 @@ describe("the menu", () => {
     }))
 
   const answers = [
-    ["is not there if the server answers with a failure", { _tag: "Failure", cause: { _tag: "Empty" } }, "NoMenu"],
+    ["is not there if the server answers with a failure", { _tag: "Failure", cause: { _tag: "Die" } }, "NoMenu"],
     ["must be a menu", { _tag: "Success", value: { Stop: 1 } }, "InvalidMenu"]
   ] as const
   for (const [name, exit, reason] of answers) {
@@ -182,6 +182,17 @@ describe("the menu", () => {
         assert.strictEqual((yield* failureOf(connection)).reason._tag, reason)
       }))
   }
+
+  it.scoped("fails the attempt if the server interrupts it, also if the client accepts servers without one", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const connection = yield* connect(server, New, { withoutMenu: "accept" })
+      const cause = { _tag: "Interrupt", fiberId: { _tag: "None" } }
+      server.give(JSON.stringify({ _tag: "Exit", requestId: "0", exit: { _tag: "Failure", cause } }))
+      yield* pass(3)
+      const { lastCause } = yield* connection.state.get
+      assert.instanceOf(Option.getOrThrow(Option.flatMap(lastCause, Cause.failureOption)), RpcCallError)
+    }))
 
   it.scoped("fails the attempt if its answer violates the protocol, or does not come in time", () =>
     Effect.gen(function*() {

@@ -1,6 +1,8 @@
 /** The scenarios of the client tests of `@effect/rpc`, written anew, for every transport and serialization. */
 import * as RpcClient from "@effect/rpc/RpcClient"
+import { RpcClientError } from "@effect/rpc/RpcClientError"
 import { assert, describe, it } from "@effect/vitest"
+import { ConnectionLost } from "@persistent-connection/core/ConnectionError"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
 import * as PersistentRpcClient from "@persistent-connection/rpc/PersistentRpcClient"
@@ -9,6 +11,7 @@ import * as RpcProtocol from "@persistent-connection/rpc/RpcProtocol"
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
@@ -49,6 +52,9 @@ const clients = {
       return { client: PersistentRpcClient.make(Counting, connection), connection } as Made
     })
 }
+
+const isLost = (error: unknown): boolean =>
+  (error instanceof RpcClientError ? error.cause : error) instanceof ConnectionLost
 
 for (const wire of wires) {
   for (const [name, makeClient] of Object.entries(clients)) {
@@ -99,19 +105,26 @@ for (const wire of wires) {
           assert.strictEqual(yield* client.Add({ id: 1 }), 1)
         }).pipe(Effect.provide(layer(wire))))
 
-      it.scopedLive("goes on after the server was killed and has started again", () =>
-        Effect.gen(function*() {
-          const { client, server, tally } = yield* serving
-          const hanging = yield* Effect.fork(Effect.flip(client.Hang({ id: 1 })))
-          yield* until(() => tally.runs.has("Hang 1"))
-          yield* server.kill
-          const { _tag } = yield* Fiber.join(hanging)
-          assert.include(["ConnectionLost", "RpcClientError"], _tag)
-          const call = yield* Effect.fork(client.Get({ key: "a" }))
-          yield* start(wire, tally, server.port)
-          assert.strictEqual(yield* Fiber.join(call), "value of a")
-          assert.strictEqual(tally.runs.get("Hang 1"), 1)
-        }).pipe(Effect.provide(layer(wire))))
+      for (const end of ["kill", "stop"] as const) {
+        it.scopedLive(`goes on after the \`${end}\` of the server, which has started again`, () =>
+          Effect.gen(function*() {
+            const { client, server, tally } = yield* serving
+            const open = yield* Effect.fork(Effect.all([
+              Effect.flip(client.Hang({ id: 1 })),
+              Effect.flip(Stream.runDrain(client.Endless({ from: 1 })))
+            ], { concurrency: 2 }))
+            const again = yield* Effect.fork(Effect.either(client.HangOnce({ id: 1 })))
+            yield* until(() => tally.runs.size === 2)
+            yield* server[end]
+            for (const error of yield* Fiber.join(open)) assert.isTrue(isLost(error))
+            yield* start(wire, tally, server.port)
+            const result = yield* Fiber.join(again)
+            if (name === "PersistentRpcClient") assert.deepStrictEqual(result, Either.right(2))
+            else assert.isTrue(Either.isLeft(result) && isLost(result.left))
+            assert.strictEqual(yield* client.Get({ key: "a" }), "value of a")
+            assert.strictEqual(tally.runs.get("Hang 1"), 1)
+          }).pipe(Effect.provide(layer(wire))))
+      }
     })
   }
 }

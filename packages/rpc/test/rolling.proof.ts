@@ -65,6 +65,8 @@ class Node {
   })
 
   readonly kill = Effect.suspend(() => this.server?.kill ?? Effect.void)
+
+  readonly stop = Effect.suspend(() => this.server?.stop ?? Effect.void)
 }
 
 /** What all clients of a run have in common. */
@@ -160,14 +162,14 @@ const announced = (announce: (fleet: Fleet, node: Node) => Effect.Effect<unknown
     }
   })
 
-/** Kills one server after the other. In between, the clients go back to the first one without a loss. */
-const killed = (fleet: Fleet) =>
+/** Kills or stops one server after the other. In between, the clients go back to the first one without a loss. */
+const ended = (how: "kill" | "stop") => (fleet: Fleet) =>
   Effect.gen(function*() {
     const [first, second] = fleet.nodes
     const { losses } = fleet
     // All callers may be in `SlowAgain`, which does not fail.
     yield* until(() => fleet.tally.slow > 0)
-    yield* first.kill
+    yield* first[how]
     yield* until(() => second.connections === clients)
     yield* underLoad(fleet)
     yield* first.start
@@ -175,13 +177,13 @@ const killed = (fleet: Fleet) =>
     yield* until(() => first.connections === clients)
     assert.strictEqual(fleet.losses - losses, clients)
     yield* underLoad(fleet)
-    yield* second.kill
+    yield* second[how]
     yield* second.start
     yield* underLoad(fleet)
     assert.strictEqual(fleet.losses - losses, clients)
   })
 
-const styles: Record<string, Style> = {
+const announcing: Record<string, Style> = {
   "PersistentRpcClient, with announcements of the servers and failover": {
     load: (fleet, number, address) =>
       Effect.gen(function*() {
@@ -217,8 +219,12 @@ const styles: Record<string, Style> = {
     lookUp: (ports) => Addresses.roundRobin(ports),
     round: announced(({ hints }) => PubSub.publish(hints, undefined)),
     isAnnounced: true
-  },
-  "PersistentRpcClient, with kills, failover and failback": {
+  }
+}
+
+/** The servers end without an announcement. */
+const unannounced = (how: "kill" | "stop"): Record<string, Style> => ({
+  [`PersistentRpcClient, with ${how}s, failover and failback`]: {
     load: (fleet, number, address) =>
       Effect.gen(function*() {
         const connection = yield* connectClient(fleet, address)
@@ -229,10 +235,10 @@ const styles: Record<string, Style> = {
         ])
       }),
     lookUp: (ports) => Addresses.failover(ports, { failBackAfter: 1 }),
-    round: killed,
+    round: ended(how),
     isAnnounced: false
   },
-  "RpcProtocol, with kills, failover and failback": {
+  [`RpcProtocol, with ${how}s, failover and failback`]: {
     load: (fleet, number, address) =>
       Effect.flatMap(connectProtocol(fleet, address), (client) =>
         runAll([
@@ -240,10 +246,12 @@ const styles: Record<string, Style> = {
           ...Array.from({ length: streamsPerClient }, () => followByHand(client, fleet.results))
         ])),
     lookUp: (ports) => Addresses.failover(ports, { failBackAfter: 1 }),
-    round: killed,
+    round: ended(how),
     isAnnounced: false
   }
-}
+})
+
+const styles = { ...announcing, ...unannounced("kill"), ...unannounced("stop") }
 
 describe("a rolling restart of two servers", () => {
   for (const transport of ["WebSocket", "TCP"] as const) {

@@ -2,7 +2,7 @@ import type * as Rpc from "@effect/rpc/Rpc"
 import type * as RpcClient from "@effect/rpc/RpcClient"
 import type * as RpcGroup from "@effect/rpc/RpcGroup"
 import * as RpcSchema from "@effect/rpc/RpcSchema"
-import { ConnectionLost } from "@persistent-connection/core/ConnectionError"
+import { ConnectionLost, NotConnected } from "@persistent-connection/core/ConnectionError"
 import * as option from "@persistent-connection/core/Options"
 import { type Hold, type PersistentConnection, resumableStream } from "@persistent-connection/core/PersistentConnection"
 import * as Context from "effect/Context"
@@ -16,6 +16,7 @@ import * as Stream from "effect/Stream"
 import type { CallError, Options } from "../PersistentRpcClient.js"
 import { Idempotent, MaxWait, Resume } from "../RpcAnnotation.js"
 import type { ClientError } from "../RpcConnector.js"
+import { RpcCallError } from "../RpcError.js"
 import { call, failWithEnd, withHold } from "./call.js"
 
 /** @internal */
@@ -77,11 +78,13 @@ const methodOf = <Client extends object, E>(
             (client) => restore(select(client)(input, options) as Effect.Effect<unknown, CallError<E>>)
           )
         )
-        const untilDone: typeof called = Effect.catchAll(
-          called,
-          (error) => isLost(error) ? untilDone : Effect.fail(error)
-        )
-        return setting(context, Idempotent) === true ? untilDone : called
+        // After a loss, the call may have been sent. So its last loss replaces an error that says the opposite.
+        const untilDone = (loss?: ConnectionLost<E>): typeof called =>
+          Effect.catchAll(called, (error) =>
+            error instanceof ConnectionLost
+              ? untilDone(error)
+              : Effect.fail(loss !== undefined && isUnsent(error) ? loss : error))
+        return setting(context, Idempotent) === true ? untilDone() : called
       })
   }
 
@@ -153,5 +156,9 @@ const onAllConnections = <Client, E>(
   return Stream.concat(elements, Stream.execute(closed))
 }
 
-/** Tests the class, because an error of a procedure may have the same tag. */
-const isLost = (error: unknown): boolean => error instanceof ConnectionLost
+/**
+ * Does the error say that nothing was sent? Tests the class, because an error of a procedure may have the same tag. An
+ * `EncodeFailed` does not come after a loss: the payload has been encoded before.
+ */
+const isUnsent = (error: unknown): boolean =>
+  error instanceof NotConnected || error instanceof RpcCallError && error.reason === "SendFailed"

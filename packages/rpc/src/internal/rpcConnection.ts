@@ -1,4 +1,4 @@
-import type { FromClientEncoded, RequestEncoded } from "@effect/rpc/RpcMessage"
+import type { FromClientEncoded, RequestEncoded, ResponseExitEncoded } from "@effect/rpc/RpcMessage"
 import type { Parser } from "@effect/rpc/RpcSerialization"
 import { type ConnectionClosed, ConnectionLost, isRegularEnd } from "@persistent-connection/core/ConnectionError"
 import * as Connector from "@persistent-connection/core/Connector"
@@ -93,7 +93,7 @@ export class Connection<E> extends Inspectable.Class
   lose(lossCause: Cause.Cause<E | RpcProtocolError>): void {
     if (this.lost !== undefined) return
     const lost = this.lost = this.lossExit(lossCause)
-    for (const request of this.open.values()) request?.lose(lost)
+    for (const request of this.open.values()) request?.fail(lost)
     const end = this.end = Cause.isEmpty(lossCause) ? Exit.void : Exit.failCause(lossCause)
     for (const resume of this.watches) resume(end)
   }
@@ -109,8 +109,24 @@ export class Connection<E> extends Inspectable.Class
     this.callsHaveEnded = true
     const lost = this.lossExit(lossCause)
     for (const request of this.open.values()) {
-      if (request?.isStream === false) request.lose(lost)
+      if (request?.isStream === false) request.fail(lost)
     }
+  }
+
+  /**
+   * How a request fails whose handler the server has interrupted. A server that stops interrupts all its handlers, and
+   * then ends its connections: that is a loss as any other.
+   */
+  private interruption(procedure: string): Effect.Effect<never, ConnectionLost<E | RpcProtocolError> | RpcCallError> {
+    return Effect.timeoutFail(Effect.interruptible(this.loss), {
+      duration: stopTimeout,
+      onTimeout: () => new RpcCallError({ serverName: this.parts.serverName, procedure, reason: "Interrupted" })
+    })
+  }
+
+  /** Waits until the connection is lost, and fails with that. */
+  private get loss(): Effect.Effect<never, ConnectionLost<E | RpcProtocolError>> {
+    return Effect.flatMap(Effect.exit(this.closed), () => this.lost!)
   }
 
   private lossExit(lossCause: Cause.Cause<E | RpcProtocolError>) {
@@ -195,7 +211,7 @@ export class Connection<E> extends Inspectable.Class
     if (this.open.get(id) !== request) return Effect.void
     // The server still answers, with the interruption.
     this.open.set(id, undefined)
-    if (request.lost !== undefined) return Effect.void
+    if (request.failure !== undefined) return Effect.void
     const interrupt = Effect.interruptible(this.write({ _tag: "Interrupt", requestId: id }, request.procedure))
     return Effect.ignore(Effect.timeout(interrupt, interruptTimeout))
   }
@@ -231,9 +247,7 @@ export class Connection<E> extends Inspectable.Class
       onSuccess: next,
       onFailure: (underlying): Effect.Effect<void, ConnectionLost<E | RpcProtocolError> | RpcCallError> =>
         // A closing transport refuses to send. Then the call fails with the loss.
-        this.isClosed
-          ? Effect.flatMap(Effect.exit(this.closed), () => this.lost ?? Effect.void)
-          : new RpcCallError({ serverName, procedure, reason: "SendFailed", underlying })
+        this.isClosed ? this.loss : new RpcCallError({ serverName, procedure, reason: "SendFailed", underlying })
     })
   }
 
@@ -282,7 +296,8 @@ export class Connection<E> extends Inspectable.Class
         if (!isAnswer(message)) return { _tag: "UnknownMessage" }
         const request = this.open.get(id)
         if (message["_tag"] === "Exit") this.open.delete(id)
-        request?.offer(message as never)
+        if (isInterruption(message as never)) request?.fail(this.interruption(request.procedure))
+        else request?.offer(message as never)
         return undefined
       }
       default:
@@ -334,6 +349,21 @@ const isAnswer = ({ _tag, exit, values }: Record<PropertyKey, unknown>): boolean
     ? Array.isArray(values) && values.length > 0
     : Predicate.isRecord(exit) &&
       (exit["_tag"] === "Success" || exit["_tag"] === "Failure" && Predicate.isRecord(exit["cause"]))
+
+/** Has the handler neither failed nor died? A loop, because the server chooses how deep the cause is. */
+const isInterruption = ({ exit }: { readonly exit?: ResponseExitEncoded["exit"] }): boolean => {
+  if (exit?._tag !== "Failure") return false
+  const causes: Array<unknown> = [exit.cause]
+  for (const cause of causes) {
+    if (!Predicate.isRecord(cause)) return false
+    // An interruption comes with empty causes.
+    if (cause["_tag"] !== "Interrupt" && cause["_tag"] !== "Empty") causes.push(cause["left"], cause["right"])
+  }
+  return true
+}
+
+/** How long a server that stops may take from the interruption of a handler to the end of the connection. */
+const stopTimeout = "3 seconds"
 
 /** How long an interrupted call waits until the transport has sent the interruption. */
 const interruptTimeout = "1 second"

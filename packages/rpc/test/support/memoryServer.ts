@@ -8,6 +8,7 @@ import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Mailbox from "effect/Mailbox"
 import type * as Stream from "effect/Stream"
@@ -131,9 +132,16 @@ export class MemoryServer {
     return Layer.launch(RpcServer.layer(Counting, { disableFatalDefects: this.disableFatalDefects })).pipe(
       Effect.provide(handlers(tally)),
       Effect.provideServiceEffect(RpcServer.Protocol, this.protocol),
-      Effect.forkScoped
+      Effect.forkScoped,
+      Effect.tap((serving) => {
+        this.serving = serving
+      })
     )
   }
+
+  /** Stops the service, which interrupts the handlers and answers with that. The connections stay open. */
+  readonly stop = Effect.suspend(() => this.serving === undefined ? Effect.void : Fiber.interrupt(this.serving))
+  private serving: Fiber.Fiber<unknown> | undefined
 
   disableFatalDefects = false
 }

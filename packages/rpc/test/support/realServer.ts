@@ -57,6 +57,8 @@ export interface RealServer {
   readonly connections: () => number
   /** Resets all connections, and ends the server. */
   readonly kill: Effect.Effect<void>
+  /** Ends the server in the regular way: it interrupts its handlers, and then closes all connections. */
+  readonly stop: Effect.Effect<void>
 }
 
 /** Starts a server of the group `Counting`; the end of the scope kills it. */
@@ -108,14 +110,15 @@ export const serve = (wire: Wire, service: Service, port = 0): Effect.Effect<Rea
         Layer.provide(Layer.succeed(RpcSerialization.RpcSerialization, serializations[wire.serialization]))
       )
     ).pipe(Effect.forkDaemon)
+    const stop = Effect.asVoid(Fiber.interrupt(running))
     const kill = Effect.suspend(() => {
       isKilled = true
       for (const reset of resets) reset()
-      return Effect.asVoid(Fiber.interrupt(running))
+      return stop
     })
     yield* Effect.addFinalizer(() => kill)
     const bound = yield* Effect.raceFirst(Deferred.await(listening), Effect.orDie(Fiber.join(running)))
-    return { port: bound, connections: () => resets.size, kill }
+    return { port: bound, connections: () => resets.size, kill, stop }
   })
 
 /** A connector of RPC connections to a server on the port that is the address. */
