@@ -66,6 +66,12 @@ export interface FramedConnection<out In, in Out, out E> extends Inspectable {
 
   /** The `received` of the transport: how much has arrived. Use it as the `activity` of a health check. */
   readonly received: () => number
+
+  /**
+   * Closes the connection as the `close` of the transport does. A WebSocket sends the code and the text; TCP has neither.
+   * Does nothing if the transport has no `close`.
+   */
+  readonly close: (code?: number, reason?: string) => Effect.Effect<void, E>
 }
 
 /**
@@ -80,6 +86,7 @@ export interface ByteConnection<out E> {
   readonly received: () => number
   /** Must fail once the connection has ended. Only used then: its error is the reason for the end. */
   readonly receive?: Effect.Effect<unknown, E> | undefined
+  readonly close?: Effect.Effect<void, E> | undefined
 }
 
 /**
@@ -94,6 +101,7 @@ export interface MessageConnection<out E> {
   readonly received: () => number
   /** Must fail once the connection has ended. Only used then: its error is the reason for the end. */
   readonly receive?: Effect.Effect<unknown, E> | undefined
+  readonly close?: ((code?: number, reason?: string) => Effect.Effect<void, E>) | undefined
 }
 
 /**

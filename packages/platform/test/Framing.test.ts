@@ -234,6 +234,39 @@ describe("lines", () => {
       }
     }))
 
+  it.scopedLive("`close` gives the code and the text to the server of a WebSocket, also from a set-up", () =>
+    Effect.gen(function*() {
+      const codes: Array<string> = []
+      const server = yield* webSocketServer({
+        onSocket: (socket) => socket.on("close", (code, reason) => codes.push(`${code} ${String(reason)}`))
+      })
+      const connector = WebSocketConnector.make().pipe(
+        Framing.messages(),
+        Framing.json(Price),
+        Connector.setup(({ close }) => Effect.zipRight(close(4004, "no subprotocol"), Effect.fail("no subprotocol")))
+      )
+      const error = yield* Effect.flip(
+        Effect.scoped(connect(connector, server.url)).pipe(
+          Effect.provideService(Socket.WebSocketConstructor, new Clients().construct)
+        )
+      )
+      assert.strictEqual(error, "no subprotocol")
+      yield* until(() => codes.length > 0)
+      assert.deepStrictEqual(codes, ["4004 no subprotocol"])
+    }))
+
+  it.scopedLive("`close` ends a TCP connection, and does nothing to a transport without a `close`", () =>
+    Effect.gen(function*() {
+      const closing = yield* open(tcp.pipe(Framing.lines()))
+      yield* closing.connection.close()
+      assert.strictEqual(reasonOf(yield* Effect.exit(closing.closed)), "regular")
+      const other = yield* open(
+        Connector.map(tcp, ({ data, received, send }) => ({ data, received, send })).pipe(Framing.lines())
+      )
+      yield* other.connection.close()
+      assert.isFalse(other.isClosed())
+    }))
+
   it.scopedLive("`receive` fails with `Ended` if the transport has no `receive`", () =>
     Effect.gen(function*() {
       const connector = Connector.map(tcp, ({ data, received, send }) => ({ data, received, send }))

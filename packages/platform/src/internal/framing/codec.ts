@@ -72,7 +72,7 @@ const coded = <In, Out, A, E>(
   { parts }: Framed<In, Out, E>,
   { decode, encode }: Codec<In, Out, A>
 ): Framed<A, A, E | FramingError> => {
-  const { error, frames, lose, receive, received, send } = parts
+  const { close, error, frames, lose, receive, received, send } = parts
 
   const decoding = (frame: In): Effect.Effect<A, FramingErrorReason> => {
     try {
@@ -120,6 +120,7 @@ const coded = <In, Out, A, E>(
     lose,
     receive: Effect.flatMap(receive, (frame) => decoded(decoding(frame))),
     received,
+    close,
     send: (message) => Effect.flatMap(Effect.mapError(Effect.suspend(() => encode(message)), error), send)
   })
 }

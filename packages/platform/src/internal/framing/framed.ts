@@ -17,7 +17,7 @@ import { Frames } from "./frames.js"
 export const TypeId = "~persistent-connection/FramedConnection" as const
 
 /** The parts of a framed connection. */
-interface Parts<In, Out, E> extends Pick<FramedConnection<In, Out, E>, "receive" | "send" | "received"> {
+interface Parts<In, Out, E> extends Pick<FramedConnection<In, Out, E>, "receive" | "send" | "received" | "close"> {
   readonly error: (reason: FramingErrorReason) => FramingError
   readonly frames: Channel.Channel<Chunk.Chunk<In>, unknown, E>
   /** Ends the connection with this exit, and drops the waiting frames. */
@@ -31,6 +31,7 @@ export class Framed<In, Out, E> extends Inspectable.Class implements FramedConne
   readonly receive: FramedConnection<In, Out, E>["receive"]
   readonly send: FramedConnection<In, Out, E>["send"]
   readonly received: FramedConnection<In, Out, E>["received"]
+  readonly close: FramedConnection<In, Out, E>["close"]
 
   constructor(readonly parts: Parts<In, Out, E>) {
     super()
@@ -38,6 +39,7 @@ export class Framed<In, Out, E> extends Inspectable.Class implements FramedConne
     this.receive = parts.receive
     this.send = parts.send
     this.received = parts.received
+    this.close = parts.close
   }
 
   toJSON(): unknown {
@@ -53,6 +55,7 @@ interface Protocol<in Connection, in out Piece, out Frame, in Out, out E> {
   readonly send: (connection: Connection, frame: Out) => Effect.Effect<void, E> | string
   /** Fails with the reason for the end once the connection has ended, if the transport has a `receive`. */
   readonly receive: (connection: Connection) => Effect.Effect<unknown, E> | undefined
+  readonly close: (connection: Connection, code?: number, reason?: string) => Effect.Effect<void, E> | undefined
 }
 
 /** The receiving side of one connection. It reads frames, a bounded number of bytes ahead. */
@@ -185,6 +188,7 @@ const partsOf = <
       Effect.zipRight(protocol.receive(connection) ?? Effect.void, reception.error({ _tag: "Ended" }))
     ),
     received: connection.received,
+    close: (code, reason) => Effect.suspend(() => protocol.close(connection, code, reason) ?? Effect.void),
     send: (frame) =>
       Effect.suspend((): Effect.Effect<void, E1 | FramingError> => {
         const sending = protocol.send(connection, frame)

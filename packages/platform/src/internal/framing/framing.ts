@@ -45,6 +45,9 @@ const bytesOf = <Connection extends ByteConnection<unknown>>(connection: Connect
 const receive = <Connection extends ByteConnection<unknown> | MessageConnection<unknown>>(connection: Connection) =>
   connection.receive as Effect.Effect<unknown, FailureOf<Connection>> | undefined
 
+const closeBytes = <Connection extends ByteConnection<unknown>>(connection: Connection) =>
+  connection.close as Effect.Effect<void, FailureOf<Connection>> | undefined
+
 const sendBytes = <Connection extends ByteConnection<unknown>>(connection: Connection, data: Uint8Array | string) =>
   connection.send(data) as Effect.Effect<void, FailureOf<Connection>>
 
@@ -57,6 +60,7 @@ const framedLines = <Address, Connection extends ByteConnection<unknown>, E, R>(
   return framed(self, {
     pieces: bytesOf,
     receive,
+    close: closeBytes,
     framer: () => makeFramer(maxFrameSize),
     send: (connection, line: string) => {
       if (!framer.isWellFormed(line)) return framer.notWellFormed
@@ -113,6 +117,7 @@ export const lengthPrefixed = dual<
   return framed(self, {
     pieces: bytesOf,
     receive,
+    close: closeBytes,
     framer: () => framer.lengthPrefixed(prefix, maxFrameSize),
     send: (connection, frame: Uint8Array | string) => {
       if (typeof frame === "string" && !framer.isWellFormed(frame)) return framer.notWellFormed
@@ -145,6 +150,8 @@ export const messages = dual<
     return framed(self, {
       pieces: ({ messages }) => messages as Stream.Stream<string | Uint8Array, FailureOf<Connection>>,
       receive,
+      close: (connection, code, reason) =>
+        connection.close?.(code, reason) as Effect.Effect<void, FailureOf<Connection>> | undefined,
       framer: () => framer.messages(maxFrameSize),
       send: (connection, message: string | Uint8Array) =>
         connection.send(message) as Effect.Effect<void, FailureOf<Connection>>
