@@ -13,7 +13,8 @@ import * as Data from "effect/Data"
  * - `TornMessage`: the connection ended in the regular way, but in the middle of a message.
  * - `UnknownMessage`: a message was decoded, but it is not a message of an RPC server.
  * - `UnknownProcedure`: the server does not have the procedure of an open request.
- * - `UnknownRequest`: the server answered a request that was not sent on this connection, or answered one twice.
+ * - `UnknownRequest`: the server answered a request that was not sent on this connection, or answered one twice. Such an
+ *   answer is dropped if it may be the late one of a call that has ended.
  *
  * No reason contains a part of a message, which may be secret.
  *
