@@ -55,12 +55,12 @@ const makeClient = <Rpcs extends Rpc.Any, E>(
       }
       // The end of this scope would interrupt open calls. Instead, they fail when the connection ends.
     }).pipe(Effect.provideServiceEffect(Scope.Scope, Scope.make()))
-    const exits = new ExitQueue(made.write, yield* Effect.runtime<never>())
+    const exits = new ExitQueue(yield* Effect.runtime<never>())
 
     const request = (message: Request<Rpcs>, discard: boolean): Effect.Effect<void, ClientError<E>> => {
       const { decodeAnswer, encodePayload } = codecOf(group.requests.get(message.tag)!)
       const from = (decoded: Decoded) => ({ ...decoded, clientId: 0, requestId: message.id }) as never
-      const end = (exit: Decoded) => Effect.sync(() => exits.offer(from(exit)))
+      const end = (exit: Decoded) => Effect.sync(() => exits.offer(Effect.suspend(() => made.write(from(exit)))))
       const error = (reason: RpcCallErrorReason) => (underlying: ParseError) =>
         new RpcCallError({ serverName, procedure: message.tag, reason, underlying })
       const sent = Effect.flatMap(
