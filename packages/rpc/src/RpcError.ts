@@ -71,7 +71,8 @@ const explain = (reason: RpcProtocolErrorReason): string => {
  *
  * - `EncodeFailed`: the payload could not be encoded. Nothing was sent.
  * - `SendFailed`: the transport did not send the request. With the transports of this library, nothing was sent.
- * - `DecodeFailed`: the answer does not match the schemas of the procedure. The server has run the call.
+ * - `DecodeFailed`: the answer does not match the schemas of the procedure, or is nested too deeply for the stack. The
+ *   server has run the call.
  *
  * @since 0.1.0
  * @category models
@@ -114,8 +115,8 @@ export class RpcCallError extends /* @__PURE__ */ Data.TaggedError("RpcCallError
   }
 
   /**
-   * The underlying error: of the transport, or a `ParseError` of Effect's `Schema`. It is not printed, because it may
-   * contain a part of a message, which may be secret.
+   * The underlying error: of the transport, a `ParseError` of Effect's `Schema`, or a stack overflow. It is not printed,
+   * because it may contain a part of a message, which may be secret.
    *
    * @since 0.1.0
    */
