@@ -351,7 +351,7 @@ export const json: {
  * Decodes and encodes frames with any schema. For a codec of your own, such as Protocol Buffers, use
  * `Schema.transformOrFail` from `Schema.Uint8ArrayFromSelf`. A frame that does not decode ends the connection with
  * `DecodeFailed`, which says where and what was expected, but contains no part of the frame. A schema that dies ends
- * the connection with that defect.
+ * the connection with that defect, unless a frame that is nested too deeply has overflowed the stack.
  *
  * Frames are decoded when `messages` or `receive` takes them. If decoding is asynchronous, the interruption of a run of
  * `messages` drops the frames that are being decoded.

@@ -668,6 +668,38 @@ describe("messages that are decoded", () => {
       const bug = new Error("bug")
       assert.deepStrictEqual(yield* outcome(dying), { messages: [1], end: bug, closed: bug })
     }))
+
+  it.scopedLive("a message that is nested too deeply for the stack ends the connection with a typed error", () =>
+    Effect.gen(function*() {
+      interface Tree {
+        readonly kid?: Tree
+      }
+      const Tree: Schema.Schema<Tree> = Schema.Struct({
+        kid: Schema.optionalWith(Schema.suspend(() => Tree), { exact: true })
+      })
+      const Later = Schema.transformOrFail(Schema.Unknown, Schema.Unknown, {
+        decode: (value) => Effect.as(Effect.yieldNow(), value),
+        encode: Effect.succeed
+      })
+      const deep = `${`{"kid":`.repeat(50_000)}{}${"}".repeat(50_000)}`
+      const failed: FramingErrorReason = { _tag: "DecodeFailed", description: "it is nested too deeply" }
+      const schemas: ReadonlyArray<Schema.Schema<Tree, any>> = [Tree, Schema.compose(Later, Tree, { strict: false })]
+      for (const schema of schemas) {
+        const connected = yield* opened(schema, `{"kid":{}}\n${deep}\n{}\n`)
+        assert.deepStrictEqual(yield* outcome(connected), { messages: [{ kid: {} }], end: failed, closed: failed })
+      }
+      // Firefox throws an error of its own. Any other error is a bug of the schema.
+      const bug = new RangeError("Invalid array length")
+      const firefox = Object.assign(new Error("too much recursion"), { name: "InternalError" })
+      const text = "Maximum call stack size exceeded"
+      for (const [error, reason] of [[firefox, failed], [bug, bug], [text, text]]) {
+        const Throwing = Schema.declare((_): _ is unknown => {
+          throw error
+        })
+        const { end } = yield* outcome(yield* opened(Throwing, "1\n"))
+        assert.deepStrictEqual(end, reason)
+      }
+    }))
 })
 
 describe("over WebSocket", () => {

@@ -13,7 +13,8 @@ import * as Data from "effect/Data"
  * - `TornMessage`: the connection ended in the regular way, but in the middle of a message.
  * - `UnknownMessage`: a message was decoded, but it is not a message of an RPC server.
  * - `UnknownProcedure`: the server does not have the procedure of an open request.
- * - `UnknownRequest`: the server answered a request that was not sent on this connection, or answered one twice.
+ * - `UnknownRequest`: the server answered a request that was not sent on this connection, or answered one twice. Such an
+ *   answer is dropped if it may be the late one of a call that has ended.
  *
  * No reason contains a part of a message, which may be secret.
  *
@@ -70,7 +71,8 @@ const explain = (reason: RpcProtocolErrorReason): string => {
  *
  * - `EncodeFailed`: the payload could not be encoded. Nothing was sent.
  * - `SendFailed`: the transport did not send the request. With the transports of this library, nothing was sent.
- * - `DecodeFailed`: the answer does not match the schemas of the procedure. The server has run the call.
+ * - `DecodeFailed`: the answer does not match the schemas of the procedure, or is nested too deeply for the stack. The
+ *   server has run the call.
  * - `Interrupted`: the server interrupted the call, and did not end the connection within 3 s. It may have run a part of
  *   it.
  *
@@ -115,8 +117,8 @@ export class RpcCallError extends /* @__PURE__ */ Data.TaggedError("RpcCallError
   }
 
   /**
-   * The underlying error: of the transport, or a `ParseError` of Effect's `Schema`; undefined for `Interrupted`. It is
-   * not printed, because it may contain a part of a message, which may be secret.
+   * The underlying error: of the transport, a `ParseError` of Effect's `Schema`, or a stack overflow; undefined for
+   * `Interrupted`. It is not printed, because it may contain a part of a message, which may be secret.
    *
    * @since 0.1.0
    */

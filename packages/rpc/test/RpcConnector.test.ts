@@ -695,11 +695,48 @@ describe("bad input from the server", () => {
       yield* settle
       yield* ask(rpc, request("Die", { id: 2 }))
       assert.strictEqual((yield* Fiber.join(slow))[0]?._tag, "Defect")
+      assert.deepStrictEqual(rpc.toJSON(), { _id: "RpcConnection", received: 1, open: 0 })
       // Now the server answers the slow request too.
       yield* pass(1)
       assert.strictEqual((yield* ask(rpc, request("Add", { id: 3 })))[0]?._tag, "Exit")
       assert.strictEqual(yield* connection.connected, rpc)
     }))
+
+  const unanswered: Record<string, (rpc: RpcConnector.RpcConnection<unknown>, message: RequestEncoded) => unknown> = {
+    "that a defect has answered": ask,
+    "that is interrupted": (rpc, message) =>
+      Effect.flatMap(Effect.zipLeft(Effect.fork(ask(rpc, message)), settle), Fiber.interrupt),
+    "for which nobody waits": (rpc, message) => rpc.send(message)
+  }
+  for (const [which, leave] of Object.entries(unanswered)) {
+    it.scoped(`may come late, but not twice: the answer to a request ${which}`, () =>
+      Effect.gen(function*() {
+        const server = new MemoryServer()
+        const { connection, rpc } = yield* serving(server)
+        server.onSend = (message) => {
+          if (message._tag === "Request" && which === "that a defect has answered") {
+            server.give(JSON.stringify({ _tag: "Defect", defect: 1 }))
+          }
+          return Effect.void
+        }
+        const messages = [request("Endless", { from: 1 }), request("Endless", { from: 2 })]
+        for (const message of messages) yield* leave(rpc, message) as Effect.Effect<unknown>
+        const { open } = rpc.toJSON() as { readonly open: number }
+        assert.strictEqual(open, 0)
+        const give = (...answers: ReadonlyArray<object>) => {
+          server.give(...answers.map((answer) => JSON.stringify(answer)))
+          return settle
+        }
+        for (const { id } of messages) {
+          const chunk = { _tag: "Chunk", requestId: id, values: [1] }
+          yield* give(chunk, chunk, { _tag: "Exit", requestId: id, exit: { _tag: "Success" } })
+          assert.strictEqual(yield* connection.connected, rpc)
+        }
+        yield* give({ _tag: "Chunk", requestId: messages[0]!.id, values: [1] })
+        const error = (yield* lastFailure(connection)) as RpcProtocolError
+        assert.strictEqual(error.reason._tag, "UnknownRequest")
+      }))
+  }
 })
 
 describe("the pings", () => {

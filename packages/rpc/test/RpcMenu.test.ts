@@ -1,5 +1,6 @@
 import * as Rpc from "@effect/rpc/Rpc"
 import * as RpcGroup from "@effect/rpc/RpcGroup"
+import type { FromClientEncoded } from "@effect/rpc/RpcMessage"
 import * as RpcMiddleware from "@effect/rpc/RpcMiddleware"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import * as RpcServer from "@effect/rpc/RpcServer"
@@ -56,6 +57,13 @@ const connect = <Rpcs extends Rpc.Any>(
     return connection
   }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
 
+/** The id of the last request that a client has sent. */
+const menuIdOf = (server: MemoryServer) => {
+  let id = ""
+  server.onSend = (message) => void (message._tag === "Request" && (id = message.id))
+  return () => id
+}
+
 const failureOf = (connection: PersistentConnection.PersistentConnection<unknown, unknown>) =>
   Effect.map(connection.state.get, (state) => {
     assert.strictEqual(state._tag, "Waiting")
@@ -69,11 +77,16 @@ describe("the menu", () => {
     Effect.gen(function*() {
       const server = new MemoryServer()
       yield* serve(server, New)
-      let first: unknown
+      let first: FromClientEncoded | undefined
       server.onSend = (message) => void (first ??= message)
       const client = yield* (yield* connect(server, New)).connected
       assert.strictEqual(yield* client["Price@2"]({ symbol: "a" }), "two")
-      assert.deepStrictEqual(first, { _tag: "Request", id: "0", tag: "@persistent-connection/rpc/Menu", headers: [] })
+      assert.ok(first?._tag === "Request")
+      const { id } = first
+      assert.deepStrictEqual(
+        first,
+        { _tag: "Request", id, tag: "@persistent-connection/rpc/Menu", headers: [] } as never
+      )
       assert.strictEqual(server.arrived[0], "1 @persistent-connection/rpc/Menu")
     }))
 
@@ -168,6 +181,29 @@ describe("the menu", () => {
       assert.strictEqual(RpcMenu.newest(client, "b", "a"), "a")
     }))
 
+  it.scoped("is fetched with an id that no `RpcClient` has, and leaves no request open, even if the server never answers it", () =>
+    Effect.gen(function*() {
+      for (const serialization of [RpcSerialization.json, RpcSerialization.jsonRpc()]) {
+        const server = new MemoryServer(serialization)
+        yield* server.serve(new Tally())
+        const id = menuIdOf(server)
+        const check = RpcMenu.check(Counting, { withoutMenu: "accept" })
+        const connection = yield* PersistentConnection.make({
+          serverName: "counting",
+          address: Effect.succeed("here"),
+          connector: RpcConnector.make(server.connector).pipe(check, check)
+        }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, serialization))
+        const rpc = yield* connection.connected
+        assert.isAbove(Number(id()), 1e15)
+        assert.deepInclude(rpc.toJSON() as object, { open: 0 })
+        // The first request of an `RpcClient` has the id 0.
+        yield* rpc.request(
+          { _tag: "Request", id: "0", tag: "Add", payload: { id: 1 }, headers: [] },
+          (answer) => Effect.sync(() => assert.strictEqual(answer._tag, "Exit"))
+        )
+      }
+    }))
+
   const answers = [
     ["is not there if the server answers with a failure", { _tag: "Failure", cause: { _tag: "Die" } }, "NoMenu"],
     ["must be a menu", { _tag: "Success", value: { Stop: 1 } }, "InvalidMenu"]
@@ -176,8 +212,9 @@ describe("the menu", () => {
     it.scoped(name, () =>
       Effect.gen(function*() {
         const server = new MemoryServer()
+        const id = menuIdOf(server)
         const connection = yield* connect(server, New)
-        server.give(JSON.stringify({ _tag: "Exit", requestId: "0", exit }))
+        server.give(JSON.stringify({ _tag: "Exit", requestId: id(), exit }))
         yield* settle
         assert.strictEqual((yield* failureOf(connection)).reason._tag, reason)
       }))
@@ -186,9 +223,10 @@ describe("the menu", () => {
   it.scoped("fails the attempt if the server interrupts it, also if the client accepts servers without one", () =>
     Effect.gen(function*() {
       const server = new MemoryServer()
+      const id = menuIdOf(server)
       const connection = yield* connect(server, New, { withoutMenu: "accept" })
       const cause = { _tag: "Interrupt", fiberId: { _tag: "None" } }
-      server.give(JSON.stringify({ _tag: "Exit", requestId: "0", exit: { _tag: "Failure", cause } }))
+      server.give(JSON.stringify({ _tag: "Exit", requestId: id(), exit: { _tag: "Failure", cause } }))
       yield* pass(3)
       const { lastCause } = yield* connection.state.get
       assert.instanceOf(Option.getOrThrow(Option.flatMap(lastCause, Cause.failureOption)), RpcCallError)
@@ -197,9 +235,10 @@ describe("the menu", () => {
   it.scoped("fails the attempt if its answer violates the protocol, or does not come in time", () =>
     Effect.gen(function*() {
       const server = new MemoryServer()
+      const id = menuIdOf(server)
       const connection = yield* connect(server, New)
       const cause = Effect.map(connection.state.get, ({ lastCause }) => Cause.squash(Option.getOrThrow(lastCause)))
-      server.give(JSON.stringify({ _tag: "Exit", requestId: "0" }))
+      server.give(JSON.stringify({ _tag: "Exit", requestId: id() }))
       yield* settle
       const lost = yield* cause
       assert.instanceOf(lost, ConnectionLost)

@@ -17,6 +17,7 @@ import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
@@ -430,6 +431,47 @@ describe("the protocol over a persistent connection", () => {
       assert.strictEqual((yield* now) - begun, 1)
       assert.strictEqual(never.unsafePoll(), null)
       assert.strictEqual(server.open.size, 1)
+    }))
+
+  it.scoped("lets only the call or stream die whose answer makes its schema throw", () =>
+    Effect.gen(function*() {
+      const { connection, server } = yield* serving()
+      const throwing = Schema.transform(Schema.String, Schema.String, {
+        decode: (value) => {
+          if (value === "value of bug") throw new Error("bug")
+          return value
+        },
+        encode: (value) => value
+      })
+      const group = RpcGroup.make(
+        Rpc.make("Get", { payload: { key: Schema.String }, success: throwing }),
+        Rpc.make("Numbers", {
+          payload: { from: Schema.Number, to: Schema.Number },
+          success: Schema.Number.pipe(Schema.filter(() => {
+            throw new Error("bug")
+          })),
+          stream: true
+        })
+      )
+      const protocol = yield* RpcProtocol.make(connection)
+      const client = yield* RpcClient.make(group).pipe(Effect.provideService(RpcClient.Protocol, protocol))
+      const calls: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
+        ...["a", "bug", "bug", "b"].map((key) => client.Get({ key })),
+        Stream.runDrain(client.Numbers({ from: 1, to: 2 }))
+      ]
+      const ended = yield* Effect.fork(
+        Effect.all(calls.map(Effect.sandbox), { concurrency: "unbounded", mode: "either" })
+      )
+      yield* settle
+      assert.deepStrictEqual(
+        (yield* Fiber.join(ended)).map(Either.match({
+          onLeft: (cause) => String(Option.getOrThrow(Cause.dieOption(cause))),
+          onRight: String
+        })),
+        ["value of a", "Error: bug", "Error: bug", "value of b", "Error: bug"]
+      )
+      assert.strictEqual(yield* client.Get({ key: "c" }), "value of c")
+      assert.strictEqual(server.opened, 1)
     }))
 
   it.scoped("serves several clients", () =>

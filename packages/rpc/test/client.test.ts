@@ -142,6 +142,59 @@ describe("the client of a connection", () => {
       assert.strictEqual(yield* connection.connected, client)
     }))
 
+  it.scoped("fails with a typed error if the answer is nested too deeply for the stack", () =>
+    Effect.gen(function*() {
+      const { client, connection, server } = yield* serving()
+      server.isSilent = true
+      const inner = `{"_tag":"Die","defect":"deep"}`
+      const deep = (open: string, close: string) => `${open.repeat(10_000)}${inner}${close.repeat(10_000)}`
+      const cause = deep(`{"_tag":"Sequential","right":{"_tag":"Empty"},"left":`, "}")
+      let id = ""
+      server.onSend = (message) => void (message._tag === "Request" && (id = message.id))
+      const answers = [
+        () => `{"_tag":"Exit","requestId":"${id}","exit":{"_tag":"Failure","cause":${cause}}}`,
+        () => `{"_tag":"Defect","defect":${deep("[", "]")}}`
+      ]
+      for (const answer of answers) {
+        const calling = yield* Effect.fork(Effect.flip(client.Get({ key: "a" })))
+        yield* settle
+        server.give(answer())
+        const error = yield* Fiber.join(calling)
+        assert.instanceOf(error, RpcCallError)
+        assert.deepStrictEqual([error.reason, String(error.underlying)], [
+          "DecodeFailed",
+          "RangeError: Maximum call stack size exceeded"
+        ])
+      }
+      assert.strictEqual(yield* connection.connected, client)
+    }))
+
+  it.scoped("dies if a schema throws, and fails if that is a stack overflow", () =>
+    Effect.gen(function*() {
+      const { server } = yield* serving()
+      const errors = [
+        [new RangeError("Invalid array length"), "Die"],
+        ["Maximum call stack size exceeded", "Die"],
+        // Firefox
+        [Object.assign(new Error("too much recursion"), { name: "InternalError" }), "Fail"]
+      ] as const
+      for (const [error, expected] of errors) {
+        const success = Schema.transformOrFail(Schema.String, Schema.String, {
+          decode: () => Effect.zipRight(Effect.yieldNow(), Effect.die(error)),
+          encode: ParseResult.succeed
+        })
+        const connection = yield* PersistentConnection.make({
+          serverName: "counting",
+          address: Effect.succeed("here"),
+          connector: RpcConnector.make(server.connector).pipe(
+            RpcConnector.client(RpcGroup.make(Rpc.make("Get", { payload: { key: Schema.String }, success })))
+          )
+        }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, server.serialization))
+        const exit = yield* Effect.exit((yield* connection.connected).Get({ key: "a" }))
+        assert.strictEqual(Exit.isFailure(exit) && exit.cause._tag, expected)
+      }
+    }))
+
   it.scoped("fails with a typed error if the payload does not encode", () =>
     Effect.gen(function*() {
       const server = new MemoryServer()

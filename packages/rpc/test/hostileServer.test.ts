@@ -13,6 +13,7 @@ import * as RpcProtocol from "@persistent-connection/rpc/RpcProtocol"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import { it, pass, settle } from "../../core/test/support/virtualTime.js"
@@ -21,20 +22,20 @@ import { MemoryServer } from "./support/memoryServer.js"
 
 type Client = RpcClient.FromGroup<typeof Counting, unknown>
 
-const options = { serverName: "counting", address: Effect.succeed("here"), retry: RetryPolicy.fixed("5 seconds") }
+const settings = { serverName: "counting", address: Effect.succeed("here"), retry: RetryPolicy.fixed("5 seconds") }
 const limit = { maxMessageSize: 10_000 }
 
 const clients = {
-  RpcProtocol: (server: MemoryServer) =>
+  RpcProtocol: (server: MemoryServer, options = limit) =>
     Effect.gen(function*() {
-      const connector = RpcConnector.make(server.connector, limit)
-      const protocol = yield* RpcProtocol.make(yield* PersistentConnection.make({ ...options, connector }))
+      const connector = RpcConnector.make(server.connector, options)
+      const protocol = yield* RpcProtocol.make(yield* PersistentConnection.make({ ...settings, connector }))
       return (yield* Effect.provideService(RpcClient.make(Counting), RpcClient.Protocol, protocol)) as Client
     }),
-  PersistentRpcClient: (server: MemoryServer) =>
+  PersistentRpcClient: (server: MemoryServer, options = limit) =>
     Effect.gen(function*() {
-      const connector = RpcConnector.make(server.connector, limit).pipe(RpcConnector.client(Counting))
-      return PersistentRpcClient.make(Counting, yield* PersistentConnection.make({ ...options, connector })) as Client
+      const connector = RpcConnector.make(server.connector, options).pipe(RpcConnector.client(Counting))
+      return PersistentRpcClient.make(Counting, yield* PersistentConnection.make({ ...settings, connector })) as Client
     })
 }
 
@@ -111,6 +112,34 @@ const reasonOf = (error: unknown): RpcProtocolErrorReason => {
 }
 
 for (const [name, makeClient] of Object.entries(clients)) {
+  it.scoped(`${name} ends only the call whose answer is nested too deeply, and delivers the others`, () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const client = yield* makeClient(server, { maxMessageSize: 1_000_000 })
+      const ids: Array<string> = []
+      server.onSend = (message) => {
+        if (message._tag === "Request") ids.push(message.id)
+        return Effect.void
+      }
+      const calls = yield* Effect.fork(Effect.forEach([1, 2, 3], (id) => Effect.exit(client.Add({ id })), {
+        concurrency: 3
+      }))
+      yield* settle
+      const [first, second, third] = ids as [string, string, string]
+      const cause = `{"_tag":"Sequential","right":{"_tag":"Empty"},"left":`.repeat(10_000)
+      const deep = `{"_tag":"Failure","cause":${cause}{"_tag":"Die","defect":"deep"}${"}".repeat(10_001)}`
+      server.give(
+        JSON.stringify(success(first, 1)),
+        `{"_tag":"Exit","requestId":"${second}","exit":${deep}}`,
+        JSON.stringify(success(third, 3))
+      )
+      const [before, deeper, after] = yield* Fiber.join(calls)
+      assert.deepStrictEqual([before, after], [Exit.succeed(1), Exit.succeed(3)])
+      const error = Exit.isFailure(deeper!) ? String(Cause.squash(deeper.cause)) : ""
+      assert.include(error, name === "RpcProtocol" ? "RangeError" : "RpcCallError")
+      assert.strictEqual(server.opened, 1)
+    }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, RpcSerialization.json)))
+
   describe(`${name} fails open calls with a typed error, and reconnects, after`, () => {
     for (const [attack, { answered, messages, reason }] of Object.entries(attacks)) {
       it.scoped(attack, () =>

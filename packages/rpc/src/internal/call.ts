@@ -32,6 +32,21 @@ export const attempted = <A, E, R>(f: () => Effect.Effect<A, E, R>): Effect.Effe
 }
 
 /**
+ * Decodes an answer. The server chooses how deep it is nested, so a stack overflow is a failure, and no defect. Firefox
+ * has a text of its own for it.
+ *
+ * @internal
+ */
+export const decoding = <A, E, E2, R>(
+  decode: () => Effect.Effect<A, E, R>,
+  mapError: (error: unknown) => E2
+): Effect.Effect<A, E2, R> =>
+  Effect.mapErrorCause(attempted(decode), (cause) => {
+    const defect: any = Option.getOrUndefined(Cause.dieOption(cause))
+    return Cause.map(/call stack|too much recursion/.test(defect?.message) ? Cause.fail(defect) : cause, mapError)
+  })
+
+/**
  * Holds the current connection, or waits for the next one, at most for this time. Then it fails with `NotConnected`.
  * Called in an uninterruptible region; `f` must release the connection.
  *

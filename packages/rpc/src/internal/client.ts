@@ -13,6 +13,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type { Answer, ClientError, ClientOptions, RpcConnection } from "../RpcConnector.js"
 import { RpcCallError, type RpcCallErrorReason } from "../RpcError.js"
+import { decoding } from "./call.js"
 import { ExitQueue } from "./exitQueue.js"
 import { derive } from "./rpcConnection.js"
 
@@ -55,13 +56,13 @@ const makeClient = <Rpcs extends Rpc.Any, E>(
       }
       // The end of this scope would interrupt open calls. Instead, they fail when the connection ends.
     }).pipe(Effect.provideServiceEffect(Scope.Scope, Scope.make()))
-    const exits = new ExitQueue(made.write, yield* Effect.runtime<never>())
+    const exits = new ExitQueue(yield* Effect.runtime<never>())
 
     const request = (message: Request<Rpcs>, discard: boolean): Effect.Effect<void, ClientError<E>> => {
       const { decodeAnswer, encodePayload } = codecOf(group.requests.get(message.tag)!)
       const from = (decoded: Decoded) => ({ ...decoded, clientId: 0, requestId: message.id }) as never
-      const end = (exit: Decoded) => Effect.sync(() => exits.offer(from(exit)))
-      const error = (reason: RpcCallErrorReason) => (underlying: ParseError) =>
+      const end = (exit: Decoded) => Effect.sync(() => exits.offer(Effect.suspend(() => made.write(from(exit)))))
+      const error = (reason: RpcCallErrorReason) => (underlying: unknown) =>
         new RpcCallError({ serverName, procedure: message.tag, reason, underlying })
       const sent = Effect.flatMap(
         Effect.mapError(encodePayload(message.payload), error("EncodeFailed")),
@@ -69,7 +70,7 @@ const makeClient = <Rpcs extends Rpc.Any, E>(
           const encoded = { ...message, id: String(message.id), payload, headers: Object.entries(message.headers) }
           return discard ? connection.send(encoded) : connection.request(encoded, (answer) =>
             Effect.flatMap(
-              Effect.mapError(decodeAnswer(answer), error("DecodeFailed")),
+              decoding(() => decodeAnswer(answer), error("DecodeFailed")),
               (decoded) => decoded._tag === "Chunk" ? made.write(from(decoded)) : end(decoded)
             ))
         }
@@ -111,16 +112,13 @@ const codecOf = (procedure: Rpc.Any): Codec => {
     const decodeChunk = Schema.decodeUnknown(Schema.NonEmptyArray(element as Schema.Schema<unknown>))
     codec = {
       encodePayload: Schema.encodeUnknown(rpc.payloadSchema as unknown as Schema.Schema<unknown>),
-      decodeAnswer: (answer) => {
-        switch (answer._tag) {
-          case "Chunk":
-            return Effect.map(decodeChunk(answer.values), (values) => ({ _tag: "Chunk", values }))
-          case "Exit":
-            return Effect.map(decodeExit(answer.exit), (exit) => ({ _tag: "Exit", exit }))
-          case "Defect":
-            return Effect.map(decodeDefect(answer.defect), (defect) => ({ _tag: "Exit", exit: Exit.die(defect) }))
-        }
-      }
+      decodeAnswer: (answer) =>
+        answer._tag === "Chunk"
+          ? Effect.map(decodeChunk(answer.values), (values) => ({ _tag: "Chunk", values }))
+          : Effect.map(
+            answer._tag === "Exit" ? decodeExit(answer.exit) : Effect.map(decodeDefect(answer.defect), Exit.die),
+            (exit) => ({ _tag: "Exit", exit })
+          )
     }
     codecs.set(procedure, codec)
   }

@@ -4,7 +4,6 @@ import * as FiberRefs from "effect/FiberRefs"
 import { constVoid } from "effect/Function"
 import * as Runtime from "effect/Runtime"
 import type { Scheduler } from "effect/Scheduler"
-import { attempted } from "./call.js"
 
 /**
  * Gives exits to an `RpcClient`, each when the fiber that sent its request has ended. `RpcClient` would interrupt that
@@ -12,20 +11,16 @@ import { attempted } from "./call.js"
  *
  * @internal
  */
-export class ExitQueue<A> {
-  private exits: Array<A> = []
+export class ExitQueue {
+  private exits: Array<Effect.Effect<void>> = []
   private readonly scheduler: Scheduler
 
-  constructor(
-    /** Gives an answer to the client now. */
-    readonly write: (answer: A) => Effect.Effect<void>,
-    private readonly runtime: Runtime.Runtime<never>
-  ) {
+  constructor(private readonly runtime: Runtime.Runtime<never>) {
     this.scheduler = FiberRefs.getOrDefault(runtime.fiberRefs, FiberRef.currentScheduler)
   }
 
   /** Gives an exit to the client in a later turn. Called by the fiber that sent the request, and that ends then. */
-  offer(exit: A): void {
+  offer(exit: Effect.Effect<void>): void {
     if (this.exits.push(exit) === 1) this.scheduler.scheduleTask(() => this.flush(), 0)
   }
 
@@ -34,8 +29,8 @@ export class ExitQueue<A> {
     const { exits } = this
     this.exits = []
     let next = 0
-    const body = () => this.write(exits[next++]!)
+    const body = () => exits[next++]!
     const others = Effect.whileLoop({ while: () => next < exits.length, body, step: constVoid })
-    while (next < exits.length) Runtime.runFork(this.runtime, Effect.zipRight(attempted(body), others))
+    while (next < exits.length) Runtime.runFork(this.runtime, Effect.zipRight(body(), others))
   }
 }

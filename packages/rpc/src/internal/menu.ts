@@ -52,14 +52,22 @@ export const check = <Address, E0, E, R, Rpcs extends Rpc.Any>(
   const known = menuOf(group)
   return Connector.setup(self, (connection: RpcConnection<E0>, _: Address, { serverName }) =>
     Effect.gen(function*() {
-      const menu = yield* fetch(connection, serverName)
-      if (menu === undefined) {
+      let answer: Answer | undefined
+      yield* connection.request(request, (last) =>
+        Effect.sync(() => {
+          answer = last
+        }))
+      if (answer?._tag !== "Exit" || answer.exit._tag !== "Success") {
         if (options?.withoutMenu === "accept") return
         return yield* new RpcMenuError({ serverName, reason: { _tag: "NoMenu" } })
       }
+      const menu = yield* Effect.mapError(
+        decode(answer.exit.value),
+        () => new RpcMenuError({ serverName, reason: { _tag: "InvalidMenu" } })
+      )
       const tags = Object.keys(known)
       const has = (tag: string) => Object.hasOwn(menu, tag)
-      const usable = new Set(tags.filter((tag) => has(tag) && menu[tag] === known[tag]))
+      const usable = new Set(tags.filter((tag) => menu[tag] === known[tag]))
       const lacking = tags.filter((tag) => !tags.some((other) => nameOf(other) === nameOf(tag) && usable.has(other)))
       if (lacking.length > 0) {
         const missing = lacking.filter((tag) => !has(tag))
@@ -74,25 +82,13 @@ export const check = <Address, E0, E, R, Rpcs extends Rpc.Any>(
 /** The name of a procedure: its tag without the version. */
 const nameOf = (tag: string): string => tag.replace(/@\d+$/, "")
 
-/** Fetches the menu of a server; undefined if it has none. */
-const fetch = <E>(
-  connection: RpcConnection<E>,
-  serverName: string
-): Effect.Effect<typeof Menu.Type | undefined, ConnectionLost<E> | RpcCallError | RpcMenuError> =>
-  Effect.gen(function*() {
-    let answer: Answer | undefined
-    yield* connection.request(
-      { _tag: "Request", id: "0", tag: menuTag, payload: undefined, headers: [] },
-      (last) =>
-        Effect.sync(() => {
-          answer = last
-        })
-    )
-    if (answer?._tag !== "Exit" || answer.exit._tag !== "Success") return undefined
-    return yield* Effect.mapError(
-      decode(answer.exit.value),
-      () => new RpcMenuError({ serverName, reason: { _tag: "InvalidMenu" } })
-    )
-  })
+const request = {
+  _tag: "Request",
+  // The ids of an `RpcClient` count up from 0, and never reach this one.
+  id: String(Number.MAX_SAFE_INTEGER),
+  tag: menuTag,
+  payload: undefined,
+  headers: []
+} as const
 
 const decode = Schema.decodeUnknown(Menu)

@@ -26,19 +26,14 @@ export const make = <Rpcs extends Rpc.Any, E>(
   options?: Options
 ): RpcClient.RpcClient<Rpcs, CallError<E>> => {
   const maxWait = option.duration("maxWait", options?.maxWait ?? "10 seconds")
-  // The shape of the client of a connection: a procedure with a dot in its tag is in an object of that prefix.
-  const client: Record<string, unknown> = {}
+  const client = {}
   for (const procedure of group.requests.values()) {
-    const [prefix, ...rest] = procedure._tag.split(".")
-    const name = rest.join(".")
-    const isNested = rest.length > 0
-    const target = isNested ? (client[prefix!] ??= {}) as Record<string, unknown> : client
-    target[isNested ? name : procedure._tag] = methodOf(
-      procedure as never,
-      connection,
-      maxWait,
-      (client: any) => isNested ? client[prefix!][name] : client[procedure._tag]
-    )
+    const tag = procedure._tag
+    const dot = tag.indexOf(".")
+    const name = tag.slice(dot + 1)
+    // The shape of the client of a connection: a procedure with a dot in its tag is in an object of that prefix.
+    const owner = (client: any) => dot === -1 ? client : client[tag.slice(0, dot)] ??= {}
+    owner(client)[name] = methodOf(procedure as never, connection, maxWait, (client) => owner(client)[name])
   }
   return client as never
 }

@@ -35,8 +35,8 @@ export const make = <E0, E>(
 class Protocol<E0, E> {
   readonly supportsAck = true
   readonly supportsTransferables = false
-  /** The clients of this protocol. Each ignores the answers to the requests of others. */
-  private readonly clients = new Set<ExitQueue<FromServerEncoded>>()
+  /** The clients of this protocol, by their `write`. Each ignores the answers to the requests of others. */
+  private readonly clients = new Map<(answer: FromServerEncoded) => Effect.Effect<void>, ExitQueue>()
   /** Opened when there is a client. */
   private latch: Effect.Latch | undefined
   /** The connections of the streams whose elements are being delivered, for the acknowledgements. */
@@ -50,11 +50,10 @@ class Protocol<E0, E> {
   readonly run = (write: (answer: FromServerEncoded) => Effect.Effect<void>): Effect.Effect<never> =>
     Effect.flatMap(Effect.runtime<never>(), (runtime) =>
       Effect.async<never>(() => {
-        const client = new ExitQueue(write, runtime)
-        this.clients.add(client)
+        this.clients.set(write, new ExitQueue(runtime))
         this.latch?.unsafeOpen()
         this.latch = undefined
-        return Effect.sync(() => this.clients.delete(client))
+        return Effect.sync(() => this.clients.delete(write))
       }))
 
   readonly send = (message: FromClientEncoded): Effect.Effect<void, RpcClientError> => {
@@ -112,12 +111,14 @@ class Protocol<E0, E> {
   }
 
   private end(exit: ResponseExitEncoded): Effect.Effect<void> {
-    for (const client of this.clients) client.offer(exit)
+    // `write` decodes the exit. If that throws, `RpcClient` has already forgotten the request: only its fiber can end the
+    // call.
+    for (const [write, exits] of this.clients) exits.offer(write(exit))
     return Effect.void
   }
 
   private write(answer: FromServerEncoded): Effect.Effect<void> {
-    return Effect.forEach(this.clients, (client) => client.write(answer), { discard: true })
+    return Effect.forEach(this.clients, ([write]) => write(answer), { discard: true })
   }
 
   /**

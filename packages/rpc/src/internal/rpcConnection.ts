@@ -51,8 +51,13 @@ export class Connection<E> extends Inspectable.Class
   readonly received: () => number
   /** Sends a ping now, if the connection has pings. */
   ask: Effect.Effect<unknown, E | RpcProtocolError> | undefined
-  /** The open requests by their ids; undefined if the answer is dropped. */
-  private readonly open = new Map<string, OpenRequest<E | RpcProtocolError> | undefined>()
+  /** The open requests by their ids. */
+  private readonly open = new Map<string, OpenRequest<E | RpcProtocolError>>()
+  /**
+   * How many other requests the server may still answer, at most. These answers are dropped. It is a count, and not a
+   * set of ids: a server that lets handlers die, or ignores interruptions, leaves any number of requests unanswered.
+   */
+  private dropped = 0
   private readonly pongs = new Set<() => void>()
   private readonly watches = new Set<(exit: Exit.Exit<void, E | RpcProtocolError>) => void>()
   private hasRead = false
@@ -93,7 +98,7 @@ export class Connection<E> extends Inspectable.Class
   lose(lossCause: Cause.Cause<E | RpcProtocolError>): void {
     if (this.lost !== undefined) return
     const lost = this.lost = this.lossExit(lossCause)
-    for (const request of this.open.values()) request?.fail(lost)
+    for (const request of this.open.values()) request.fail(lost)
     const end = this.end = Cause.isEmpty(lossCause) ? Exit.void : Exit.failCause(lossCause)
     for (const resume of this.watches) resume(end)
   }
@@ -109,7 +114,7 @@ export class Connection<E> extends Inspectable.Class
     this.callsHaveEnded = true
     const lost = this.lossExit(lossCause)
     for (const request of this.open.values()) {
-      if (request?.isStream === false) request.fail(lost)
+      if (!request.isStream) request.fail(lost)
     }
   }
 
@@ -187,7 +192,6 @@ export class Connection<E> extends Inspectable.Class
     onAnswer: (answer: Answer) => Effect.Effect<void, E2, R>,
     restore: Restore
   ): Effect.Effect<void, E2 | ConnectionLost<E | RpcProtocolError> | RpcCallError, R> {
-    if (this.lost !== undefined) return this.lost
     const { id, tag } = message
     if (this.open.has(id)) return Effect.dieMessage(`The request id ${id} belongs to an open request`)
     const request = new OpenRequest<E | RpcProtocolError>(tag)
@@ -210,10 +214,12 @@ export class Connection<E> extends Inspectable.Class
   private abandon(id: string, request: OpenRequest<E | RpcProtocolError>): Effect.Effect<void> {
     if (this.open.get(id) !== request) return Effect.void
     // The server still answers, with the interruption.
-    this.open.set(id, undefined)
+    this.open.delete(id)
+    this.dropped++
     if (request.failure !== undefined) return Effect.void
-    const interrupt = Effect.interruptible(this.write({ _tag: "Interrupt", requestId: id }, request.procedure))
-    return Effect.ignore(Effect.timeout(interrupt, interruptTimeout))
+    const interrupt = this.write({ _tag: "Interrupt", requestId: id }, request.procedure)
+    // Waits at most that long for the transport.
+    return Effect.ignore(Effect.timeout(Effect.interruptible(interrupt), "1 second"))
   }
 
   readonly send: RpcConnection<E | RpcProtocolError>["send"] = (message) =>
@@ -224,8 +230,8 @@ export class Connection<E> extends Inspectable.Class
       }
       const { id, tag } = message
       if (this.open.has(id)) return Effect.dieMessage(`The request id ${id} belongs to an open request`)
-      this.open.set(id, undefined)
-      return Effect.tapError(this.write(message, tag), () => Effect.sync(() => this.open.delete(id)))
+      this.dropped++
+      return this.write(message, tag)
     })
 
   /** Encodes the message at once. The effect sends it, and goes on with `next`. */
@@ -276,26 +282,24 @@ export class Connection<E> extends Inspectable.Class
         this.pongs.clear()
         return undefined
       case "Defect":
-        for (const request of this.open.values()) {
-          const procedure = request?.procedure ?? menuTag
+        for (const { procedure } of this.open.values()) {
           // A server without a menu is no violation.
           if (procedure !== menuTag && message["defect"] === `Unknown request tag: ${procedure}`) {
             return { _tag: "UnknownProcedure", procedure }
           }
         }
-        for (const [id, request] of this.open) {
-          request?.offer(message as never)
-          // The server still answers those requests whose handlers have not died.
-          this.open.set(id, undefined)
-        }
+        for (const request of this.open.values()) request.offer(message as never)
+        // The server still answers those requests whose handlers have not died.
+        this.dropped += this.open.size
+        this.open.clear()
         return undefined
       case "Chunk":
       case "Exit": {
         const id = message["requestId"] as string
-        if (!this.open.has(id)) return { _tag: "UnknownRequest" }
-        if (!isAnswer(message)) return { _tag: "UnknownMessage" }
         const request = this.open.get(id)
-        if (message["_tag"] === "Exit") this.open.delete(id)
+        if (request === undefined && this.dropped === 0) return { _tag: "UnknownRequest" }
+        if (!isAnswer(message)) return { _tag: "UnknownMessage" }
+        if (message["_tag"] === "Exit" && !this.open.delete(id)) this.dropped--
         if (isInterruption(message as never)) request?.fail(this.interruption(request.procedure))
         else request?.offer(message as never)
         return undefined
@@ -364,9 +368,6 @@ const isInterruption = ({ exit }: { readonly exit?: ResponseExitEncoded["exit"] 
 
 /** How long a server that stops may take from the interruption of a handler to the end of the connection. */
 const stopTimeout = "3 seconds"
-
-/** How long an interrupted call waits until the transport has sent the interruption. */
-const interruptTimeout = "1 second"
 
 const isTooLong = (error: unknown): error is { readonly maxBufferSize: number } =>
   Predicate.isTagged(error, "RpcSerializationError")

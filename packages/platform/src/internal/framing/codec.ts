@@ -5,6 +5,7 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import type * as Schema from "effect/Schema"
 import type { FailureOf, FramedConnection, FramedConnector } from "../../Framing.js"
@@ -52,6 +53,8 @@ const failure = (_tag: "DecodeFailed" | "EncodeFailed") => (issue: ParseResult.P
   description: describeIssue(issue)
 })
 
+const tooDeep: FramingErrorReason = { _tag: "DecodeFailed", description: "it is nested too deeply" }
+
 /**
  * A connector whose framed connections receive and send decoded messages.
  *
@@ -85,7 +88,10 @@ const coded = <In, Out, A, E>(
   /** Decodes a frame. If that fails, the connection ends with the failure. */
   const decoded = (decoding: Effect.Effect<A, FramingErrorReason>): Effect.Effect<A, FramingError> =>
     Effect.catchAllCause(decoding, (cause) => {
-      const exit = Exit.failCause(Cause.map(cause, error))
+      const defect: any = Option.getOrUndefined(Cause.dieOption(cause))
+      // The peer chooses how deep a frame is nested, so a stack overflow is no defect. Firefox has its own text for it.
+      const isTooDeep = /call stack|too much recursion/.test(defect?.message)
+      const exit = Exit.failCause(Cause.map(isTooDeep ? Cause.fail(tooDeep) : cause, error))
       lose(exit)
       return exit
     })
