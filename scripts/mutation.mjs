@@ -14,14 +14,17 @@ const some = (folder, ...names) => names.map((name) => `${folder}/${name}.ts`)
 
 const groups = {
   heart: all(`${core}/internal/loop`),
-  streams: [...all(`${core}/internal/using`), ...some(`${core}/internal/base`, "eventBus", "handoff", "signal")],
+  streams: [
+    ...all(`${core}/internal/using`),
+    ...some(`${core}/internal/base`, "callback", "eventBus", "handoff", "signal")
+  ],
   policies: [`${core}/RetryPolicy.ts`, ...some(`${core}/internal/connector`, "addresses", "retryPolicy")],
   "health checks": some(`${core}/internal/connector`, "background", "healthCheck", "prober", "verdict"),
   map: all(`${core}/internal/map`),
   "connections, framing": [
     ...some(`${core}/internal`, "base/poll", "connector/reading"),
     ...some(platform, "backlog", "closeCode", "closing", "inbox", "lifeline", "outbox", "refusal", "within"),
-    ...some(platform, "tcpConnection", "tcpConnector", "webSocketConnection", "webSocketConnector"),
+    ...some(platform, "persistentSocket", "tcpConnection", "tcpConnector", "webSocketConnection", "webSocketConnector"),
     ...all(`${platform}/framing`)
   ],
   rpc: all(rpc)

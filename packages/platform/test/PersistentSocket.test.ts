@@ -239,6 +239,18 @@ describe("run, with `whenLost: \"end\"`", () => {
       }
     }))
 
+  it.scoped("fails with the reason if its connection ends without a close", () =>
+    Effect.gen(function*() {
+      const { server, socket } = yield* makeFixture({ whenLost: "end", connector: WebSocketConnector.make() })
+      const run = yield* start(socket.run(() => {}))
+      yield* (yield* server.accepted).fallSilent
+      yield* TestClock.adjust("2 minutes")
+      const error = errorOf(yield* Fiber.await(run))
+      assert.strictEqual(error.reason, "Read")
+      assert(error.cause instanceof WebSocketError)
+      assert.strictEqual(error.cause.reason._tag, "PingTimeout")
+    }))
+
   it.scoped("succeeds when the owner closes the persistent connection, and fails if that gave up", () =>
     Effect.gen(function*() {
       for (const isConnected of [true, false]) {

@@ -83,6 +83,23 @@ describe("a parser of text", () => {
     assert.deepStrictEqual(parser.decode(`"é"`), ["é"])
   })
 
+  it("gives each piece at once to a parser with other framing, or with newlines but no framing", () => {
+    for (const [includesFraming, ending] of [[true, "\0"], [false, "\n"]] as const) {
+      const { decode, encode } = RpcSerialization.json.unsafeMake()
+      const { given, parser } = recording({
+        contentType: "text/plain",
+        includesFraming,
+        unsafeMake: () => ({
+          encode: (message) => `${encode(message) as string}${ending}`,
+          decode: (piece) => decode((piece as string).replace(ending, ""))
+        })
+      })
+      const pieces = [`"first"${ending}`, `"2nd"`, `"3"`]
+      assert.deepStrictEqual(pieces.map((piece) => parser.decode(piece)), [["first"], ["2nd"], ["3"]])
+      assert.deepStrictEqual(given, pieces)
+    }
+  })
+
   it("leaves binary serializations alone", () => {
     const { given, parser } = recording(RpcSerialization.msgPack)
     const encoded = parser.encode(pong("é") as never) as Uint8Array

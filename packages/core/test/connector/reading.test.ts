@@ -119,6 +119,18 @@ describe("readInBackground", () => {
         assert.isFalse(source.isListenedTo)
       }))
 
+    it.effect(`reports the end once if its callback resumes more than once: ${name}`, () =>
+      Effect.gen(function*() {
+        const { end, log } = yield* make(hasPoll)
+        yield* settle
+        end()
+        end()
+        yield* settle
+        end()
+        yield* settle
+        assert.deepStrictEqual(log, ["closed"])
+      }))
+
     it.effect(`does not report an end that comes in the turn of the release: ${name}`, () =>
       Effect.gen(function*() {
         const { end, log, release } = yield* make(hasPoll)

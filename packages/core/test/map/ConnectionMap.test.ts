@@ -5,7 +5,9 @@ import * as PersistentConnection from "@persistent-connection/core/PersistentCon
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
 import * as Schedule from "effect/Schedule"
+import type * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import { SuspendableClock } from "../connector/PingServer.js"
 import { objectsReachableFrom } from "../support/size.js"
@@ -147,12 +149,54 @@ it.scoped("has its type id, and can be piped", () =>
     expect(yield* map.pipe(ConnectionMap.keys)).toEqual([])
   }))
 
-it.scoped("a connection that takes some turns to make is waited for", () =>
+it.scoped("a connection that takes some turns to make is waited for, by all its users", () =>
   Effect.gen(function*() {
     const { devices, options } = makeDevices()
     const map = yield* Effect.withMaxOpsBeforeYield(ConnectionMap.make({ options }), 15)
-    expect(yield* connected(map, "a")).toEqual({ host: "a" })
+    const users = yield* Effect.all([connected(map, "a"), connected(map, "a")], { concurrency: "unbounded" })
+    expect(users).toEqual([{ host: "a" }, { host: "a" }])
     expect(devices.opened).toEqual(["a"])
+  }))
+
+/** Stops each fiber after this many operations, until it is released. */
+class StoppingScheduler implements Scheduler.Scheduler {
+  limit = Infinity
+  private readonly stopped: Array<Scheduler.Task> = []
+
+  constructor(private readonly base: Scheduler.Scheduler) {}
+
+  shouldYield: Scheduler.Scheduler["shouldYield"] = (fiber) =>
+    fiber.currentOpCount > this.limit ? 0 : this.base.shouldYield(fiber)
+
+  scheduleTask: Scheduler.Scheduler["scheduleTask"] = (task, priority, fiber) => {
+    if (this.limit === Infinity) this.base.scheduleTask(task, priority, fiber)
+    else this.stopped.push(task)
+  }
+
+  release(): void {
+    this.limit = Infinity
+    for (const task of this.stopped.splice(0)) task()
+  }
+}
+
+it.effect("the scope can be left while a connection is closed that is still being made", () =>
+  Effect.gen(function*() {
+    // With some of these limits, the making stops when it has just added its finalizer: then the close has to wait.
+    for (let limit = 20; limit < 100; limit += 5) {
+      const scheduler = new StoppingScheduler(yield* FiberRef.get(FiberRef.currentScheduler))
+      const [scope, user] = [yield* Scope.make(), yield* Scope.make()]
+      const map = yield* ConnectionMap.make(makeDevices()).pipe(Effect.withScheduler(scheduler), Scope.extend(scope))
+      scheduler.limit = limit
+      yield* Effect.fork(Scope.extend(ConnectionMap.get(map, "a"), user))
+      yield* settle
+      const closing = yield* Effect.fork(Scope.close(user, Exit.void))
+      yield* settle
+      const leaving = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* settle
+      scheduler.release()
+      yield* settle
+      expect([closing.unsafePoll(), leaving.unsafePoll()], `${limit}`).toEqual([Exit.void, Exit.void])
+    }
   }))
 
 it.effect("leaving the scope closes all connections, also idle ones", () =>

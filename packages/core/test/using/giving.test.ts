@@ -8,6 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as Supervisor from "effect/Supervisor"
 import { askNow, makeFixture, pass, settle } from "../support/Fixture.js"
 import { it } from "../support/virtualTime.js"
 import { Consumer } from "./Feed.js"
@@ -69,6 +70,35 @@ describe("a stream with a poll", () => {
       expect(source.polls).toBe(3)
       yield* pass(2)
       expect([source.waiting, consumer.got]).toEqual([[], [1, 2, 3, 4]])
+    }))
+
+  it.scoped("is not polled before the consumer wants something, also if something arrives earlier", () =>
+    Effect.gen(function*() {
+      const other = new Source()
+      const sources = [other]
+      const { consumer, server, source } = yield* consumed((first) => (sources.pop() === other ? first : other).stream)
+      consumer.work = () => Effect.sleep("10 seconds")
+      yield* pass(60)
+      source.send(1)
+      source.end = Exit.fail(Option.none())
+      server.line.drop()
+      yield* pass(5)
+      expect([source.listeners.size, other.listeners.size]).toEqual([0, 1])
+      other.send(2)
+      expect(other.polls).toBe(0)
+      yield* pass(5)
+      expect([other.polls, consumer.got]).toEqual([1, [1, 2]])
+    }))
+
+  it.scoped("takes no fiber while it is read, unlike a stream that is run", () =>
+    Effect.gen(function*() {
+      const fibers: Array<number> = []
+      for (const stream of [undefined, Stream.never]) {
+        const supervisor = yield* Supervisor.track
+        yield* Effect.supervised(consumed((source) => stream ?? source.stream), supervisor)
+        fibers.push((yield* supervisor.value).length)
+      }
+      expect(fibers[1]).toBe(fibers[0]! + 1)
     }))
 
   it.scoped("ends the whole stream at its own end, and is not listened to any more", () =>
