@@ -121,8 +121,8 @@ export const make: <Key, Address, Connection, EA = never, EC = never, RA = never
  * not wait for the connection itself. All callers share one persistent connection, and it stays open at least until the
  * caller's scope is left.
  *
- * A persistent connection that is closing or closed is replaced: after its policy gave up, its attempt was aborted, or a
- * user closed it, the next `get` makes a new one. It does not wait for the old one.
+ * A persistent connection that is closing or closed is replaced: after its policy gave up, its attempt was aborted, or
+ * a user closed it, the next `get` makes a new one. It does not wait for the old one.
  *
  * @since 0.1.0
  * @category using

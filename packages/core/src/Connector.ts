@@ -478,8 +478,8 @@ export interface Receiver<A, E, E2, E3> {
 
 /**
  * Reads the stream of a transport, and waits for its `closed`, until the scope is closed. After that, the receiver is
- * not called. Use it in the `connect` of a connector that decodes the input of a transport. The stream must end when the
- * transport does.
+ * not called. Use it in the `connect` of a connector that decodes the input of a transport. The stream must end when
+ * the transport does.
  *
  * Throws an `IllegalArgumentException` if `stream` is not a stream.
  *

@@ -726,8 +726,8 @@ export interface ReconnectOptions {
    * The behaviour while an attempt is under way:
    *
    * - `"keep"`, the default: nothing.
-   * - `"restart"`: give up the attempt, and make the next one at once. It may hang in a network that has changed. The
-   *   policy and the events do not count it. The next attempt does not wait for its release.
+   * - `"restart"`: give up the attempt, and make it again at once: it may hang in a network that has changed. Neither
+   *   the policy nor the number of attempts counts it. The new attempt does not wait for the release of the old one.
    */
   readonly whenConnecting?: "keep" | "restart" | undefined
 }
@@ -735,8 +735,8 @@ export interface ReconnectOptions {
 /**
  * Makes the next attempt now, without the rest of the delay, but not before the handler of the last event has ended.
  * While connected it does what `whenConnected` says, and while an attempt is under way what `whenConnecting` says. It
- * does nothing after the close.
- * It waits for the result of a probe, which concurrent calls share, but not for an attempt.
+ * does nothing after the close. It waits for the result of a probe, which concurrent calls share, but not for an
+ * attempt.
  *
  * @since 0.1.0
  * @category replacing

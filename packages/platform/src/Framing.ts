@@ -53,8 +53,8 @@ export interface FramedConnection<out In, in Out, out E> extends Inspectable {
 
   /**
    * Takes only the next message, and waits for it without a limit, for instance for a handshake in `Connector.setup`.
-   * Fails as `messages` does. If `messages` would end without an error, it fails as the `receive` of the transport does:
-   * for a WebSocket and TCP with `Closed`; and with `Ended` if the transport has no `receive`.
+   * Fails as `messages` does. If `messages` would end without an error, it fails as the `receive` of the transport
+   * does: for a WebSocket and TCP with `Closed`; and with `Ended` if the transport has no `receive`.
    */
   readonly receive: Effect.Effect<In, E | FramingError>
 
@@ -68,8 +68,8 @@ export interface FramedConnection<out In, in Out, out E> extends Inspectable {
   readonly received: () => number
 
   /**
-   * Closes the connection as the `close` of the transport does. A WebSocket sends the code and the text; TCP has neither.
-   * Does nothing if the transport has no `close`.
+   * Closes the connection as the `close` of the transport does. A WebSocket sends the code and the text; TCP has
+   * neither. Does nothing if the transport has no `close`.
    */
   readonly close: (code?: number, reason?: string) => Effect.Effect<void, E>
 }

@@ -12,8 +12,8 @@ import { oneLine } from "./internal/describe.js"
  * - `TornFrame`: the connection ended in the middle of a frame. `received` counts its bytes, which are dropped.
  * - `FrameTooLong`: a frame is longer than `maxFrameSize`. It fails before the whole frame has arrived.
  * - `InvalidText`: a frame of text is not valid UTF-8.
- * - `DecodeFailed`: a frame does not decode; `description` says where, and what was expected, or that the frame is nested
- *   too deeply for the stack.
+ * - `DecodeFailed`: a frame does not decode; `description` says where, and what was expected, or that the frame is
+ *   nested too deeply for the stack.
  * - `EncodeFailed`: the message was not sent, because it cannot be encoded; `description` says why.
  * - `Ended`: there is no further message to `receive`, because the connection has ended in the regular way. Only for
  *   transports without a `receive`.

@@ -69,10 +69,10 @@ export interface WebSocketConnection extends Inspectable {
    * `sendHighWaterMark` unsent bytes are buffered, for at most `sendTimeout`. Its success does not mean that the
    * message has arrived.
    *
-   * Fails if the message cannot be sent: with `SendTimeout`; with `Closing` if this side closes; with the reason for the
-   * end if the connection has ended; with `SendFailed` if the platform refuses. If the server closes, `send` waits for
-   * the end, which comes within `closeTimeout`, and fails with its reason (D13). After a failure the message has not been sent; after an
-   * interruption it may have been sent. Do not change the `Uint8Array` after the call.
+   * Fails if the message cannot be sent: with `SendTimeout`; with `Closing` if this side closes; with the reason for
+   * the end if the connection has ended; with `SendFailed` if the platform refuses. If the server closes, `send` waits
+   * for the end, at most for `sendTimeout`, and fails with its reason (D13). After a failure the message has not been
+   * sent; after an interruption it may have been sent. Do not change the `Uint8Array` after the call.
    */
   readonly send: (message: string | Uint8Array) => Effect.Effect<void, WebSocketError>
 

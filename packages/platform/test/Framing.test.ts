@@ -267,6 +267,22 @@ describe("lines", () => {
       assert.isFalse(other.isClosed())
     }))
 
+  it.scopedLive("`receive` fails with the reason for the end, although the transport still has pieces", () =>
+    Effect.gen(function*() {
+      let pieces = 3
+      const receive = Effect.suspend(() => pieces-- > 0 ? Effect.succeed(pieces) : Effect.fail("hung up"))
+      const connector = Connector.map(tcp, ({ data, received, send }) => ({ data, received, send, receive }))
+      const { connection } = yield* open(
+        connector.pipe(Framing.lines()) as Connector.Connector<
+          TcpConnector.TcpAddress,
+          Framing.FramedConnection<string, string, unknown>,
+          unknown
+        >,
+        (socket) => socket.end()
+      )
+      assert.strictEqual(yield* Effect.flip(connection.receive), "hung up")
+    }))
+
   it.scopedLive("`receive` fails with `Ended` if the transport has no `receive`", () =>
     Effect.gen(function*() {
       const connector = Connector.map(tcp, ({ data, received, send }) => ({ data, received, send }))

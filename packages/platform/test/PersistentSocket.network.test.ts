@@ -230,6 +230,34 @@ describe("a persistent socket with a real server", () => {
     }))
 })
 
+describe("a server that still sends on a connection that was replaced", () => {
+  for (const whenLost of ["continue", "end"] as const) {
+    it.scopedLive(`is heard, with whenLost: ${whenLost}`, () =>
+      Effect.gen(function*() {
+        let replaced: WebSocket | undefined
+        const server = yield* webSocketServer({
+          onSocket: (socket) => {
+            if (replaced !== undefined) return replaced.send("late")
+            replaced = socket
+            socket.send("hello")
+          }
+        })
+        const feed = yield* transports[0]!.client(server.port)
+        const received: Array<string | Uint8Array> = []
+        const run = yield* Effect.fork(
+          PersistentSocket.make(feed, { whenLost }).runRaw((message) => {
+            received.push(message)
+          })
+        )
+        yield* until(() => received.length === 1)
+        yield* PersistentConnection.refresh(feed)
+        if (whenLost === "end") assert.deepStrictEqual(yield* Fiber.await(run), Exit.void)
+        yield* until(() => received.length === 2)
+        assert.deepStrictEqual(received, ["hello", "late"])
+      }))
+  }
+})
+
 describe("a server that says something and closes at once", () => {
   for (const whenLost of ["continue", "end"] as const) {
     it.scopedLive(`is heard, with whenLost: ${whenLost}`, () =>

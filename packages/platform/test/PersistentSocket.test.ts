@@ -239,6 +239,23 @@ describe("run, with `whenLost: \"end\"`", () => {
       }
     }))
 
+  it.scoped("ends after a replacement, even if the server does not end the old connection", () =>
+    Effect.gen(function*() {
+      const { feed, server, socket } = yield* makeFixture({ whenLost: "end" })
+      const { log, run } = yield* record(socket)
+      yield* (yield* server.accepted).fallSilent
+      yield* start(PersistentConnection.refresh(feed))
+      const next = yield* server.accepted
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(yield* Fiber.await(run), Exit.void)
+      yield* next.send("for the next run")
+      yield* settle
+      assert.deepStrictEqual(log, ["open"])
+      const second = yield* record(socket)
+      yield* settle
+      assert.deepStrictEqual(second.log, ["open", "for the next run"])
+    }))
+
   it.scoped("fails with the reason if its connection ends without a close", () =>
     Effect.gen(function*() {
       const { server, socket } = yield* makeFixture({ whenLost: "end", connector: WebSocketConnector.make() })

@@ -87,8 +87,8 @@ export interface RpcConnection<out E> extends Inspectable {
 
   /**
    * Sends a request, and calls `onAnswer` with each message that answers it, one after the other. Completes after the
-   * call with the last answer. Dies if an open request of this connection has the same id.
-   * Use each id once: the server may still answer a request that was interrupted.
+   * call with the last answer. Dies if an open request of this connection has the same id. Use each id once: the server
+   * may still answer a request that was interrupted.
    *
    * Fails with `ConnectionLost` if the connection is lost before the last answer; then `onAnswer` has been called with
    * all answers that had arrived. Fails with an `RpcCallError` if the request could not be encoded or sent, and with

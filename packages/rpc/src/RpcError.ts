@@ -13,8 +13,8 @@ import * as Data from "effect/Data"
  * - `TornMessage`: the connection ended in the regular way, but in the middle of a message.
  * - `UnknownMessage`: a message was decoded, but it is not a message of an RPC server.
  * - `UnknownProcedure`: the server does not have the procedure of an open request.
- * - `UnknownRequest`: the server answered a request that was not sent on this connection, or answered one twice. Such an
- *   answer is dropped if it may be the late one of a call that has ended.
+ * - `UnknownRequest`: the server answered a request that was not sent on this connection, or answered one twice. Such
+ *   an answer is dropped if it may be the late one of a call that has ended.
  *
  * No reason contains a part of a message, which may be secret.
  *
@@ -73,8 +73,8 @@ const explain = (reason: RpcProtocolErrorReason): string => {
  * - `SendFailed`: the transport did not send the request. With the transports of this library, nothing was sent.
  * - `DecodeFailed`: the answer does not match the schemas of the procedure, or is nested too deeply for the stack. The
  *   server has run the call.
- * - `Interrupted`: the server interrupted the call, and did not end the connection within 3 s. It may have run a part of
- *   it.
+ * - `Interrupted`: the server interrupted the call, and did not end the connection within 3 s. It may have run a part
+ *   of it.
  *
  * @since 0.1.0
  * @category models

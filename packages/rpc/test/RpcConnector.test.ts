@@ -287,6 +287,21 @@ describe("an RPC connection", () => {
       assert.strictEqual(tally.total, 1)
     }))
 
+  it.scoped("forgets a message that the transport does not send: an answer to it is a violation", () =>
+    Effect.gen(function*() {
+      const server = new MemoryServer()
+      const { connection, rpc } = yield* serving(server)
+      const add = request("Add", { id: 1 })
+      server.onSend = () => new WireError({ reason: "too busy" })
+      yield* Effect.flip(rpc.send(add))
+      server.give(JSON.stringify({ _tag: "Exit", requestId: add.id, exit: { _tag: "Success", value: 7 } }))
+      yield* settle
+      assert.strictEqual(
+        (yield* lastFailure(connection) as Effect.Effect<RpcProtocolError>).reason._tag,
+        "UnknownRequest"
+      )
+    }))
+
   it.scoped("fails a request that the transport does not send, also if the transport cannot say that it is closing", () =>
     Effect.gen(function*() {
       const server = new MemoryServer()

@@ -112,6 +112,18 @@ it.scoped("a connection that a user closed is replaced at the next use, and its 
     expect([devices.opened, devices.released]).toEqual([["a", "a"], ["a"]])
   }))
 
+it.scoped("connections that gave up are not retained, although their users never leave", () =>
+  Effect.gen(function*() {
+    const { options } = makeDevices()
+    const refused = { address: Effect.fail("no such host"), retry: Schedule.stop }
+    const map = yield* ConnectionMap.make({ options: (host: string) => ({ ...options(host), ...refused }) })
+    const use = Effect.zipRight(ConnectionMap.get(map, "a"), settle)
+    yield* Effect.repeatN(use, 2)
+    const before = objectsReachableFrom(map)
+    yield* Effect.repeatN(use, 20)
+    expect(objectsReachableFrom(map)).toBeLessThan(before + 20)
+  }))
+
 it.scoped("a connection that a user closes gracefully is replaced at once, and drained all the same", () =>
   Effect.gen(function*() {
     const { options } = makeDevices()

@@ -1,4 +1,5 @@
 import { describe, expect } from "@effect/vitest"
+import * as Addresses from "@persistent-connection/core/Addresses"
 import { ConnectionClosed, ConnectionLost } from "@persistent-connection/core/ConnectionError"
 import * as PersistentConnection from "@persistent-connection/core/PersistentConnection"
 import * as RetryPolicy from "@persistent-connection/core/RetryPolicy"
@@ -698,6 +699,46 @@ describe("reconnectNow", () => {
       expect(fixture.eventLog.at(-1)).toBe("2 Connected 2")
     }))
 
+  it.scoped("makes only the next attempt at once, also if a refresh replaces the closed connection first", () =>
+    Effect.gen(function*() {
+      const fixture = yield* makeFixture({ retry: RetryPolicy.fixed("1 hour") })
+      yield* pass(1)
+      fixture.server.line.isLost = true
+      yield* reconnectNow(fixture.service, { whenConnected: "refresh" })
+      yield* settle
+      expect(fixture.eventLog.at(-1)).toBe("1 Connected 2")
+      yield* pass(1)
+      fixture.server.line.drop()
+      yield* pass(60)
+      expect(fixture.eventLog.at(-1)).toBe("2 Disconnected 2")
+    }))
+
+  it.scoped("with `restart`, calls the next server only if the attempt has failed, and does not forget a shutdown", () =>
+    Effect.gen(function*() {
+      const restart = { whenConnecting: "restart" } as const
+      for (const failoverWhen of [undefined, () => true]) {
+        const called: Array<string> = []
+        const lookUp = Addresses.failover(["a", "b", "c"], { failoverWhen })
+        const { server, service } = yield* makeFixture({
+          address: (attempt) =>
+            Effect.tap(lookUp(attempt), (address) => called.push(`${address} ${attempt.elsewhere}`)),
+          retry: RetryPolicy.fixed("1 second")
+        })
+        yield* pass(60)
+        server.connect = () => Effect.never
+        yield* Effect.fork(refresh(service, { elsewhere: true }))
+        yield* settle
+        server.line.drop()
+        yield* settle
+        yield* reconnectNow(service, restart)
+        yield* settle
+        yield* reconnectNow(service, restart)
+        yield* settle
+        const next = failoverWhen === undefined ? "b true" : "c true"
+        expect(called).toEqual(["a false", "b true", next, next, next])
+      }
+    }))
+
   it.scoped("with `restart`, gives up an attempt that hangs; the policy and the events do not count it", () =>
     Effect.gen(function*() {
       const fixture = yield* makeFixture({ retry: RetryPolicy.giveUpAfter(Schedule.forever, 2) }, ({ server }) => {
@@ -714,8 +755,8 @@ describe("reconnectNow", () => {
       yield* reconnectNow(fixture.service, { whenConnecting: "restart" })
       yield* settle
       expect(fixture.eventLog).toEqual(["0 AttemptingToConnect", "0 ObtainedAddress a", "5 Connected 1"])
-      expect(fixture.server.attempt?.number).toBe(7)
-      expect((yield* fixture.service.state.get).attempt).toBe(7)
+      expect(fixture.server.attempt?.number).toBe(1)
+      expect((yield* fixture.service.state.get).attempt).toBe(1)
     }))
 
   it.scoped("with `restart`, does not wait for the release of the attempt, and loses no connection", () =>

@@ -99,10 +99,16 @@ const onAll = (self: Service) => (read: Read): Effect.Effect<void, unknown> =>
  * Ends at once if the owner has closed the persistent connection.
  */
 const onNext = (self: Service) => (read: Read): Effect.Effect<void, unknown> =>
-  Effect.flatMap(
-    Stream.runHead(PersistentConnection.stream(self, Stream.succeed)),
-    Option.match({ onNone: () => Effect.void, onSome: read })
-  )
+  Effect.suspend(() => {
+    let hasBegun = false
+    const ends = PersistentConnection.stream(self, (connection) => {
+      // The first connection was replaced, and its server does not end it.
+      if (hasBegun) return Stream.succeed(Exit.void)
+      hasBegun = true
+      return Stream.fromEffect(Effect.exit(read(connection)))
+    })
+    return Effect.flatMap(Stream.runHead(ends), Option.getOrElse(() => Exit.void))
+  })
 
 /** Calls the function with each message in the turn in which it arrives. */
 const readWith = (

@@ -29,7 +29,7 @@ export class OpenRequest<E> {
     if (!this.goOn(Exit.succeed(answer))) (this.answers ??= []).push(answer)
   }
 
-  /** There will be no more answers. The fiber of the request runs this effect after it has taken all others. */
+  /** There will be no more answers. The fiber of the request runs this effect after it has taken all answers. */
   fail(failure: Effect.Effect<never, Failure<E>>): void {
     this.failure = failure
     this.goOn(failure)

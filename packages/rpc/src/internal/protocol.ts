@@ -111,8 +111,8 @@ class Protocol<E0, E> {
   }
 
   private end(exit: ResponseExitEncoded): Effect.Effect<void> {
-    // `write` decodes the exit. If that throws, `RpcClient` has already forgotten the request: only its fiber can end the
-    // call.
+    // `write` decodes the exit. If that throws, `RpcClient` has already forgotten the request: only its fiber can end
+    // the call.
     for (const [write, exits] of this.clients) exits.offer(write(exit))
     return Effect.void
   }

@@ -218,7 +218,7 @@ export class Connection<E> extends Inspectable.Class
     this.dropped++
     if (request.failure !== undefined) return Effect.void
     const interrupt = this.write({ _tag: "Interrupt", requestId: id }, request.procedure)
-    // Waits at most that long for the transport.
+    // Waits at most 1 s for the transport.
     return Effect.ignore(Effect.timeout(Effect.interruptible(interrupt), "1 second"))
   }
 
@@ -231,7 +231,7 @@ export class Connection<E> extends Inspectable.Class
       const { id, tag } = message
       if (this.open.has(id)) return Effect.dieMessage(`The request id ${id} belongs to an open request`)
       this.dropped++
-      return this.write(message, tag)
+      return Effect.tapError(this.write(message, tag), () => Effect.sync(() => this.dropped--))
     })
 
   /** Encodes the message at once. The effect sends it, and goes on with `next`. */

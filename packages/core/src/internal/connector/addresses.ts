@@ -1,4 +1,5 @@
 import * as Arr from "effect/Array"
+import type * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -80,7 +81,14 @@ export const failover = <Address>(
   const { failBackAfter, failoverWhen } = Options.read(options, readers)
   const after = (index: number) => (index + 1) % list.length
   return remembering(
-    () => ({ index: -1, leftPreferredAt: 0, generation: 0, connected: -1 }),
+    () => ({
+      index: -1,
+      leftPreferredAt: 0,
+      generation: 0,
+      connected: -1,
+      number: 0,
+      lastCause: Option.none<Cause.Cause<unknown>>()
+    }),
     (state, attempt) =>
       Effect.map(Effect.clock, (clock) => {
         const now = time.now(clock)
@@ -88,7 +96,12 @@ export const failover = <Address>(
         // The generation has changed, so the last address led to a connection.
         if (attempt.generation !== state.generation) state.connected = last
         state.generation = attempt.generation
-        const isLeft = failoverWhen === undefined ? attempt.number > 1 : Option.exists(attempt.lastCause, failoverWhen)
+        // An attempt that is made again, as `reconnectNow` can do, has not failed.
+        const isAgain = attempt.number === state.number && attempt.lastCause === state.lastCause
+        state.number = attempt.number
+        state.lastCause = attempt.lastCause
+        const isLeft = !isAgain &&
+          (failoverWhen === undefined ? attempt.number > 1 : Option.exists(attempt.lastCause, failoverWhen))
         if (attempt.number === 1 && last > 0 && now - state.leftPreferredAt >= Duration.toMillis(failBackAfter)) {
           state.index = 0
         } else if (isLeft || last === -1) {

@@ -146,6 +146,7 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     this.phase = { _tag: "Connected", session, replacement: new Replacement() }
     this.current = undefined
     this.elsewhere = false
+    this.isUrgent = false
     this.enter(State.Connected({ ...this.common("Connected"), since, generation, connection, isLast: false }))
     this.followers?.forEach((follower) => follower.onSession(session))
     this.attemptEnded.notify(session.result)
@@ -236,11 +237,12 @@ export class Loop<A, C, E, R> extends LoopState<C, E> {
     this.switchTo(Effect.zipRight(this.events.settled, phase.next))
   }
 
-  /** Gives up the attempt under way, and makes the next one. The policy does not count it. */
+  /** Gives up the attempt under way, and makes it again: neither the policy nor the number of attempts counts it. */
   restartAttempt(): void {
     const { phase } = this
     if (phase._tag !== "Connecting" || phase.dial === undefined || phase.dial.isOver) return
     phase.dial.abandon()
+    this.cycle.attempt--
     this.phase = { _tag: "Connecting", dial: undefined }
     this.switchTo(Effect.map(this.events.settled, () => this.attempt()))
   }

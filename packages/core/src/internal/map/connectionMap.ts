@@ -82,11 +82,7 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
   get(key: Key): Effect.Effect<PersistentConnection<Connection, E>, never, Scope.Scope> {
     const acquire = Effect.suspend(() => {
       let entry = Option.getOrUndefined(MutableHashMap.get(this.entries, key))
-      // For example, it gave up: it never connects again.
-      if (entry !== undefined && isClosing(entry)) {
-        this.drop(entry)
-        entry = undefined
-      }
+      if (entry !== undefined && this.detachIfClosing(entry)) entry = undefined
       entry ??= this.make(key)
       entry.users++
       this.idle.delete(entry)
@@ -145,7 +141,9 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
       if (millisUntil(this.clock, oldest.expiresAt) > 0) {
         return Effect.zipRight(sleepUntil(this.clock, oldest.expiresAt), this.sweep)
       }
-      this.drop(oldest)
+      this.detach(oldest)
+      // Does not wait, because the close may take long.
+      Runtime.runFork(this.runtime, this.close(oldest))
       return this.sweep
     })
   }
@@ -166,10 +164,14 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
     MutableHashMap.remove(this.entries, entry.key)
   }
 
-  /** Removes an entry from the map, and closes it unless it has users. Does not wait, because that may take long. */
-  private drop(entry: Entry<Key, Connection, E>): void {
+  /** Removes an entry from the map if it will never connect again: for example, its policy gave up. */
+  private detachIfClosing(entry: Entry<Key, Connection, E>): boolean {
+    const made = entry.making.unsafePoll()
+    if (made === null || Exit.isFailure(made) || !persistentConnection.loopOf(made.value).isClosing) return false
     this.detach(entry)
-    if (entry.users === 0) Runtime.runFork(this.runtime, this.close(entry))
+    // Its users need it no more, but a graceful close goes on.
+    Runtime.runFork(this.runtime, Effect.zipRight(made.value.closeFinished, this.close(entry)))
+    return true
   }
 
   private close(entry: Entry<Key, Connection, E>): Effect.Effect<void> {
@@ -202,11 +204,6 @@ class Impl<Key, Connection, E> extends Inspectable.Class implements ConnectionMa
       )
     })
   }
-}
-
-const isClosing = <Key, Connection, E>({ making }: Entry<Key, Connection, E>): boolean => {
-  const made = making.unsafePoll()
-  return made !== null && Exit.isSuccess(made) && persistentConnection.loopOf(made.value).isClosing
 }
 
 const hasStarted = <Connection, E>(

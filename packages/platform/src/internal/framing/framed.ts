@@ -184,9 +184,11 @@ const partsOf = <
   return {
     error: (reason) => reception.error(reason),
     frames: frames.all,
-    receive: frames.one(() =>
-      Effect.zipRight(protocol.receive(connection) ?? Effect.void, reception.error({ _tag: "Ended" }))
-    ),
+    receive: frames.one((): Effect.Effect<never, E1 | FramingError> => {
+      const received = protocol.receive(connection)
+      // What the transport still has is no frame any more.
+      return received === undefined ? reception.error({ _tag: "Ended" }) : Effect.forever(received)
+    }),
     received: connection.received,
     close: (code, reason) => Effect.suspend(() => protocol.close(connection, code, reason) ?? Effect.void),
     send: (frame) =>
