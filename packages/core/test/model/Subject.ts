@@ -227,7 +227,11 @@ export class Subject {
           return PersistentConnection.reconnectNow(this.service, { whenConnecting: "restart" })
         })
       case "drop":
-        return PersistentConnection.reconnectNow(this.service, { whenConnected: "drop" })
+        return Effect.suspend(() => {
+          const current = Option.getOrUndefined(State.connection(this.state))
+          if (current !== undefined) current.mayBeLost = true
+          return PersistentConnection.reconnectNow(this.service, { whenConnected: "drop" })
+        })
       case "probe":
         return PersistentConnection.reconnectNow(this.service, { whenConnected: "probe" })
       case "closeGracefully":
