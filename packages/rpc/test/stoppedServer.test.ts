@@ -50,6 +50,16 @@ const clients = {
 /** The typed error of this library. */
 const typed = (error: unknown): unknown => error instanceof RpcClientError ? error.cause : error
 
+/** Stops the server, which ends its connections a second later. The clients are connected to the next one. */
+const restarted = (server: MemoryServer, tally: Tally) =>
+  Effect.gen(function*() {
+    yield* server.stop
+    yield* server.serve(tally)
+    yield* pass(1)
+    server.kill(Cause.empty)
+    yield* pass(5)
+  })
+
 const serving = <A, E, R>(makeClient: (server: MemoryServer) => Effect.Effect<A, E, R>) =>
   Effect.gen(function*() {
     const server = new MemoryServer()
@@ -145,11 +155,7 @@ describe("a persistent client of a server that stops", () => {
         PersistentConnection.useRetrying(connection, (client) => client.HangOnce({ id: 2 }))
       ], { concurrency: 2 }))
       yield* settle
-      yield* server.stop
-      yield* server.serve(tally)
-      yield* pass(1)
-      server.kill(Cause.empty)
-      yield* pass(5)
+      yield* restarted(server, tally)
       assert.deepStrictEqual(yield* Fiber.join(again), [2, 2])
     }))
 
@@ -171,11 +177,7 @@ describe("a persistent client of a server that stops", () => {
         (element) => Effect.sync(() => again.push(element))
       ))
       yield* settle
-      yield* server.stop
-      yield* server.serve(tally)
-      yield* pass(1)
-      server.kill(Cause.empty)
-      yield* pass(5)
+      yield* restarted(server, tally)
       assert.deepStrictEqual(resumed, [1, 2, "gap", 3, 4])
       assert.deepStrictEqual(again, [1, 2, 1, 2])
     }))
